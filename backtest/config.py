@@ -1,0 +1,215 @@
+"""Run configuration, and the units it is written in.
+
+Time inside the project is int64 milliseconds since 1970-01-01 UTC (ccxt's unit). This module reads the
+forms people type: ccxt timeframes (`1h`), durations (`90m`, `3d`), ISO instants and time ranges.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from backtest.errors import BacktestError, ConfigError, UsageError
+
+UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+DAY_MS = UNIT_MS["d"]
+_DURATION = re.compile(r"(\d{1,9})([smhdw])")
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of a duration or ccxt timeframe: a whole number and one of s, m, h, d, w.
+
+    Raises
+    ------
+    UsageError
+        If `text` has another form.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{text!r} is not a duration: write a whole number and one of s m h d w, as in 90m, 1h or 3d"
+        )
+    return int(match[1]) * UNIT_MS[match[2]]
+
+
+def timeframe_ms(text: str) -> int:
+    """Milliseconds of one bar of a ccxt timeframe; months have no fixed length and are refused."""
+    milliseconds = duration_ms(text)
+    if milliseconds <= 0:
+        raise UsageError(f"timeframe {text!r} has no length: use 1m, 5m, 1h, 4h, 1d or another ccxt timeframe")
+    return milliseconds
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds UTC of an aware datetime, exact; a naive one raises `UsageError`."""
+    if moment.tzinfo is None:
+        raise UsageError(f"{moment.isoformat()} has no time zone: add Z for UTC or an offset such as +02:00")
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """UTC datetime of milliseconds since 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(milliseconds))
+
+
+def format_ms(milliseconds: int) -> str:
+    """`YYYY-MM-DD HH:MM` in UTC, with seconds only where they are not zero."""
+    moment = from_ms(milliseconds)
+    return moment.strftime("%Y-%m-%d %H:%M" if moment.second == 0 else "%Y-%m-%d %H:%M:%S")
+
+
+class TimeRange(NamedTuple):
+    """Half-open range [start_ms, end_ms); None is unbounded."""
+
+    start_ms: int | None
+    end_ms: int | None
+
+
+def parse_timerange(text: str) -> TimeRange:
+    """Read `20250901-20251116` (end exclusive, either side may be empty) or two ISO instants joined by `/`.
+
+    Raises
+    ------
+    UsageError
+        If a side is not a date, or the end is not after the start.
+    """
+    parts = text.split("/") if "/" in text else text.split("-") if text.count("-") == 1 else []
+    if len(parts) != 2 or not any(parts):
+        raise UsageError(
+            f"timerange {text!r} is not START-END: write 20250901-20251116 (end exclusive), "
+            "20250901- or 2025-09-01/2025-11-16T12:00Z"
+        )
+    start, end = (_instant_ms(part) if part else None for part in parts)
+    if start is not None and end is not None and end <= start:
+        raise UsageError(f"timerange {text!r} is empty: its end must be after its start")
+    return TimeRange(start, end)
+
+
+def _instant_ms(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is not a date: write 20250901, 2025-09-01 or 2025-09-01T12:00Z"
+        ) from None
+    dated_only = "T" not in text and " " not in text
+    return to_ms(moment.replace(tzinfo=UTC) if dated_only and moment.tzinfo is None else moment)
+
+
+def near_miss(name: str, allowed: Iterable[str]) -> str:
+    """Text for an unknown `name`: the closest allowed one if there is one, then all of them."""
+    names = sorted(allowed)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(names)}"
+
+
+def _duration_text(text: str) -> str:
+    try:
+        duration_ms(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration_text)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class RunConfig(BaseModel):
+    """How a strategy is replayed: capital, costs, portfolio rules. Frozen; an unknown key is an error.
+
+    Rates are fractions (0.0005 is 5 basis points), money is in the quote currency, durations are text (`7d`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    capital: Positive = Field(100_000.0, description="starting equity, quote currency")
+    fee_rate: Share = Field(0.0005, description="taker fee, share of notional")
+    half_spread: Share = Field(0.0005, description="half the bid-ask spread, share of price")
+    impact: NonNegative = Field(1.0, description="Y in Y * sigma * sqrt(notional / ADV)")
+    liquidity_window: Duration = Field("7d", description="trailing window of sigma and ADV")
+    participation: Positive = Field(0.1, description="most of one trailing bar's volume that a fill may take")
+    leverage: Annotated[float, Field(ge=1, le=200)] = Field(1.0, description="notional / isolated margin")
+    gross_cap: Positive = Field(1.0, description="most gross notional / equity")
+    maintenance_margin: Share = Field(0.02, description="of notional; below it a swap is liquidated")
+    liquidation_fee: Share = Field(0.0125, description="of notional, paid at liquidation")
+    funding_unknown: Literal["error", "zero", "const"] = Field(
+        "const", description="where a swap's funding is not known"
+    )
+    funding_const: NonNegative = Field(
+        0.0001, description="rate per 8 h charged against the position under `const`, long or short"
+    )
+    in_position: Literal["ignore", "extend"] = Field("ignore", description="a new intent while in position")
+    reaction: Duration = Field("0m", description="from decision to the order reaching the market")
+    max_wait: Duration = Field("24h", description="longest wait for a bar to fill on")
+    stop_order: Literal["pessimistic", "optimistic"] = Field(
+        "pessimistic", description="which side of a bar is visited first"
+    )
+    seed: int = Field(20251101, description="seed of every random draw")
+
+    def hash(self) -> str:
+        """First 16 hex digits of the sha256 of the canonical JSON."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def build(model: type[Model], values: dict[str, Any], what: str) -> Model:
+    """`model(**values)` with pydantic's complaints turned into one sentence about `what`.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first offending key, its value and what is allowed.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise ConfigError(f"{what}: {first_complaint(error, model.model_fields)}") from None
+
+
+def first_complaint(error: ValidationError, allowed: Iterable[str]) -> str:
+    """One clause for the first of pydantic's errors: key, value received, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the table"
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key {key!r}; {near_miss(str(first['loc'][-1]), allowed)}"
+    if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+        return f"key {key!r} is missing; add it"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key} = {_short(first['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def read_toml(path: Path, error: type[BacktestError]) -> dict[str, Any]:
+    """Parse a TOML file; every failure becomes `error` with the file named."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise error(f"{path} does not exist: check the path") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error(f"{path} cannot be read as UTF-8 text: {problem}") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise error(f"{path} is not valid TOML: {problem}") from None
+
+
+def load_config(path: Path | None = None, **overrides: Any) -> RunConfig:
+    """RunConfig from an optional TOML file, then `overrides` on top."""
+    values = read_toml(path, ConfigError) if path is not None else {}
+    return build(RunConfig, {**values, **overrides}, f"configuration {path}" if path else "configuration")

@@ -1,0 +1,1 @@
+"""Data in: bars, open interest and funding as one aligned panel."""

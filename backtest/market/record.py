@@ -1,0 +1,247 @@
+"""The aligned panel of bars that everything downstream reads."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backtest.config import TimeRange, format_ms, near_miss, timeframe_ms
+from backtest.errors import MarketError, UsageError
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Kind = Literal["swap", "spot"]
+
+RECONSTRUCTED = "RECONSTRUCTED"
+PANELS = ("open", "high", "low", "close", "volume", "open_interest", "funding")
+_SYMBOL = re.compile(r"([A-Z0-9]{1,20})/([A-Z0-9]{1,20})(?::([A-Z0-9]{1,20}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What is traded: a unified ccxt symbol with its base coin, quote and kind."""
+
+    symbol: str
+    base: str
+    quote: str
+    kind: Kind
+
+    @classmethod
+    def parse(cls, symbol: str) -> Instrument:
+        """`ZEC/USDT:USDT` is a swap, `ZEC/USDT` is spot; anything else raises `UsageError`."""
+        match = _SYMBOL.fullmatch(symbol)
+        if match is None:
+            raise UsageError(f"{symbol!r} is not a ccxt symbol: write ZEC/USDT:USDT (swap) or ZEC/USDT (spot)")
+        return cls(symbol, match[1], match[2], "swap" if match[3] else "spot")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a market came from and what was repaired on the way in.
+
+    `label` is empty for measured data and `RECONSTRUCTED` for a reconstruction; it is shown wherever results are.
+    """
+
+    name: str
+    source: str
+    label: str = ""
+    licence: str = ""
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Market:
+    """One aligned panel of T bars by N instruments; arrays are read-only.
+
+    Attributes
+    ----------
+    index : DatetimeIndex (T,), UTC, milliseconds
+        Bar opens on a regular grid of one `timeframe`: a missing bar is a row of NaN, never a missing row.
+    timeframe : str
+        ccxt timeframe, `1h`.
+    instruments : tuple of N Instrument
+        Columns, in order.
+    open, high, low, close : (T, N) float64, quote currency
+        All four are NaN where the bar is missing; nothing is forward-filled.
+    volume : (T, N) float64, base currency
+        NaN where unknown.
+    open_interest : (T, N) float64, quote notional
+        As known at the bar's close; NaN when stale or unknown.
+    funding : (T, N) float64
+        Sum of the rates settled in (open_t, close_t]; 0 where known that none settled, NaN where unknown.
+    provenance : Provenance
+
+    Raises
+    ------
+    MarketError
+        For a shape, grid, price or funding value that breaks the above.
+    """
+
+    index: pd.DatetimeIndex
+    timeframe: str
+    instruments: tuple[Instrument, ...]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    open_interest: Floats
+    funding: Floats
+    provenance: Provenance = field(default=Provenance("memory", "built in memory"))
+
+    def __post_init__(self) -> None:
+        shape = (len(self.index), len(self.instruments))
+        if 0 in shape:
+            raise MarketError(f"market {self.provenance.name!r} is empty: {shape[0]} bars of {shape[1]} instruments")
+        symbols = self.symbols
+        if len(set(symbols)) != len(symbols):
+            twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
+            raise MarketError(f"instrument {twice!r} stands twice in market {self.provenance.name!r}: keep one")
+        for name in PANELS:
+            values = np.array(getattr(self, name), dtype=np.float64, order="C")
+            if values.shape != shape:
+                raise MarketError(f"{name} has shape {values.shape}, but the index and instruments ask for {shape}")
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+        if self.index.tz is None:
+            raise MarketError(f"index of market {self.provenance.name!r} has no time zone: use UTC")
+        object.__setattr__(self, "index", self.index.tz_convert("UTC").as_unit("ms"))
+        self._check_grid()
+        self._check_prices()
+
+    def _check_grid(self) -> None:
+        steps = np.diff(self.open_ms)
+        wrong = np.flatnonzero(steps != self.bar_ms)
+        if wrong.size:
+            row = int(wrong[0])
+            raise MarketError(
+                f"bar after {format_ms(int(self.open_ms[row]))} is {int(steps[row]) / 1000:g} s later, but the "
+                f"timeframe {self.timeframe} asks for {self.bar_ms / 1000:g} s: put missing bars in as NaN rows"
+            )
+
+    def _check_prices(self) -> None:
+        o, h, l, c = self.open, self.high, self.low, self.close  # noqa: E741
+        missing = np.isnan(np.stack((o, h, l, c)))
+        self._refuse(missing.any(axis=0) & ~missing.all(axis=0), "has some of its prices and lacks others")
+        with np.errstate(invalid="ignore"):
+            self._refuse(np.isinf(h) | (l <= 0), "has a price that is not positive and finite")
+            self._refuse((h < l) | (h < o) | (h < c) | (l > o) | (l > c), "has a high or low that its prices leave")
+            self._refuse((self.volume < 0) | np.isinf(self.volume), "has a volume that is negative or infinite")
+            self._refuse((self.open_interest < 0) | np.isinf(self.open_interest), "has a negative open interest")
+        self._refuse(np.isinf(self.funding), "has an infinite funding rate")
+
+    def _refuse(self, wrong: Flags, what: str) -> None:
+        if wrong.any():
+            row, column = (int(i) for i in np.argwhere(wrong)[0])
+            prices = ", ".join(f"{name} {getattr(self, name)[row, column]:g}" for name in PANELS)
+            raise MarketError(
+                f"{self.symbols[column]} at {format_ms(int(self.open_ms[row]))} {what} ({prices}): repair or drop the bar"
+            )
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Unified symbols of the columns."""
+        return tuple(instrument.symbol for instrument in self.instruments)
+
+    @property
+    def bar_ms(self) -> int:
+        """Length of one bar in milliseconds."""
+        return timeframe_ms(self.timeframe)
+
+    @property
+    def open_ms(self) -> npt.NDArray[np.int64]:
+        """(T,) bar opens, milliseconds UTC."""
+        return np.asarray(self.index.asi8, dtype=np.int64)
+
+    @property
+    def start_ms(self) -> int:
+        """Open of the first bar."""
+        return int(self.open_ms[0])
+
+    @property
+    def end_ms(self) -> int:
+        """Close of the last bar (exclusive end of the data)."""
+        return int(self.open_ms[-1]) + self.bar_ms
+
+    @property
+    def funding_known(self) -> Flags:
+        """(T, N) whether the bar's funding is known."""
+        return ~np.isnan(self.funding)
+
+    @property
+    def tradable(self) -> Flags:
+        """(T, N) whether an order can fill in the bar: it has prices, and its volume is not zero."""
+        return ~np.isnan(self.open) & ~(self.volume == 0)
+
+    def column(self, symbol: str) -> int:
+        """Column of a unified symbol; an unknown one raises `UsageError`."""
+        try:
+            return self.symbols.index(symbol)
+        except ValueError:
+            raise UsageError(
+                f"instrument {symbol!r} is not in market {self.provenance.name!r}; {near_miss(symbol, self.symbols)}"
+            ) from None
+
+    def column_of(self, base: str, kind: Kind | None = None) -> int | None:
+        """Column of a coin: its swap first, then its spot; None where the market has neither.
+
+        `kind` asks for that kind only.
+        """
+        for wanted in (kind,) if kind else ("swap", "spot"):
+            for column, instrument in enumerate(self.instruments):
+                if instrument.base == base and instrument.kind == wanted:
+                    return column
+        return None
+
+    def bar_at_or_after(self, moment_ms: int) -> int:
+        """First bar with open >= `moment_ms`; len(index) where there is none."""
+        return int(min(max(-(-(moment_ms - self.start_ms) // self.bar_ms), 0), len(self.index)))
+
+    def between(self, timerange: TimeRange) -> Market:
+        """Bars with open in [start, end).
+
+        Raises
+        ------
+        UsageError
+            Where the range leaves the data or holds no bar.
+        """
+        start = self.start_ms if timerange.start_ms is None else timerange.start_ms
+        end = self.end_ms if timerange.end_ms is None else timerange.end_ms
+        if start < self.start_ms or end > self.end_ms or end <= start:
+            raise UsageError(
+                f"timerange {format_ms(start)} to {format_ms(end)} leaves the data of {self.provenance.name!r}, which "
+                f"runs from {format_ms(self.start_ms)} to {format_ms(self.end_ms)}: narrow it or fetch more"
+            )
+        return self._rows(slice(self.bar_at_or_after(start), self.bar_at_or_after(end)))
+
+    def _rows(self, rows: slice) -> Market:
+        return replace(self, index=self.index[rows], **{name: getattr(self, name)[rows] for name in PANELS})
+
+    def select(self, symbols: tuple[str, ...]) -> Market:
+        """The same bars of fewer instruments, in the order given."""
+        columns = [self.column(symbol) for symbol in symbols]
+        return replace(
+            self,
+            instruments=tuple(self.instruments[column] for column in columns),
+            **{name: getattr(self, name)[:, columns] for name in PANELS},
+        )
+
+    def frame(self, panel: str) -> pd.DataFrame:
+        """One panel (`close`, `funding`, ...) as a DataFrame of index by symbol."""
+        if panel not in PANELS:
+            raise UsageError(f"panel {panel!r} is unknown; {near_miss(panel, PANELS)}")
+        return pd.DataFrame(getattr(self, panel), index=self.index, columns=list(self.symbols))
+
+    def sha256(self) -> str:
+        """Hash of everything that a replay reads: grid, instruments and panels."""
+        digest = hashlib.sha256(repr((self.timeframe, self.symbols)).encode())
+        digest.update(self.open_ms.tobytes())
+        for name in PANELS:
+            digest.update((getattr(self, name) + 0.0).tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,37 @@
+"""Fixtures shared by every test."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real market data and golden numbers; absent: skipped here, a failure in CI."""
+    folder = Path(os.environ.get("BACKTEST_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (folder / "market").is_dir():
+        message = f"shared data not found at {folder}: set BACKTEST_SHARED to its folder"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that would leave the machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else None
+        if host is not None and host not in LOOPBACK:
+            raise RuntimeError(f"test tried to reach {host}: only loopback is allowed")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
