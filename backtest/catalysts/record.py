@@ -1,0 +1,275 @@
+"""Catalysts and the calendar that holds them, read from TOML with strict validation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import fields
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from backtest.config import TimeRange, first_complaint, near_miss, read_toml, to_ms
+from backtest.errors import CalendarError, UsageError
+
+Precision = Literal["second", "minute", "hour", "day", "untimed"]
+Confidence = Literal["high", "medium", "low"]
+
+KINDS = frozenset(
+    "delisting governance influencer_call integration listing oi_record price_record protocol regulation "
+    "security technical tokenomics treasury trust_relaunch upgrade".split()
+)
+_ID = r"^[a-z0-9][a-z0-9-]{2,80}$"
+_ZERO_BELOW = {
+    "second": ("microsecond",),
+    "minute": ("microsecond", "second"),
+    "hour": ("microsecond", "second", "minute"),
+    "day": ("microsecond", "second", "minute", "hour"),
+}
+
+
+def _instant(value: object) -> object:
+    """UTC datetime of an aware datetime, a bare date or an ISO string; a missing zone is refused."""
+    if isinstance(value, str):
+        text = value
+        try:
+            value = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError("not a date: write 2025-10-01 or 2025-10-01T14:30:00Z") from None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("the timestamp has no time zone: add Z for UTC or an offset such as +02:00")
+        return value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime.combine(value, time(), UTC)
+    raise ValueError("not a date: write 2025-10-01 or 2025-10-01T14:30:00Z")
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Coin = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Catalyst:
+    """One thing that happened, and what was public about it when.
+
+    Attributes
+    ----------
+    id : str
+        Unique in its calendar, lower case with hyphens.
+    assets : tuple of str
+        Base coins it is about; the first is the one it is named after.
+    kind, actor : str
+        What it was and who did it.
+    direction : {1, -1, 0}
+        Expected sign of the price reaction when it happened; 0 where none can be said.
+    announced_at : datetime or None
+        Start of the period in which it became public, UTC, truncated to `precision`; None only where untimed.
+    precision : {second, minute, hour, day, untimed}
+        Length of that period. An untimed catalyst is never tradable.
+    between : (datetime, datetime) or None
+        For an untimed one, the days it fell between, where that much is known.
+    effective_at : datetime or None
+        When the announced thing took effect, where that differs.
+    source, confidence, note : str
+        Who says so, how sure that is (high: several independent sources, medium: one good one, low: doubtful).
+    confounded_with : tuple of str
+        Ids of catalysts whose effect cannot be told from this one's.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        `read_calendar` turns it into `CalendarError` with the file and id named.
+    """
+
+    id: Annotated[str, Field(pattern=_ID)]
+    assets: Annotated[tuple[Coin, ...], Field(min_length=1)]
+    kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,40}$")]
+    actor: Name
+    direction: Literal[1, -1, 0]
+    precision: Precision
+    source: Name
+    confidence: Confidence
+    announced_at: Instant | None = None
+    between: tuple[Instant, Instant] | None = None
+    effective_at: Instant | None = None
+    confounded_with: tuple[str, ...] = ()
+    note: Annotated[str, Field(max_length=10_000)] = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Catalyst:
+        if self.precision == "untimed":
+            if self.announced_at is not None:
+                raise ValueError("an untimed catalyst has no announced_at: remove it, or say its precision")
+        elif self.announced_at is None:
+            raise ValueError("announced_at is missing: add it, or say precision = 'untimed'")
+        elif any(getattr(self.announced_at, part) for part in _ZERO_BELOW[self.precision]):
+            raise ValueError(
+                f"announced_at {self.announced_at.isoformat()} is finer than precision {self.precision!r}: "
+                "truncate it or name a finer precision"
+            )
+        elif self.between is not None:
+            raise ValueError("between belongs to an untimed catalyst: remove it")
+        if self.between is not None and self.between[1] < self.between[0]:
+            raise ValueError("between ends before it starts: swap its dates")
+        if len(set(self.assets)) != len(self.assets):
+            raise ValueError(f"assets {', '.join(self.assets)} name a coin twice: keep one")
+        return self
+
+    @property
+    def timed(self) -> bool:
+        """Whether at least the day of the announcement is known."""
+        return self.announced_at is not None
+
+    @property
+    def when(self) -> str:
+        """The announcement as text, no finer than it is known."""
+        if self.announced_at is None:
+            return "untimed" if self.between is None else f"{self.between[0]:%Y-%m-%d}..{self.between[1]:%m-%d}"
+        pattern = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d %H:--"}.get(self.precision, "%Y-%m-%d %H:%M")
+        return self.announced_at.strftime(pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Validated catalysts in order of announcement (untimed ones last), each id once.
+
+    Raises
+    ------
+    CalendarError
+        For a duplicated id or a `confounded_with` that names no catalyst of the calendar.
+    """
+
+    name: str
+    catalysts: tuple[Catalyst, ...]
+
+    def __post_init__(self) -> None:
+        ids = [catalyst.id for catalyst in self.catalysts]
+        for number, identifier in enumerate(ids):
+            if identifier in ids[:number]:
+                raise CalendarError(f"calendar {self.name!r}: id {identifier!r} stands twice; give each catalyst its own")
+        ordered = tuple(sorted(self.catalysts, key=lambda one: (_sort_ms(one), ids.index(one.id))))
+        object.__setattr__(self, "catalysts", ordered)
+
+    def __len__(self) -> int:
+        return len(self.catalysts)
+
+    def __iter__(self) -> Iterator[Catalyst]:
+        return iter(self.catalysts)
+
+    def __getitem__(self, identifier: str) -> Catalyst:
+        for catalyst in self.catalysts:
+            if catalyst.id == identifier:
+                return catalyst
+        raise UsageError(
+            f"calendar {self.name!r} has no catalyst {identifier!r}; "
+            f"{near_miss(identifier, (catalyst.id for catalyst in self.catalysts))}"
+        )
+
+    def filter(
+        self,
+        *,
+        assets: Collection[str] = (),
+        kinds: Collection[str] = (),
+        actors: Collection[str] = (),
+        confidences: Collection[str] = (),
+        directions: Collection[int] = (),
+        timed: bool | None = None,
+        timerange: TimeRange | None = None,
+    ) -> Calendar:
+        """Catalysts that match every filter given; an empty filter matches all.
+
+        `timerange` keeps announcements in [start, end) and drops untimed ones.
+        """
+
+        def matches(one: Catalyst) -> bool:
+            return (
+                (not assets or not set(assets).isdisjoint(one.assets))
+                and (not kinds or one.kind in kinds)
+                and (not actors or one.actor in actors)
+                and (not confidences or one.confidence in confidences)
+                and (not directions or one.direction in directions)
+                and (timed is None or one.timed == timed)
+                and (timerange is None or _inside(one, timerange))
+            )
+
+        return Calendar(self.name, tuple(one for one in self.catalysts if matches(one)))
+
+    def confounded(self, identifier: str) -> tuple[str, ...]:
+        """Ids tied to one catalyst by a `confounded_with` on either side, in calendar order."""
+        own = self[identifier].confounded_with
+        return tuple(one.id for one in self.catalysts if one.id in own or identifier in one.confounded_with)
+
+    def hash(self) -> str:
+        """First 16 hex digits of the sha256 over every field of every catalyst."""
+        rows = [{field.name: getattr(one, field.name) for field in fields(one)} for one in self.catalysts]
+        return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sort_ms(catalyst: Catalyst) -> float:
+    return to_ms(catalyst.announced_at) if catalyst.announced_at is not None else float("inf")
+
+
+def _inside(catalyst: Catalyst, timerange: TimeRange) -> bool:
+    moment = _sort_ms(catalyst)
+    after = timerange.start_ms is None or moment >= timerange.start_ms
+    return after and moment < (timerange.end_ms if timerange.end_ms is not None else float("inf"))
+
+
+def read_calendar(path: Path) -> Calendar:
+    """Calendar of a TOML file: `name`, `description`, optional `extra_kinds`, and a `[[catalyst]]` table each.
+
+    Raises
+    ------
+    CalendarError
+        Naming the file, the catalyst and the key for anything unknown, missing, duplicated or malformed.
+    """
+    table = read_toml(path, CalendarError)
+    allowed = {"name", "description", "extra_kinds", "catalyst"}
+    for key in table:
+        if key not in allowed:
+            raise CalendarError(f"{path}: unknown key {key!r}; {near_miss(key, allowed)}")
+    for key, form in (("name", str), ("description", str), ("extra_kinds", list), ("catalyst", list)):
+        if not isinstance(table.get(key, form()), form):
+            raise CalendarError(f"{path}: {key} = {table[key]!r} must be a {form.__name__}")
+    kinds = KINDS | {str(kind) for kind in table.get("extra_kinds", ())}
+    catalysts = [_catalyst(path, row, kinds) for row in table.get("catalyst", ())]
+    if not catalysts:
+        raise CalendarError(f"{path} holds no [[catalyst]] table: add at least one")
+    calendar = Calendar(table.get("name", path.stem), tuple(catalysts))
+    ids = {catalyst.id for catalyst in calendar}
+    for catalyst in calendar:
+        for other in catalyst.confounded_with:
+            if other not in ids or other == catalyst.id:
+                raise CalendarError(
+                    f"{path}: catalyst {catalyst.id!r} is confounded_with {other!r}, which is not another catalyst "
+                    f"of this calendar; {near_miss(other, ids - {catalyst.id})}"
+                )
+    return calendar
+
+
+def _catalyst(path: Path, row: Any, kinds: frozenset[str]) -> Catalyst:
+    if not isinstance(row, dict):
+        raise CalendarError(f"{path}: catalyst {row!r} is not a table: write [[catalyst]] and its keys below")
+    try:
+        catalyst = Catalyst(**row)
+    except ValidationError as error:
+        allowed = [field.name for field in fields(Catalyst)]
+        raise CalendarError(f"{path}: catalyst {row.get('id', '?')!r}: {first_complaint(error, allowed)}") from None
+    if catalyst.kind not in kinds:
+        raise CalendarError(
+            f"{path}: catalyst {catalyst.id!r}: kind = {catalyst.kind!r} is unknown; {near_miss(catalyst.kind, kinds)}; "
+            "or declare it in extra_kinds"
+        )
+    return catalyst
+
+
+def merge_calendars(calendars: Collection[Calendar]) -> Calendar:
+    """One calendar of several; an id that stands in two of them is an error."""
+    return Calendar("+".join(one.name for one in calendars), tuple(c for one in calendars for c in one))

@@ -1,0 +1,217 @@
+"""The replay kernel: fills, exits, funding and liquidation over plain arrays, for one replay or for millions.
+
+Rules, in the order in which they act inside a bar t. `row` means bar number; a bar is *tradable* when it has prices
+and its volume is not zero. Prices are compared in signed form (price times side), so that a short reads as a long.
+
+Before the first bar
+    An intent fills at the first tradable bar from `earliest` to `latest` (inclusive), else NO_BAR; legs of a group at
+    the first bar that is tradable for all of them. A short of a spot instrument is SPOT_SHORT; `exit_row` at or
+    before the fill is EXPIRED. Intents act in order of fill row, then in the order given.
+A. Exits at the open, for positions entered before t whose bar is tradable, all at the open price. The reason is the
+    first that holds of: LIQUIDATION, STOP_LOSS, TRAILING_STOP (open at or through the level), TAKE_PROFIT, SIGNAL
+    (t >= exit_row), TIME (t >= entry row + hold), GROUP (a leg left earlier while this one could not). The other legs
+    of a group leave at the same open (GROUP), or at their next tradable open.
+B. Entries at the open. Equity E is cash plus positions at the previous bar's mark (last known close), those
+    entered at this open at their fill price. Per leg:
+    IN_POSITION if the instrument is held (or wanted by an earlier leg of the same group); under `extend`, a lone
+    intent of the same side lengthens a lone position (EXTENDED: later of both time limits and of both exit rows). LIQUIDITY_UNKNOWN if impact or capacity is
+    NaN. The legs want weight * E each and are scaled down together by the smallest of: capacity / wanted of each leg,
+    (gross_cap * E - gross) / sum wanted, cash / sum of wanted * (1 / leverage + fee), never above 1; gross is the sum
+    of quantity * mark, leverage is 1 for spot. A scale below 1e-6 is the rejection CAPACITY, GROSS_CAP or NO_CASH by
+    whichever is smallest, the first of equals in that order (E <= 0 is NO_CASH). One rejected leg rejects its unit:
+    it keeps its reason, the others get GROUP; GROSS_CAP and NO_CASH are every leg's.
+    With V the scaled notional: slip = half_spread + min(coefficient * sqrt(V), 0.9 - half_spread);
+    price = open * (1 + side * slip); quantity = V / price; cash falls by margin V / leverage (spot: V) and fee * V.
+    Stop, target and trail are anchored at `price`; the peak starts there. A level that the open has already passed
+    exits at that open at once (phase A's reasons, before C).
+C. Inside a tradable bar two paths are possible: adverse first (open, low, high, close for a long), the pessimistic
+    default, or favourable first (open, high, low, close). Adverse levels are liquidation, stop and trail; the nearest
+    fills at its level (ties in that order). The trail follows the peak: on the adverse-first path the low meets the
+    trail of the old peak, then the high raises the peak, then the close at or below the new trail fills there; on the
+    favourable-first path the low meets the trail of the new peak. A bar on which the two paths differ is `ambiguous`:
+    the first one is kept with the net result that leaving on the other path would have had (at the bar's close where
+    only the other path stays). Where detail bars cover the bar, and the bar reaches a level or the stop trails, it is
+    walked through them instead, each after the first with a gap check at its open.
+    When a leg leaves inside the bar, the others of its group leave at the close (GROUP, phase E).
+D. Funding: a swap open at the close pays side * quantity * mark * rate out of its margin; unknown rates follow the
+    policy (error, zero, or const: always paid, never received). The liquidation level follows the margin:
+    the price at which margin + profit = maintenance * notional.
+E. Exits at the close: GROUP legs where the bar is tradable; on the last bar everything, at the mark (END_OF_DATA).
+F. Equity = cash + sum of max(margin + profit at the mark, 0).
+
+An exit at reference price p with quantity q: slip as above with V = q * p and the coefficient of that bar (of the
+entry where NaN); price = p * (1 - side * slip); pays fee * q * price, on LIQUIDATION also liquidation_fee * q *
+price; what the
+remaining margin cannot cover is credited back as negative liquidation cost, so no position loses more than its margin.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from backtest.engine.entries import enter, worth
+from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside
+from backtest.engine.layout import (
+    EXPOSURE,
+    F8,
+    HIT_RATE,
+    MARK,
+    MAX_DRAWDOWN,
+    MEAN_TRADE,
+    NET_RETURN,
+    P_COLUMN,
+    POSITION_WIDTH,
+    SHARPE,
+    SORTINO,
+    STATISTICS,
+    T_CASH,
+    T_FAULT_COLUMN,
+    T_FAULT_ROW,
+    T_TRADE_SUM,
+    T_TRADES,
+    T_WINS,
+    TALLY_WIDTH,
+    TRADES,
+    Bars,
+    Book,
+    Intent,
+    Orders,
+    Rules,
+    Work,
+)
+from backtest.engine.schedule import schedule
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _replay(intent: Intent, bars: Bars, rules: Rules, work: Work, book: Book, record: bool, statistics: F8) -> None:
+    """One replay: walk the bars on which something is held or enters, stream its statistics."""
+    bar_count = bars.panel.shape[1]
+    queued = schedule(intent, bars, work)
+    work.tally[:] = 0.0
+    work.tally[T_CASH] = rules.capital
+    work.tally[T_FAULT_ROW] = -1.0
+    equity, peak, drawdown = rules.capital, rules.capital, 0.0
+    total, squares, downside = 0.0, 0.0, 0.0
+    held, count, unit, t, written = 0, 0, 0, 0, 0
+    while True:
+        if count == 0:
+            if unit == queued:
+                break
+            t = work.fill_row[work.queue[unit]]
+        else:
+            count = exits_at_open(count, t, False, bars, rules, work, book, record)
+        if unit < queued and work.fill_row[work.queue[unit]] == t:
+            before = count
+            while unit < queued and work.fill_row[work.queue[unit]] == t:
+                count = enter(work.queue[unit], t, count, intent, bars, rules, work, book, record)
+                unit += 1
+            if count > before:
+                count = exits_at_open(count, t, True, bars, rules, work, book, record)
+        held += count > 0
+        exits_inside(count, t, bars, rules, work, book, record)
+        count = close_of_bar(count, t, t == bar_count - 1, bars, rules, work, book, record)
+        now = work.tally[T_CASH]
+        for p in range(count):
+            now += worth(work.state[p], bars.panel[int(work.state[p, P_COLUMN]), t, MARK])
+        change = now / equity - 1.0 if equity > 0.0 else 0.0
+        total += change
+        squares += change * change
+        if change < 0.0:
+            downside += change * change
+        if record:
+            book.equity[written:t] = equity
+            book.equity[t] = now
+            written = t + 1
+        equity = now
+        peak = max(peak, equity)
+        drawdown = max(drawdown, 1.0 - equity / peak)
+        t += 1
+    if record:
+        book.equity[written:] = equity
+        book.verdict[:] = work.verdict
+    trades = work.tally[T_TRADES]
+    mean = total / bar_count
+    variance = max(squares - bar_count * mean * mean, 0.0) / max(bar_count - 1, 1)
+    year = math.sqrt(rules.bars_per_year)
+    statistics[NET_RETURN] = equity / rules.capital - 1.0
+    statistics[SHARPE] = mean / math.sqrt(variance) * year if variance > 0.0 else np.nan
+    statistics[SORTINO] = mean / math.sqrt(downside / bar_count) * year if downside > 0.0 else np.nan
+    statistics[MAX_DRAWDOWN] = drawdown
+    statistics[TRADES] = trades
+    statistics[HIT_RATE] = work.tally[T_WINS] / trades if trades > 0.0 else np.nan
+    statistics[MEAN_TRADE] = work.tally[T_TRADE_SUM] / trades if trades > 0.0 else np.nan
+    statistics[EXPOSURE] = held / bar_count
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _new_work(intents: int, instruments: int) -> Work:
+    return Work(
+        np.empty(intents, np.int32),
+        np.empty(intents, np.int32),
+        np.empty(intents, np.int32),
+        np.empty(intents, np.int32),
+        np.empty(intents, np.int8),
+        np.full(instruments, -1, np.int32),
+        np.empty((min(intents, instruments), POSITION_WIDTH)),
+        np.empty(intents),
+        np.empty(TALLY_WIDTH),
+    )
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _variation(orders: Orders, v: int) -> Intent:
+    return Intent(
+        orders.earliest[min(v, orders.earliest.shape[0] - 1)],
+        orders.latest[min(v, orders.latest.shape[0] - 1)],
+        orders.exit_row[min(v, orders.exit_row.shape[0] - 1)],
+        orders.hold[min(v, orders.hold.shape[0] - 1)],
+        orders.column[min(v, orders.column.shape[0] - 1)],
+        orders.side[min(v, orders.side.shape[0] - 1)],
+        orders.weight[min(v, orders.weight.shape[0] - 1)],
+        orders.stop_loss[min(v, orders.stop_loss.shape[0] - 1)],
+        orders.take_profit[min(v, orders.take_profit.shape[0] - 1)],
+        orders.trailing_stop[min(v, orders.trailing_stop.shape[0] - 1)],
+        orders.group[min(v, orders.group.shape[0] - 1)],
+        orders.shift[min(v, orders.shift.shape[0] - 1)],
+    )
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
+    """Replay variation 0 and record it in `book`; returns the STATISTICS and, last, the row and column of a fault.
+
+    The fault is the first unknown funding rate under the policy `error`; its row is -1 where there is none.
+    """
+    work = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
+    result = np.empty(len(STATISTICS) + 2)
+    _replay(_variation(orders, 0), bars, rules, work, book, True, result)
+    result[-2] = work.tally[T_FAULT_ROW]
+    result[-1] = work.tally[T_FAULT_COLUMN]
+    return result
+
+
+@njit(cache=True, error_model="numpy", nogil=True, parallel=True)
+def replay_many(orders: Orders, bars: Bars, rules: Rules, replays: int, workers: int) -> F8:
+    """Statistics (replays, 8) of that many variations; a replay that met a fault is a row of NaN.
+
+    Work is split into `workers` strips that share nothing, so the result does not depend on their number.
+    """
+    statistics = np.empty((replays, len(STATISTICS)))
+    nowhere = Book(
+        np.empty(0),
+        np.empty(0),
+        np.empty((0, 0)),
+        np.empty((0, 0)),
+        np.empty(0, np.int8),
+        np.empty(0, np.int32),
+    )
+    for worker in prange(workers):
+        work = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
+        for v in range(worker * replays // workers, (worker + 1) * replays // workers):
+            _replay(_variation(orders, v), bars, rules, work, nowhere, False, statistics[v])
+            if work.tally[T_FAULT_ROW] >= 0.0:
+                statistics[v, :] = np.nan
+    return statistics

@@ -1,0 +1,177 @@
+"""One position through one bar: which level its price meets first, and what leaving there pays.
+
+The rules are phases A and C and the exit rule in the docstring of `backtest.engine.kernel`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from backtest.engine.layout import (
+    CLOSE,
+    F8,
+    HIGH,
+    LIQUIDATION,
+    LOW,
+    MOST_SLIP,
+    OPEN,
+    P_COLUMN,
+    P_FEES,
+    P_FUNDING_PAID,
+    P_LIQUIDATION,
+    P_MARGIN,
+    P_PEAK,
+    P_PRICE,
+    P_QUANTITY,
+    P_SIDE,
+    P_STOP,
+    P_TARGET,
+    P_TRAIL,
+    STOP_LOSS,
+    TAKE_PROFIT,
+    TRAILING_STOP,
+    Bars,
+    Rules,
+)
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def impact_share(coefficient: float, notional: float, half_spread: float) -> float:
+    """Y * sigma * sqrt(notional / ADV) as a share of price, capped so that a sale stays above zero."""
+    return min(coefficient * math.sqrt(notional), MOST_SLIP - half_spread)
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def trail_level(trail: float, peak: float) -> float:
+    """Signed level of a trailing stop under its peak; -inf where there is none."""
+    return peak - trail * abs(peak) if trail < np.inf else -np.inf
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def nearest_adverse(stop: float, liquidation: float, trail: float) -> tuple[float, int]:
+    """Nearest adverse level, in signed prices, and its reason."""
+    if liquidation >= stop and liquidation >= trail:
+        return liquidation, LIQUIDATION
+    if stop >= trail:
+        return stop, STOP_LOSS
+    return trail, TRAILING_STOP
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def path_through(
+    low: float, high: float, close: float, stop: float, liquidation: float, target: float, trail: float, peak: float,
+    favourable_first: bool,
+) -> tuple[int, float, float]:  # fmt: skip
+    """Reason (0: none), signed level and new peak of one bar walked along one of its two paths."""
+    if favourable_first:
+        if high >= target:
+            return TAKE_PROFIT, target, peak
+        peak = max(peak, high)
+        level, reason = nearest_adverse(stop, liquidation, trail_level(trail, peak))
+        return (reason, level, peak) if low <= level else (0, 0.0, peak)
+    level, reason = nearest_adverse(stop, liquidation, trail_level(trail, peak))
+    if low <= level:
+        return reason, level, peak
+    if high >= target:
+        return TAKE_PROFIT, target, peak
+    peak = max(peak, high)
+    level = trail_level(trail, peak)
+    return (TRAILING_STOP, level, peak) if close <= level else (0, 0.0, peak)
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def gap_reason(price: float, stop: float, liquidation: float, target: float, trail: float, peak: float) -> int:
+    """Reason for an exit at a (signed) open that lies at or beyond a level; 0 where it does not."""
+    if price <= liquidation:
+        return LIQUIDATION
+    if price <= stop:
+        return STOP_LOSS
+    if price <= trail_level(trail, peak):
+        return TRAILING_STOP
+    return TAKE_PROFIT if price >= target else 0
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def liquidation_level(side: float, quantity: float, price: float, margin: float, maintenance: float) -> float:
+    """Signed price at which margin + side * quantity * (p - price) = maintenance * quantity * p."""
+    return side * (price - side * margin / quantity) / (1.0 - side * maintenance)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def settle(
+    s: F8, reference: float, coefficient: float, reason: int, rules: Rules
+) -> tuple[float, float, float, float, float]:
+    """Exit price, fee, impact share, liquidation cost and what returns to cash, of leaving at `reference`."""
+    side, quantity = s[P_SIDE], s[P_QUANTITY]
+    impact = impact_share(coefficient, quantity * reference, rules.half_spread)
+    price = reference * (1.0 - side * (rules.half_spread + impact))
+    fee = rules.fee * quantity * price
+    liquidation = rules.liquidation_fee * quantity * price if reason == LIQUIDATION else 0.0
+    released = s[P_MARGIN] + side * quantity * (price - s[P_PRICE]) - fee - liquidation
+    if released < 0.0:
+        liquidation += released
+        released = 0.0
+    return price, fee, impact, liquidation, released
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def net_of(s: F8, price: float, fee: float, liquidation: float) -> float:
+    """Net profit of a position left at `price`, after every cost."""
+    return s[P_SIDE] * s[P_QUANTITY] * (price - s[P_PRICE]) - s[P_FEES] - fee - s[P_FUNDING_PAID] - liquidation
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def walk_bar(s: F8, t: int, bars: Bars, favourable_first: bool) -> tuple[int, float, int, float]:
+    """Walk bar t for one position; update its peak.
+
+    Returns the reason (0: stays) and signed level, then the same for the other path: 0 and 0.0 where the two agree,
+    -1 and the signed close where only the other path stays.
+    """
+    column, side = int(s[P_COLUMN]), s[P_SIDE]
+    b = bars.panel[column, t]
+    high, low = (b[HIGH], b[LOW]) if side > 0 else (-b[LOW], -b[HIGH])
+    stop, liquidation, target, trail, peak = s[P_STOP], s[P_LIQUIDATION], s[P_TARGET], s[P_TRAIL], s[P_PEAK]
+    if trail == np.inf and low > max(stop, liquidation) and high < target:
+        return 0, 0.0, 0, 0.0
+    finer = bars.detail_column[column]
+    other, other_level = 0, 0.0
+    if finer >= 0:
+        first = bars.detail_first + t * bars.detail_ratio
+        seen = False
+        for row in range(max(first, 0), min(first + bars.detail_ratio, bars.detail.shape[1])):
+            d = bars.detail[finer, row]
+            if math.isnan(d[OPEN]):
+                continue
+            seen = True
+            at = side * d[OPEN]
+            reason = gap_reason(at, stop, liquidation, target, trail, peak) if row > first else 0
+            if reason > 0:
+                return reason, at, other, other_level
+            high, low = (d[HIGH], d[LOW]) if side > 0 else (-d[LOW], -d[HIGH])
+            close = side * d[CLOSE]
+            reason, level, new_peak = path_through(
+                low, high, close, stop, liquidation, target, trail, peak, favourable_first
+            )
+            twin, twin_level, _ = path_through(
+                low, high, close, stop, liquidation, target, trail, peak, not favourable_first
+            )
+            if other == 0 and (reason != twin or level != twin_level):
+                other, other_level = (twin, twin_level) if twin > 0 else (-1, close)
+            peak = new_peak
+            if reason > 0:
+                s[P_PEAK] = peak
+                return reason, level, other, other_level
+        if seen:
+            s[P_PEAK] = peak
+            return 0, 0.0, other, other_level
+        high, low = (b[HIGH], b[LOW]) if side > 0 else (-b[LOW], -b[HIGH])
+    close = side * b[CLOSE]
+    reason, level, new_peak = path_through(low, high, close, stop, liquidation, target, trail, peak, favourable_first)
+    twin, twin_level, _ = path_through(low, high, close, stop, liquidation, target, trail, peak, not favourable_first)
+    if reason != twin or level != twin_level:
+        other, other_level = (twin, twin_level) if twin > 0 else (-1, close)
+    s[P_PEAK] = new_peak
+    return reason, level, other, other_level

@@ -1,0 +1,118 @@
+"""When each intent fills, and in which order they act: everything known before the first bar is walked.
+
+The rules are the first paragraph of the docstring of `backtest.engine.kernel`.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from backtest.engine.layout import (
+    ACCEPTED,
+    EXPIRED,
+    GROUP_REJECTED,
+    I4,
+    NEVER,
+    NO_BAR,
+    PENDING,
+    SPOT_SHORT,
+    Bars,
+    Intent,
+    Work,
+)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def sort_queue(queue: I4, buffer: I4, count: int, key: I4) -> None:
+    """Stable natural merge sort of queue[:count] by key: linear where the queue is a rotation of sorted rows."""
+    while True:
+        runs = 0
+        i = 0
+        while i < count:
+            middle = i + 1
+            while middle < count and key[queue[middle - 1]] <= key[queue[middle]]:
+                middle += 1
+            end = middle
+            if end < count:
+                end += 1
+                while end < count and key[queue[end - 1]] <= key[queue[end]]:
+                    end += 1
+            left, right = i, middle
+            for place in range(i, end):
+                if right >= end or (left < middle and key[queue[left]] <= key[queue[right]]):
+                    buffer[place] = queue[left]
+                    left += 1
+                else:
+                    buffer[place] = queue[right]
+                    right += 1
+            runs += 1
+            i = end
+        for place in range(count):
+            queue[place] = buffer[place]
+        if runs <= 1:
+            return
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def last_leg(group: I4, first: int) -> int:
+    """One past the last intent of the unit that starts at `first`: itself, or its whole group."""
+    last = first + 1
+    while group[first] >= 0 and last < group.shape[0] and group[last] == group[first]:
+        last += 1
+    return last
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _common_row(intent: Intent, first: int, last: int, row: int, bars: Bars) -> int:
+    """First row at or after `row` that is tradable for every leg; T where there is none."""
+    settled = False
+    while not settled:
+        settled = True
+        for k in range(first, last):
+            ready = bars.next_tradable[intent.column[k], row]
+            if ready > row:
+                row = ready
+                settled = False
+    return row
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def schedule(intent: Intent, bars: Bars, work: Work) -> int:
+    """Fill row and first verdict of every intent; returns how many units are queued, by fill row."""
+    bar_count = bars.panel.shape[1]
+    queued = 0
+    first = 0
+    while first < intent.earliest.shape[0]:
+        last = last_leg(intent.group, first)
+        row, limit = 0, NEVER
+        for k in range(first, last):
+            earliest, latest, exit_row = intent.earliest[k], intent.latest[k], intent.exit_row[k]
+            if intent.shift != 0 and earliest < bar_count:
+                moved = (earliest + intent.shift) % bar_count - earliest
+                earliest += moved
+                latest += moved
+                exit_row = exit_row + moved if exit_row < NEVER else exit_row
+            work.exit_row[k] = exit_row
+            row = max(row, earliest)
+            limit = min(limit, latest)
+        row = _common_row(intent, first, last, min(row, bar_count), bars)
+        fault, culprit = ACCEPTED, -1
+        if row >= bar_count or row > limit:
+            fault = NO_BAR
+        else:
+            for k in range(first, last):
+                if intent.side[k] < 0 and not bars.swap[intent.column[k]]:
+                    fault, culprit = SPOT_SHORT, k
+                    break
+                if work.exit_row[k] <= row:
+                    fault, culprit = EXPIRED, k
+                    break
+        for k in range(first, last):
+            work.fill_row[k] = row
+            work.verdict[k] = PENDING if fault == ACCEPTED else fault if culprit in (-1, k) else GROUP_REJECTED
+        if fault == ACCEPTED:
+            work.queue[queued] = first
+            queued += 1
+        first = last
+    sort_queue(work.queue, work.buffer, queued, work.fill_row)
+    return queued

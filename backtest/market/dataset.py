@@ -1,0 +1,337 @@
+"""Datasets: a folder of Parquet files whose metadata says what they are and proves that they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from backtest.config import first_complaint, format_ms, from_ms, near_miss, timeframe_ms, to_ms
+from backtest.errors import MarketError, UsageError
+from backtest.market.files import read_folder
+from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Market, Provenance
+
+METADATA = "metadata.json"
+BARS = "bars.parquet"
+FUNDING = "funding.parquet"
+COLUMNS = {
+    BARS: {
+        "timestamp": "bar open, milliseconds since 1970-01-01 UTC",
+        "symbol": "unified ccxt symbol",
+        "open": "quote currency",
+        "high": "quote currency",
+        "low": "quote currency",
+        "close": "quote currency",
+        "volume": "base currency, summed over the bar",
+        "open_interest": "quote notional, known at the bar's close; null is unknown",
+    },
+    FUNDING: {
+        "timestamp": "close of the bar it settled in, milliseconds since 1970-01-01 UTC",
+        "symbol": "unified ccxt symbol",
+        "funding_rate": "share of notional; null is unknown, and a bar without a row settled none",
+    },
+}
+_BAR_PANELS = PANELS[:-1]
+_DEFAULT = "privacy-2025-sample"
+
+
+class Metadata(BaseModel):
+    """What `metadata.json` says about a dataset; an unknown key is an error.
+
+    `start` is the open of the first bar and `end` the close of the last one; `files` maps each data file to its
+    sha256, and `content_sha256` is `Market.sha256()`, which does not depend on the Parquet writer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    name: str = Field(min_length=1)
+    label: Literal["", "RECONSTRUCTED"]
+    licence: str
+    source: str
+    how_made: str
+    made_by: str
+    seed: int | None
+    timeframe: str
+    instruments: tuple[str, ...] = Field(min_length=1)
+    start: AwareDatetime
+    end: AwareDatetime
+    repairs: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
+    columns: dict[str, dict[str, str]]
+    files: dict[str, str]
+    content_sha256: str
+
+
+def default_dataset() -> str:
+    """Name of the embedded dataset used where none is asked for."""
+    return _DEFAULT
+
+
+def datasets_root() -> Path:
+    """Folder of the embedded datasets: inside the installed package, else the checkout's `datasets/`.
+
+    Raises
+    ------
+    MarketError
+        Where neither exists.
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package / "_datasets", package.parent / "datasets"):
+        if folder.is_dir():
+            return folder
+    raise MarketError(
+        f"no embedded datasets at {package / '_datasets'} or {package.parent / 'datasets'}: reinstall the package"
+    )
+
+
+def embedded_datasets() -> tuple[str, ...]:
+    """Names of the embedded datasets."""
+    return tuple(sorted(path.parent.name for path in datasets_root().glob(f"*/{METADATA}")))
+
+
+def open_dataset(name_or_folder: str) -> Market:
+    """Market of an embedded dataset, of a dataset folder, or of a folder of raw CSV or Feather files.
+
+    An embedded name goes before a folder of the same name; `./name` is always a folder.
+
+    Raises
+    ------
+    UsageError
+        If it is neither a name nor a folder.
+    MarketError
+        If the data in it cannot be used.
+    """
+    if name_or_folder in embedded_datasets():
+        return read_dataset(datasets_root() / name_or_folder)
+    folder = Path(name_or_folder).expanduser()
+    if (folder / METADATA).exists():
+        return read_dataset(folder)
+    if folder.is_dir():
+        return read_folder(folder)
+    raise UsageError(
+        f"dataset {name_or_folder!r} is neither a folder nor an embedded dataset; "
+        f"{near_miss(name_or_folder, embedded_datasets())}"
+    )
+
+
+def write_dataset(
+    market: Market,
+    folder: Path,
+    *,
+    how_made: str,
+    made_by: str,
+    seed: int | None = None,
+    readings: Sequence[str] = (),
+) -> Metadata:
+    """Write a market as a dataset folder, replacing an older one file by file, the metadata last.
+
+    The same market gives the same bytes under one pyarrow version, and the same `content_sha256` under all.
+    Prices, volumes and rates are stored as given; name, label, licence, source and repairs are the provenance's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {BARS: _bar_columns(market), FUNDING: _funding_columns(market)}
+    contents = {name: _parquet(name, arrays) for name, arrays in columns.items()}
+    provenance = market.provenance
+    metadata = Metadata(
+        name=provenance.name,
+        label=RECONSTRUCTED if provenance.label else "",
+        licence=provenance.licence,
+        source=provenance.source,
+        how_made=how_made,
+        made_by=made_by,
+        seed=seed,
+        timeframe=market.timeframe,
+        instruments=market.symbols,
+        start=from_ms(market.start_ms),
+        end=from_ms(market.end_ms),
+        repairs=provenance.repairs,
+        readings=tuple(readings),
+        columns=COLUMNS,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        content_sha256=market.sha256(),
+    )
+    document = json.dumps(metadata.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    for name, content in (*contents.items(), (METADATA, document.encode())):
+        _replace(folder / name, content)
+    return metadata
+
+
+def read_metadata(folder: Path) -> Metadata:
+    """Metadata of a dataset folder, strictly validated.
+
+    Raises
+    ------
+    MarketError
+        If the file is missing, is not JSON, or has an unknown, missing or malformed key.
+    """
+    path = folder / METADATA
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MarketError(f"{folder} is not a dataset: it has no {METADATA}") from None
+    except (OSError, ValueError) as problem:
+        raise MarketError(f"{path} cannot be read as JSON: {problem}") from None
+    if not isinstance(values, dict):
+        raise MarketError(f"{path} holds a {type(values).__name__}, not a table of keys: write the dataset again")
+    try:
+        metadata = Metadata(**values)
+    except ValidationError as error:
+        raise MarketError(f"{path}: {first_complaint(error, Metadata.model_fields)}") from None
+    for name in COLUMNS:
+        if name not in metadata.files:
+            raise MarketError(f"{path}: files has no sha256 of {name}: write the dataset again")
+    return metadata
+
+
+def read_dataset(folder: Path) -> Market:
+    """Market of a dataset folder, every file checked against its sha256 and the whole against its content hash.
+
+    Raises
+    ------
+    MarketError
+        If a file is missing, was changed, or does not hold what the metadata says.
+    """
+    metadata = read_metadata(folder)
+    for name, expected in metadata.files.items():
+        _verify(folder / name, expected)
+    market = _assemble(metadata, _table(folder / BARS), _table(folder / FUNDING), folder)
+    if market.sha256() != metadata.content_sha256:
+        raise MarketError(
+            f"{folder} holds a market of content {market.sha256()[:16]}, but its {METADATA} says "
+            f"{metadata.content_sha256[:16]}: write the dataset again"
+        )
+    return market
+
+
+def _bar_columns(market: Market) -> dict[str, npt.NDArray[Any]]:
+    columns: dict[str, npt.NDArray[Any]] = {
+        "timestamp": np.tile(market.open_ms, len(market.symbols)),
+        "symbol": np.repeat(np.array(market.symbols, dtype=object), len(market.index)),
+    }
+    return columns | {name: getattr(market, name).T.ravel() for name in _BAR_PANELS}
+
+
+def _funding_columns(market: Market) -> dict[str, npt.NDArray[Any]]:
+    rates = market.funding.T
+    columns, rows = np.nonzero(rates)
+    return {
+        "timestamp": market.open_ms[rows] + market.bar_ms,
+        "symbol": np.array(market.symbols, dtype=object)[columns],
+        "funding_rate": rates[columns, rows],
+    }
+
+
+def _schema(name: str) -> pa.Schema:
+    types = {"timestamp": pa.int64(), "symbol": pa.string()}
+    return pa.schema([(column, types.get(column, pa.float64())) for column in COLUMNS[name]])
+
+
+def _parquet(name: str, columns: dict[str, npt.NDArray[Any]]) -> bytes:
+    schema = _schema(name)
+    arrays = [pa.array(columns[field.name], field.type, from_pandas=True) for field in schema]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, compression="zstd", compression_level=19)
+    return sink.getvalue()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def _verify(path: Path, expected: str) -> None:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as problem:
+        raise MarketError(
+            f"{path} cannot be read ({problem.strerror}), but {METADATA} lists it: restore the file"
+        ) from None
+    if found != expected:
+        raise MarketError(
+            f"{path} was changed: its sha256 is {found[:16]}, but {METADATA} says {expected[:16]}: restore the file"
+        )
+
+
+def _table(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as problem:
+        raise MarketError(f"{path} is not a Parquet file: {problem}") from None
+    if not table.schema.equals(_schema(path.name)):
+        found, expected = (
+            ", ".join(f"{field.name} {field.type}" for field in schema)
+            for schema in (table.schema, _schema(path.name))
+        )
+        raise MarketError(f"{path} has columns {found}, but a dataset needs {expected}")
+    return table
+
+
+def _assemble(metadata: Metadata, bars: pa.Table, funding: pa.Table, folder: Path) -> Market:
+    instruments = tuple(Instrument.parse(symbol) for symbol in metadata.instruments)
+    bar_ms = timeframe_ms(metadata.timeframe)
+    opens = np.arange(to_ms(metadata.start), to_ms(metadata.end), bar_ms, dtype=np.int64)
+    shape = (len(opens), len(instruments))
+    cells = _cells(bars, metadata, opens, folder / BARS)
+    if len(bars) != len(opens) * len(instruments):
+        raise MarketError(
+            f"{folder / BARS} has {len(bars)} rows, but {len(opens)} bars of {len(instruments)} instruments need "
+            f"{len(opens) * len(instruments)}: a missing bar is a row of nulls"
+        )
+    panels = {name: _panel(shape, cells, bars[name], np.nan) for name in _BAR_PANELS}
+    settled = _cells(funding, metadata, opens + bar_ms, folder / FUNDING)
+    return Market(
+        index=pd.DatetimeIndex(pd.to_datetime(opens, unit="ms", utc=True)),
+        timeframe=metadata.timeframe,
+        instruments=instruments,
+        **panels,
+        funding=_panel(shape, settled, funding["funding_rate"], 0.0),
+        provenance=Provenance(
+            metadata.name, metadata.source, metadata.label, metadata.licence, metadata.repairs
+        ),
+    )
+
+
+def _cells(
+    table: pa.Table, metadata: Metadata, stamps: npt.NDArray[np.int64], path: Path
+) -> npt.NDArray[np.int64]:
+    """Flat position of each row in the (T, N) panel whose rows are stamped `stamps`."""
+    times = table["timestamp"].to_numpy()
+    rows = np.searchsorted(stamps, times)
+    astray = np.flatnonzero(stamps[np.minimum(rows, len(stamps) - 1)] != times)
+    if astray.size:
+        raise MarketError(
+            f"{path} row {int(astray[0])} is stamped {format_ms(int(times[astray[0]]))}, which is off the grid of "
+            f"{metadata.timeframe} bars that {METADATA} describes: write the dataset again"
+        )
+    positions = {symbol: column for column, symbol in enumerate(metadata.instruments)}
+    symbols = table["symbol"].to_pylist()
+    unknown = next((symbol for symbol in symbols if symbol not in positions), None)
+    if unknown is not None:
+        raise MarketError(f"{path} has instrument {unknown!r}; {near_miss(str(unknown), metadata.instruments)}")
+    cells = rows * len(positions) + np.array([positions[symbol] for symbol in symbols], dtype=np.int64)
+    twice = np.flatnonzero(np.bincount(cells) > 1)
+    if twice.size:
+        row, column = divmod(int(twice[0]), len(positions))
+        raise MarketError(
+            f"{path} has {metadata.instruments[column]} at {format_ms(int(stamps[row]))} twice: keep one row"
+        )
+    return cells
+
+
+def _panel(shape: tuple[int, int], cells: npt.NDArray[np.int64], values: pa.ChunkedArray, unset: float) -> Floats:
+    panel = np.full(shape, unset)
+    panel.ravel()[cells] = values.to_numpy()
+    return panel

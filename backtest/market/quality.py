@@ -1,0 +1,332 @@
+"""Checks and repairs of raw bars, funding and open-interest rows, the same for every source.
+
+Refused with a `MarketError` that names the source, the line or row, and the column:
+
+    a time outside 2009..2100; a bar off the grid of its timeframe; rows not spaced as their file's name says
+    a price that is missing beside others that are there, infinite, zero or negative
+    a high below the low; an open or close outside [low, high]
+    a volume or open interest that is negative or infinite; a volume without prices
+    a funding rate of 100 % or more
+    two rows of one time that differ
+
+Repaired, in a sentence that counts the rows and names the first:
+
+    exact duplicates               the first is kept
+    rows out of order              sorted by time
+    a time without any price       dropped: the bar is missing, which is NaN in a Market
+    an empty volume                kept as NaN
+    an empty funding rate          kept as NaN: that settlement is unknown, not zero
+    an empty open-interest sample  dropped: what was known before it goes stale
+
+Nothing else is changed, except that funding times are snapped to the minute (see `snap`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.config import DAY_MS, format_ms, timeframe_ms
+from backtest.errors import MarketError
+from backtest.market.record import Flags, Floats
+
+Int64s = npt.NDArray[np.int64]
+
+EARLIEST_MS = 1_230_768_000_000
+LATEST_MS = 4_102_444_800_000
+MINUTE_MS = 60_000
+SNAP_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Rows of one file or page as they came: numbers in named columns, not yet checked.
+
+    Attributes
+    ----------
+    where : str
+        What an error calls the source.
+    columns : tuple of 1 + K names
+        The time column, then the value columns, as the source spells them.
+    time_ms : (R,) int64, UTC
+    values : (R, K) float64
+        NaN is an empty cell.
+    numbers : (R,) int64
+        Line (the header is line 1) or row (the first is row 0) of each, as `unit` says.
+    repairs : tuple of sentences
+        What the reader repaired on the way.
+    """
+
+    where: str
+    columns: tuple[str, ...]
+    time_ms: Int64s
+    values: Floats
+    numbers: Int64s
+    unit: Literal["line", "row"] = "row"
+    repairs: tuple[str, ...] = ()
+
+    def take(self, rows: Int64s | Flags, *repairs: str) -> Table:
+        """The same table of the given rows, with the sentences of what was done added."""
+        return replace(
+            self,
+            time_ms=self.time_ms[rows],
+            values=self.values[rows],
+            numbers=self.numbers[rows],
+            repairs=self.repairs + repairs,
+        )
+
+    def error(self, row: int, column: int, what: str) -> MarketError:
+        """The error about one cell; column 0 is the time.
+
+        `{value}` in `what` is the cell itself, `{0}` the time and `{1}` to `{K}` the values of its row.
+        """
+        cells = (_instant(int(self.time_ms[row])), *(str(float(value)) for value in self.values[row]))
+        place = f"{self.where} {self.unit} {self.numbers[row]}, column {self.columns[column]}"
+        return MarketError(f"{place}: {what.format(*cells, value=cells[column])}")
+
+    def refuse(self, wrong: Flags, column: int, what: str) -> None:
+        """Raise `error` about the first row where `wrong` holds."""
+        if wrong.any():
+            raise self.error(int(np.argmax(wrong)), column, what)
+
+    def sentences(self, rows: Flags, noun: str, done: str) -> tuple[str, ...]:
+        """One sentence about the marked rows, none where none is marked."""
+        count = int(rows.sum())
+        if count == 0:
+            return ()
+        first = int(np.flatnonzero(rows)[np.argmin(self.numbers[rows])])
+        place = f"{self.unit} {self.numbers[first]} ({format_ms(int(self.time_ms[first]))})"
+        return (f"{count} {noun}{'s' if count > 1 else ''} {done}, first at {place}",)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """Bars of one instrument in order of time, no two of one time; a missing bar has no row.
+
+    `open_ms` (n,) int64; `open`, `high`, `low`, `close` (n,) quote currency, never NaN; `volume` (n,) base
+    currency, NaN where unknown.
+    """
+
+    open_ms: Int64s
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Funding:
+    """Funding settlements of one swap in order of time, no two of one time.
+
+    `settled_ms` (m,) int64, snapped (see `snap`); `rate` (m,) share of notional that longs pay, NaN where a
+    settlement took place whose rate is unknown.
+    """
+
+    settled_ms: Int64s
+    rate: Floats
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenInterest:
+    """Open-interest samples of one instrument in order of time, no two of one time.
+
+    `sampled_ms` (k,) int64: a sample is known one `period_ms` later. `coins` (k,) base currency and `value`
+    (k,) quote notional: NaN where the source has the other one only, never both.
+    """
+
+    sampled_ms: Int64s
+    period_ms: int
+    coins: Floats
+    value: Floats
+    repairs: tuple[str, ...] = ()
+
+
+def epoch_ms(stamps: Int64s) -> Int64s:
+    """Milliseconds of epoch stamps in milli-, micro- or nanoseconds, told apart by magnitude in each row.
+
+    Rounded down. A stamp that is no time of 2009..2100 in any of the three (one in seconds, for example) is
+    returned as it is, for the clean functions to refuse.
+    """
+    milliseconds = stamps.copy()
+    for units in (1_000, 1_000_000):
+        rows = (stamps >= EARLIEST_MS * units) & (stamps < LATEST_MS * units)
+        milliseconds[rows] = stamps[rows] // units
+    return milliseconds
+
+
+def snap(stamps_ms: Int64s) -> Int64s:
+    """Stamps within 5 seconds of a full minute, moved onto it; others as they are.
+
+    Venues stamp a funding settlement when their job has run: the one of 08:00 reads 08:00:00.002. It belongs
+    to the bar that closes at 08:00; unsnapped it would be charged to what is open an hour later.
+    """
+    minute = (stamps_ms + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
+    return np.where(np.abs(stamps_ms - minute) <= SNAP_MS, minute, stamps_ms)
+
+
+def clean_bars(table: Table, timeframe: str) -> Bars:
+    """Bars of a table of open, high, low, close and volume, checked and repaired as the module says.
+
+    Raises
+    ------
+    MarketError
+        Naming source, row and column of the first cell that is refused, or where no bar is left.
+    """
+    _check_time(table)
+    _check_grid(table, timeframe)
+    table = _drop_bars_without_prices(table)
+    _check_bars(table)
+    table = _ordered(table)
+    _check_spacing(table, timeframe)
+    unknown = table.sentences(np.isnan(table.values[:, 4]), "empty volume", "kept as unknown")
+    return Bars(table.time_ms, *table.values.T, repairs=table.repairs + unknown)
+
+
+def clean_funding(table: Table) -> Funding:
+    """Settlements of a table of one column, the rate, checked and repaired as the module says.
+
+    Raises
+    ------
+    MarketError
+        Naming source, row and column of the first cell that is refused.
+    """
+    _check_time(table)
+    table.refuse(
+        np.abs(table.values[:, 0]) >= 1,
+        1,
+        "a funding rate of {value} is 100 % or more: write a share of notional, as in 0.0001",
+    )
+    table = _ordered(replace(table, time_ms=snap(table.time_ms)))
+    rate = table.values[:, 0]
+    unknown = table.sentences(np.isnan(rate), "empty funding rate", "kept as unknown")
+    return Funding(table.time_ms, rate, table.repairs + unknown)
+
+
+def clean_open_interest(table: Table, period: str) -> OpenInterest:
+    """Samples of a table of coins and value, either of which may be NaN, checked and repaired as above.
+
+    Raises
+    ------
+    MarketError
+        Naming source, row and column of the first cell that is refused.
+    """
+    _check_time(table)
+    for column, amounts in enumerate(table.values.T, start=1):
+        table.refuse(
+            (amounts < 0) | np.isinf(amounts),
+            column,
+            "open interest {value} is negative or infinite: fix or empty it",
+        )
+    empty = np.isnan(table.values).all(axis=1)
+    sentences = table.sentences(empty, "empty open-interest sample", "dropped")
+    table = _ordered(table.take(~empty, *sentences))
+    _check_spacing(table, period)
+    coins, value = table.values.T
+    return OpenInterest(table.time_ms, timeframe_ms(period), coins, value, table.repairs)
+
+
+def _check_time(table: Table) -> None:
+    wrong = (table.time_ms < EARLIEST_MS) | (table.time_ms >= LATEST_MS)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        place = f"{table.where} {table.unit} {table.numbers[row]}, column {table.columns[0]}"
+        raise MarketError(
+            f"{place}: {table.time_ms[row]} is no time from 2009 to 2100: write epoch milliseconds "
+            "(microseconds and nanoseconds are understood too, seconds are not)"
+        )
+
+
+def _check_grid(table: Table, timeframe: str) -> None:
+    bar_ms = timeframe_ms(timeframe)
+    phase = table.time_ms % bar_ms
+    anchor = 0
+    if bar_ms > DAY_MS and phase.size:
+        # Venues start weeks and three-day bars on days of their own choice: take the most common one.
+        phases, counts = np.unique(phase, return_counts=True)
+        common = int(phases[np.argmax(counts)])
+        anchor = common if common % DAY_MS == 0 else 0
+    table.refuse(
+        phase != anchor,
+        0,
+        f"{{value}} is off the {timeframe} grid: stamp each bar with its open, a whole multiple of {timeframe}",
+    )
+
+
+def _check_spacing(table: Table, period: str) -> None:
+    steps = np.diff(table.time_ms)
+    period_ms = timeframe_ms(period)
+    if steps.size < 2:
+        return
+    usual_ms = float(np.median(steps))
+    if steps.min() > 1.5 * period_ms or usual_ms < period_ms / 1.5:
+        raise MarketError(
+            f"{table.where}: its rows are {usual_ms / MINUTE_MS:g} minutes apart, but it is said to hold "
+            f"{period}: name it after its own period"
+        )
+
+
+def _drop_bars_without_prices(table: Table) -> Table:
+    empty = np.isnan(table.values[:, :4]).all(axis=1)
+    volume = table.values[:, 4]
+    table.refuse(
+        empty & (volume != 0) & ~np.isnan(volume),
+        5,
+        "volume {value} stands in a bar without prices: fill them in or drop the row",
+    )
+    sentences = table.sentences(empty, "row", "without prices dropped (a missing bar)")
+    table = table.take(~empty, *sentences)
+    if table.time_ms.size == 0:
+        raise MarketError(f"{table.where} holds no bar: fetch it again, or drop it")
+    return table
+
+
+def _check_bars(table: Table) -> None:
+    open_, high, low, close, volume = table.values.T
+    for column, price in enumerate((open_, high, low, close), start=1):
+        table.refuse(np.isnan(price), column, "the price is missing: fill it in, or empty the whole bar")
+        table.refuse((price <= 0) | np.isinf(price), column, "price {value} is not positive and finite: fix the row")
+    table.refuse(high < low, 2, "high {2} is below low {3}: fix the row")
+    for column, price in ((1, open_), (4, close)):
+        table.refuse(
+            (price < low) | (price > high),
+            column,
+            "{value} is outside [low, high] = [{3}, {2}]: fix the row",
+        )
+    table.refuse((volume < 0) | np.isinf(volume), 5, "volume {value} is negative or infinite: fix or empty it")
+
+
+def _ordered(table: Table) -> Table:
+    order = np.argsort(table.time_ms, kind="stable")
+    time, values = table.time_ms[order], table.values[order]
+    repeated = np.zeros(time.size, dtype=np.bool_)
+    repeated[1:] = time[1:] == time[:-1]
+    same = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
+    conflicts = np.flatnonzero(repeated[1:] & ~same.all(axis=1))
+    if conflicts.size:
+        pair = int(conflicts[0])
+        kept, other = int(order[pair]), int(order[pair + 1])
+        column = int(np.argmin(same[pair]))
+        raise table.error(
+            other,
+            column + 1,
+            f"{{value}} contradicts {float(table.values[kept, column])} at {table.unit} {table.numbers[kept]}, "
+            "both for {0}: keep one of the two rows",
+        )
+    duplicates = np.zeros(time.size, dtype=np.bool_)
+    duplicates[order[repeated]] = True
+    table = table.take(~duplicates, *table.sentences(duplicates, "exact duplicate row", "dropped"))
+    late = table.time_ms < np.maximum.accumulate(table.time_ms)
+    return table.take(
+        np.argsort(table.time_ms, kind="stable"), *table.sentences(late, "row", "out of order sorted by time")
+    )
+
+
+def _instant(moment_ms: int) -> str:
+    milliseconds = moment_ms % 1000
+    return format_ms(moment_ms) + (f" and {milliseconds} ms" if milliseconds else "")

@@ -1,0 +1,1 @@
+"""Decisions: strategies read a market and a calendar and return sparse intents."""

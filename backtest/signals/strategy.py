@@ -1,0 +1,149 @@
+"""What a strategy is, and the sparse table of intents it returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from backtest.catalysts.record import Calendar
+from backtest.config import build, format_ms
+from backtest.errors import ConfigError
+from backtest.market.record import Market
+
+NEVER_MS = 2**62
+"""A duration or instant that is never reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """One decision to hold one instrument.
+
+    Attributes
+    ----------
+    instrument : str
+        Unified symbol in the market.
+    decided_at_ms : int
+        When the decision was made, milliseconds UTC; it fills at the first open at or after this.
+    side : {1, -1}
+        Long or short.
+    weight : float
+        Notional wanted as a share of equity, > 0.
+    hold_ms : int
+        Time limit from the fill; `NEVER_MS` for none.
+    stop_loss, take_profit, trailing_stop : float
+        Distance from the fill price (trailing: from the best price since) as a share of it; NaN for none.
+    exit_at_ms : int
+        Decision to leave, at the first open at or after it; `NEVER_MS` for none.
+    catalyst_id : str
+        The catalyst behind the decision; empty for none.
+    group : str
+        Legs that enter and leave together share a name; empty for none.
+    """
+
+    instrument: str
+    decided_at_ms: int
+    side: int = 1
+    weight: float = 1.0
+    hold_ms: int = NEVER_MS
+    stop_loss: float = float("nan")
+    take_profit: float = float("nan")
+    trailing_stop: float = float("nan")
+    exit_at_ms: int = NEVER_MS
+    catalyst_id: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Intents:
+    """K decisions in order of `decided_at`, ties in the order given; arrays (K,), read-only.
+
+    Raises
+    ------
+    ConfigError
+        For a side, weight, duration or level out of range, or a group whose legs were not decided together.
+    """
+
+    rows: tuple[Intent, ...] = ()
+    decided_at_ms: npt.NDArray[np.int64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            _check(row)
+        ordered = tuple(sorted(self.rows, key=lambda row: row.decided_at_ms))
+        object.__setattr__(self, "rows", ordered)
+        decided = np.array([row.decided_at_ms for row in ordered], dtype=np.int64)
+        decided.flags.writeable = False
+        object.__setattr__(self, "decided_at_ms", decided)
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        last: dict[str, int] = {}
+        for number, row in enumerate(self.rows):
+            if row.group and row.group in last:
+                before = self.rows[last[row.group]]
+                if last[row.group] != number - 1 or before.decided_at_ms != row.decided_at_ms:
+                    raise ConfigError(
+                        f"group {row.group!r} has legs decided at {format_ms(before.decided_at_ms)} and "
+                        f"{format_ms(row.decided_at_ms)} or with others between them: decide its legs together"
+                    )
+            last[row.group] = number
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def values(self, name: str) -> npt.NDArray[Any]:
+        """(K,) array of one field of the intents."""
+        return np.array([getattr(row, name) for row in self.rows])
+
+
+def _check(row: Intent) -> None:
+    what = f"intent on {row.instrument} decided at {format_ms(row.decided_at_ms)}"
+    if row.side not in (1, -1):
+        raise ConfigError(f"{what}: side = {row.side!r} must be 1 (long) or -1 (short)")
+    if not 0 < row.weight < float("inf"):
+        raise ConfigError(f"{what}: weight = {row.weight!r} must be a positive share of equity")
+    if row.hold_ms <= 0:
+        raise ConfigError(f"{what}: hold_ms = {row.hold_ms!r} must be positive")
+    for name in ("stop_loss", "take_profit", "trailing_stop"):
+        value = getattr(row, name)
+        if value <= 0 or value == float("inf"):
+            raise ConfigError(f"{what}: {name} = {value!r} must be a positive share of the price, or NaN for none")
+
+
+class Parameters(BaseModel):
+    """Base of a strategy's parameters: frozen, typed, an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+class Strategy(ABC, Generic[P]):
+    """One hypothesis: reads a market and a calendar, returns intents, keeps no state.
+
+    A subclass names itself, states its hypothesis in one sentence, types its parameters, and writes `decide`. An intent may
+    use only what was known at its `decided_at_ms`: bars that had closed, catalysts whose `known_at` had passed.
+    """
+
+    name: ClassVar[str]
+    hypothesis: ClassVar[str]
+    parameters_type: ClassVar[type[Parameters]]
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self.parameters: P = build(self.parameters_type, dict(values or {}), f"strategy {self.name}")  # type: ignore[assignment]
+
+    @abstractmethod
+    def decide(self, market: Market, calendar: Calendar) -> Intents:
+        """Every intent of this strategy over the whole market and calendar."""
+
+
+def in_order(rows: Iterable[Intent]) -> Intents:
+    """Intents of rows, by time of decision."""
+    return Intents(tuple(rows))

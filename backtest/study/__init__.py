@@ -1,0 +1,1 @@
+"""The event study: abnormal returns around catalysts, and whether they are more than luck."""

@@ -1,0 +1,50 @@
+"""What many tests at once, and random dates, do to a p-value."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from statsmodels.stats.multitest import multipletests
+
+from backtest.errors import UsageError
+from backtest.market.record import Floats
+
+Method = Literal["holm", "benjamini_hochberg"]
+_STATSMODELS = {"holm": "holm", "benjamini_hochberg": "fdr_bh"}
+
+
+def adjust(p_values: npt.ArrayLike, method: Method) -> Floats:
+    """p-values paid for their number, in the shape given (windows by kinds, say); NaN stays and is not counted.
+
+    `holm` bounds the chance of any false rejection: Holm (1979), Scandinavian Journal of Statistics 6(2), 65-70.
+    `benjamini_hochberg` bounds the expected share of false ones among the rejected: Benjamini and Hochberg (1995),
+    Journal of the Royal Statistical Society B 57(1), 289-300, doi:10.1111/j.2517-6161.1995.tb02031.x.
+    """
+    adjusted = np.array(p_values, dtype=np.float64)
+    tested = ~np.isnan(adjusted)
+    if tested.any():
+        adjusted[tested] = multipletests(adjusted[tested], method=_STATSMODELS[method])[1]
+    return adjusted
+
+
+def placebo_p(observed: npt.ArrayLike, draws: npt.ArrayLike) -> Floats:
+    """p = (1 + #{|T*| >= |T|}) / (B + 1), two-sided, of `observed` (V,) against placebo `draws` (B, V).
+
+    The observed one counts among the draws, so p is never 0: Phipson and Smyth (2010), Statistical Applications in
+    Genetics and Molecular Biology 9(1), 39, doi:10.2202/1544-6115.1585. An undefined draw is no draw and lowers B;
+    an undefined observed statistic gives NaN, and so does B = 0.
+
+    Raises
+    ------
+    UsageError
+        If the columns of `draws` are not those of `observed`.
+    """
+    observed, draws = np.asarray(observed, dtype=np.float64), np.asarray(draws, dtype=np.float64)
+    if draws.ndim != observed.ndim + 1 or draws.shape[1:] != observed.shape:
+        raise UsageError(f"draws has shape {draws.shape}, but observed asks for {('B', *observed.shape)}")
+    count = (~np.isnan(draws)).sum(axis=0)
+    # A draw that repeats the observed statistic may differ by the rounding of another order of sums.
+    reached = (np.abs(draws) >= np.abs(observed) * (1.0 - 1e-12)).sum(axis=0)
+    return np.where(np.isnan(observed) | (count == 0), np.nan, (1.0 + reached) / (count + 1.0))

@@ -1,0 +1,245 @@
+"""Parametric tests of abnormal returns: cross-sectional, standardised, cross-correlation robust, portfolio.
+
+Each takes `Cumulated`, K events by V spans, and answers for every span; n is the number of events with every bar of
+the span, A_it = AR_it / (sigma_i sqrt(C_it)) a standardised abnormal return. Bars and cumulated spans are one case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from backtest.errors import UsageError
+from backtest.market.record import Floats
+from backtest.study.cumulation import (
+    Cumulated,
+    Moments,
+    Statistic,
+    Undefined,
+    conclude,
+    divide,
+    moments,
+    normal_p,
+    student_p,
+    sum_over,
+)
+from backtest.study.models import AbnormalReturns, Ints
+
+# Fewer common bars than this say nothing about how two events' residuals move together.
+PAIR_BARS = 10
+
+
+def cross_sectional_t(cumulated: Cumulated) -> Statistic:
+    """t = CAAR / (s / sqrt(n)), s the cross-sectional standard deviation of CAR_i; Student's t, n - 1.
+
+    Allows for event-induced variance, not for cross-correlation. Source: Brown and Warner (1980), Journal of
+    Financial Economics 8(3), 205-258, doi:10.1016/0304-405X(80)90002-1.
+    """
+    return _cross_sectional("cross_sectional_t", moments(cumulated.car))
+
+
+def patell(cumulated: Cumulated) -> Statistic:
+    """Z = sum_i SCAR_i / sqrt(sum_i d_i / (d_i - 2)), d_i residual degrees of freedom; N(0, 1).
+
+    T - 2 and T - 4 for one benchmark. Allows for neither event-induced variance nor cross-correlation. Source: Patell
+    (1976), Journal of Accounting Research 14(2), 246-276, doi:10.2307/2490543.
+    """
+    value, n = _patell(cumulated)
+    return conclude("patell", value, normal_p(value), n, ((Undefined.TOO_FEW_EVENTS, n < 1),))
+
+
+def bmp(cumulated: Cumulated) -> Statistic:
+    """t = mean(SCAR) / (s / sqrt(n)), s the cross-sectional standard deviation of SCAR_i; Student's t, n - 1.
+
+    Allows for event-induced variance, not for cross-correlation; with the forecast-error correction. Source: Boehmer,
+    Musumeci and Poulsen (1991), Journal of Financial Economics 30(2), 253-272, doi:10.1016/0304-405X(91)90032-F.
+    """
+    return _cross_sectional("bmp", moments(cumulated.scar))
+
+
+def kolari_pynnonen(cumulated: Cumulated) -> Statistic:
+    """Adjusted BMP: t = t_BMP sqrt((1 - r) / (1 + (n - 1) r)), r from `mean_correlation`; Student's t, n - 1.
+
+    Allows for event-induced variance and cross-correlation. Source: Kolari and Pynnonen (2010), Review of Financial
+    Studies 23(11), 3996-4025, doi:10.1093/rfs/hhq072.
+    """
+    plain = _cross_sectional("bmp", moments(cumulated.scar))
+    value = divide(plain.value, _inflation(cumulated))
+    causes = (
+        (Undefined.TOO_FEW_EVENTS, plain.n < 2),
+        (Undefined.NO_VARIANCE, np.isnan(plain.value)),
+        (Undefined.NO_CORRELATION, np.isnan(value)),
+    )
+    return conclude("kolari_pynnonen", value, student_p(value, plain.n - 1), plain.n, causes)
+
+
+def kolari_pynnonen_patell(cumulated: Cumulated) -> Statistic:
+    """Adjusted Patell: Z = Z_Patell / sqrt(1 + (n - 1) r), r from `mean_correlation`; N(0, 1).
+
+    Allows for cross-correlation, not for event-induced variance. Source: Kolari and Pynnonen (2010), Review of
+    Financial Studies 23(11), 3996-4025, doi:10.1093/rfs/hhq072.
+    """
+    plain, n = _patell(cumulated)
+    value = divide(plain, np.sqrt(_positive(1.0 + (n - 1) * mean_correlation(cumulated))))
+    # One event alone has nothing to be correlated with.
+    value = np.where(n == 1, plain, value)
+    causes = ((Undefined.TOO_FEW_EVENTS, n < 1), (Undefined.NO_CORRELATION, np.isnan(value)))
+    return conclude("kolari_pynnonen_patell", value, normal_p(value), n, causes)
+
+
+def brown_warner_1980(cumulated: Cumulated) -> Statistic:
+    """t = CAAR / (sqrt(m sum_i sigma_i^2) / n); Student's t with the events' mean degrees of freedom.
+
+    Allows for neither event-induced variance nor cross-correlation. Source: Brown and Warner (1980), Journal of
+    Financial Economics 8(3), 205-258, doi:10.1016/0304-405X(80)90002-1.
+    """
+    returns, car = cumulated.returns, moments(cumulated.car)
+    variances = np.where(returns.kept, np.square(returns.sigma), 0.0) @ cumulated.known
+    degrees = divide(returns.degrees @ cumulated.known.astype(np.float64), car.n.astype(np.float64))
+    value = divide(car.mean * car.n, np.sqrt(variances * cumulated.length))
+    return conclude(
+        "brown_warner_1980", value, student_p(value, degrees), car.n, ((Undefined.TOO_FEW_EVENTS, car.n < 1),)
+    )
+
+
+def brown_warner_1985(cumulated: Cumulated) -> Statistic:
+    """t = sum_t AAR_t / (S sqrt(m)), S the standard deviation of AAR_t over the estimation window (divisor E - 1).
+
+    A portfolio test: cross-correlation among events of one date is inside S. Student's t, E - 1. Source: Brown and
+    Warner (1985), Journal of Financial Economics 14(1), 3-31, doi:10.1016/0304-405X(85)90042-X.
+    """
+    returns = cumulated.returns
+    event, estimation = moments(returns.abnormal), _portfolio(returns)
+    value = divide(sum_over(cumulated.member, event.mean), np.sqrt(estimation.variance * cumulated.length))
+    return _portfolio_statistic("brown_warner_1985", cumulated, value, student_p(value, estimation.n - 1))
+
+
+def lamb(cumulated: Cumulated) -> Statistic:
+    """z = sum_t z_t / sqrt(m), z_t = AAR_t / (S sqrt(C_t)), S as in Brown-Warner (1985); N(0, 1).
+
+    C_t is the events' mean forecast-error correction; estudy2 takes 1 / mean(E_i) for its mean(1 / E_i). Source: Lamb
+    (1995), Journal of Risk and Insurance 62(1), 111-123, as implemented by estudy2.
+    """
+    returns = cumulated.returns
+    event, estimation = moments(returns.abnormal), _portfolio(returns)
+    correction = moments(np.where(np.isnan(returns.abnormal), np.nan, returns.correction)).mean
+    if returns.convention == "estudy2" and returns.leverage.shape[2]:
+        lengths = returns.usable[returns.kept]
+        correction = correction + (1.0 / lengths.mean() - (1.0 / lengths).mean() if lengths.size else np.nan)
+    bars = divide(event.mean, np.sqrt(estimation.variance * correction))
+    value = sum_over(cumulated.member, bars) / np.sqrt(cumulated.length)
+    return _portfolio_statistic("lamb", cumulated, value, normal_p(value))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Average:
+    """CAAR of each span with its confidence interval: `mean`, `median`, `low`, `high` and `n`, each (V,)."""
+
+    mean: Floats
+    median: Floats
+    low: Floats
+    high: Floats
+    n: Ints
+
+
+def average(cumulated: Cumulated, level: float = 0.95) -> Average:
+    """Mean and median CAR, the mean with the interval that goes with `kolari_pynnonen`.
+
+    CAAR -+ t_{n-1} s / sqrt(n) sqrt((1 + (n - 1) r) / (1 - r)): wider than the cross-section alone says where events
+    share dates. NaN where the test is undefined. A `level` outside (0, 1) raises `UsageError`.
+    """
+    if not 0.0 < level < 1.0:
+        raise UsageError(f"level {level} is not a confidence level: give a number between 0 and 1, as in 0.95")
+    car = moments(cumulated.car)
+    degrees = np.where(car.n > 1, car.n - 1.0, np.nan)
+    error = np.sqrt(car.variance / np.maximum(car.n, 1)) * _inflation(cumulated)
+    half = stats.t.ppf(0.5 + level / 2.0, degrees) * error
+    ordered = np.sort(cumulated.car, axis=0)
+    columns = np.arange(ordered.shape[1])
+    middle = (ordered[(car.n - 1) // 2, columns] + ordered[car.n // 2, columns]) / 2.0 if ordered.size else car.mean
+    median = np.where(car.n > 0, middle, np.nan)
+    return Average(car.mean, median, car.mean - half, car.mean + half, car.n)
+
+
+def residual_correlation(returns: AbnormalReturns) -> Floats:
+    """(K, K) correlation of estimation residuals on the calendar bars a pair shares; NaN below `PAIR_BARS` of them.
+
+    Residuals are matched by calendar bar through `onset`, not by relative bar: two events a day apart are compared on
+    the same days.
+    """
+    calendar = returns.onset[:, None] + np.arange(returns.residual.shape[1])
+    shared, column = np.unique(calendar, return_inverse=True)
+    panel = np.full((len(returns.onset), len(shared)), np.nan)
+    np.put_along_axis(panel, column.reshape(calendar.shape), returns.residual / returns.sigma[:, None], axis=1)
+    known = ~np.isnan(panel)
+    z, k = np.where(known, panel, 0.0), known.astype(np.float64)
+    bars, sums, squares = k @ k.T, z @ k.T, np.square(z) @ k.T
+    bars = np.where(bars >= PAIR_BARS, bars, np.nan)
+    scatter = squares - np.square(sums) / bars
+    correlation = divide(z @ z.T - sums * sums.T / bars, np.sqrt(_positive(scatter * scatter.T)))
+    return np.clip(correlation, -1.0, 1.0)
+
+
+def mean_correlation(cumulated: Cumulated) -> Floats:
+    """(V,) r: mean off-diagonal correlation of the SCARs of the n events of a span; NaN where no pair is known.
+
+    r_ij is the pair's `residual_correlation` times the share of the span's bars that the two events have on the same
+    dates. Where all share one date this is Kolari and Pynnonen (2010); spans that overlap partly are weighted as in
+    Kolari, Pape and Pynnonen (2018), "Event Study Testing with Cross-Sectional Correlation Due to Partially Overlapping
+    Event Windows"; events far apart count as uncorrelated.
+    """
+    returns = cumulated.returns
+    correlation = residual_correlation(returns)
+    apart = np.abs(returns.onset[:, None] - returns.onset)
+    present = (cumulated.known & returns.kept[:, None]).astype(np.float64)
+    result = np.full(len(cumulated.length), np.nan)
+    for length in np.unique(cumulated.length):
+        spans = cumulated.length == length
+        overlap = np.maximum(0.0, 1.0 - apart / length)
+        pair = np.where(overlap > 0, correlation * overlap, 0.0)
+        np.fill_diagonal(pair, np.nan)
+        inside, known = present[:, spans], ~np.isnan(pair)
+        total = (inside * (np.where(known, pair, 0.0) @ inside)).sum(axis=0)
+        result[spans] = divide(total, (inside * (known.astype(np.float64) @ inside)).sum(axis=0))
+    return result
+
+
+def _cross_sectional(name: str, sample: Moments) -> Statistic:
+    value = divide(sample.mean * np.sqrt(sample.n), np.sqrt(sample.variance))
+    causes = ((Undefined.TOO_FEW_EVENTS, sample.n < 2),)
+    return conclude(name, value, student_p(value, sample.n - 1), sample.n, causes)
+
+
+def _patell(cumulated: Cumulated) -> tuple[Floats, Ints]:
+    returns, scar = cumulated.returns, moments(cumulated.scar)
+    variance = np.where(returns.kept, returns.degrees / np.maximum(returns.degrees - 2.0, 1.0), 0.0)
+    return divide(scar.mean * scar.n, np.sqrt(variance @ cumulated.known)), scar.n
+
+
+def _inflation(cumulated: Cumulated) -> Floats:
+    """(V,) sqrt((1 + (n - 1) r) / (1 - r)): how much cross-correlation widens the cross-sectional standard error."""
+    r = mean_correlation(cumulated)
+    widening = _positive(1.0 + (cumulated.known.sum(axis=0) - 1) * r)
+    return np.sqrt(widening / _positive(1.0 - r))
+
+
+def _positive(values: Floats) -> Floats:
+    return np.where(values > 0, values, np.nan)
+
+
+def _portfolio(returns: AbnormalReturns) -> Moments:
+    """Moments of AAR_t over the estimation window, each (1,)."""
+    return moments(moments(returns.residual).mean[:, None])
+
+
+def _portfolio_statistic(name: str, cumulated: Cumulated, value: Floats, p_value: Floats) -> Statistic:
+    n = thinnest(cumulated)
+    return conclude(name, value, p_value, n, ((Undefined.MISSING_BAR, n < 1),))
+
+
+def thinnest(cumulated: Cumulated) -> Ints:
+    """(V,) number of events in the span's bar that has fewest."""
+    n = (~np.isnan(cumulated.returns.abnormal)).sum(axis=0)
+    return np.where(cumulated.member > 0, n, len(cumulated.returns.kept)).min(axis=1)
