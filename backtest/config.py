@@ -34,9 +34,7 @@ def duration_ms(text: str) -> int:
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise UsageError(
-            f"{text!r} is not a duration: write a whole number and one of s m h d w, as in 90m, 1h or 3d"
-        )
+        raise UsageError(f"{text!r} is not a duration: write a whole number and one of s m h d w, as in 90m, 1h or 3d")
     return int(match[1]) * UNIT_MS[match[2]]
 
 
@@ -97,9 +95,7 @@ def _instant_ms(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(
-            f"{text!r} is not a date: write 20250901, 2025-09-01 or 2025-09-01T12:00Z"
-        ) from None
+        raise UsageError(f"{text!r} is not a date: write 20250901, 2025-09-01 or 2025-09-01T12:00Z") from None
     dated_only = "T" not in text and " " not in text
     return to_ms(moment.replace(tzinfo=UTC) if dated_only and moment.tzinfo is None else moment)
 

@@ -21,9 +21,11 @@ Precision = Literal["second", "minute", "hour", "day", "untimed"]
 Confidence = Literal["high", "medium", "low"]
 
 KINDS = frozenset(
-    "delisting governance influencer_call integration listing oi_record price_record protocol regulation "
-    "security technical tokenomics treasury trust_relaunch upgrade".split()
-)
+    {
+        "delisting", "governance", "influencer_call", "integration", "listing", "oi_record", "price_record", "protocol",
+        "regulation", "security", "technical", "tokenomics", "treasury", "trust_relaunch", "upgrade",
+    }
+)  # fmt: skip
 _ID = r"^[a-z0-9][a-z0-9-]{2,80}$"
 _ZERO_BELOW = {
     "second": ("microsecond",),
@@ -153,7 +155,9 @@ class Calendar:
         ids = [catalyst.id for catalyst in self.catalysts]
         for number, identifier in enumerate(ids):
             if identifier in ids[:number]:
-                raise CalendarError(f"calendar {self.name!r}: id {identifier!r} stands twice; give each catalyst its own")
+                raise CalendarError(
+                    f"calendar {self.name!r}: id {identifier!r} stands twice; each catalyst needs its own"
+                )
         ordered = tuple(sorted(self.catalysts, key=lambda one: (_sort_ms(one), ids.index(one.id))))
         object.__setattr__(self, "catalysts", ordered)
 
@@ -264,8 +268,8 @@ def _catalyst(path: Path, row: Any, kinds: frozenset[str]) -> Catalyst:
         raise CalendarError(f"{path}: catalyst {row.get('id', '?')!r}: {first_complaint(error, allowed)}") from None
     if catalyst.kind not in kinds:
         raise CalendarError(
-            f"{path}: catalyst {catalyst.id!r}: kind = {catalyst.kind!r} is unknown; {near_miss(catalyst.kind, kinds)}; "
-            "or declare it in extra_kinds"
+            f"{path}: catalyst {catalyst.id!r}: kind = {catalyst.kind!r} is unknown; "
+            f"{near_miss(catalyst.kind, kinds)}; or declare it in extra_kinds"
         )
     return catalyst
 

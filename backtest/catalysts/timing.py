@@ -47,9 +47,7 @@ def last_close_before(moment_ms: int, first_open_ms: int, bar_ms: int) -> int:
     return max((moment_ms - first_open_ms) // bar_ms - 1, -1)
 
 
-def first_open_at_or_after(
-    moments_ms: npt.NDArray[np.int64], first_open_ms: int, bar_ms: int
-) -> npt.NDArray[np.int64]:
+def first_open_at_or_after(moments_ms: npt.NDArray[np.int64], first_open_ms: int, bar_ms: int) -> npt.NDArray[np.int64]:
     """Rows of the first bars that open at or after each moment, 0 for moments before the data.
 
     Rows past the last bar are returned as they are: the caller knows how many bars there are.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     ACCEPTED,
     AT_OPEN,
@@ -48,6 +48,7 @@ from backtest.engine.layout import (
     P_TARGET,
     P_TIME_ROW,
     P_TRAIL,
+    POSITION_WIDTH,
     T_CASH,
     UNCUT,
     Bars,
@@ -56,43 +57,43 @@ from backtest.engine.layout import (
     Rules,
     Work,
 )
-from backtest.engine.path import impact_share, liquidation_level
+from backtest.engine.path import impact_share, liquidation_level, write_row
 from backtest.engine.schedule import last_leg
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def worth(s: F8, mark: float) -> float:
+@inlined
+def worth(state: F8, p: int, mark: float) -> float:
     """What a position adds to equity at a mark: margin and profit, never below zero."""
-    return max(s[P_MARGIN] + s[P_SIDE] * s[P_QUANTITY] * (mark - s[P_PRICE]), 0.0)
+    return max(state[p, P_MARGIN] + state[p, P_SIDE] * state[p, P_QUANTITY] * (mark - state[p, P_PRICE]), 0.0)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _verdict_of_leg(k: int, t: int, lone: bool, intent: Intent, bars: Bars, rules: Rules, work: Work) -> int:
     """Why a leg cannot enter at t, whatever its size; under `extend` it lengthens the position held."""
     column = intent.column[k]
-    held = work.slot[column]
-    if held >= 0:
-        s = work.state[held]
-        if rules.extend and lone and s[P_GROUP] < 0.0 and s[P_SIDE] == intent.side[k]:
-            s[P_TIME_ROW] = max(s[P_TIME_ROW], float(t + intent.hold[k]))
-            s[P_SIGNAL_ROW] = max(s[P_SIGNAL_ROW], float(work.exit_row[k]))
+    p = work.slot[column]
+    if p >= 0:
+        state = work.state
+        if rules.extend and lone and state[p, P_GROUP] < 0.0 and state[p, P_SIDE] == intent.side[k]:
+            state[p, P_TIME_ROW] = max(state[p, P_TIME_ROW], float(t + intent.hold[k]))
+            state[p, P_SIGNAL_ROW] = max(state[p, P_SIGNAL_ROW], float(work.exit_row[k]))
             return EXTENDED
         return IN_POSITION
-    b = bars.panel[column, t]
-    return LIQUIDITY_UNKNOWN if math.isnan(b[IMPACT]) or math.isnan(b[CAPACITY]) else ACCEPTED
+    unknown = math.isnan(bars.panel[column, t, IMPACT]) or math.isnan(bars.panel[column, t, CAPACITY])
+    return LIQUIDITY_UNKNOWN if unknown else ACCEPTED
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _scale(
     first: int, last: int, t: int, count: int, intent: Intent, bars: Bars, rules: Rules, work: Work
 ) -> tuple[float, int, int, int]:
-    """Share of what is wanted that is granted, the cut and rejection it stands for, and the leg that binds (-1: all)."""
+    """Share of what is wanted that is granted, the cut and rejection it stands for, and the binding leg (-1: all)."""
+    state = work.state
     equity, gross = work.tally[T_CASH], 0.0
     for p in range(count):
-        s = work.state[p]
-        mark = s[P_PRICE] if s[P_ENTRY_ROW] == t else bars.panel[int(s[P_COLUMN]), t - 1, MARK]
-        equity += worth(s, mark)
-        gross += s[P_QUANTITY] * mark
+        mark = state[p, P_PRICE] if state[p, P_ENTRY_ROW] == t else bars.panel[int(state[p, P_COLUMN]), t - 1, MARK]
+        equity += worth(state, p, mark)
+        gross += state[p, P_QUANTITY] * mark
     if equity <= 0.0:
         return 0.0, CUT_CASH, NO_CASH, -1
     total, need = 0.0, 0.0
@@ -115,55 +116,56 @@ def _scale(
     return scale, cut, verdict, culprit
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _open_position(
     k: int, t: int, p: int, notional: float, cut: int, intent: Intent, bars: Bars, rules: Rules, work: Work,
     book: Book, record: bool,
 ) -> None:  # fmt: skip
     column, side = intent.column[k], intent.side[k]
-    b = bars.panel[column, t]
-    impact = impact_share(b[IMPACT], notional, rules.half_spread)
-    price = b[OPEN] * (1.0 + side * (rules.half_spread + impact))
+    reference, coefficient = bars.panel[column, t, OPEN], bars.panel[column, t, IMPACT]
+    impact = impact_share(coefficient, notional, rules.half_spread)
+    price = reference * (1.0 + side * (rules.half_spread + impact))
     quantity = notional / price
     swap = bars.swap[column]
     margin = notional / rules.leverage if swap else notional
     fee = rules.fee * notional
     work.tally[T_CASH] -= margin + fee
-    s = work.state[p]
-    s[:] = 0.0
-    s[P_COLUMN] = column
-    s[P_SIDE] = side
-    s[P_QUANTITY] = quantity
-    s[P_PRICE] = price
-    s[P_REFERENCE] = b[OPEN]
-    s[P_MARGIN] = margin
+    state = work.state
+    for field in range(POSITION_WIDTH):
+        state[p, field] = 0.0
+    state[p, P_COLUMN] = column
+    state[p, P_SIDE] = side
+    state[p, P_QUANTITY] = quantity
+    state[p, P_PRICE] = price
+    state[p, P_REFERENCE] = reference
+    state[p, P_MARGIN] = margin
     stop, target, trail = intent.stop_loss[k], intent.take_profit[k], intent.trailing_stop[k]
-    s[P_STOP] = -np.inf if math.isnan(stop) else price * (side - stop)
-    s[P_TARGET] = np.inf if math.isnan(target) else price * (side + target)
-    s[P_TRAIL] = np.inf if math.isnan(trail) else trail
-    s[P_PEAK] = side * price
-    s[P_LIQUIDATION] = liquidation_level(side, quantity, price, margin, rules.maintenance) if swap else -np.inf
-    s[P_TIME_ROW] = t + intent.hold[k]
-    s[P_SIGNAL_ROW] = work.exit_row[k]
-    s[P_INTENT] = k
-    s[P_ENTRY_ROW] = t
-    s[P_COEFFICIENT] = b[IMPACT]
-    s[P_GROUP] = intent.group[k]
-    s[P_FEES] = fee
-    s[P_HALF_SPREAD] = quantity * b[OPEN] * rules.half_spread
-    s[P_IMPACT] = quantity * b[OPEN] * impact
-    s[P_OTHER_NET] = np.nan
+    state[p, P_STOP] = -np.inf if math.isnan(stop) else price * (side - stop)
+    state[p, P_TARGET] = np.inf if math.isnan(target) else price * (side + target)
+    state[p, P_TRAIL] = np.inf if math.isnan(trail) else trail
+    state[p, P_PEAK] = side * price
+    state[p, P_LIQUIDATION] = liquidation_level(side, quantity, price, margin, rules.maintenance) if swap else -np.inf
+    state[p, P_TIME_ROW] = t + intent.hold[k]
+    state[p, P_SIGNAL_ROW] = work.exit_row[k]
+    state[p, P_INTENT] = k
+    state[p, P_ENTRY_ROW] = t
+    state[p, P_COEFFICIENT] = coefficient
+    state[p, P_GROUP] = intent.group[k]
+    state[p, P_FEES] = fee
+    state[p, P_HALF_SPREAD] = quantity * reference * rules.half_spread
+    state[p, P_IMPACT] = quantity * reference * impact
+    state[p, P_OTHER_NET] = np.nan
     work.slot[column] = p
     work.verdict[k] = ACCEPTED
     if record:
-        fill = (t, AT_OPEN, column, k, ENTRY, side, quantity, b[OPEN], price, fee, s[P_HALF_SPREAD], s[P_IMPACT], 0.0,
-                cut)  # fmt: skip
-        for i in range(len(fill)):
-            book.fills[book.counts[0], i] = fill[i]
-        book.counts[0] += 1
+        fill = (
+            float(t), float(AT_OPEN), float(column), float(k), float(ENTRY), side, quantity, reference, price, fee,
+            state[p, P_HALF_SPREAD], state[p, P_IMPACT], 0.0, float(cut),
+        )  # fmt: skip
+        write_row(book.fills, book.counts, 0, fill)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def enter(
     first: int,
     t: int,

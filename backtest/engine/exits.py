@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     AT_CLOSE,
     AT_OPEN,
@@ -46,6 +45,7 @@ from backtest.engine.layout import (
     P_TIME_ROW,
     P_TRAIL,
     P_UNKNOWN,
+    POSITION_WIDTH,
     SIGNAL,
     T_CASH,
     T_FAULT_COLUMN,
@@ -60,23 +60,23 @@ from backtest.engine.layout import (
     Rules,
     Work,
 )
-from backtest.engine.path import gap_reason, liquidation_level, net_of, settle, walk_bar
+from backtest.engine.path import gap_reason, liquidation_level, net_of, settle, walk_bar, write_row
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _leave(
     p: int, t: int, phase: int, reference: float, reason: int, bars: Bars, rules: Rules, work: Work, book: Book,
     record: bool,
 ) -> None:  # fmt: skip
     """Close position p; its slot in the state is freed by `_compact`."""
-    s = work.state[p]
-    column = int(s[P_COLUMN])
+    state = work.state
+    column = int(state[p, P_COLUMN])
     coefficient = bars.panel[column, t, IMPACT]
     if math.isnan(coefficient):
-        coefficient = s[P_COEFFICIENT]
-    price, fee, impact, liquidation, released = settle(s, reference, coefficient, reason, rules)
-    net = net_of(s, price, fee, liquidation)
-    notional = s[P_QUANTITY] * s[P_PRICE]
+        coefficient = state[p, P_COEFFICIENT]
+    price, fee, impact, liquidation, released = settle(state, p, reference, coefficient, reason, rules)
+    net = net_of(state, p, price, fee, liquidation)
+    notional = state[p, P_QUANTITY] * state[p, P_PRICE]
     work.tally[T_CASH] += released
     work.tally[T_TRADES] += 1.0
     if net > 0.0:
@@ -84,142 +84,159 @@ def _leave(
     work.tally[T_TRADE_SUM] += net / notional
     work.slot[column] = -1
     if record:
-        traded = s[P_QUANTITY] * reference
-        half_spread = traded * rules.half_spread
-        fill = (t, phase, column, s[P_INTENT], reason, -s[P_SIDE], s[P_QUANTITY], reference, price, fee,
-                half_spread, traded * impact, liquidation, UNCUT)  # fmt: skip
-        for i in range(len(fill)):
-            book.fills[book.counts[0], i] = fill[i]
-        book.counts[0] += 1
-        gross = s[P_SIDE] * s[P_QUANTITY] * (reference - s[P_REFERENCE])
-        trade = (s[P_INTENT], column, s[P_SIDE], s[P_ENTRY_ROW], t, s[P_QUANTITY], s[P_PRICE], price, gross,
-                 s[P_FEES] + fee, s[P_HALF_SPREAD] + half_spread, s[P_IMPACT] + traded * impact,
-                 s[P_FUNDING_PAID], liquidation, net, reason, s[P_AMBIGUOUS], s[P_OTHER_NET], s[P_UNKNOWN],
-                 phase, notional)  # fmt: skip
-        for i in range(len(trade)):
-            book.trades[book.counts[1], i] = trade[i]
-        book.counts[1] += 1
-    s[P_COLUMN] = -1.0
+        traded = state[p, P_QUANTITY] * reference
+        half_spread, impact_cost = traded * rules.half_spread, traded * impact
+        fill = (
+            float(t), float(phase), float(column), state[p, P_INTENT], float(reason), -state[p, P_SIDE],
+            state[p, P_QUANTITY], reference, price, fee, half_spread, impact_cost, liquidation, float(UNCUT),
+        )  # fmt: skip
+        trade = (
+            state[p, P_INTENT], float(column), state[p, P_SIDE], state[p, P_ENTRY_ROW], float(t), state[p, P_QUANTITY],
+            state[p, P_PRICE], price, state[p, P_SIDE] * state[p, P_QUANTITY] * (reference - state[p, P_REFERENCE]),
+            state[p, P_FEES] + fee, state[p, P_HALF_SPREAD] + half_spread, state[p, P_IMPACT] + impact_cost,
+            state[p, P_FUNDING_PAID], liquidation, net, float(reason), state[p, P_AMBIGUOUS], state[p, P_OTHER_NET],
+            state[p, P_UNKNOWN], float(phase), notional,
+        )  # fmt: skip
+        write_row(book.fills, book.counts, 0, fill)
+        write_row(book.trades, book.counts, 1, trade)
+    state[p, P_COLUMN] = -1.0
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _compact(count: int, work: Work) -> int:
     """Drop closed positions, keeping the order of entry; returns how many are left."""
+    state = work.state
     kept = 0
     for p in range(count):
-        if work.state[p, P_COLUMN] >= 0.0:
+        if state[p, P_COLUMN] >= 0.0:
             if kept != p:
-                work.state[kept] = work.state[p]
-                work.slot[int(work.state[p, P_COLUMN])] = kept
+                for field in range(POSITION_WIDTH):
+                    state[kept, field] = state[p, field]
+                work.slot[int(state[p, P_COLUMN])] = kept
             kept += 1
     return kept
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _call_group(count: int, group: float, t: int, bars: Bars, work: Work) -> None:
     """Tell the other legs of a group to leave: DUE where they can in this bar, else PENDING."""
+    state = work.state
     for p in range(count):
-        if work.state[p, P_COLUMN] >= 0.0 and work.state[p, P_GROUP] == group and work.state[p, P_DUE] == 0.0:
-            if math.isnan(bars.panel[int(work.state[p, P_COLUMN]), t, OPEN]):
-                work.state[p, P_PENDING] = 1.0
+        if state[p, P_COLUMN] >= 0.0 and state[p, P_GROUP] == group and state[p, P_DUE] == 0.0:
+            if math.isnan(bars.panel[int(state[p, P_COLUMN]), t, OPEN]):
+                state[p, P_PENDING] = 1.0
             else:
-                work.state[p, P_DUE] = GROUP_EXIT
+                state[p, P_DUE] = GROUP_EXIT
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def exits_at_open(
     count: int, t: int, entered_now: bool, bars: Bars, rules: Rules, work: Work, book: Book, record: bool
 ) -> int:
     """Phase A for positions entered before t, or the check of the open for those entered at it; positions left."""
+    state = work.state
     any_due = False
     for p in range(count):
-        s = work.state[p]
-        s[P_DUE] = 0.0
-        price = bars.panel[int(s[P_COLUMN]), t, OPEN]
-        if math.isnan(price) or (s[P_ENTRY_ROW] == t) != entered_now:
+        state[p, P_DUE] = 0.0
+        price = bars.panel[int(state[p, P_COLUMN]), t, OPEN]
+        if math.isnan(price) or (state[p, P_ENTRY_ROW] == t) != entered_now:
             continue
-        reason = gap_reason(s[P_SIDE] * price, s[P_STOP], s[P_LIQUIDATION], s[P_TARGET], s[P_TRAIL], s[P_PEAK])
+        reason = gap_reason(
+            state[p, P_SIDE] * price,
+            state[p, P_STOP],
+            state[p, P_LIQUIDATION],
+            state[p, P_TARGET],
+            state[p, P_TRAIL],
+            state[p, P_PEAK],
+        )
         if reason == 0 and not entered_now:
-            if t >= s[P_SIGNAL_ROW]:
+            if t >= state[p, P_SIGNAL_ROW]:
                 reason = SIGNAL
-            elif t >= s[P_TIME_ROW]:
+            elif t >= state[p, P_TIME_ROW]:
                 reason = TIME
-            elif s[P_PENDING] > 0.0:
+            elif state[p, P_PENDING] > 0.0:
                 reason = GROUP_EXIT
-        s[P_DUE] = reason
+        state[p, P_DUE] = reason
         any_due = any_due or reason > 0
     if not any_due:
         return count
     for p in range(count):
-        if work.state[p, P_DUE] > 0.0 and work.state[p, P_GROUP] >= 0.0:
-            _call_group(count, work.state[p, P_GROUP], t, bars, work)
+        if state[p, P_DUE] > 0.0 and state[p, P_GROUP] >= 0.0:
+            _call_group(count, state[p, P_GROUP], t, bars, work)
     for p in range(count):
-        reason = int(work.state[p, P_DUE])
+        reason = int(state[p, P_DUE])
         if reason > 0:
-            price = bars.panel[int(work.state[p, P_COLUMN]), t, OPEN]
+            price = bars.panel[int(state[p, P_COLUMN]), t, OPEN]
             _leave(p, t, AT_OPEN, price, reason, bars, rules, work, book, record)
     return _compact(count, work)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def exits_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, book: Book, record: bool) -> None:
-    """Phase C: exits inside the bar."""
+@inlined
+def exits_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, book: Book, record: bool) -> int:
+    """Phase C: exits inside the bar; returns how many left, their slots not yet freed."""
+    state = work.state
+    left = 0
     for p in range(count):
-        s = work.state[p]
-        if math.isnan(bars.panel[int(s[P_COLUMN]), t, OPEN]):
+        if math.isnan(bars.panel[int(state[p, P_COLUMN]), t, OPEN]):
             continue
-        reason, level, other, other_level = walk_bar(s, t, bars, rules.favourable_first)
-        if other != 0 and s[P_AMBIGUOUS] == 0.0:
-            s[P_AMBIGUOUS] = 1.0
-            coefficient = bars.panel[int(s[P_COLUMN]), t, IMPACT]
+        reason, level, other, other_level = walk_bar(state, p, t, bars, rules.favourable_first)
+        if other != 0 and state[p, P_AMBIGUOUS] == 0.0:
+            state[p, P_AMBIGUOUS] = 1.0
+            coefficient = bars.panel[int(state[p, P_COLUMN]), t, IMPACT]
             if math.isnan(coefficient):
-                coefficient = s[P_COEFFICIENT]
-            price, fee, _, liquidation, _ = settle(s, s[P_SIDE] * other_level, coefficient, other, rules)
-            s[P_OTHER_NET] = net_of(s, price, fee, liquidation)
+                coefficient = state[p, P_COEFFICIENT]
+            price, fee, _, liquidation, _ = settle(state, p, state[p, P_SIDE] * other_level, coefficient, other, rules)
+            state[p, P_OTHER_NET] = net_of(state, p, price, fee, liquidation)
         if reason > 0:
-            group = s[P_GROUP]
-            _leave(p, t, INSIDE, s[P_SIDE] * level, reason, bars, rules, work, book, record)
+            group = state[p, P_GROUP]
+            _leave(p, t, INSIDE, state[p, P_SIDE] * level, reason, bars, rules, work, book, record)
+            left += 1
             if group >= 0.0:
                 _call_group(count, group, t, bars, work)
+    return left
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def _charge_funding(s: F8, t: int, b: F8, rules: Rules, work: Work) -> float:
+@inlined
+def _charge_funding(state: F8, p: int, t: int, panel: F8, rules: Rules, work: Work) -> float:
     """Phase D for one position; returns what it paid."""
-    rate = b[FUNDING]
+    column = int(state[p, P_COLUMN])
+    rate = panel[column, t, FUNDING]
     if rate == 0.0:
         return 0.0
     if math.isnan(rate):
-        s[P_UNKNOWN] += 1.0
+        state[p, P_UNKNOWN] += 1.0
         if rules.funding_unknown == FUNDING_ERROR and work.tally[T_FAULT_ROW] < 0.0:
             work.tally[T_FAULT_ROW] = t
-            work.tally[T_FAULT_COLUMN] = s[P_COLUMN]
+            work.tally[T_FAULT_COLUMN] = state[p, P_COLUMN]
         if rules.funding_unknown != FUNDING_CONST:
             return 0.0
-        paid = s[P_QUANTITY] * b[MARK] * rules.funding_const
+        paid = state[p, P_QUANTITY] * panel[column, t, MARK] * rules.funding_const
     else:
-        paid = s[P_SIDE] * s[P_QUANTITY] * b[MARK] * rate
-    s[P_MARGIN] -= paid
-    s[P_FUNDING_PAID] += paid
-    s[P_LIQUIDATION] = liquidation_level(s[P_SIDE], s[P_QUANTITY], s[P_PRICE], s[P_MARGIN], rules.maintenance)
+        paid = state[p, P_SIDE] * state[p, P_QUANTITY] * panel[column, t, MARK] * rate
+    state[p, P_MARGIN] -= paid
+    state[p, P_FUNDING_PAID] += paid
+    state[p, P_LIQUIDATION] = liquidation_level(
+        state[p, P_SIDE], state[p, P_QUANTITY], state[p, P_PRICE], state[p, P_MARGIN], rules.maintenance
+    )
     return paid
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def close_of_bar(
-    count: int, t: int, final: bool, bars: Bars, rules: Rules, work: Work, book: Book, record: bool
-) -> int:
-    """Phases D and E; returns the number of positions left."""
+@inlined
+def close_of_bar(count: int, left: int, t: int, bars: Bars, rules: Rules, work: Work, book: Book, record: bool) -> int:
+    """Phases D and E, after `left` positions have left inside the bar; returns the number that stay open."""
+    state = work.state
+    final = t == bars.panel.shape[1] - 1
     for p in range(count):
-        s = work.state[p]
-        if s[P_COLUMN] < 0.0:
+        column = int(state[p, P_COLUMN])
+        if column < 0:
             continue
-        b = bars.panel[int(s[P_COLUMN]), t]
-        paid = _charge_funding(s, t, b, rules, work)
+        paid = _charge_funding(state, p, t, bars.panel, rules, work)
         if record:
             book.funding[t] += paid
-        if s[P_DUE] > 0.0:
-            _leave(p, t, AT_CLOSE, b[CLOSE], GROUP_EXIT, bars, rules, work, book, record)
+        if state[p, P_DUE] > 0.0:
+            _leave(p, t, AT_CLOSE, bars.panel[column, t, CLOSE], GROUP_EXIT, bars, rules, work, book, record)
+            left += 1
         elif final:
-            _leave(p, t, AT_CLOSE, b[MARK], END_OF_DATA, bars, rules, work, book, record)
-    return _compact(count, work)
+            _leave(p, t, AT_CLOSE, bars.panel[column, t, MARK], END_OF_DATA, bars, rules, work, book, record)
+            left += 1
+    return _compact(count, work) if left > 0 else count

@@ -14,8 +14,9 @@ A. Exits at the open, for positions entered before t whose bar is tradable, all 
 B. Entries at the open. Equity E is cash plus positions at the previous bar's mark (last known close), those
     entered at this open at their fill price. Per leg:
     IN_POSITION if the instrument is held (or wanted by an earlier leg of the same group); under `extend`, a lone
-    intent of the same side lengthens a lone position (EXTENDED: later of both time limits and of both exit rows). LIQUIDITY_UNKNOWN if impact or capacity is
-    NaN. The legs want weight * E each and are scaled down together by the smallest of: capacity / wanted of each leg,
+    intent of the same side lengthens a lone position (EXTENDED: later of both time limits and of both exit rows).
+    LIQUIDITY_UNKNOWN if impact or capacity is NaN. The legs want weight * E each and are scaled down together by the
+    smallest of: capacity / wanted of each leg,
     (gross_cap * E - gross) / sum wanted, cash / sum of wanted * (1 / leverage + fee), never above 1; gross is the sum
     of quantity * mark, leverage is 1 for spot. A scale below 1e-6 is the rejection CAPACITY, GROSS_CAP or NO_CASH by
     whichever is smallest, the first of equals in that order (E <= 0 is NO_CASH). One rejected leg rejects its unit:
@@ -41,8 +42,8 @@ F. Equity = cash + sum of max(margin + profit at the mark, 0).
 
 An exit at reference price p with quantity q: slip as above with V = q * p and the coefficient of that bar (of the
 entry where NaN); price = p * (1 - side * slip); pays fee * q * price, on LIQUIDATION also liquidation_fee * q *
-price; what the
-remaining margin cannot cover is credited back as negative liquidation cost, so no position loses more than its margin.
+price; what the remaining margin cannot cover is credited back as negative liquidation cost, so no position loses more
+than its margin.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from backtest.engine.compiling import borrowed, compiled, inlined, threaded
 from backtest.engine.entries import enter, worth
 from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside
 from backtest.engine.layout import (
@@ -85,7 +87,7 @@ from backtest.engine.layout import (
 from backtest.engine.schedule import schedule
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _replay(intent: Intent, bars: Bars, rules: Rules, work: Work, book: Book, record: bool, statistics: F8) -> None:
     """One replay: walk the bars on which something is held or enters, stream its statistics."""
     bar_count = bars.panel.shape[1]
@@ -111,23 +113,26 @@ def _replay(intent: Intent, bars: Bars, rules: Rules, work: Work, book: Book, re
             if count > before:
                 count = exits_at_open(count, t, True, bars, rules, work, book, record)
         held += count > 0
-        exits_inside(count, t, bars, rules, work, book, record)
-        count = close_of_bar(count, t, t == bar_count - 1, bars, rules, work, book, record)
+        left = exits_inside(count, t, bars, rules, work, book, record)
+        count = close_of_bar(count, left, t, bars, rules, work, book, record)
         now = work.tally[T_CASH]
         for p in range(count):
-            now += worth(work.state[p], bars.panel[int(work.state[p, P_COLUMN]), t, MARK])
+            now += worth(work.state, p, bars.panel[int(work.state[p, P_COLUMN]), t, MARK])
         change = now / equity - 1.0 if equity > 0.0 else 0.0
         total += change
         squares += change * change
         if change < 0.0:
             downside += change * change
         if record:
-            book.equity[written:t] = equity
+            for row in range(written, t):
+                book.equity[row] = equity
             book.equity[t] = now
             written = t + 1
         equity = now
-        peak = max(peak, equity)
-        drawdown = max(drawdown, 1.0 - equity / peak)
+        if equity > peak:
+            peak = equity
+        elif peak - equity > drawdown * peak:
+            drawdown = 1.0 - equity / peak
         t += 1
     if record:
         book.equity[written:] = equity
@@ -146,7 +151,7 @@ def _replay(intent: Intent, bars: Bars, rules: Rules, work: Work, book: Book, re
     statistics[EXPOSURE] = held / bar_count
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _new_work(intents: int, instruments: int) -> Work:
     return Work(
         np.empty(intents, np.int32),
@@ -161,7 +166,7 @@ def _new_work(intents: int, instruments: int) -> Work:
     )
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _variation(orders: Orders, v: int) -> Intent:
     return Intent(
         orders.earliest[min(v, orders.earliest.shape[0] - 1)],
@@ -179,7 +184,7 @@ def _variation(orders: Orders, v: int) -> Intent:
     )
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
     """Replay variation 0 and record it in `book`; returns the STATISTICS and, last, the row and column of a fault.
 
@@ -193,7 +198,7 @@ def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
     return result
 
 
-@njit(cache=True, error_model="numpy", nogil=True, parallel=True)
+@threaded
 def replay_many(orders: Orders, bars: Bars, rules: Rules, replays: int, workers: int) -> F8:
     """Statistics (replays, 8) of that many variations; a replay that met a fault is a row of NaN.
 
@@ -209,9 +214,10 @@ def replay_many(orders: Orders, bars: Bars, rules: Rules, replays: int, workers:
         np.empty(0, np.int32),
     )
     for worker in prange(workers):
-        work = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
+        kept = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
+        work, market, many = borrowed(kept), borrowed(bars), borrowed(orders)
         for v in range(worker * replays // workers, (worker + 1) * replays // workers):
-            _replay(_variation(orders, v), bars, rules, work, nowhere, False, statistics[v])
-            if work.tally[T_FAULT_ROW] >= 0.0:
+            _replay(_variation(many, v), market, rules, work, nowhere, False, statistics[v])
+            if kept.tally[T_FAULT_ROW] >= 0.0:
                 statistics[v, :] = np.nan
     return statistics

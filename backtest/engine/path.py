@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from backtest.engine.compiling import compiled, inlined
 from backtest.engine.layout import (
     CLOSE,
     F8,
     HIGH,
+    I4,
     LIQUIDATION,
     LOW,
     MOST_SLIP,
@@ -38,19 +39,19 @@ from backtest.engine.layout import (
 )
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@inlined
 def impact_share(coefficient: float, notional: float, half_spread: float) -> float:
     """Y * sigma * sqrt(notional / ADV) as a share of price, capped so that a sale stays above zero."""
     return min(coefficient * math.sqrt(notional), MOST_SLIP - half_spread)
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@inlined
 def trail_level(trail: float, peak: float) -> float:
     """Signed level of a trailing stop under its peak; -inf where there is none."""
     return peak - trail * abs(peak) if trail < np.inf else -np.inf
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@inlined
 def nearest_adverse(stop: float, liquidation: float, trail: float) -> tuple[float, int]:
     """Nearest adverse level, in signed prices, and its reason."""
     if liquidation >= stop and liquidation >= trail:
@@ -60,7 +61,7 @@ def nearest_adverse(stop: float, liquidation: float, trail: float) -> tuple[floa
     return trail, TRAILING_STOP
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def path_through(
     low: float, high: float, close: float, stop: float, liquidation: float, target: float, trail: float, peak: float,
     favourable_first: bool,
@@ -82,7 +83,7 @@ def path_through(
     return (TRAILING_STOP, level, peak) if close <= level else (0, 0.0, peak)
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@inlined
 def gap_reason(price: float, stop: float, liquidation: float, target: float, trail: float, peak: float) -> int:
     """Reason for an exit at a (signed) open that lies at or beyond a level; 0 where it does not."""
     if price <= liquidation:
@@ -94,46 +95,67 @@ def gap_reason(price: float, stop: float, liquidation: float, target: float, tra
     return TAKE_PROFIT if price >= target else 0
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@inlined
 def liquidation_level(side: float, quantity: float, price: float, margin: float, maintenance: float) -> float:
     """Signed price at which margin + side * quantity * (p - price) = maintenance * quantity * p."""
     return side * (price - side * margin / quantity) / (1.0 - side * maintenance)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def settle(
-    s: F8, reference: float, coefficient: float, reason: int, rules: Rules
+    state: F8, p: int, reference: float, coefficient: float, reason: int, rules: Rules
 ) -> tuple[float, float, float, float, float]:
     """Exit price, fee, impact share, liquidation cost and what returns to cash, of leaving at `reference`."""
-    side, quantity = s[P_SIDE], s[P_QUANTITY]
+    side, quantity = state[p, P_SIDE], state[p, P_QUANTITY]
     impact = impact_share(coefficient, quantity * reference, rules.half_spread)
     price = reference * (1.0 - side * (rules.half_spread + impact))
     fee = rules.fee * quantity * price
     liquidation = rules.liquidation_fee * quantity * price if reason == LIQUIDATION else 0.0
-    released = s[P_MARGIN] + side * quantity * (price - s[P_PRICE]) - fee - liquidation
+    released = state[p, P_MARGIN] + side * quantity * (price - state[p, P_PRICE]) - fee - liquidation
     if released < 0.0:
         liquidation += released
         released = 0.0
     return price, fee, impact, liquidation, released
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def net_of(s: F8, price: float, fee: float, liquidation: float) -> float:
+@inlined
+def net_of(state: F8, p: int, price: float, fee: float, liquidation: float) -> float:
     """Net profit of a position left at `price`, after every cost."""
-    return s[P_SIDE] * s[P_QUANTITY] * (price - s[P_PRICE]) - s[P_FEES] - fee - s[P_FUNDING_PAID] - liquidation
+    return (
+        state[p, P_SIDE] * state[p, P_QUANTITY] * (price - state[p, P_PRICE])
+        - state[p, P_FEES]
+        - fee
+        - state[p, P_FUNDING_PAID]
+        - liquidation
+    )
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def walk_bar(s: F8, t: int, bars: Bars, favourable_first: bool) -> tuple[int, float, int, float]:
+@compiled
+def write_row(table: F8, counts: I4, which: int, values: tuple[float, ...]) -> None:
+    """Append values to the next free row of a table of the book."""
+    for column in range(len(values)):
+        table[counts[which], column] = values[column]
+    counts[which] += 1
+
+
+@inlined
+def walk_bar(state: F8, p: int, t: int, bars: Bars, favourable_first: bool) -> tuple[int, float, int, float]:
     """Walk bar t for one position; update its peak.
 
     Returns the reason (0: stays) and signed level, then the same for the other path: 0 and 0.0 where the two agree,
     -1 and the signed close where only the other path stays.
     """
-    column, side = int(s[P_COLUMN]), s[P_SIDE]
-    b = bars.panel[column, t]
-    high, low = (b[HIGH], b[LOW]) if side > 0 else (-b[LOW], -b[HIGH])
-    stop, liquidation, target, trail, peak = s[P_STOP], s[P_LIQUIDATION], s[P_TARGET], s[P_TRAIL], s[P_PEAK]
+    column, side = int(state[p, P_COLUMN]), state[p, P_SIDE]
+    high, low = bars.panel[column, t, HIGH], bars.panel[column, t, LOW]
+    if side < 0:
+        high, low = -low, -high
+    stop, liquidation, target, trail, peak = (
+        state[p, P_STOP],
+        state[p, P_LIQUIDATION],
+        state[p, P_TARGET],
+        state[p, P_TRAIL],
+        state[p, P_PEAK],
+    )
     if trail == np.inf and low > max(stop, liquidation) and high < target:
         return 0, 0.0, 0, 0.0
     finer = bars.detail_column[column]
@@ -142,36 +164,36 @@ def walk_bar(s: F8, t: int, bars: Bars, favourable_first: bool) -> tuple[int, fl
         first = bars.detail_first + t * bars.detail_ratio
         seen = False
         for row in range(max(first, 0), min(first + bars.detail_ratio, bars.detail.shape[1])):
-            d = bars.detail[finer, row]
-            if math.isnan(d[OPEN]):
+            at = side * bars.detail[finer, row, OPEN]
+            if math.isnan(at):
                 continue
             seen = True
-            at = side * d[OPEN]
             reason = gap_reason(at, stop, liquidation, target, trail, peak) if row > first else 0
             if reason > 0:
                 return reason, at, other, other_level
-            high, low = (d[HIGH], d[LOW]) if side > 0 else (-d[LOW], -d[HIGH])
-            close = side * d[CLOSE]
+            top, bottom = bars.detail[finer, row, HIGH], bars.detail[finer, row, LOW]
+            if side < 0:
+                top, bottom = -bottom, -top
+            close = side * bars.detail[finer, row, CLOSE]
             reason, level, new_peak = path_through(
-                low, high, close, stop, liquidation, target, trail, peak, favourable_first
+                bottom, top, close, stop, liquidation, target, trail, peak, favourable_first
             )
             twin, twin_level, _ = path_through(
-                low, high, close, stop, liquidation, target, trail, peak, not favourable_first
+                bottom, top, close, stop, liquidation, target, trail, peak, not favourable_first
             )
             if other == 0 and (reason != twin or level != twin_level):
                 other, other_level = (twin, twin_level) if twin > 0 else (-1, close)
             peak = new_peak
             if reason > 0:
-                s[P_PEAK] = peak
+                state[p, P_PEAK] = peak
                 return reason, level, other, other_level
         if seen:
-            s[P_PEAK] = peak
+            state[p, P_PEAK] = peak
             return 0, 0.0, other, other_level
-        high, low = (b[HIGH], b[LOW]) if side > 0 else (-b[LOW], -b[HIGH])
-    close = side * b[CLOSE]
+    close = side * bars.panel[column, t, CLOSE]
     reason, level, new_peak = path_through(low, high, close, stop, liquidation, target, trail, peak, favourable_first)
     twin, twin_level, _ = path_through(low, high, close, stop, liquidation, target, trail, peak, not favourable_first)
     if reason != twin or level != twin_level:
         other, other_level = (twin, twin_level) if twin > 0 else (-1, close)
-    s[P_PEAK] = new_peak
+    state[p, P_PEAK] = new_peak
     return reason, level, other, other_level

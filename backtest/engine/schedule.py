@@ -5,8 +5,7 @@ The rules are the first paragraph of the docstring of `backtest.engine.kernel`.
 
 from __future__ import annotations
 
-from numba import njit
-
+from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     ACCEPTED,
     EXPIRED,
@@ -22,7 +21,7 @@ from backtest.engine.layout import (
 )
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def sort_queue(queue: I4, buffer: I4, count: int, key: I4) -> None:
     """Stable natural merge sort of queue[:count] by key: linear where the queue is a rotation of sorted rows."""
     while True:
@@ -53,7 +52,7 @@ def sort_queue(queue: I4, buffer: I4, count: int, key: I4) -> None:
             return
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def last_leg(group: I4, first: int) -> int:
     """One past the last intent of the unit that starts at `first`: itself, or its whole group."""
     last = first + 1
@@ -62,7 +61,7 @@ def last_leg(group: I4, first: int) -> int:
     return last
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def _common_row(intent: Intent, first: int, last: int, row: int, bars: Bars) -> int:
     """First row at or after `row` that is tradable for every leg; T where there is none."""
     settled = False
@@ -76,7 +75,7 @@ def _common_row(intent: Intent, first: int, last: int, row: int, bars: Bars) -> 
     return row
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@inlined
 def schedule(intent: Intent, bars: Bars, work: Work) -> int:
     """Fill row and first verdict of every intent; returns how many units are queued, by fill row."""
     bar_count = bars.panel.shape[1]

@@ -8,16 +8,16 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from backtest.config import first_complaint, format_ms, from_ms, near_miss, timeframe_ms, to_ms
+from backtest.config import Duration, build, duration_ms, first_complaint, format_ms, from_ms, near_miss, to_ms
 from backtest.errors import MarketError, UsageError
 from backtest.market.files import read_folder
 from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Market, Provenance
@@ -46,6 +46,13 @@ _BAR_PANELS = PANELS[:-1]
 _DEFAULT = "privacy-2025-sample"
 
 
+def _symbol(text: str) -> str:
+    try:
+        return Instrument.parse(text).symbol
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
 class Metadata(BaseModel):
     """What `metadata.json` says about a dataset; an unknown key is an error.
 
@@ -57,14 +64,14 @@ class Metadata(BaseModel):
 
     format: Literal[1] = 1
     name: str = Field(min_length=1)
-    label: Literal["", "RECONSTRUCTED"]
+    label: str = Field(pattern=f"^({RECONSTRUCTED})?$")
     licence: str
     source: str
     how_made: str
     made_by: str
     seed: int | None
-    timeframe: str
-    instruments: tuple[str, ...] = Field(min_length=1)
+    timeframe: Duration
+    instruments: tuple[Annotated[str, AfterValidator(_symbol)], ...] = Field(min_length=1)
     start: AwareDatetime
     end: AwareDatetime
     repairs: tuple[str, ...] = ()
@@ -72,6 +79,13 @@ class Metadata(BaseModel):
     columns: dict[str, dict[str, str]]
     files: dict[str, str]
     content_sha256: str
+
+    @model_validator(mode="after")
+    def _whole_bars(self) -> Metadata:
+        span, bar_ms = to_ms(self.end) - to_ms(self.start), duration_ms(self.timeframe)
+        if span <= 0 or bar_ms == 0 or span % bar_ms:
+            raise ValueError(f"start to end must be a whole number of {self.timeframe} bars")
+        return self
 
 
 def default_dataset() -> str:
@@ -144,24 +158,25 @@ def write_dataset(
     columns = {BARS: _bar_columns(market), FUNDING: _funding_columns(market)}
     contents = {name: _parquet(name, arrays) for name, arrays in columns.items()}
     provenance = market.provenance
-    metadata = Metadata(
-        name=provenance.name,
-        label=RECONSTRUCTED if provenance.label else "",
-        licence=provenance.licence,
-        source=provenance.source,
-        how_made=how_made,
-        made_by=made_by,
-        seed=seed,
-        timeframe=market.timeframe,
-        instruments=market.symbols,
-        start=from_ms(market.start_ms),
-        end=from_ms(market.end_ms),
-        repairs=provenance.repairs,
-        readings=tuple(readings),
-        columns=COLUMNS,
-        files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-        content_sha256=market.sha256(),
-    )
+    values = {
+        "name": provenance.name,
+        "label": provenance.label,
+        "licence": provenance.licence,
+        "source": provenance.source,
+        "how_made": how_made,
+        "made_by": made_by,
+        "seed": seed,
+        "timeframe": market.timeframe,
+        "instruments": market.symbols,
+        "start": from_ms(market.start_ms),
+        "end": from_ms(market.end_ms),
+        "repairs": provenance.repairs,
+        "readings": tuple(readings),
+        "columns": COLUMNS,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "content_sha256": market.sha256(),
+    }
+    metadata = build(Metadata, values, f"dataset {folder}")
     document = json.dumps(metadata.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
     for name, content in (*contents.items(), (METADATA, document.encode())):
         _replace(folder / name, content)
@@ -268,12 +283,11 @@ def _verify(path: Path, expected: str) -> None:
 def _table(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as problem:
+    except (pa.ArrowException, OSError) as problem:
         raise MarketError(f"{path} is not a Parquet file: {problem}") from None
     if not table.schema.equals(_schema(path.name)):
         found, expected = (
-            ", ".join(f"{field.name} {field.type}" for field in schema)
-            for schema in (table.schema, _schema(path.name))
+            ", ".join(f"{field.name} {field.type}" for field in schema) for schema in (table.schema, _schema(path.name))
         )
         raise MarketError(f"{path} has columns {found}, but a dataset needs {expected}")
     return table
@@ -281,7 +295,7 @@ def _table(path: Path) -> pa.Table:
 
 def _assemble(metadata: Metadata, bars: pa.Table, funding: pa.Table, folder: Path) -> Market:
     instruments = tuple(Instrument.parse(symbol) for symbol in metadata.instruments)
-    bar_ms = timeframe_ms(metadata.timeframe)
+    bar_ms = duration_ms(metadata.timeframe)
     opens = np.arange(to_ms(metadata.start), to_ms(metadata.end), bar_ms, dtype=np.int64)
     shape = (len(opens), len(instruments))
     cells = _cells(bars, metadata, opens, folder / BARS)
@@ -298,15 +312,11 @@ def _assemble(metadata: Metadata, bars: pa.Table, funding: pa.Table, folder: Pat
         instruments=instruments,
         **panels,
         funding=_panel(shape, settled, funding["funding_rate"], 0.0),
-        provenance=Provenance(
-            metadata.name, metadata.source, metadata.label, metadata.licence, metadata.repairs
-        ),
+        provenance=Provenance(metadata.name, metadata.source, metadata.label, metadata.licence, metadata.repairs),
     )
 
 
-def _cells(
-    table: pa.Table, metadata: Metadata, stamps: npt.NDArray[np.int64], path: Path
-) -> npt.NDArray[np.int64]:
+def _cells(table: pa.Table, metadata: Metadata, stamps: npt.NDArray[np.int64], path: Path) -> npt.NDArray[np.int64]:
     """Flat position of each row in the (T, N) panel whose rows are stamped `stamps`."""
     times = table["timestamp"].to_numpy()
     rows = np.searchsorted(stamps, times)
@@ -328,7 +338,7 @@ def _cells(
         raise MarketError(
             f"{path} has {metadata.instruments[column]} at {format_ms(int(stamps[row]))} twice: keep one row"
         )
-    return cells
+    return np.asarray(cells, dtype=np.int64)
 
 
 def _panel(shape: tuple[int, int], cells: npt.NDArray[np.int64], values: pa.ChunkedArray, unset: float) -> Floats:

@@ -17,8 +17,11 @@ from backtest.market.record import Flags, Floats
 Integers = npt.NDArray[np.int64]
 
 # A move this many times larger than the path's own volatility makes nothing wilder.
-WILDEST = 6.0
+WILDEST = 8.0
 PACING_ROUNDS = 60
+INTEREST_RATE = 0.0001
+INTEREST_BAND = 0.0005
+FUNDING_CAP = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,7 @@ class Candles:
     close: Floats
 
 
-def autoregressive(
-    random: np.random.RandomState, length: int, half_life: float, deviation: float
-) -> Floats:
+def autoregressive(random: np.random.RandomState, length: int, half_life: float, deviation: float) -> Floats:
     """(length,) stationary AR(1) of mean 0 and the given standard deviation; half-life in steps."""
     decay = 0.5 ** (1.0 / half_life)
     shocks = random.standard_normal(length) * deviation * np.sqrt(1.0 - decay**2)
@@ -57,7 +58,7 @@ def turbulence(knots: Sequence[int], levels: Floats, volatility: float, half_lif
     """
     lengths = np.diff(knots)
     needed = np.abs(np.diff(levels)) / (volatility * np.sqrt(lengths))
-    variance = np.repeat(1.0 + (0.6 * np.minimum(needed, WILDEST)) ** 2, lengths)
+    variance = np.repeat(1.0 + (0.7 * np.minimum(needed, WILDEST)) ** 2, lengths)
     decay = 0.5 ** (1.0 / half_life)
     smooth, _ = lfilter([1.0 - decay], [1.0, -decay], variance, zi=[decay * variance[0]])
     return np.asarray(np.sqrt(smooth))
@@ -111,6 +112,15 @@ def paced(activity: Floats, spans: Sequence[Flags], totals: Sequence[float]) -> 
     for span, total in zip(spans, totals, strict=True):
         flow[span] *= total / flow[span].sum()
     return np.asarray(flow)
+
+
+def funding_rate(premium: Floats) -> Floats:
+    """Rate per 8 hours of a mean premium of the perpetual over spot: P + clamp(I - P, -0.05 %, 0.05 %), capped at 2 %.
+
+    Source: Binance, "Introduction to Binance Futures Funding Rates"; I is 0.01 % per 8 hours.
+    """
+    rate = premium + np.clip(INTEREST_RATE - premium, -INTEREST_BAND, INTEREST_BAND)
+    return np.asarray(np.clip(rate, -FUNDING_CAP, FUNDING_CAP))
 
 
 def significant(values: Floats, digits: int) -> Floats:

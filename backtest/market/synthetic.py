@@ -2,8 +2,9 @@
 
 A plan lists anchors: the price, day's turnover, open interest and premium that a coin must show at an instant.
 Between them a path is a Brownian bridge in the clock of its own variance: a common market factor, a sector factor
-and a part of the coin's own, each with volatility that clusters. Paths are simulated inside the bar, so that high and low come
-from the path too; spot follows the perpetual through the premium, and funding is the mean premium by the usual formula.
+and a part of the coin's own, each with volatility that clusters. Paths are simulated inside the bar, so that high
+and low come from the path too; spot follows the perpetual through the premium, and funding is the mean premium by
+the usual formula.
 
 `python -m backtest.market.synthetic FOLDER` writes the embedded reconstruction anew.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,7 +24,7 @@ import pandas as pd
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scipy.signal import lfilter
 
-from backtest.config import DAY_MS, UNIT_MS, first_complaint, format_ms, read_toml, timeframe_ms, to_ms
+from backtest.config import DAY_MS, UNIT_MS, Duration, first_complaint, format_ms, read_toml, timeframe_ms, to_ms
 from backtest.errors import BacktestError, MarketError, UsageError
 from backtest.market.dataset import datasets_root, default_dataset, write_dataset
 from backtest.market.paths import (
@@ -32,6 +34,7 @@ from backtest.market.paths import (
     bridge,
     candles,
     fold,
+    funding_rate,
     paced,
     rhythm,
     significant,
@@ -41,13 +44,14 @@ from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Ma
 
 VERSION = "1"
 ANCHORS = "anchors.toml"
+# Half-life in hours and standard deviation of each part of log volatility.
+VOLATILITY_CLUSTERS = ((8.0, 0.30), (72.0, 0.25))
+TURNOVER_NOISE = 0.3
+PREMIUM_NOISE = 0.3
 OPENING_GAP = 0.0001
 SPOT_NOISE = 0.0002
 CONTRACTS_VOLATILITY = 0.03
 FUNDING_PERIOD_MS = 8 * UNIT_MS["h"]
-INTEREST_RATE = 0.0001
-INTEREST_BAND = 0.0005
-FUNDING_CAP = 0.02
 Level = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -89,8 +93,8 @@ class PremiumAnchor(_Moment):
     level: Annotated[float, Field(gt=-0.2, lt=0.2)]
 
 
-class DayTurnover(_Table):
-    """Quote volume of one UTC day."""
+class DayTurnover(_Moment):
+    """Quote volume of one UTC `day`."""
 
     day: date
     level: Level
@@ -126,7 +130,7 @@ class Plan(_Table):
     how_made: str
     readings: tuple[str, ...] = ()
     seed: int = Field(ge=0, lt=2**32)
-    timeframe: str
+    timeframe: Duration
     start: AwareDatetime
     end: AwareDatetime
     steps: int = Field(ge=2)
@@ -140,7 +144,8 @@ def read_plan(path: Path) -> Plan:
     try:
         return Plan(**read_toml(path, MarketError))
     except ValidationError as error:
-        raise MarketError(f"{path}: {first_complaint(error, Plan.model_fields)}") from None
+        allowed = {key for table in (Plan, Coin, Anchor, DayTurnover) for key in table.model_fields}
+        raise MarketError(f"{path}: {first_complaint(error, allowed)}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +183,13 @@ class Grid:
         """Length of one step in milliseconds."""
         return self.bar_ms // self.steps
 
-    def position(self, moment: _Moment) -> int:
-        """Index of an anchor's instant among the step boundaries; one off the grid raises `MarketError`."""
-        position, rest = divmod(moment.ms - self.start_ms, self.step_ms)
+    def position(self, moment_ms: int, what: str) -> int:
+        """Index of an instant among the step boundaries; one off the grid raises `MarketError`."""
+        position, rest = divmod(moment_ms - self.start_ms, self.step_ms)
         if rest or not 0 <= position <= self.bars * self.steps:
             raise MarketError(
-                f"anchor at {format_ms(moment.ms)} is not on the grid of {self.step_ms // 60_000}-minute steps from "
-                f"{format_ms(self.start_ms)}: move it"
+                f"{what} has an anchor at {format_ms(moment_ms)}, off the grid of {self.step_ms / 60_000:g}-minute "
+                f"steps from {format_ms(self.start_ms)} to {format_ms(int(self.instants[-1]))}: move it"
             )
         return position
 
@@ -249,7 +254,7 @@ def _swap(plan: Plan, coin: Coin, grid: Grid, path: Floats, premium: Floats) -> 
     symbol = f"{coin.base}/{plan.quote}:{plan.quote}"
     bars = candles(path, grid.steps, _gaps(plan, symbol, grid))
     quote = _turnover(plan, symbol, coin, grid, bars.close, coin.swap_turnover)
-    knots = [grid.position(anchor) for anchor in coin.open_interest]
+    knots = _knots(grid, coin.open_interest, f"open interest of {coin.base}")
     contracts = np.log([anchor.level for anchor in coin.open_interest]) - path[knots]
     noise = np.cumsum(_random(plan, symbol, "open interest").standard_normal(len(path)))
     noise *= CONTRACTS_VOLATILITY / np.sqrt(grid.steps_in(24))
@@ -269,7 +274,10 @@ def _spot(plan: Plan, coin: Coin, grid: Grid, path: Floats) -> _Column:
 def _column(symbol: str, bars: Candles, quote: Floats, interest: Floats, funding: Floats) -> _Column:
     return _Column(
         symbol,
-        *(significant(prices, 5) for prices in (bars.open, bars.high, bars.low, bars.close)),
+        open=significant(bars.open, 5),
+        high=significant(bars.high, 5),
+        low=significant(bars.low, 5),
+        close=significant(bars.close, 5),
         volume=significant(quote / bars.close, 4),
         open_interest=significant(interest, 5),
         funding=np.round(funding, 6),
@@ -278,15 +286,16 @@ def _column(symbol: str, bars: Candles, quote: Floats, interest: Floats, funding
 
 def _price_path(plan: Plan, coin: Coin, grid: Grid, market: Floats, sector: Floats) -> Floats:
     """Log price at every instant, through the coin's anchors."""
-    knots = [grid.position(anchor) for anchor in coin.price]
-    if knots[0] != 0 or knots[-1] != grid.bars * grid.steps or min(np.diff(knots)) <= 0:
-        raise MarketError(f"price anchors of {coin.base} must rise in time from the plan's start to its end")
+    knots = _knots(grid, coin.price, f"price of {coin.base}")
+    if (knots[0], knots[-1]) != (0, grid.bars * grid.steps):
+        raise MarketError(f"price of {coin.base} needs an anchor at the plan's start and one at its end: add it")
     levels = np.log([anchor.level for anchor in coin.price])
-    scale = turbulence(knots, levels, coin.volatility / np.sqrt(grid.steps_in(24)), grid.steps_in(6))
-    own = _own_returns(plan, coin.base, coin.volatility, grid, scale)
-    returns = own + coin.market_beta * market + coin.sector_beta * sector
+    common = np.concatenate(([0.0], np.cumsum(coin.market_beta * market + coin.sector_beta * sector)))
+    volatility = coin.volatility / np.sqrt(grid.steps_in(24))
+    scale = turbulence(knots, levels - common[knots], volatility, grid.steps_in(3))
+    own = np.concatenate(([0.0], np.cumsum(_own_returns(plan, coin.base, coin.volatility, grid, scale))))
     clock = np.concatenate(([0.0], np.cumsum(scale**2)))
-    path = bridge(np.concatenate(([0.0], np.cumsum(returns))), clock, knots, levels)
+    path = bridge(common + own, clock, knots, levels)
     for row, anchor in enumerate(coin.price):
         if anchor.extreme is not None:
             beside = slice(knots[max(row - 1, 0)], knots[min(row + 1, len(knots) - 1)] + 1)
@@ -296,18 +305,19 @@ def _price_path(plan: Plan, coin: Coin, grid: Grid, market: Floats, sector: Floa
 
 def _own_returns(plan: Plan, name: str, volatility: float, grid: Grid, scale: Floats) -> Floats:
     random = _random(plan, name, "returns")
-    fast = autoregressive(random, len(scale), grid.steps_in(8), 0.35)
-    slow = autoregressive(random, len(scale), grid.steps_in(72), 0.30)
-    clustered = np.exp(fast + slow - 0.35**2 - 0.30**2) * np.sqrt(rhythm(grid.instants[:-1]))
-    return random.standard_normal(len(scale)) * clustered * scale * volatility / np.sqrt(grid.steps_in(24))
+    scale = scale * np.sqrt(rhythm(grid.instants[:-1])) * volatility / np.sqrt(grid.steps_in(24))
+    for hours, deviation in VOLATILITY_CLUSTERS:
+        # The mean of exp(2 x) over a normal x is exp(2 deviation^2): taken off, the variance stays as asked.
+        scale *= np.exp(autoregressive(random, len(scale), grid.steps_in(hours), deviation) - deviation**2)
+    return random.standard_normal(len(scale)) * scale
 
 
 def _premium_path(plan: Plan, coin: Coin, grid: Grid, path: Floats) -> Floats:
     """Premium of the perpetual over spot at every instant: the anchored mean, what the last day moved, and noise."""
     random = _random(plan, coin.base, "premium")
-    knots = [grid.position(anchor) for anchor in coin.premium]
+    knots = _knots(grid, coin.premium, f"premium of {coin.base}")
     mean = np.interp(np.arange(len(path)), knots, [anchor.level for anchor in coin.premium])
-    mean *= np.exp(autoregressive(random, len(path), grid.steps_in(8), 0.3))
+    mean *= np.exp(autoregressive(random, len(path), grid.steps_in(8), PREMIUM_NOISE))
     day = int(grid.steps_in(24))
     moved = path - np.concatenate((np.full(day, path[0]), path[:-day]))
     noise = autoregressive(random, len(path), grid.steps_in(6), 0.006 * coin.volatility)
@@ -321,19 +331,15 @@ def _turnover(
     hours = grid.bar_ms / UNIT_MS["h"]
     moves = np.abs(np.diff(np.log(close), prepend=np.log(close[0]))) / (coin.volatility * np.sqrt(hours / 24))
     lingering = lfilter([0.2], [1.0, -0.8], moves)
-    noise = autoregressive(_random(plan, symbol, "turnover"), grid.bars, 6 / hours, 0.3)
+    noise = autoregressive(_random(plan, symbol, "turnover"), grid.bars, 6 / hours, TURNOVER_NOISE)
     activity = rhythm(grid.opens) * np.exp(noise) * (0.4 + np.minimum(0.5 * moves + lingering, 15.0)) ** 1.2
-    days = grid.opens // DAY_MS
-    masks = [days == _midnight(anchor.day) // DAY_MS for anchor in anchors]
+    _knots(grid, anchors, f"turnover of {symbol}")
+    masks = [grid.opens // DAY_MS == anchor.ms // DAY_MS - 1 for anchor in anchors]
     return paced(activity, masks, [anchor.level for anchor in anchors])
 
 
 def _funding(grid: Grid, premium: Floats) -> Floats:
-    """(T,) rates settled in (open, close]: mean premium over the period plus the clamped interest, as venues do.
-
-    F = P + clamp(I - P, -0.05 %, 0.05 %), I = 0.01 % per 8 hours (Binance, "Introduction to Binance Futures Funding
-    Rates").
-    """
+    """(T,) rates settled in (open, close], each by the mean premium since the settlement before."""
     last = int(grid.instants[-1])
     first = -(-(grid.start_ms + 1) // FUNDING_PERIOD_MS) * FUNDING_PERIOD_MS
     settled = np.arange(first, last + 1, FUNDING_PERIOD_MS)
@@ -341,10 +347,18 @@ def _funding(grid: Grid, premium: Floats) -> Floats:
     starts = np.maximum(ends - FUNDING_PERIOD_MS // grid.step_ms, 0)
     total = np.concatenate(([0.0], np.cumsum(premium[1:])))
     mean = (total[ends] - total[starts]) / (ends - starts)
-    rates = mean + np.clip(INTEREST_RATE - mean, -INTEREST_BAND, INTEREST_BAND)
     funding = np.zeros(grid.bars)
-    np.add.at(funding, -(-(settled - grid.start_ms) // grid.bar_ms) - 1, np.clip(rates, -FUNDING_CAP, FUNDING_CAP))
+    np.add.at(funding, -(-(settled - grid.start_ms) // grid.bar_ms) - 1, funding_rate(mean))
     return funding
+
+
+def _knots(grid: Grid, anchors: Sequence[_Moment], what: str) -> list[int]:
+    """Positions of anchors; instants that do not rise raise `MarketError`."""
+    knots = [grid.position(anchor.ms, what) for anchor in anchors]
+    for before, after, anchor in zip(knots, knots[1:], anchors[1:], strict=False):
+        if after <= before:
+            raise MarketError(f"{what} has an anchor at {format_ms(anchor.ms)} after a later one: sort them")
+    return knots
 
 
 def _gaps(plan: Plan, symbol: str, grid: Grid) -> Floats:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from backtest.catalysts.record import Calendar
-from backtest.config import build, format_ms
+from backtest.config import build, format_ms, near_miss
 from backtest.errors import ConfigError
 from backtest.market.record import Market
 
@@ -128,8 +128,8 @@ P = TypeVar("P", bound=Parameters)
 class Strategy(ABC, Generic[P]):
     """One hypothesis: reads a market and a calendar, returns intents, keeps no state.
 
-    A subclass names itself, states its hypothesis in one sentence, types its parameters, and writes `decide`. An intent may
-    use only what was known at its `decided_at_ms`: bars that had closed, catalysts whose `known_at` had passed.
+    A subclass names itself, states its hypothesis in one sentence, types its parameters, and writes `decide`. An intent
+    may use only what was known at its `decided_at_ms`: bars that had closed, catalysts whose `known_at` had passed.
     """
 
     name: ClassVar[str]
@@ -144,6 +144,36 @@ class Strategy(ABC, Generic[P]):
         """Every intent of this strategy over the whole market and calendar."""
 
 
-def in_order(rows: Iterable[Intent]) -> Intents:
-    """Intents of rows, by time of decision."""
-    return Intents(tuple(rows))
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""Parameter of several names; text is split at commas."""
+Share = Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)]
+"""Parameter that is a share of a price; 0 stands for none."""
+
+
+def level(share: float) -> float:
+    """A level parameter as an intent wants it: NaN for none."""
+    return share if share > 0 else float("nan")
+
+
+def instruments_of(assets: tuple[str, ...], market: Market) -> tuple[str, ...]:
+    """Symbol of each coin in the market, swap first.
+
+    Raises
+    ------
+    ConfigError
+        For a coin that the market does not hold, or no coin at all.
+    """
+    if not assets:
+        raise ConfigError("assets is empty: name at least one coin, as in -p assets=ZEC")
+    columns = {asset: market.column_of(asset) for asset in assets}
+    held = sorted({instrument.base for instrument in market.instruments})
+    for asset, column in columns.items():
+        if column is None:
+            raise ConfigError(
+                f"assets: {asset!r} is not in market {market.provenance.name!r}; {near_miss(asset, held)}"
+            )
+    return tuple(market.symbols[column] for column in columns.values() if column is not None)

@@ -100,7 +100,9 @@ def cumulate(returns: AbnormalReturns, spans: npt.ArrayLike) -> Cumulated:
         raise UsageError(f"span [{first}, {last}] is not inside the event window [{bars[0]}, {bars[-1]}]: narrow it")
     member = ((bars >= spans[:, :1]) & (bars <= spans[:, 1:])).astype(np.float64)
     car = sum_over(member, returns.abnormal)
-    summed = np.moveaxis(np.tensordot(member, returns.leverage, axes=(1, 1)), 0, 1)
+    # A bar without leverage has no abnormal return, so a span that holds it has no CAR to correct.
+    leverage = np.where(np.isnan(returns.leverage), 0.0, returns.leverage)
+    summed = np.moveaxis(np.tensordot(member, leverage, axes=(1, 1)), 0, 1)
     correction = member.sum(axis=1) + np.square(summed).sum(axis=2)
     return Cumulated(
         returns=returns,
@@ -118,6 +120,13 @@ def sum_over(member: Floats, series: Floats) -> Floats:
     missing = np.isnan(series)
     total = np.where(missing, 0.0, series) @ member.T
     return np.where(missing.astype(np.float64) @ member.T > 0, np.nan, total)
+
+
+def thinnest(cumulated: Cumulated) -> Ints:
+    """(V,) number of events in the span's bar that has fewest."""
+    n = (~np.isnan(cumulated.returns.abnormal)).sum(axis=0)
+    fewest: Ints = np.where(cumulated.member > 0, n, len(cumulated.returns.kept)).min(axis=1)
+    return fewest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +174,7 @@ def moments(values: Floats) -> Moments:
     return Moments(n, mean, np.where(variance <= ROUNDING * np.square(mean), 0.0, variance))
 
 
-def divide(numerator: Floats, denominator: Floats) -> Floats:
+def divide(numerator: Floats, denominator: Floats | Ints) -> Floats:
     """Quotient, NaN where the denominator is not positive."""
     return numerator / np.where(denominator > 0, denominator, np.nan)
 
@@ -175,8 +184,8 @@ def conclude(
 ) -> Statistic:
     """Statistic with a reason wherever it is NaN: the first of `causes` that holds, else no variance."""
     undefined = np.isnan(value)
-    reasons = np.where(undefined, np.array(Undefined.NO_VARIANCE, dtype=object), None)
-    for cause, holds in reversed(causes):
+    reasons = np.full(value.shape, None, dtype=object)
+    for cause, holds in ((Undefined.NO_VARIANCE, undefined), *reversed(causes)):
         reasons[undefined & holds] = cause
     p_value = np.where(undefined, np.nan, p_value)
     return Statistic(name, value, p_value, np.asarray(n, dtype=np.int64), tuple(reasons.tolist()))

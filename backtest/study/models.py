@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from backtest.config import near_miss
 from backtest.errors import UsageError
 from backtest.market.record import Flags, Floats
 
@@ -79,7 +80,8 @@ class Windows:
 class AbnormalReturns:
     """What a model leaves unexplained, one row an event; arrays are read-only.
 
-    Rows of rejected events stay, so that rows match the caller's events, and hold NaN everywhere but in `usable`.
+    Rows of rejected events stay, so that rows match the caller's events, and hold NaN everywhere
+    but in the counts.
 
     Attributes
     ----------
@@ -132,7 +134,8 @@ class AbnormalReturns:
     @property
     def correction(self) -> Floats:
         """(K, W) forecast-error correction 1 + x'(X'X)^-1 x; Patell (1976)."""
-        return 1.0 + np.square(self.leverage).sum(axis=-1)
+        correction: Floats = 1.0 + np.square(self.leverage).sum(axis=-1)
+        return correction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +176,7 @@ def market_model(
     Raises
     ------
     UsageError
-        For shapes that do not fit, an infinite return or a `minimum` that is too small.
+        For shapes that do not fit, an infinite return, an unknown convention or a `minimum` that is too small.
     """
     asset, benchmarks, onset = _checked(asset, benchmarks, windows, onset)
     return _fitted(asset, benchmarks, windows, onset, minimum, convention)
@@ -240,7 +243,7 @@ def _fitted(
 ) -> AbnormalReturns:
     events, _, count = benchmarks.shape
     regressors = benchmarks[:, : windows.estimation]
-    known = ~np.isnan(regressors).any(axis=2)
+    known = np.isnan(regressors).sum(axis=2) == 0
     complete = known & ~np.isnan(asset[:, : windows.estimation])
     usable = complete.sum(axis=1)
     mean_x, spread_x = _centred(regressors, complete)
@@ -248,7 +251,7 @@ def _fitted(
     scatter = np.swapaxes(spread_x, 1, 2) @ spread_x
     singular = _singular(scatter)
     safe = np.where(singular[:, None, None], np.eye(count), scatter)
-    beta = np.linalg.solve(safe, np.swapaxes(spread_x, 1, 2) @ spread_y)[:, :, 0]
+    beta = np.linalg.solve(safe, np.swapaxes(spread_x, 1, 2) @ spread_y)[:, :, 0].astype(np.float64)
     alpha = mean_y[:, 0] - (mean_x * beta).sum(axis=1)
     abnormal = asset - alpha[:, None] - (benchmarks @ beta[:, :, None])[:, :, 0]
 
@@ -291,6 +294,8 @@ def _record(
     convention: Convention,
 ) -> AbnormalReturns:
     """Assemble the record, and reject what cannot be tested."""
+    if convention not in get_args(Convention):
+        raise UsageError(f"convention {convention!r} is unknown; {near_miss(convention, get_args(Convention))}")
     if minimum < fit.parameters + 3:
         raise UsageError(
             f"minimum is {minimum}, but a model of {fit.parameters} parameters needs at least {fit.parameters + 3} "
@@ -315,7 +320,7 @@ def _record(
         (Rejection.SHORT_ESTIMATION, usable < minimum),
     ):
         reasons[failed] = reason
-    kept: Flags = np.equal(reasons, None).astype(bool)
+    kept = np.array([reason is None for reason in reasons], dtype=bool)
     for values in (event, residual, sigma, fit.alpha, fit.beta, fit.leverage):
         values[~kept] = np.nan
     return AbnormalReturns(

@@ -30,7 +30,7 @@ def adjust(p_values: npt.ArrayLike, method: Method) -> Floats:
 
 
 def placebo_p(observed: npt.ArrayLike, draws: npt.ArrayLike) -> Floats:
-    """p = (1 + #{|T*| >= |T|}) / (B + 1), two-sided, of `observed` (V,) against placebo `draws` (B, V).
+    """Placebo p = (1 + #{|T*| >= |T|}) / (B + 1), two-sided, of `observed` (V,) against placebo `draws` (B, V).
 
     The observed one counts among the draws, so p is never 0: Phipson and Smyth (2010), Statistical Applications in
     Genetics and Molecular Biology 9(1), 39, doi:10.2202/1544-6115.1585. An undefined draw is no draw and lowers B;

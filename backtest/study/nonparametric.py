@@ -7,7 +7,6 @@ in bar t. The estudy2 convention scales a sum over N_t events up to all K.
 
 from __future__ import annotations
 
-
 import numpy as np
 from scipy import stats
 
@@ -22,13 +21,13 @@ from backtest.study.cumulation import (
     normal_p,
     student_p,
     sum_over,
+    thinnest,
 )
 from backtest.study.models import AbnormalReturns
-from backtest.study.parametric import thinnest
 
 
 def sign(cumulated: Cumulated) -> Statistic:
-    """z = (w - n / 2) / sqrt(n / 4), w the number of positive CAR_i among n; N(0, 1).
+    """Sign test: z = (w - n / 2) / sqrt(n / 4), w the number of positive CAR_i among n; N(0, 1).
 
     Source: Brown and Warner (1980), Journal of Financial Economics 8(3), 205-258,
     doi:10.1016/0304-405X(80)90002-1.
@@ -37,10 +36,11 @@ def sign(cumulated: Cumulated) -> Statistic:
 
 
 def generalised_sign(cumulated: Cumulated) -> Statistic:
-    """z = (w - n p) / sqrt(n p (1 - p)), p the share of positive residuals in the estimation window; N(0, 1).
+    """Generalised sign test: z = (w - n p) / sqrt(n p (1 - p)); N(0, 1).
 
-    p is the mean of the events' shares; estudy2 pools all residuals. Source: Cowan (1992), Review of Quantitative
-    Finance and Accounting 2(4), 343-358, doi:10.1007/BF00939016.
+    p is the share of positive residuals in the estimation window: the mean of the events' shares; estudy2 pools all
+    residuals. Source: Cowan (1992), Review of Quantitative Finance and Accounting 2(4), 343-358,
+    doi:10.1007/BF00939016.
     """
     residual = cumulated.returns.residual
     positive = np.where(np.isnan(residual), np.nan, residual > 0)
@@ -52,10 +52,10 @@ def generalised_sign(cumulated: Cumulated) -> Statistic:
 
 
 def corrado_zivney_sign(cumulated: Cumulated) -> Statistic:
-    """Z = sum_t z_t / sqrt(m), z_t = (sum_i G_it / sqrt(N_t)) / S, G_it = sign(AR_it - median_i); N(0, 1).
+    """Corrado-Zivney sign test: Z = sum_t z_t / sqrt(m), z_t = (sum_i G_it / sqrt(N_t)) / S; N(0, 1).
 
-    S^2 = sum_t (sum_i G_it / sqrt(N_t))^2 / T. Source: Corrado and Zivney (1992), Journal of Financial and
-    Quantitative Analysis 27(3), 465-478, doi:10.2307/2331331.
+    G_it = sign(AR_it - median_i), S^2 = sum_t (sum_i G_it / sqrt(N_t))^2 / T. Source: Corrado and Zivney (1992),
+    Journal of Financial and Quantitative Analysis 27(3), 465-478, doi:10.2307/2331331.
     """
     returns = cumulated.returns
     full = _full(returns)
@@ -65,11 +65,11 @@ def corrado_zivney_sign(cumulated: Cumulated) -> Statistic:
 
 
 def corrado_rank(cumulated: Cumulated) -> Statistic:
-    """Z = sum_t z_t / sqrt(m), z_t = (sum_i (K_it - (T_i + 1) / 2) / N_t) / S, K_it the rank of AR_it; N(0, 1).
+    """Corrado rank test: Z = sum_t z_t / sqrt(m), z_t = (sum_i (K_it - (T_i + 1) / 2) / N_t) / S; N(0, 1).
 
-    S^2 = sum_t (sum_i (K_it - (T_i + 1) / 2) / N_t)^2 / T. Source: Corrado (1989), Journal of Financial Economics
-    23(2), 385-395, doi:10.1016/0304-405X(89)90064-0; cumulated as in Campbell and Wasley (1993), ibid. 33(1), 73-92,
-    doi:10.1016/0304-405X(93)90025-7.
+    K_it is the rank of AR_it, S^2 = sum_t (sum_i (K_it - (T_i + 1) / 2) / N_t)^2 / T. Source: Corrado (1989), Journal
+    of Financial Economics 23(2), 385-395, doi:10.1016/0304-405X(89)90064-0; cumulated as in Campbell and Wasley (1993),
+    ibid. 33(1), 73-92, doi:10.1016/0304-405X(93)90025-7.
     """
     full = _full(cumulated.returns)
     bars = (~np.isnan(full)).sum(axis=1, keepdims=True)
@@ -77,10 +77,10 @@ def corrado_rank(cumulated: Cumulated) -> Statistic:
 
 
 def corrado_zivney_rank(cumulated: Cumulated) -> Statistic:
-    """Z = sum_t z_t / sqrt(m), z_t = (sum_i (U_it - 1/2) / sqrt(N_t)) / S, U_it = K_it / (T_i + 1); N(0, 1).
+    """Corrado-Zivney rank test: Z = sum_t z_t / sqrt(m), z_t = (sum_i (U_it - 1/2) / sqrt(N_t)) / S; N(0, 1).
 
-    S^2 = sum_t (sum_i (U_it - 1/2) / sqrt(N_t))^2 / T; made for missing returns. Source: Corrado and Zivney (1992),
-    Journal of Financial and Quantitative Analysis 27(3), 465-478, doi:10.2307/2331331.
+    U_it = K_it / (T_i + 1), S^2 = sum_t (sum_i (U_it - 1/2) / sqrt(N_t))^2 / T; made for missing returns. Source:
+    Corrado and Zivney (1992), Journal of Financial and Quantitative Analysis 27(3), 465-478, doi:10.2307/2331331.
     """
     full = _full(cumulated.returns)
     bars = (~np.isnan(full)).sum(axis=1, keepdims=True)
@@ -103,7 +103,7 @@ def generalised_rank(cumulated: Cumulated) -> Statistic:
     ranks = _ranks(estimation)
     value = np.full(len(scar.n), np.nan)
     bars = np.full(len(scar.n), np.nan)
-    for span in np.flatnonzero(scar.n > 1):
+    for span in np.flatnonzero(scar.variance > 0):
         held = ~np.isnan(event[:, span])
         now, before = event[held, span, None], estimation[held]
         known = ~np.isnan(before)
@@ -120,9 +120,10 @@ def generalised_rank(cumulated: Cumulated) -> Statistic:
 
 
 def wilcoxon(cumulated: Cumulated) -> Statistic:
-    """W+ = sum of the ranks of |CAR_i| over positive CAR_i, zeros left out; exact for n <= 50 without ties.
+    """Wilcoxon signed ranks: W+ = sum of the ranks of |CAR_i| over positive CAR_i.
 
-    Source: Wilcoxon (1945), Biometrics Bulletin 1(6), 80-83, doi:10.2307/3001968.
+    Zeros are left out; the p-value is exact for n <= 50 without ties. Source: Wilcoxon (1945), Biometrics Bulletin
+    1(6), 80-83, doi:10.2307/3001968.
     """
     car = np.where(cumulated.car == 0, np.nan, cumulated.car)
     n = (~np.isnan(car)).sum(axis=0)

@@ -24,6 +24,7 @@ from backtest.study.cumulation import (
     normal_p,
     student_p,
     sum_over,
+    thinnest,
 )
 from backtest.study.models import AbnormalReturns, Ints
 
@@ -32,29 +33,32 @@ PAIR_BARS = 10
 
 
 def cross_sectional_t(cumulated: Cumulated) -> Statistic:
-    """t = CAAR / (s / sqrt(n)), s the cross-sectional standard deviation of CAR_i; Student's t, n - 1.
+    """Cross-sectional t: t = CAAR / (s / sqrt(n)); Student's t, n - 1.
 
-    Allows for event-induced variance, not for cross-correlation. Source: Brown and Warner (1980), Journal of
-    Financial Economics 8(3), 205-258, doi:10.1016/0304-405X(80)90002-1.
+    s is the cross-sectional standard deviation of CAR_i. Allows for event-induced variance, not for cross-correlation.
+    Source: Brown and Warner (1980), Journal of Financial Economics 8(3), 205-258, doi:10.1016/0304-405X(80)90002-1.
     """
     return _cross_sectional("cross_sectional_t", moments(cumulated.car))
 
 
 def patell(cumulated: Cumulated) -> Statistic:
-    """Z = sum_i SCAR_i / sqrt(sum_i d_i / (d_i - 2)), d_i residual degrees of freedom; N(0, 1).
+    """Patell: Z = sum_i SCAR_i / sqrt(sum_i d_i / (d_i - 2)), d_i residual degrees of freedom; N(0, 1).
 
     T - 2 and T - 4 for one benchmark. Allows for neither event-induced variance nor cross-correlation. Source: Patell
     (1976), Journal of Accounting Research 14(2), 246-276, doi:10.2307/2490543.
     """
-    value, n = _patell(cumulated)
-    return conclude("patell", value, normal_p(value), n, ((Undefined.TOO_FEW_EVENTS, n < 1),))
+    returns, scar = cumulated.returns, moments(cumulated.scar)
+    variance = np.where(returns.kept, returns.degrees / np.maximum(returns.degrees - 2.0, 1.0), 0.0)
+    value = divide(scar.mean * scar.n, np.sqrt(variance @ cumulated.known))
+    return conclude("patell", value, normal_p(value), scar.n, ((Undefined.TOO_FEW_EVENTS, scar.n < 1),))
 
 
 def bmp(cumulated: Cumulated) -> Statistic:
-    """t = mean(SCAR) / (s / sqrt(n)), s the cross-sectional standard deviation of SCAR_i; Student's t, n - 1.
+    """Boehmer-Musumeci-Poulsen: t = mean(SCAR) / (s / sqrt(n)); Student's t, n - 1.
 
-    Allows for event-induced variance, not for cross-correlation; with the forecast-error correction. Source: Boehmer,
-    Musumeci and Poulsen (1991), Journal of Financial Economics 30(2), 253-272, doi:10.1016/0304-405X(91)90032-F.
+    s is the cross-sectional standard deviation of SCAR_i, whose forecast-error correction includes that of the sum.
+    Allows for event-induced variance, not for cross-correlation. Source: Boehmer, Musumeci and Poulsen (1991),
+    Journal of Financial Economics 30(2), 253-272, doi:10.1016/0304-405X(91)90032-F.
     """
     return _cross_sectional("bmp", moments(cumulated.scar))
 
@@ -65,7 +69,7 @@ def kolari_pynnonen(cumulated: Cumulated) -> Statistic:
     Allows for event-induced variance and cross-correlation. Source: Kolari and Pynnonen (2010), Review of Financial
     Studies 23(11), 3996-4025, doi:10.1093/rfs/hhq072.
     """
-    plain = _cross_sectional("bmp", moments(cumulated.scar))
+    plain = bmp(cumulated)
     value = divide(plain.value, _inflation(cumulated))
     causes = (
         (Undefined.TOO_FEW_EVENTS, plain.n < 2),
@@ -81,23 +85,24 @@ def kolari_pynnonen_patell(cumulated: Cumulated) -> Statistic:
     Allows for cross-correlation, not for event-induced variance. Source: Kolari and Pynnonen (2010), Review of
     Financial Studies 23(11), 3996-4025, doi:10.1093/rfs/hhq072.
     """
-    plain, n = _patell(cumulated)
-    value = divide(plain, np.sqrt(_positive(1.0 + (n - 1) * mean_correlation(cumulated))))
+    plain = patell(cumulated)
+    value = divide(plain.value, np.sqrt(_positive(1.0 + (plain.n - 1) * mean_correlation(cumulated))))
     # One event alone has nothing to be correlated with.
-    value = np.where(n == 1, plain, value)
-    causes = ((Undefined.TOO_FEW_EVENTS, n < 1), (Undefined.NO_CORRELATION, np.isnan(value)))
-    return conclude("kolari_pynnonen_patell", value, normal_p(value), n, causes)
+    value = np.where(plain.n == 1, plain.value, value)
+    causes = ((Undefined.TOO_FEW_EVENTS, plain.n < 1), (Undefined.NO_CORRELATION, np.isnan(value)))
+    return conclude("kolari_pynnonen_patell", value, normal_p(value), plain.n, causes)
 
 
 def brown_warner_1980(cumulated: Cumulated) -> Statistic:
-    """t = CAAR / (sqrt(m sum_i sigma_i^2) / n); Student's t with the events' mean degrees of freedom.
+    """Brown-Warner 1980: t = CAAR / (sqrt(m sum_i sigma_i^2) / n).
 
-    Allows for neither event-induced variance nor cross-correlation. Source: Brown and Warner (1980), Journal of
-    Financial Economics 8(3), 205-258, doi:10.1016/0304-405X(80)90002-1.
+    Student's t with the events' mean degrees of freedom. Allows for neither event-induced variance nor
+    cross-correlation. Source: Brown and Warner (1980), Journal of Financial Economics 8(3), 205-258,
+    doi:10.1016/0304-405X(80)90002-1.
     """
     returns, car = cumulated.returns, moments(cumulated.car)
     variances = np.where(returns.kept, np.square(returns.sigma), 0.0) @ cumulated.known
-    degrees = divide(returns.degrees @ cumulated.known.astype(np.float64), car.n.astype(np.float64))
+    degrees = divide(returns.degrees.astype(np.float64) @ cumulated.known, car.n)
     value = divide(car.mean * car.n, np.sqrt(variances * cumulated.length))
     return conclude(
         "brown_warner_1980", value, student_p(value, degrees), car.n, ((Undefined.TOO_FEW_EVENTS, car.n < 1),)
@@ -105,10 +110,11 @@ def brown_warner_1980(cumulated: Cumulated) -> Statistic:
 
 
 def brown_warner_1985(cumulated: Cumulated) -> Statistic:
-    """t = sum_t AAR_t / (S sqrt(m)), S the standard deviation of AAR_t over the estimation window (divisor E - 1).
+    """Brown-Warner 1985: t = sum_t AAR_t / (S sqrt(m)), S the standard deviation of AAR_t over the estimation window.
 
-    A portfolio test: cross-correlation among events of one date is inside S. Student's t, E - 1. Source: Brown and
-    Warner (1985), Journal of Financial Economics 14(1), 3-31, doi:10.1016/0304-405X(85)90042-X.
+    A portfolio test: cross-correlation among events of one date is inside S, whose divisor is E - 1. Student's t,
+    E - 1. Source: Brown and Warner (1985), Journal of Financial Economics 14(1), 3-31,
+    doi:10.1016/0304-405X(85)90042-X.
     """
     returns = cumulated.returns
     event, estimation = moments(returns.abnormal), _portfolio(returns)
@@ -117,7 +123,7 @@ def brown_warner_1985(cumulated: Cumulated) -> Statistic:
 
 
 def lamb(cumulated: Cumulated) -> Statistic:
-    """z = sum_t z_t / sqrt(m), z_t = AAR_t / (S sqrt(C_t)), S as in Brown-Warner (1985); N(0, 1).
+    """Lamb: z = sum_t z_t / sqrt(m), z_t = AAR_t / (S sqrt(C_t)), S as in Brown-Warner (1985); N(0, 1).
 
     C_t is the events' mean forecast-error correction; estudy2 takes 1 / mean(E_i) for its mean(1 / E_i). Source: Lamb
     (1995), Journal of Risk and Insurance 62(1), 111-123, as implemented by estudy2.
@@ -212,12 +218,6 @@ def _cross_sectional(name: str, sample: Moments) -> Statistic:
     return conclude(name, value, student_p(value, sample.n - 1), sample.n, causes)
 
 
-def _patell(cumulated: Cumulated) -> tuple[Floats, Ints]:
-    returns, scar = cumulated.returns, moments(cumulated.scar)
-    variance = np.where(returns.kept, returns.degrees / np.maximum(returns.degrees - 2.0, 1.0), 0.0)
-    return divide(scar.mean * scar.n, np.sqrt(variance @ cumulated.known)), scar.n
-
-
 def _inflation(cumulated: Cumulated) -> Floats:
     """(V,) sqrt((1 + (n - 1) r) / (1 - r)): how much cross-correlation widens the cross-sectional standard error."""
     r = mean_correlation(cumulated)
@@ -237,9 +237,3 @@ def _portfolio(returns: AbnormalReturns) -> Moments:
 def _portfolio_statistic(name: str, cumulated: Cumulated, value: Floats, p_value: Floats) -> Statistic:
     n = thinnest(cumulated)
     return conclude(name, value, p_value, n, ((Undefined.MISSING_BAR, n < 1),))
-
-
-def thinnest(cumulated: Cumulated) -> Ints:
-    """(V,) number of events in the span's bar that has fewest."""
-    n = (~np.isnan(cumulated.returns.abnormal)).sum(axis=0)
-    return np.where(cumulated.member > 0, n, len(cumulated.returns.kept)).min(axis=1)

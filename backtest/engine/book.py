@@ -1,0 +1,97 @@
+"""The vectorbt Portfolio of a Run's own fills: a library its users know, and an audit of the kernel's equity.
+
+vectorbt takes one order a bar and instrument, and no funding, margin or liquidation. So a bar with several fills of
+one instrument becomes several rows a nanosecond apart, the last of them marked at the bar's close; and funding stays
+outside: `portfolio value - cumulative funding paid - reserve = kernel equity`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backtest.engine.costs import last_known
+
+if TYPE_CHECKING:
+    import vectorbt
+
+    from backtest.engine.replay import Run
+
+
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    """Orders on the expanded rows: sizes, prices and fees (R, N), and the last row of each bar (T,)."""
+
+    size: npt.NDArray[np.float64]
+    price: npt.NDArray[np.float64]
+    fees: npt.NDArray[np.float64]
+    last_row: npt.NDArray[np.int64]
+
+
+def _expand(run: Run) -> _Orders:
+    """One row a bar, and one more for each further fill in it, so that fills keep their order."""
+    bars, instruments = run.market.close.shape
+    bar = run.market.index.get_indexer(pd.DatetimeIndex(run.fills["bar"]))
+    count = np.bincount(bar, minlength=bars)
+    rows_of_bar = np.maximum(count, 1)
+    last_row = np.cumsum(rows_of_bar) - 1
+    first_row = last_row - rows_of_bar + 1
+    order = np.argsort(bar, kind="stable")
+    place = np.empty(len(bar), dtype=np.int64)
+    place[order] = np.arange(len(bar)) - np.repeat(np.cumsum(count) - count, count)
+    size, price, fees = (np.full((int(last_row[-1]) + 1, instruments), fill) for fill in (np.nan, np.nan, 0.0))
+    row = first_row[bar] + place
+    column = [run.market.column(symbol) for symbol in run.fills["instrument"]]
+    size[row, column] = run.fills["side"] * run.fills["quantity"]
+    price[row, column] = run.fills["price"]
+    fees[row, column] = run.fills["fees"] + run.fills["liquidation"]
+    return _Orders(size, price, fees, last_row)
+
+
+def reserve_of(run: Run) -> float:
+    """Cash lent to vectorbt so that it accepts every order: shorts, leverage and paid funding need more than it grants.
+
+    Zero for a long-only run without leverage whose cash never runs out; else a multiple of all that was traded.
+    """
+    fills = run.fills
+    traded = float((fills["quantity"] * fills["price"]).sum())
+    long_only = bool((run.trades["side"] == 1).all())
+    flows = -(fills["side"] * fills["quantity"] * fills["price"] + fills["fees"] + fills["liquidation"])
+    enough = run.config.capital + float(flows.cumsum().min() if len(flows) else 0.0) >= 1e-6 * run.config.capital
+    return 0.0 if long_only and enough else 3.0 * traded
+
+
+def portfolio_of(run: Run) -> vectorbt.Portfolio:
+    """Vectorbt Portfolio (Rust engine, one cash-sharing group) of the run's fills at the run's prices and fees.
+
+    Its initial cash is the capital plus `reserve_of(run)`; its value leaves funding out.
+    """
+    import vectorbt
+
+    orders = _expand(run)
+    bars = len(run.market.index)
+    bar_of_row = np.repeat(np.arange(bars), np.diff(orders.last_row, prepend=-1))
+    steps = np.arange(len(bar_of_row)) - np.concatenate(([0], orders.last_row[:-1] + 1))[bar_of_row]
+    index = run.market.index.as_unit("ns")[bar_of_row] + pd.to_timedelta(steps, unit="ns")
+    close = pd.DataFrame(last_known(run.market.close)[bar_of_row], index=index, columns=list(run.market.symbols))
+    return vectorbt.Portfolio.from_orders(
+        close.bfill(),
+        size=orders.size,
+        price=orders.price,
+        fixed_fees=orders.fees,
+        init_cash=run.config.capital + reserve_of(run),
+        group_by=True,
+        cash_sharing=True,
+        freq=pd.Timedelta(milliseconds=run.market.bar_ms),
+        engine="rust",
+    )
+
+
+def audited_equity(run: Run) -> pd.Series[float]:
+    """(T,) the run's equity rebuilt from the vectorbt portfolio and the funding ledger."""
+    value = run.portfolio.value().to_numpy()[_expand(run).last_row]
+    return pd.Series(value - reserve_of(run), run.market.index) - run.funding_paid.cumsum()

@@ -1,0 +1,565 @@
+"""Markets from folders of CSV and Feather files, and the alignment that every source shares.
+
+Layouts, told by the file's name; columns are found by name, in any order and case, and others are not read:
+
+    ZECUSDT-1h.csv                      bars: timestamp, open, high, low, close, volume
+    ZECUSDT-funding.csv                 settlements: timestamp, funding_rate
+    ZECUSDT-oi-4h.csv                   samples: timestamp, sum_open_interest, sum_open_interest_value
+    ZEC_USDT_USDT-5m-futures.feather    freqtrade's bars of a swap: date, open, high, low, close, volume
+    ZEC_USDT-5m.feather                 freqtrade's bars of a spot pair
+
+A time is an epoch stamp (milli-, micro- or nanoseconds, by magnitude in each row) or ISO 8601 with a zone. Where
+a column `symbol` is there it must name the file's own instrument.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+
+from backtest.config import format_ms, timeframe_ms, to_ms
+from backtest.errors import MarketError, UsageError
+from backtest.market.quality import (
+    Bars,
+    Funding,
+    Int64s,
+    OpenInterest,
+    Table,
+    clean_bars,
+    clean_funding,
+    clean_open_interest,
+    epoch_ms,
+    funding_per_bar,
+    open_interest_at_close,
+)
+from backtest.market.record import PANELS, Floats, Instrument, Kind, Market, Provenance
+
+# Longest first: ZECFDUSD is ZEC/FDUSD, not ZECFD/USD.
+QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "USD", "BTC", "ETH", "EUR")
+SPARSE_CELLS = 20_000_000
+
+_EMPTY = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
+_EPOCH = re.compile(r"(\d{1,18}|[1-8]\d{18})(\.0*)?", re.ASCII)
+_SWAP_FOLDER = re.compile(r"usdm|futures|swap|perp|(?<![a-z])um(?![a-z])")
+_FORMS = tuple(
+    re.compile(form.replace("WORD", "[A-Za-z0-9]+").replace("PERIOD", "[1-9][0-9]{0,8}[smhdw]"))
+    for form in (
+        r"(?P<code>WORD)-(?P<timeframe>PERIOD)\.csv",
+        r"(?P<code>WORD)-(?P<funding>funding)\.csv",
+        r"(?P<code>WORD)-oi-(?P<period>PERIOD)\.csv",
+        r"(?P<base>WORD)_(?P<quote>WORD)_(?P<settle>(?P=quote))-(?P<timeframe>PERIOD)-futures\.feather",
+        r"(?P<base>WORD)_(?P<quote>WORD)-(?P<timeframe>PERIOD)\.feather",
+    )
+)
+
+_DATA = (".csv", ".feather", ".gz", ".parquet", ".zip")
+
+Content = Literal["bars", "funding", "open interest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All that a source knows about one instrument, cleaned by `backtest.market.quality`."""
+
+    instrument: Instrument
+    bars: Bars
+    funding: Funding | None = None
+    open_interest: OpenInterest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Columns of one content, each under the first of its names; at least `least` of `values` must be there."""
+
+    time: tuple[str, ...]
+    values: tuple[tuple[str, ...], ...]
+    least: int
+
+
+_TIME = ("timestamp", "open_time", "date", "datetime", "time")
+_LAYOUTS: dict[Content, _Layout] = {
+    "bars": _Layout(_TIME, (("open",), ("high",), ("low",), ("close",), ("volume",)), 5),
+    "funding": _Layout((*_TIME, "calc_time"), (("funding_rate", "last_funding_rate", "fundingrate"),), 1),
+    "open interest": _Layout(_TIME, (("sum_open_interest",), ("sum_open_interest_value",)), 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Positions of a layout's columns in a file's header; None is an absent one."""
+
+    header: tuple[str, ...]
+    time: int
+    values: tuple[int | None, ...]
+    symbol: int | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple("" if column is None else self.header[column] for column in (self.time, *self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file whose name follows a layout; `kind` is None where the name does not tell it."""
+
+    path: Path
+    content: Content
+    code: str
+    quote: str
+    period: str
+    kind: Kind | None
+
+    def instrument(self, kind: Kind) -> Instrument:
+        """What the file is about, taken as `kind` where its name does not tell."""
+        base = self.code.removesuffix(self.quote)
+        if not self.quote or not base:
+            raise MarketError(
+                f"{self.path}: {self.code} is no coin followed by one of {', '.join(QUOTES)}: "
+                "name the file as in ZECUSDT-1h.csv"
+            )
+        settle = f":{self.quote}" if (self.kind or kind) == "swap" else ""
+        return Instrument.parse(f"{base}/{self.quote}{settle}")
+
+
+def read_bars(path: Path, timeframe: str | None = None) -> Bars:
+    """Bars of one CSV or Feather file; `timeframe` is read from its name where it is not given.
+
+    Raises
+    ------
+    MarketError
+        Naming file, line or row, and column of what `backtest.market.quality` refuses; or where the file cannot
+        be read, or its name does not tell a timeframe that was not given.
+    """
+    return clean_bars(_read(path, "bars"), timeframe or _period(path))
+
+
+def read_funding(path: Path) -> Funding:
+    """Funding settlements of one CSV or Feather file; raises as `read_bars` does."""
+    return clean_funding(_read(path, "funding"))
+
+
+def read_open_interest(path: Path, period: str | None = None) -> OpenInterest:
+    """Open-interest samples of one CSV or Feather file; `period` and errors as in `read_bars`."""
+    return clean_open_interest(_read(path, "open interest"), period or _period(path))
+
+
+def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = None) -> Market:
+    """Market of the files in a folder (its subfolders are not read), all instruments on one grid.
+
+    Where `kind` is not given, freqtrade's file names tell swap from spot, else the folder's name, else the
+    presence of funding or open interest. `timeframe` chooses where the folder holds several. A CSV or Feather
+    file that is not read is named in the market's provenance.
+
+    Raises
+    ------
+    MarketError
+        Where the folder has no bars, or does not tell what was not given; or as `read_bars` does.
+    """
+    files, notes = _recognised(folder)
+    bars = _of_timeframe([file for file in files if file.content == "bars"], folder, timeframe)
+    others = [file for file in files if file.content != "bars"]
+    untold = kind or (_folder_kind(folder, bool(others)) if any(file.kind is None for file in bars) else "swap")
+    paths: dict[tuple[Instrument, Content], Path] = {}
+    for file in (*bars, *others):
+        if kind and file.kind and kind != file.kind:
+            raise MarketError(
+                f"{file.path} is a {file.kind} by its name, but kind {kind!r} was asked for: leave kind out"
+            )
+        instrument = file.instrument(untold)
+        twin = paths.setdefault((instrument, file.content), file.path)
+        if twin != file.path:
+            raise MarketError(f"{file.path} and {twin.name} both hold {file.content} of {instrument.symbol}: keep one")
+    instruments = sorted({instrument for instrument, content in paths if content == "bars"}, key=lambda i: i.symbol)
+    for (instrument, _), path in paths.items():
+        if instrument not in instruments:
+            notes.append(f"{path.name} not read: there are no {bars[0].period} bars of {instrument.symbol}")
+    name = folder.resolve().name
+    return assemble(
+        Provenance(name, f"files of folder {name}", repairs=tuple(notes)),
+        bars[0].period,
+        [
+            Series(
+                instrument,
+                read_bars(paths[instrument, "bars"]),
+                read_funding(funding) if (funding := paths.get((instrument, "funding"))) else None,
+                read_open_interest(samples) if (samples := paths.get((instrument, "open interest"))) else None,
+            )
+            for instrument in instruments
+        ],
+    )
+
+
+def assemble(provenance: Provenance, timeframe: str, series: Sequence[Series]) -> Market:
+    """Market of the series, in their order, on one regular grid from the first open to the last of any.
+
+    Missing bars are NaN. Funding of spot is 0, of a swap it is `funding_per_bar` or NaN where there is none; open
+    interest is `open_interest_at_close`. Repairs, gaps and holes join the provenance's, each after its symbol.
+
+    Raises
+    ------
+    MarketError
+        Where there is nothing to assemble, spot has funding or open interest, the grids differ, or the span is
+        absurd for the number of bars.
+    """
+    _check_series(provenance.name, series)
+    bar_ms = timeframe_ms(timeframe)
+    start = min(int(one.bars.open_ms[0]) for one in series)
+    end = max(int(one.bars.open_ms[-1]) for one in series)
+    _check_grids(series, start, end, timeframe)
+    open_ms = np.arange(start, end + bar_ms, bar_ms, dtype=np.int64)
+    panels = {name: np.full((open_ms.size, len(series)), np.nan) for name in PANELS}
+    repairs = list(provenance.repairs)
+    for column, one in enumerate(series):
+        rows = (one.bars.open_ms - start) // bar_ms
+        for name in ("open", "high", "low", "close", "volume"):
+            panels[name][rows, column] = getattr(one.bars, name)
+        if one.instrument.kind == "spot":
+            panels["funding"][:, column] = 0
+        elif one.funding is not None:
+            panels["funding"][:, column] = funding_per_bar(one.funding, open_ms, bar_ms)
+        if one.open_interest is not None:
+            close = panels["close"][:, column]
+            panels["open_interest"][:, column] = open_interest_at_close(one.open_interest, open_ms + bar_ms, close)
+        repairs += _sentences(one, {name: panel[:, column] for name, panel in panels.items()}, open_ms)
+    return Market(
+        index=pd.DatetimeIndex(open_ms.astype("datetime64[ms]"), tz="UTC"),
+        timeframe=timeframe,
+        instruments=tuple(one.instrument for one in series),
+        provenance=replace(provenance, repairs=tuple(repairs)),
+        **panels,
+    )
+
+
+def _recognised(folder: Path) -> tuple[list[_File], list[str]]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as problem:
+        raise MarketError(f"{folder} cannot be read as a folder of market files: {problem.strerror}") from None
+    files, notes = [], []
+    for path in entries:
+        if path.name.startswith(".") or path.suffix.lower() not in _DATA or not path.is_file():
+            continue
+        file = _recognise(path)
+        if file is None:
+            notes.append(f"{path.name} not read: its name follows no known layout")
+        else:
+            files.append(file)
+    return files, notes
+
+
+def _recognise(path: Path) -> _File | None:
+    match = next((match for form in _FORMS if (match := form.fullmatch(path.name))), None)
+    if match is None:
+        return None
+    part = {name: text.upper() for name, text in match.groupdict().items()}
+    period = match.groupdict().get("timeframe") or match.groupdict().get("period") or ""
+    if "base" in part:
+        kind: Kind = "swap" if "settle" in part else "spot"
+        return _File(path, "bars", part["base"] + part["quote"], part["quote"], period, kind)
+    content: Content = "funding" if "funding" in part else "open interest" if "period" in part else "bars"
+    quote = next((quote for quote in QUOTES if part["code"].endswith(quote)), "")
+    return _File(path, content, part["code"], quote, period, None)
+
+
+def _period(path: Path) -> str:
+    file = _recognise(path)
+    if file is None or not file.period:
+        raise MarketError(f"{path}: its name tells no timeframe: name it as in ZECUSDT-1h.csv, or give one")
+    return file.period
+
+
+def _of_timeframe(bars: list[_File], folder: Path, timeframe: str | None) -> list[_File]:
+    if not bars:
+        inside = sorted(path.name for path in folder.iterdir())
+        raise MarketError(
+            f"{folder} holds no bars: name files as in ZECUSDT-1h.csv or ZEC_USDT_USDT-1h-futures.feather; it holds "
+            f"{', '.join(inside[:8]) or 'nothing'}{' and more' if len(inside) > 8 else ''}"
+        )
+    periods = {timeframe_ms(file.period): file.period for file in bars}
+    there = ", ".join(periods[milliseconds] for milliseconds in sorted(periods))
+    if timeframe is None and len(periods) > 1:
+        raise MarketError(f"{folder} holds bars of {there}: choose one with --timeframe")
+    if timeframe is not None and timeframe_ms(timeframe) not in periods:
+        raise MarketError(f"{folder} has no {timeframe} bars: it holds {there}")
+    wanted = timeframe_ms(timeframe or bars[0].period)
+    return [file for file in bars if timeframe_ms(file.period) == wanted]
+
+
+def _folder_kind(folder: Path, swap_data: bool) -> Kind:
+    name = folder.resolve().name.lower()
+    swap, spot = _SWAP_FOLDER.search(name) is not None, "spot" in name
+    if swap != spot:
+        return "swap" if swap else "spot"
+    if swap_data:
+        return "swap"
+    raise MarketError(
+        f"{folder} does not tell whether its bars are of swaps or of spot: put 'futures' or 'spot' into the name of "
+        "the folder, or give kind='swap' or kind='spot'"
+    )
+
+
+def _check_series(name: str, series: Sequence[Series]) -> None:
+    if not series:
+        raise MarketError(f"market {name!r} has no instruments: give it at least one")
+    for one in series:
+        if one.bars.open_ms.size == 0:
+            raise MarketError(f"market {name!r} has no bars of {one.instrument.symbol}: fetch them or leave it out")
+        if one.instrument.kind == "spot" and (one.funding or one.open_interest):
+            raise MarketError(
+                f"{one.instrument.symbol} of market {name!r} is spot, which has neither funding nor open interest: "
+                "take their files away or read the bars as of a swap"
+            )
+
+
+def _check_grids(series: Sequence[Series], start: int, end: int, timeframe: str) -> None:
+    bar_ms = timeframe_ms(timeframe)
+    for one in series:
+        if (int(one.bars.open_ms[0]) - start) % bar_ms:
+            raise MarketError(
+                f"{one.instrument.symbol}: its {timeframe} bars open at {format_ms(int(one.bars.open_ms[0]))}, which "
+                f"is off the grid of the others, from {format_ms(start)}: put it into a folder of its own"
+            )
+    cells = ((end - start) // bar_ms + 1) * len(series)
+    bars = sum(one.bars.open_ms.size for one in series)
+    if cells > SPARSE_CELLS and bars < cells / 100:
+        raise MarketError(
+            f"the bars run from {format_ms(start)} to {format_ms(end)}, but only {bars} of {cells} are there: "
+            "check the first and the last time of each file"
+        )
+
+
+def _sentences(one: Series, panels: dict[str, Floats], open_ms: Int64s) -> list[str]:
+    sentences = [f"bars: {repair}" for repair in one.bars.repairs]
+    sentences += _inner_gaps("bars missing", panels["close"], open_ms)
+    first, last = int(one.bars.open_ms[0]), int(one.bars.open_ms[-1])
+    if first > open_ms[0] or last < open_ms[-1]:
+        sentences.append(f"bars only from {format_ms(first)} to {format_ms(last)}")
+    if one.funding is not None:
+        sentences += [f"funding: {repair}" for repair in one.funding.repairs]
+        sentences += _inner_gaps("funding unknown", panels["funding"], open_ms)
+    if one.open_interest is not None:
+        sentences += [f"open interest: {repair}" for repair in one.open_interest.repairs]
+        sentences += _inner_gaps("open interest unknown", panels["open_interest"], open_ms)
+    return [f"{one.instrument.symbol} {sentence}" for sentence in sentences]
+
+
+def _inner_gaps(what: str, column: Floats, open_ms: Int64s) -> list[str]:
+    known = np.flatnonzero(~np.isnan(column))
+    if known.size == 0:
+        return [f"{what} in every bar"]
+    gaps = known[0] + np.flatnonzero(np.isnan(column[known[0] : known[-1]]))
+    if gaps.size == 0:
+        return []
+    return [f"{what}: {gaps.size} between the first and the last known, first {format_ms(int(open_ms[gaps[0]]))}"]
+
+
+def _read(path: Path, content: Content) -> Table:
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise MarketError(f"{path} cannot be read: {problem.strerror}") from None
+    if not data.strip():
+        raise MarketError(f"{path} is empty: fetch or export it again")
+    file = _recognise(path)
+    code = file.code if file else ""
+    read = _read_feather if path.suffix == ".feather" else _read_csv
+    return read(path, data, _LAYOUTS[content], code)
+
+
+def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise MarketError(
+            f"{path} line {line}: byte {data[problem.start]:#04x} is not UTF-8: save the file as UTF-8"
+        ) from None
+    rows = csv.reader(io.StringIO(text, newline=""))
+    try:
+        columns = _find(path, tuple(next(rows, [])), layout)
+        body = data.rstrip(b"\r\n")
+        table = _parse_csv(body, columns)
+        # Lines can be counted only where each holds one row.
+        if table is not None and table.num_rows == body.count(b"\n"):
+            plain = _plain(path, table, columns, "line", code)
+            if plain is not None:
+                return plain
+        return _precise(path, ((rows.line_num, cells) for cells in rows), columns, "line", code)
+    except csv.Error as problem:
+        raise MarketError(f"{path} line {rows.line_num}: {problem}: export the file again as plain CSV") from None
+
+
+def _parse_csv(body: bytes, columns: _Columns) -> Any:
+    """Arrow table of the body, columns named by position; None where a cell is not of its column's type."""
+    types = {columns.time: pa.int64()} | {column: pa.float64() for column in columns.values if column is not None}
+    if columns.symbol is not None:
+        types[columns.symbol] = pa.string()
+    try:
+        return pa.csv.read_csv(
+            pa.BufferReader(body),
+            pa.csv.ReadOptions(column_names=[str(column) for column in range(len(columns.header))], skip_rows=1),
+            pa.csv.ParseOptions(ignore_empty_lines=False),
+            pa.csv.ConvertOptions(
+                column_types={str(column): kind for column, kind in types.items()}, null_values=_EMPTY
+            ),
+        )
+    except pa.ArrowException:
+        return None
+
+
+def _read_feather(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
+    try:
+        table = pa.feather.read_table(pa.BufferReader(data))
+        table.validate(full=True)
+        columns = _find(path, tuple(table.column_names), layout)
+        plain = _plain(path, table, columns, "row", code)
+        if plain is not None:
+            return plain
+        cells = [["" if cell is None else str(cell) for cell in column.to_pylist()] for column in table.columns]
+    except (pa.ArrowException, ArithmeticError, LookupError, OSError, ValueError) as problem:
+        raise MarketError(f"{path} is not a whole Feather file ({problem}): export it again") from None
+    return _precise(path, enumerate(map(list, zip(*cells, strict=True))), columns, "row", code)
+
+
+def _find(path: Path, header: tuple[str, ...], layout: _Layout) -> _Columns:
+    names = [name.strip().lower() for name in header]
+
+    def position(aliases: tuple[str, ...]) -> int | None:
+        name = next((alias for alias in aliases if alias in names), None)
+        if name is None:
+            return None
+        if names.count(name) > 1:
+            raise MarketError(f"{path} has {names.count(name)} columns {name!r}: keep one")
+        return names.index(name)
+
+    time = position(layout.time)
+    values = tuple(position(aliases) for aliases in layout.values)
+    absent = [aliases[0] for aliases, column in zip(layout.values, values, strict=True) if column is None]
+    if time is None or len(values) - len(absent) < layout.least:
+        wanted = layout.time[0] if time is None else " or ".join(absent) if layout.least == 1 else absent[0]
+        if names and all(_NUMBER.fullmatch(name) for name in names):
+            there = f"its first line is no header but {', '.join(header)}"
+        else:
+            there = f"it has {', '.join(header)}" if header else "its header is empty"
+        raise MarketError(f"{path} has no column {wanted}: {there}")
+    return _Columns(header, time, values, position(("symbol",)))
+
+
+def _plain(path: Path, table: Any, columns: _Columns, unit: Literal["line", "row"], code: str) -> Table | None:
+    """Table of columns that are numbers already; None where a cell has to be looked at, to read or to refuse it."""
+    times = table.column(columns.time)
+    values = [None if column is None else table.column(column) for column in columns.values]
+    symbols = [] if columns.symbol is None else table.column(columns.symbol).unique().to_pylist()
+    zoned = pa.types.is_timestamp(times.type) and times.type.tz is not None
+    if (
+        table.num_rows == 0
+        or times.null_count
+        or not (zoned or pa.types.is_integer(times.type))
+        or not all(value is None or _is_number(value.type) for value in values)
+        or not all(_code(symbol) == (code or _code(symbols[0])) for symbol in symbols)
+    ):
+        return None
+    if zoned:
+        time_ms = times.cast(pa.timestamp("ms", times.type.tz), safe=False).cast(pa.int64()).to_numpy()
+    else:
+        time_ms = epoch_ms(times.cast(pa.int64()).to_numpy())
+    absent = np.full(table.num_rows, np.nan)
+    panel = [absent if value is None else value.cast(pa.float64(), safe=False).to_numpy() for value in values]
+    numbers = np.arange(table.num_rows, dtype=np.int64) + (2 if unit == "line" else 0)
+    return Table(str(path), columns.names, time_ms, np.column_stack(panel), numbers, unit)
+
+
+def _is_number(kind: Any) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _code(symbol: str | None) -> str:
+    """`ZECUSDT` of `ZECUSDT`, `ZEC/USDT:USDT`, `ZEC-USDT-SWAP` and `zec_usdt`."""
+    return re.sub(r":.*|[-_](SWAP|PERP)$|[^A-Z0-9:]", "", (symbol or "").upper())
+
+
+def _precise(
+    path: Path,
+    rows: Iterable[tuple[int, list[str]]],
+    columns: _Columns,
+    unit: Literal["line", "row"],
+    code: str,
+) -> Table:
+    """Table of rows of text, cell by cell: reads what `_plain` cannot, and names the cell that nobody can."""
+    times, zoned, values, numbers, blank = [], [], [], [], []
+    for number, cells in rows:
+        where = f"{path} {unit} {number}"
+        if not any(cell.strip() for cell in cells):
+            blank.append(number)
+            continue
+        if len(cells) != len(columns.header):
+            counts = f"{len(cells)} fields under a header of {len(columns.header)}"
+            raise MarketError(f"{where} has {counts}: complete or drop it")
+        if columns.symbol is not None:
+            symbol = cells[columns.symbol]
+            code = code or _code(symbol)
+            if _code(symbol) != code:
+                raise MarketError(f"{where}, column symbol: {symbol[:40]!r} is not {code}: keep one instrument a file")
+        moment, has_zone = _time(cells[columns.time].strip(), f"{where}, column {columns.header[columns.time]}")
+        times.append(moment)
+        zoned.append(has_zone)
+        values.append(
+            [
+                np.nan
+                if column is None
+                else _number(cells[column].strip(), f"{where}, column {columns.header[column]}")
+                for column in columns.values
+            ]
+        )
+        numbers.append(number)
+    if not numbers:
+        raise MarketError(f"{path} has a header and no rows: fetch or export it again")
+    stamps = np.array(times, dtype=np.int64)
+    return Table(
+        str(path),
+        columns.names,
+        np.where(zoned, stamps, epoch_ms(stamps)),
+        np.array(values, dtype=np.float64),
+        np.array(numbers, dtype=np.int64),
+        unit,
+        (f"{len(blank)} blank {unit}{'s' * (len(blank) > 1)} dropped, first {unit} {blank[0]}",) if blank else (),
+    )
+
+
+def _number(text: str, where: str) -> float:
+    if text in _EMPTY:
+        return np.nan
+    if not _NUMBER.fullmatch(text):
+        raise MarketError(f"{where}: {text[:40]!r} is not a number: write it plainly, as in 50.25")
+    return float(text)
+
+
+def _time(text: str, where: str) -> tuple[int, bool]:
+    """The stamp of an epoch number, or the milliseconds of an ISO instant, and whether it is the latter."""
+    if _EPOCH.fullmatch(text):
+        return int(text.partition(".")[0]), False
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise MarketError(
+            f"{where}: {text[:40]!r} is not a time: write epoch milliseconds or 2025-10-01T00:00:00Z"
+        ) from None
+    try:
+        return to_ms(moment), True
+    except UsageError:
+        raise MarketError(
+            f"{where}: {text[:40]!r} has no time zone: add Z for UTC, or write epoch milliseconds"
+        ) from None

@@ -1,0 +1,309 @@
+"""Random and hand-made `Bars`, `Orders` and `Rules` for the engine's tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from backtest.engine import layout as codes
+from backtest.engine.layout import F8, NEVER, Bars, Book, Orders, Rules
+
+NAN = float("nan")
+
+
+def bars_of(
+    prices: F8,
+    *,
+    traded: np.ndarray | None = None,
+    swap: np.ndarray | None = None,
+    funding: F8 | float = 0.0,
+    impact: F8 | float = 0.0,
+    capacity: F8 | float = np.inf,
+    detail: F8 | None = None,
+    detail_ratio: int = 1,
+    detail_first: int = 0,
+) -> Bars:
+    """Bars of prices (N, T, 4), NaN where there is no bar; `traded` (N, T) is false where the volume is zero."""
+    instruments, rows = prices.shape[:2]
+    present = ~np.isnan(prices[:, :, 0])
+    tradable = present if traded is None else present & traded
+    panel = np.full((instruments, rows, 8), np.nan)
+    panel[:, :, :4] = np.where(tradable[:, :, None], prices, np.nan)
+    next_tradable = np.full((instruments, rows + 1), rows, dtype=np.int32)
+    for column in range(instruments):
+        mark = np.nan
+        for row in range(rows):
+            mark = prices[column, row, 3] if present[column, row] else mark
+            panel[column, row, codes.MARK] = mark
+        for row in range(rows - 1, -1, -1):
+            next_tradable[column, row] = row if tradable[column, row] else next_tradable[column, row + 1]
+    kinds = np.ones(instruments, dtype=np.bool_) if swap is None else swap
+    panel[:, :, codes.FUNDING] = np.where(kinds[:, None], funding, 0.0)
+    panel[:, :, codes.IMPACT] = impact
+    panel[:, :, codes.CAPACITY] = capacity
+    return Bars(
+        panel=panel,
+        next_tradable=next_tradable,
+        swap=kinds,
+        detail=np.empty((0, 0, 4)) if detail is None else np.ascontiguousarray(detail),
+        detail_column=(
+            np.full(instruments, -1, dtype=np.int32) if detail is None else np.arange(instruments, dtype=np.int32)
+        ),
+        detail_first=detail_first,
+        detail_ratio=detail_ratio,
+    )
+
+
+INTENT: dict[str, Any] = {
+    "earliest": 0,
+    "latest": NEVER,
+    "exit_row": NEVER,
+    "hold": NEVER,
+    "column": 0,
+    "side": 1.0,
+    "weight": 1.0,
+    "stop_loss": NAN,
+    "take_profit": NAN,
+    "trailing_stop": NAN,
+    "group": -1,
+}
+"""A long of everything in the first instrument from the first bar on, without exits."""
+
+FLOATS = ("side", "weight", "stop_loss", "take_profit", "trailing_stop")
+
+
+def orders_of(*variations: list[dict[str, Any]], shift: list[int] | None = None) -> Orders:
+    """Orders of one list of intents a variation; what an intent does not name is as in `INTENT`."""
+    columns = {}
+    for name in INTENT:
+        rows = [[{**INTENT, **intent}[name] for intent in variation] for variation in variations]
+        columns[name] = np.array(rows, dtype=np.float64 if name in FLOATS else np.int32)
+    return Orders(**columns, shift=np.array(shift or [0] * len(variations), dtype=np.int32))
+
+
+RULES = Rules(
+    capital=1000.0,
+    fee=0.0,
+    half_spread=0.0,
+    leverage=1.0,
+    gross_cap=1.0,
+    maintenance=0.0,
+    liquidation_fee=0.0,
+    funding_unknown=codes.FUNDING_ERROR,
+    funding_const=0.0,
+    extend=False,
+    favourable_first=False,
+    bars_per_year=8760.0,
+)
+"""No costs at all."""
+
+
+def book_of(bars: Bars, intents: int) -> Book:
+    rows = bars.panel.shape[1]
+    return Book(
+        equity=np.full(rows, np.nan),
+        funding=np.zeros(rows),
+        fills=np.full((2 * intents, len(codes.FILL_COLUMNS)), np.nan),
+        trades=np.full((intents, len(codes.TRADE_COLUMNS)), np.nan),
+        verdict=np.full(intents, codes.PENDING, dtype=np.int8),
+        counts=np.zeros(8, dtype=np.int32),
+    )
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One random case: everything a replay needs."""
+
+    bars: Bars
+    orders: Orders
+    rules: Rules
+
+
+def random_prices(
+    random: np.random.Generator, instruments: int, rows: int, ratio: int, volatility: float
+) -> tuple[F8, F8]:
+    """Bars (N, T, 4) and the finer bars (N, T * ratio, 4) they are made of; without holes."""
+    fine_rows = rows * ratio
+    steps = random.normal(0.0, volatility, (instruments, fine_rows, 2)) * (
+        random.random((instruments, fine_rows, 2)) < 0.8
+    )
+    path = 100.0 * np.exp(np.clip(np.cumsum(steps.reshape(instruments, -1), axis=1), -6.0, 6.0))
+    path = path.reshape(instruments, fine_rows, 2)
+    wicks = random.exponential(volatility, (instruments, fine_rows, 2))
+    wide = random.random((instruments, fine_rows, 2)) < 0.05
+    wicks = np.minimum(np.where(wide, 0.7 * random.random(wicks.shape), wicks), 0.7)
+    high = path.max(axis=2) * (1 + wicks[:, :, 0])
+    low = path.min(axis=2) * (1 - wicks[:, :, 1])
+    fine = np.stack([path[:, :, 0], high, low, path[:, :, 1]], axis=2)
+    blocks = fine.reshape(instruments, rows, ratio, 4)
+    coarse = np.stack(
+        [blocks[:, :, 0, 0], blocks[:, :, :, 1].max(axis=2), blocks[:, :, :, 2].min(axis=2), blocks[:, :, -1, 3]],
+        axis=2,
+    )
+    return coarse, fine
+
+
+def holes(random: np.random.Generator, instruments: int, rows: int) -> np.ndarray:
+    """Mask (N, T) of missing bars: late listings, early delistings, runs in the middle."""
+    missing = np.zeros((instruments, rows), dtype=np.bool_)
+    for column in range(instruments):
+        if random.random() < 0.3:
+            missing[column, : random.integers(0, rows)] = True
+        if random.random() < 0.3:
+            missing[column, rows - random.integers(0, rows // 2 + 1) :] = True
+        for _ in range(random.integers(0, 3)):
+            start = random.integers(0, rows)
+            missing[column, start : start + random.integers(1, 6)] = True
+    return missing
+
+
+def some(random: np.random.Generator, shape: tuple[int, ...], share: float, values: F8, otherwise: float) -> F8:
+    return np.where(random.random(shape) < share, values, otherwise)
+
+
+def random_bars(
+    random: np.random.Generator,
+    instruments: int,
+    rows: int,
+    *,
+    gaps: bool,
+    detailed: bool,
+    frictions: bool,
+    unknown: bool,
+    spot: bool,
+    capital: float,
+    volatility: float,
+) -> Bars:
+    ratio = int(random.integers(1, 5)) if detailed else 1
+    prices, fine = random_prices(random, instruments, rows, ratio, volatility)
+    shape = (instruments, rows)
+    traded = np.ones(shape, dtype=np.bool_)
+    if gaps:
+        prices[holes(random, instruments, rows)] = np.nan
+        traded = random.random(shape) > 0.1
+    funding, impact, capacity = np.zeros(shape), np.zeros(shape), np.full(shape, np.inf)
+    if frictions:
+        funding = some(random, shape, 0.5, random.normal(0.0, 0.01, shape), 0.0)
+        impact = some(random, shape, 0.8, 10.0 ** random.uniform(-5.0, -1.5, shape), 0.0)
+        capacity = some(random, shape, 0.5, capital * 10.0 ** random.uniform(-3.0, 1.0, shape), np.inf)
+        capacity = some(random, shape, 0.95, capacity, 0.0)
+    if unknown:
+        funding = some(random, shape, 0.7, funding, np.nan)
+        impact = some(random, shape, 0.9, impact, np.nan)
+        capacity = some(random, shape, 0.95, capacity, np.nan)
+    first = 0
+    if detailed:
+        cut = int(random.integers(0, rows)) if random.random() < 0.3 else 0
+        if random.random() < 0.5:
+            fine, first = fine[:, cut:], -cut
+        else:
+            fine, first = np.concatenate([fine[:, :cut], fine], axis=1), cut
+        if random.random() < 0.3:
+            fine = fine * random.normal(1.0, 0.02, (*fine.shape[:2], 1))
+        if gaps:
+            fine[random.random(fine.shape[:2]) < 0.05] = np.nan
+    bars = bars_of(
+        prices,
+        traded=traded,
+        swap=random.random(instruments) < 0.6 if spot else None,
+        funding=funding,
+        impact=impact,
+        capacity=capacity,
+        detail=fine if detailed else None,
+        detail_ratio=ratio,
+        detail_first=first,
+    )
+    if detailed and random.random() < 0.3:
+        bars.detail_column[random.integers(0, instruments)] = -1
+    return bars
+
+
+def random_intents(
+    random: np.random.Generator, instruments: int, rows: int, intents: int, *, grouped: bool, stops: float
+) -> list[dict[str, Any]]:
+    """Intents of one variation; `stops` scales their levels, a group's legs stand together."""
+    made: list[dict[str, Any]] = []
+
+    def level(likely: float) -> float:
+        return float(stops * random.uniform(0.05, 3.0)) if random.random() < likely else NAN
+
+    group = 0
+    while len(made) < intents:
+        legs = min(int(random.integers(2, 4)), intents - len(made)) if grouped and random.random() < 0.4 else 1
+        earliest = int(random.integers(-1, rows + 1))
+        latest = earliest + int(random.choice([0, 1, 5, NEVER // 2]))
+        columns = random.permutation(instruments)
+        for leg in range(legs):
+            column = int(columns[leg % instruments]) if random.random() < 0.9 else int(random.integers(instruments))
+            made.append(
+                {
+                    "earliest": max(earliest + (int(random.integers(0, 2)) if random.random() < 0.1 else 0), 0),
+                    "latest": latest + (int(random.integers(0, 2)) if random.random() < 0.1 else 0),
+                    "exit_row": earliest + int(random.integers(0, 20)) if random.random() < 0.3 else NEVER,
+                    "hold": int(random.integers(1, 20)) if random.random() < 0.5 else NEVER,
+                    "column": column,
+                    "side": float(random.choice([-1.0, 1.0])),
+                    "weight": float(random.uniform(0.02, 1.5)),
+                    "stop_loss": min(level(0.5), 0.95),
+                    "take_profit": level(0.5),
+                    "trailing_stop": min(level(0.4), 0.95),
+                    "group": group if legs > 1 else -1,
+                }
+            )
+        group += legs > 1
+    return made
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, variations: int = 1) -> Scenario:
+    """Random markets, orders and rules; hypothesis chooses the features, a drawn seed the numbers."""
+    instruments, rows = draw(st.integers(1, 4)), draw(st.integers(5, 60))
+    intents = draw(st.integers(1, 12))
+    flag = st.booleans()
+    capital = draw(st.sampled_from([1_000.0, 100_000.0]))
+    volatility = draw(st.sampled_from([0.003, 0.02, 0.1]))
+    gaps, detailed, frictions, unknown, spot, grouped, shifted, costs = (draw(flag) for _ in range(8))
+    leverage = draw(st.sampled_from([1.0, 3.0, 10.0, 20.0]))
+    policy = draw(st.sampled_from([codes.FUNDING_ERROR, codes.FUNDING_ZERO, codes.FUNDING_CONST]))
+    extend, favourable_first = draw(flag), draw(flag)
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    bars = random_bars(
+        random,
+        instruments,
+        rows,
+        gaps=gaps,
+        detailed=detailed,
+        frictions=frictions,
+        unknown=unknown,
+        spot=spot,
+        capital=capital,
+        volatility=volatility,
+    )
+    shifts = [int(random.integers(0, rows)) if shifted else 0 for _ in range(variations)]
+    orders = orders_of(
+        *[
+            random_intents(random, instruments, rows, intents, grouped=grouped, stops=volatility)
+            for _ in range(variations)
+        ],
+        shift=shifts,
+    )
+    if not shifted:
+        orders.earliest[:, -1] += draw(st.sampled_from([0, 0, rows]))
+    rules = Rules(
+        capital=capital,
+        fee=float(random.uniform(0.0, 0.01)) if costs else 0.0,
+        half_spread=float(random.choice([0.0005, 0.02])) * float(random.random()) if costs else 0.0,
+        leverage=leverage,
+        gross_cap=float(random.uniform(0.5, 1.5)) * float(random.choice([1.0, leverage])),
+        maintenance=float(random.uniform(0.0, 0.06)),
+        liquidation_fee=float(random.uniform(0.0, 0.03)) if costs else 0.0,
+        funding_unknown=policy,
+        funding_const=float(random.uniform(0.0, 0.005)),
+        extend=extend,
+        favourable_first=favourable_first,
+        bars_per_year=float(random.choice([365.0, 8760.0])),
+    )
+    return Scenario(bars, orders, rules)

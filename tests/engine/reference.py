@@ -1,0 +1,476 @@
+"""The replay rules once more, slow and obvious: the reference the kernel is held against.
+
+Written from the rules as stated, not from the kernel. Prices stay unsigned, longs and shorts have branches of their
+own, every bar is walked and every list is rebuilt where that is plainer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from backtest.engine import layout as codes
+from backtest.engine.layout import Bars, Orders, Rules
+from tests.engine.reference_records import Exit, Fill, Position, Record, Trade, Wish, wishes_of
+
+NAN = math.nan
+
+
+class Replay:
+    """One variation walked bar by bar."""
+
+    def __init__(self, orders: Orders, bars: Bars, rules: Rules, variation: int) -> None:
+        self.bars, self.rules = bars, rules
+        self.instruments, self.rows = bars.panel.shape[:2]
+        self.wishes = wishes_of(orders, variation, self.rows)
+        self.cash = rules.capital
+        self.positions: list[Position] = []
+        self.exposed = 0
+        self.record = Record(verdicts=[codes.PENDING] * len(self.wishes))
+
+    def run(self) -> Record:
+        units = self.schedule()
+        for row in range(self.rows):
+            self.exits_at_open(row)
+            for unit in units.get(row, []):
+                self.enter(unit, row)
+            self.exits_of_entered(row)
+            self.exposed += bool(self.positions)
+            self.walk_bar(row)
+            if not self.charge_funding(row):
+                return self.record
+            self.exits_at_close(row)
+            self.record.equity.append(
+                self.cash + sum(position.worth(self.mark(position, row)) for position in self.positions)
+            )
+        self.record.statistics = statistics(self.record, self.rules, self.exposed)
+        return self.record
+
+    # market
+
+    def at(self, column: int, row: int, what: int) -> float:
+        return float(self.bars.panel[column, row, what])
+
+    def mark(self, position: Position, row: int) -> float:
+        return self.at(position.wish.column, row, codes.MARK)
+
+    def tradable(self, column: int, row: int) -> bool:
+        return not math.isnan(self.at(column, row, codes.OPEN))
+
+    def leverage(self, column: int) -> float:
+        return self.rules.leverage if self.bars.swap[column] else 1.0
+
+    # before the first bar
+
+    def schedule(self) -> dict[int, list[list[Wish]]]:
+        """Units of legs that may enter, by fill row."""
+        units: list[list[Wish]] = []
+        for wish in self.wishes:
+            partners = [unit for unit in units if wish.group is not None and unit[0].group == wish.group]
+            if partners:
+                partners[0].append(wish)
+            else:
+                units.append([wish])
+        due: dict[int, list[list[Wish]]] = {}
+        for unit in units:
+            first = max(leg.earliest for leg in unit)
+            last = min(min(leg.latest for leg in unit), self.rows - 1)
+            possible = [row for row in range(first, last + 1) if all(self.tradable(leg.column, row) for leg in unit)]
+            if not possible:
+                self.reject(unit, {leg.number: codes.NO_BAR for leg in unit})
+                continue
+            for leg in unit:
+                if not leg.long and not self.bars.swap[leg.column]:
+                    self.reject(unit, {leg.number: codes.SPOT_SHORT})
+                    break
+                if leg.exit_row <= possible[0]:
+                    self.reject(unit, {leg.number: codes.EXPIRED})
+                    break
+            else:
+                due.setdefault(possible[0], []).append(unit)
+        return due
+
+    def reject(self, unit: list[Wish], reasons: dict[int, int]) -> None:
+        for leg in unit:
+            self.record.verdicts[leg.number] = reasons.get(leg.number, codes.GROUP_REJECTED)
+
+    # A
+
+    def exits_at_open(self, row: int) -> None:
+        leaving = []
+        for position in self.positions:
+            if self.tradable(position.wish.column, row):
+                reason = self.reason_at_open(position, row)
+                if reason is not None:
+                    leaving.append((position, reason))
+        self.leave_at_open(leaving, row)
+
+    def leave_at_open(self, leaving: list[tuple[Position, int]], row: int) -> None:
+        """Fill these at the open, and the other legs of their groups."""
+        for position, reason in leaving:
+            self.leave(position, row, codes.AT_OPEN, reason, self.at(position.wish.column, row, codes.OPEN))
+        for partner in self.partners_of([position for position, _ in leaving]):
+            if self.tradable(partner.wish.column, row):
+                price = self.at(partner.wish.column, row, codes.OPEN)
+                self.leave(partner, row, codes.AT_OPEN, codes.GROUP_EXIT, price)
+            else:
+                partner.left_behind = True
+
+    def partners_of(self, left: list[Position]) -> list[Position]:
+        groups = {position.wish.group for position in left} - {None}
+        return [position for position in self.positions if position.wish.group in groups]
+
+    def gap(self, position: Position, price: float) -> int | None:
+        """Reason of a level that an opening price is at or beyond."""
+        for reason, level in position.adverse(position.peak, self.rules.maintenance):
+            if position.loses_at(price, level):
+                return reason
+        if position.gains_at(price, position.target()):
+            return codes.TAKE_PROFIT
+        return None
+
+    def reason_at_open(self, position: Position, row: int) -> int | None:
+        reason = self.gap(position, self.at(position.wish.column, row, codes.OPEN))
+        if reason is not None:
+            return reason
+        if row >= position.signal_row:
+            return codes.SIGNAL
+        if row >= position.time_row:
+            return codes.TIME
+        return codes.GROUP_EXIT if position.left_behind else None
+
+    # B
+
+    def enter(self, unit: list[Wish], row: int) -> None:
+        taken = {position.wish.column: position for position in self.positions}
+        if self.rules.extend and unit[0].column in taken and self.lengthen(taken[unit[0].column], unit[0], row):
+            return
+        columns = set(taken)
+        for leg in unit:
+            liquidity = [self.at(leg.column, row, what) for what in (codes.IMPACT, codes.CAPACITY)]
+            if leg.column in columns:
+                self.reject(unit, {leg.number: codes.IN_POSITION})
+                return
+            if any(math.isnan(value) for value in liquidity):
+                self.reject(unit, {leg.number: codes.LIQUIDITY_UNKNOWN})
+                return
+            columns.add(leg.column)
+        equity = self.cash + sum(position.worth(self.last_price(position, row)) for position in self.positions)
+        if equity <= 0:
+            self.reject(unit, {leg.number: codes.NO_CASH for leg in unit})
+            return
+        gross = sum(position.entry.quantity * self.last_price(position, row) for position in self.positions)
+        wanted = {leg.number: leg.weight * equity for leg in unit}
+        total = sum(wanted.values())
+        need = sum(wanted[leg.number] * (1 / self.leverage(leg.column) + self.rules.fee) for leg in unit)
+        by_capacity = {leg.number: self.at(leg.column, row, codes.CAPACITY) / wanted[leg.number] for leg in unit}
+        limits = [
+            (codes.CAPACITY_ZERO, codes.CUT_CAPACITY, min(by_capacity.values())),
+            (codes.GROSS_CAP, codes.CUT_GROSS, (self.rules.gross_cap * equity - gross) / total),
+            (codes.NO_CASH, codes.CUT_CASH, self.cash / need),
+        ]
+        verdict, cut, scale = min(limits, key=lambda limit: limit[2])
+        if scale >= 1:
+            cut, scale = codes.UNCUT, 1.0
+        if scale < codes.LEAST_SHARE:
+            if verdict == codes.CAPACITY_ZERO:
+                shortest = min(by_capacity, key=lambda number: by_capacity[number])
+                self.reject(unit, {shortest: verdict})
+            else:
+                self.reject(unit, {leg.number: verdict for leg in unit})
+            return
+        for leg in unit:
+            self.open_position(leg, row, scale * wanted[leg.number], cut)
+
+    def exits_of_entered(self, row: int) -> None:
+        """A level that the open has already passed when a position enters."""
+        passed = []
+        for position in self.positions:
+            if position.entry.row == row:
+                reason = self.gap(position, self.at(position.wish.column, row, codes.OPEN))
+                if reason is not None:
+                    passed.append((position, reason))
+        self.leave_at_open(passed, row)
+
+    def lengthen(self, position: Position, leg: Wish, row: int) -> bool:
+        if leg.group is not None or position.wish.group is not None or leg.long != position.long:
+            return False
+        position.time_row = max(position.time_row, row + leg.hold)
+        position.signal_row = max(position.signal_row, leg.exit_row)
+        self.record.verdicts[leg.number] = codes.EXTENDED
+        return True
+
+    def last_price(self, position: Position, row: int) -> float:
+        """Last price at which a position is valued before this bar's open."""
+        return position.entry.price if position.entry.row == row else self.mark(position, row - 1)
+
+    def slip(self, coefficient: float, notional: float) -> tuple[float, float]:
+        """Half-spread and impact, as shares of price."""
+        impact = min(coefficient * math.sqrt(notional), codes.MOST_SLIP - self.rules.half_spread)
+        return self.rules.half_spread, impact
+
+    def open_position(self, leg: Wish, row: int, notional: float, cut: int) -> Position:
+        reference = self.at(leg.column, row, codes.OPEN)
+        coefficient = self.at(leg.column, row, codes.IMPACT)
+        spread, impact = self.slip(coefficient, notional)
+        price = reference * (1 + spread + impact) if leg.long else reference * (1 - spread - impact)
+        quantity = notional / price
+        fill = Fill(
+            row=row,
+            phase=codes.AT_OPEN,
+            column=leg.column,
+            intent=leg.number,
+            reason=codes.ENTRY,
+            side=1 if leg.long else -1,
+            quantity=quantity,
+            reference=reference,
+            price=price,
+            fee=self.rules.fee * notional,
+            half_spread=quantity * reference * spread,
+            impact=quantity * reference * impact,
+            liquidation=0.0,
+            cut=cut,
+        )
+        margin = notional / self.leverage(leg.column)
+        self.cash -= margin + fill.fee
+        position = Position(
+            wish=leg,
+            entry=fill,
+            margin=margin,
+            peak=price,
+            coefficient=coefficient,
+            time_row=row + leg.hold,
+            signal_row=leg.exit_row,
+        )
+        self.positions.append(position)
+        self.record.fills.append(fill)
+        self.record.verdicts[leg.number] = codes.ACCEPTED
+        return position
+
+    # C
+
+    def walk_bar(self, row: int) -> None:
+        left = []
+        for position in list(self.positions):
+            if self.tradable(position.wish.column, row):
+                leaves = self.inside(position, row)
+                if leaves is not None:
+                    self.leave(position, row, codes.INSIDE, leaves.reason, leaves.price)
+                    left.append(position)
+        for partner in self.partners_of(left):
+            if self.tradable(partner.wish.column, row):
+                partner.leaves_at_close = True
+            else:
+                partner.left_behind = True
+
+    def inside(self, position: Position, row: int) -> Exit | None:
+        """Where a position leaves inside a bar, if it does; moves its peak, notes ambiguity."""
+        column = position.wish.column
+        bar = [self.at(column, row, what) for what in (codes.OPEN, codes.HIGH, codes.LOW, codes.CLOSE)]
+        finer = self.detail(column, row)
+        if finer and (position.wish.trailing_stop is not None or self.reaches(position, bar)):
+            for number, detail in finer:
+                if number > 0:
+                    reason = self.gap(position, detail[0])
+                    if reason is not None:
+                        return Exit(reason, detail[0])
+                leaves = self.one_bar(position, detail, row)
+                if leaves is not None:
+                    return leaves
+            return None
+        return self.one_bar(position, bar, row)
+
+    def detail(self, column: int, row: int) -> list[tuple[int, list[float]]]:
+        """Detail bars that a bar has, with their number inside it."""
+        axis, ratio = int(self.bars.detail_column[column]), self.bars.detail_ratio
+        first = self.bars.detail_first + row * ratio
+        if axis < 0:
+            return []
+        rows = range(max(first, 0), min(first + ratio, self.bars.detail.shape[1]))
+        finer = [(fine - first, [float(price) for price in self.bars.detail[axis, fine]]) for fine in rows]
+        return [(number, prices) for number, prices in finer if not math.isnan(prices[0])]
+
+    def reaches(self, position: Position, bar: list[float]) -> bool:
+        _, high, low, _ = bar
+        worst, best = (low, high) if position.long else (high, low)
+        levels = position.adverse(position.peak, self.rules.maintenance)
+        return any(position.loses_at(worst, level) for _, level in levels) or position.gains_at(best, position.target())
+
+    def one_bar(self, position: Position, bar: list[float], row: int) -> Exit | None:
+        pessimistic, optimistic = self.adverse_first(position, bar), self.favourable_first(position, bar)
+        kept, other = (optimistic, pessimistic) if self.rules.favourable_first else (pessimistic, optimistic)
+        if kept != other and not position.ambiguous:
+            position.ambiguous = True
+            elsewhere = other or Exit(codes.TIME, bar[3])
+            _, trade = self.settle(position, row, codes.INSIDE, elsewhere.reason, elsewhere.price)
+            position.other_net = trade.net
+        position.peak = position.raised(position.peak, bar[1], bar[2])
+        return kept
+
+    def nearest(self, position: Position, peak: float, price: float) -> Exit | None:
+        """The first adverse level met on the way to `price`."""
+        met = [
+            (reason, level)
+            for reason, level in position.adverse(peak, self.rules.maintenance)
+            if position.loses_at(price, level)
+        ]
+        if not met:
+            return None
+        levels = [level for _, level in met]
+        first = max(levels) if position.long else min(levels)
+        return next(Exit(reason, level) for reason, level in met if level == first)
+
+    def adverse_first(self, position: Position, bar: list[float]) -> Exit | None:
+        _, high, low, close = bar
+        worst, best = (low, high) if position.long else (high, low)
+        leaves = self.nearest(position, position.peak, worst)
+        if leaves is not None:
+            return leaves
+        target = position.target()
+        if target is not None and position.gains_at(best, target):
+            return Exit(codes.TAKE_PROFIT, target)
+        trail = position.trail(position.raised(position.peak, high, low))
+        if trail is not None and position.loses_at(close, trail):
+            return Exit(codes.TRAILING_STOP, trail)
+        return None
+
+    def favourable_first(self, position: Position, bar: list[float]) -> Exit | None:
+        _, high, low, _ = bar
+        worst, best = (low, high) if position.long else (high, low)
+        target = position.target()
+        if target is not None and position.gains_at(best, target):
+            return Exit(codes.TAKE_PROFIT, target)
+        return self.nearest(position, position.raised(position.peak, high, low), worst)
+
+    # D
+
+    def charge_funding(self, row: int) -> bool:
+        """Settle this bar's funding; False where the policy forbids an unknown rate."""
+        paid = 0.0
+        for position in self.positions:
+            column = position.wish.column
+            if not self.bars.swap[column]:
+                continue
+            rate = self.at(column, row, codes.FUNDING)
+            notional = position.entry.quantity * self.mark(position, row)
+            if not math.isnan(rate):
+                amount = notional * rate if position.long else -notional * rate
+            elif self.rules.funding_unknown == codes.FUNDING_ERROR:
+                self.record.fault = (row, column)
+                return False
+            else:
+                position.unknown_funding_bars += 1
+                const = self.rules.funding_unknown == codes.FUNDING_CONST
+                amount = notional * self.rules.funding_const if const else 0.0
+            position.margin -= amount
+            position.funding += amount
+            paid += amount
+        self.record.funding.append(paid)
+        return True
+
+    # E
+
+    def exits_at_close(self, row: int) -> None:
+        for position in list(self.positions):
+            if position.leaves_at_close:
+                self.leave(position, row, codes.AT_CLOSE, codes.GROUP_EXIT, self.mark(position, row))
+            elif row == self.rows - 1:
+                self.leave(position, row, codes.AT_CLOSE, codes.END_OF_DATA, self.mark(position, row))
+
+    # exits
+
+    def settle(self, position: Position, row: int, phase: int, reason: int, reference: float) -> tuple[Fill, Trade]:
+        """Fill and trade of leaving at a reference price, before anything is booked."""
+        entry, quantity = position.entry, position.entry.quantity
+        coefficient = self.at(position.wish.column, row, codes.IMPACT)
+        if math.isnan(coefficient):
+            coefficient = position.coefficient
+        spread, impact = self.slip(coefficient, quantity * reference)
+        price = reference * (1 - spread - impact) if position.long else reference * (1 + spread + impact)
+        fee = self.rules.fee * quantity * price
+        liquidation = self.rules.liquidation_fee * quantity * price if reason == codes.LIQUIDATION else 0.0
+        left = position.margin + position.profit(price) - fee - liquidation
+        if left < 0:
+            liquidation += left
+        fill = Fill(
+            row=row,
+            phase=phase,
+            column=position.wish.column,
+            intent=position.wish.number,
+            reason=reason,
+            side=-1 if position.long else 1,
+            quantity=quantity,
+            reference=reference,
+            price=price,
+            fee=fee,
+            half_spread=quantity * reference * spread,
+            impact=quantity * reference * impact,
+            liquidation=liquidation,
+            cut=codes.UNCUT,
+        )
+        gross = quantity * (reference - entry.reference if position.long else entry.reference - reference)
+        costs = [
+            entry.fee + fee,
+            entry.half_spread + fill.half_spread,
+            entry.impact + fill.impact,
+            position.funding,
+            liquidation,
+        ]
+        trade = Trade(
+            intent=position.wish.number,
+            column=position.wish.column,
+            side=1 if position.long else -1,
+            entry_row=entry.row,
+            exit_row=row,
+            quantity=quantity,
+            entry_price=entry.price,
+            exit_price=price,
+            gross=gross,
+            fees=costs[0],
+            half_spread=costs[1],
+            impact=costs[2],
+            funding=costs[3],
+            liquidation=costs[4],
+            net=gross - sum(costs),
+            reason=reason,
+            ambiguous=position.ambiguous,
+            other_net=position.other_net,
+            unknown_funding_bars=position.unknown_funding_bars,
+            exit_phase=phase,
+            entry_notional=quantity * entry.price,
+        )
+        return fill, trade
+
+    def leave(self, position: Position, row: int, phase: int, reason: int, reference: float) -> None:
+        fill, trade = self.settle(position, row, phase, reason, reference)
+        self.cash += position.margin + position.profit(fill.price) - fill.fee - fill.liquidation
+        self.positions.remove(position)
+        self.record.fills.append(fill)
+        self.record.trades.append(trade)
+
+
+def statistics(record: Record, rules: Rules, exposed: int) -> dict[str, float]:
+    """The STATISTICS by name, NaN where undefined."""
+    path = [rules.capital, *record.equity]
+    returns = [after / before - 1 if before > 0 else 0.0 for before, after in itertools.pairwise(path)]
+    mean = sum(returns) / len(returns)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in returns) / (len(returns) - 1))
+    downside = math.sqrt(sum(min(value, 0.0) ** 2 for value in returns) / len(returns))
+    year = math.sqrt(rules.bars_per_year)
+    nets = [trade.net for trade in record.trades]
+    drawdowns = [1 - value / max(path[: row + 1]) for row, value in enumerate(path)]
+    return {
+        "net_return": path[-1] / rules.capital - 1,
+        "sharpe": mean / deviation * year if deviation > 0 else NAN,
+        "sortino": mean / downside * year if downside > 0 else NAN,
+        "max_drawdown": max(drawdowns),
+        "trades": float(len(nets)),
+        "hit_rate": sum(net > 0 for net in nets) / len(nets) if nets else NAN,
+        "mean_trade": sum(trade.net / trade.entry_notional for trade in record.trades) / len(nets) if nets else NAN,
+        "exposure": exposed / len(returns),
+    }
+
+
+def replay(orders: Orders, bars: Bars, rules: Rules, variation: int = 0) -> Record:
+    """Replay one variation by the rules as stated."""
+    return Replay(orders, bars, rules, variation).run()
