@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from backtest.errors import BacktestError, ConfigError, UsageError
+from backtest.errors import BacktestError, ConfigError, DataError, UsageError
 
 UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 DAY_MS = UNIT_MS["d"]
@@ -191,6 +191,21 @@ def first_complaint(error: ValidationError, allowed: Iterable[str]) -> str:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def datasets_root() -> Path:
+    """Folder of the data that comes with the project: inside the installed package, else the checkout's `datasets/`.
+
+    Raises
+    ------
+    DataError
+        Where neither exists.
+    """
+    package = Path(__file__).parent
+    for folder in (package / "_datasets", package.parent / "datasets"):
+        if folder.is_dir():
+            return folder
+    raise DataError(f"no datasets at {package / '_datasets'} or {package.parent / 'datasets'}: reinstall the package")
 
 
 def read_toml(path: Path, error: type[BacktestError]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from backtest.config import TimeRange, first_complaint, near_miss, read_toml, to_ms
+from backtest.config import TimeRange, datasets_root, first_complaint, near_miss, read_toml, to_ms
 from backtest.errors import CalendarError, UsageError
 
 Precision = Literal["second", "minute", "hour", "day", "untimed"]
@@ -256,6 +256,32 @@ def read_calendar(path: Path) -> Calendar:
                     f"of this calendar; {near_miss(other, ids - {catalyst.id})}"
                 )
     return calendar
+
+
+def embedded_calendars() -> tuple[str, ...]:
+    """Names of the calendars that come with the project."""
+    return tuple(sorted(path.stem for path in (datasets_root() / "catalysts").glob("*.toml")))
+
+
+def open_calendar(name_or_path: str) -> Calendar:
+    """Calendar of a name that comes with the project, or of a TOML file.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    CalendarError
+        As `read_calendar`.
+    """
+    if name_or_path in embedded_calendars():
+        return read_calendar(datasets_root() / "catalysts" / f"{name_or_path}.toml")
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".toml" or path.exists():
+        return read_calendar(path)
+    raise UsageError(
+        f"calendar {name_or_path!r} is neither a TOML file nor a calendar of this project; "
+        f"{near_miss(name_or_path, embedded_calendars())}"
+    )
 
 
 def _catalyst(path: Path, row: Any, kinds: frozenset[str]) -> Catalyst:

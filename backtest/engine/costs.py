@@ -42,7 +42,7 @@ class Liquidity:
         Standard deviation (ddof 1) of log returns of the closes in the window, per square root of a day.
     daily_volume : (T, N) float64
         Mean quote volume (volume times close) of the bars in the window, per day.
-        Both are NaN with less than a day of bars (at least two) in the window.
+        Both are NaN with less than a day of bars (at least three) in the window.
     """
 
     volatility: Floats
@@ -52,11 +52,11 @@ class Liquidity:
 def trailing_liquidity(market: Market, window_ms: int) -> Liquidity:
     """Volatility and volume over the trailing window; missing bars are left out of both."""
     per_day = DAY_MS / market.bar_ms
-    window = max(math.ceil(window_ms / market.bar_ms), 2)
-    least = min(max(math.ceil(per_day), 2), window)
+    window = max(math.ceil(window_ms / market.bar_ms), 3)
+    least = min(max(math.ceil(per_day), 3), window)
     close = pd.DataFrame(market.close)
     moves = pd.DataFrame(np.log(market.close)).diff()
-    volatility = moves.rolling(window, min_periods=least).std() * math.sqrt(per_day)
+    volatility = moves.rolling(window, min_periods=least - 1).std() * math.sqrt(per_day)
     volume = (close * market.volume).rolling(window, min_periods=least).mean() * per_day
     return Liquidity(volatility.to_numpy(), np.maximum(volume.to_numpy(), 0.0))
 

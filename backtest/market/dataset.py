@@ -17,7 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from backtest.config import Duration, build, duration_ms, first_complaint, format_ms, from_ms, near_miss, to_ms
+from backtest.config import (
+    Duration,
+    build,
+    datasets_root,
+    duration_ms,
+    first_complaint,
+    format_ms,
+    from_ms,
+    near_miss,
+    to_ms,
+)
 from backtest.errors import MarketError, UsageError
 from backtest.market.files import read_folder
 from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Market, Provenance
@@ -91,23 +101,6 @@ class Metadata(BaseModel):
 def default_dataset() -> str:
     """Name of the embedded dataset used where none is asked for."""
     return _DEFAULT
-
-
-def datasets_root() -> Path:
-    """Folder of the embedded datasets: inside the installed package, else the checkout's `datasets/`.
-
-    Raises
-    ------
-    MarketError
-        Where neither exists.
-    """
-    package = Path(__file__).parents[1]
-    for folder in (package / "_datasets", package.parent / "datasets"):
-        if folder.is_dir():
-            return folder
-    raise MarketError(
-        f"no embedded datasets at {package / '_datasets'} or {package.parent / 'datasets'}: reinstall the package"
-    )
 
 
 def embedded_datasets() -> tuple[str, ...]:

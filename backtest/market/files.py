@@ -411,8 +411,7 @@ def _parse_csv(body: bytes, columns: _Columns) -> Any:
         return pa.csv.read_csv(
             pa.BufferReader(body),
             pa.csv.ReadOptions(column_names=[str(column) for column in range(len(columns.header))], skip_rows=1),
-            pa.csv.ParseOptions(ignore_empty_lines=False),
-            pa.csv.ConvertOptions(
+            convert_options=pa.csv.ConvertOptions(
                 column_types={str(column): kind for column, kind in types.items()}, null_values=_EMPTY
             ),
         )
@@ -499,7 +498,7 @@ def _precise(
     code: str,
 ) -> Table:
     """Table of rows of text, cell by cell: reads what `_plain` cannot, and names the cell that nobody can."""
-    times, zoned, values, numbers, blank = [], [], [], [], []
+    times, values, numbers, blank = [], [], [], []
     for number, cells in rows:
         where = f"{path} {unit} {number}"
         if not any(cell.strip() for cell in cells):
@@ -513,9 +512,7 @@ def _precise(
             code = code or _code(symbol)
             if _code(symbol) != code:
                 raise MarketError(f"{where}, column symbol: {symbol[:40]!r} is not {code}: keep one instrument a file")
-        moment, has_zone = _time(cells[columns.time].strip(), f"{where}, column {columns.header[columns.time]}")
-        times.append(moment)
-        zoned.append(has_zone)
+        times.append(_time(cells[columns.time].strip(), f"{where}, column {columns.header[columns.time]}"))
         values.append(
             [
                 np.nan
@@ -527,11 +524,10 @@ def _precise(
         numbers.append(number)
     if not numbers:
         raise MarketError(f"{path} has a header and no rows: fetch or export it again")
-    stamps = np.array(times, dtype=np.int64)
     return Table(
         str(path),
         columns.names,
-        np.where(zoned, stamps, epoch_ms(stamps)),
+        epoch_ms(np.array(times, dtype=np.int64)),
         np.array(values, dtype=np.float64),
         np.array(numbers, dtype=np.int64),
         unit,
@@ -547,19 +543,14 @@ def _number(text: str, where: str) -> float:
     return float(text)
 
 
-def _time(text: str, where: str) -> tuple[int, bool]:
-    """The stamp of an epoch number, or the milliseconds of an ISO instant, and whether it is the latter."""
+def _time(text: str, where: str) -> int:
+    """The number of an epoch stamp as it is, or the milliseconds of an ISO instant, for `epoch_ms` to tell apart."""
     if _EPOCH.fullmatch(text):
-        return int(text.partition(".")[0]), False
+        return int(text.partition(".")[0])
     try:
-        moment = datetime.fromisoformat(text)
+        return to_ms(datetime.fromisoformat(text))
     except ValueError:
-        raise MarketError(
-            f"{where}: {text[:40]!r} is not a time: write epoch milliseconds or 2025-10-01T00:00:00Z"
-        ) from None
-    try:
-        return to_ms(moment), True
+        complaint = "is not a time: write epoch milliseconds or 2025-10-01T00:00:00Z"
     except UsageError:
-        raise MarketError(
-            f"{where}: {text[:40]!r} has no time zone: add Z for UTC, or write epoch milliseconds"
-        ) from None
+        complaint = "has no time zone: add Z for UTC, or write epoch milliseconds"
+    raise MarketError(f"{where}: {text[:40]!r} {complaint}")

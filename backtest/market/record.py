@@ -128,7 +128,7 @@ class Market:
     def _check_prices(self) -> None:
         o, h, l, c = self.open, self.high, self.low, self.close  # noqa: E741
         missing = np.isnan(np.stack((o, h, l, c)))
-        self._refuse(missing.any(axis=0) & ~missing.all(axis=0), "has some of its prices and lacks others")
+        self._refuse(np.asarray(missing.any(axis=0) & ~missing.all(axis=0)), "has some of its prices and lacks others")
         with np.errstate(invalid="ignore"):
             self._refuse(np.isinf(h) | (l <= 0), "has a price that is not positive and finite")
             self._refuse((h < l) | (h < o) | (h < c) | (l > o) | (l > c), "has a high or low that its prices leave")
@@ -141,7 +141,8 @@ class Market:
             row, column = (int(i) for i in np.argwhere(wrong)[0])
             prices = ", ".join(f"{name} {getattr(self, name)[row, column]:g}" for name in PANELS)
             raise MarketError(
-                f"{self.symbols[column]} at {format_ms(int(self.open_ms[row]))} {what} ({prices}): repair or drop the bar"
+                f"{self.symbols[column]} at {format_ms(int(self.open_ms[row]))} {what} ({prices}): "
+                "repair or drop the bar"
             )
 
     @property
@@ -177,7 +178,7 @@ class Market:
     @property
     def tradable(self) -> Flags:
         """(T, N) whether an order can fill in the bar: it has prices, and its volume is not zero."""
-        return ~np.isnan(self.open) & ~(self.volume == 0)
+        return np.asarray(~np.isnan(self.open) & (self.volume != 0))
 
     def column(self, symbol: str) -> int:
         """Column of a unified symbol; an unknown one raises `UsageError`."""

@@ -24,9 +24,19 @@ import pandas as pd
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scipy.signal import lfilter
 
-from backtest.config import DAY_MS, UNIT_MS, Duration, first_complaint, format_ms, read_toml, timeframe_ms, to_ms
+from backtest.config import (
+    DAY_MS,
+    UNIT_MS,
+    Duration,
+    datasets_root,
+    first_complaint,
+    format_ms,
+    read_toml,
+    timeframe_ms,
+    to_ms,
+)
 from backtest.errors import BacktestError, MarketError, UsageError
-from backtest.market.dataset import datasets_root, default_dataset, write_dataset
+from backtest.market.dataset import default_dataset, write_dataset
 from backtest.market.paths import (
     Candles,
     Integers,
@@ -253,7 +263,7 @@ class _Column:
 def _swap(plan: Plan, coin: Coin, grid: Grid, path: Floats, premium: Floats) -> _Column:
     symbol = f"{coin.base}/{plan.quote}:{plan.quote}"
     bars = candles(path, grid.steps, _gaps(plan, symbol, grid))
-    quote = _turnover(plan, symbol, coin, grid, bars.close, coin.swap_turnover)
+    quote = _turnover(plan, symbol, coin, grid, bars, coin.swap_turnover)
     knots = _knots(grid, coin.open_interest, f"open interest of {coin.base}")
     contracts = np.log([anchor.level for anchor in coin.open_interest]) - path[knots]
     noise = np.cumsum(_random(plan, symbol, "open interest").standard_normal(len(path)))
@@ -267,7 +277,7 @@ def _spot(plan: Plan, coin: Coin, grid: Grid, path: Floats) -> _Column:
     symbol = f"{coin.base}/{plan.quote}"
     noise = autoregressive(_random(plan, symbol, "noise"), len(path), grid.steps_in(0.3), SPOT_NOISE)
     bars = candles(path + noise, grid.steps, _gaps(plan, symbol, grid))
-    quote = _turnover(plan, symbol, coin, grid, bars.close, coin.spot_turnover)
+    quote = _turnover(plan, symbol, coin, grid, bars, coin.spot_turnover)
     return _column(symbol, bars, quote, np.full(grid.bars, np.nan), np.zeros(grid.bars))
 
 
@@ -325,12 +335,12 @@ def _premium_path(plan: Plan, coin: Coin, grid: Grid, path: Floats) -> Floats:
 
 
 def _turnover(
-    plan: Plan, symbol: str, coin: Coin, grid: Grid, close: Floats, anchors: tuple[DayTurnover, ...]
+    plan: Plan, symbol: str, coin: Coin, grid: Grid, bars: Candles, anchors: tuple[DayTurnover, ...]
 ) -> Floats:
     """(T,) quote volume: busy when the price moves, by hour and weekday, with every anchored day's total met."""
     hours = grid.bar_ms / UNIT_MS["h"]
-    moves = np.abs(np.diff(np.log(close), prepend=np.log(close[0]))) / (coin.volatility * np.sqrt(hours / 24))
-    lingering = lfilter([0.2], [1.0, -0.8], moves)
+    moves = np.abs(np.log(bars.close / bars.open)) / (coin.volatility * np.sqrt(hours / 24))
+    lingering, _ = lfilter([0.2], [1.0, -0.8], moves, zi=[0.8 * moves.mean()])
     noise = autoregressive(_random(plan, symbol, "turnover"), grid.bars, 6 / hours, TURNOVER_NOISE)
     activity = rhythm(grid.opens) * np.exp(noise) * (0.4 + np.minimum(0.5 * moves + lingering, 15.0)) ** 1.2
     _knots(grid, anchors, f"turnover of {symbol}")

@@ -170,22 +170,37 @@ def average(cumulated: Cumulated, level: float = 0.95) -> Average:
 
 
 def residual_correlation(returns: AbnormalReturns) -> Floats:
-    """(K, K) correlation of estimation residuals on the calendar bars a pair shares; NaN below `PAIR_BARS` of them.
+    """(K, K) correlation of estimation residuals over the calendar bars that a pair of events shares.
 
     Residuals are matched by calendar bar through `onset`, not by relative bar: two events a day apart are compared on
-    the same days.
+    the same days. NaN where fewer than `PAIR_BARS` bars are shared, and where the event windows share no bar, since
+    nothing then depends on it.
     """
-    calendar = returns.onset[:, None] + np.arange(returns.residual.shape[1])
-    shared, column = np.unique(calendar, return_inverse=True)
-    panel = np.full((len(returns.onset), len(shared)), np.nan)
-    np.put_along_axis(panel, column.reshape(calendar.shape), returns.residual / returns.sigma[:, None], axis=1)
+    onset, width = returns.onset, returns.windows.width
+    correlation = np.full((len(onset), len(onset)), np.nan)
+    order = np.argsort(onset, kind="stable")
+    # Events of different chains never meet, so each chain is a calendar of its own, and none is longer than it must be.
+    for chain in np.split(order, np.flatnonzero(np.diff(onset[order]) >= width) + 1):
+        if len(chain) > 1:
+            correlation[np.ix_(chain, chain)] = _calendar_correlation(returns, chain)
+    correlation[np.abs(onset[:, None] - onset) >= width] = np.nan
+    return correlation
+
+
+def _calendar_correlation(returns: AbnormalReturns, events: Ints) -> Floats:
+    """(k, k) pairwise-complete correlation of the residuals of k events laid out on one calendar."""
+    start = returns.onset[events] - returns.onset[events].min()
+    bars = returns.residual.shape[1]
+    panel = np.full((len(events), int(start.max()) + bars), np.nan)
+    standardised = returns.residual[events] / returns.sigma[events, None]
+    np.put_along_axis(panel, start[:, None] + np.arange(bars), standardised, axis=1)
     known = ~np.isnan(panel)
     z, k = np.where(known, panel, 0.0), known.astype(np.float64)
-    bars, sums, squares = k @ k.T, z @ k.T, np.square(z) @ k.T
-    bars = np.where(bars >= PAIR_BARS, bars, np.nan)
-    scatter = squares - np.square(sums) / bars
-    correlation = divide(z @ z.T - sums * sums.T / bars, np.sqrt(_positive(scatter * scatter.T)))
-    return np.clip(correlation, -1.0, 1.0)
+    shared, sums, squares = k @ k.T, z @ k.T, np.square(z) @ k.T
+    shared = np.where(shared >= PAIR_BARS, shared, np.nan)
+    scatter = squares - np.square(sums) / shared
+    covariance = z @ z.T - sums * sums.T / shared
+    return np.clip(divide(covariance, np.sqrt(_positive(scatter * scatter.T))), -1.0, 1.0)
 
 
 def mean_correlation(cumulated: Cumulated) -> Floats:

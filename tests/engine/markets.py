@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from backtest.engine import layout as codes
-from backtest.engine.layout import F8, NEVER, Bars, Book, Orders, Rules
+from backtest.engine.kernel import replay_one
+from backtest.engine.layout import F8, I1, NEVER, Bars, Book, Orders, Rules
 
 NAN = float("nan")
 
@@ -111,6 +112,46 @@ def book_of(bars: Bars, intents: int) -> Book:
         verdict=np.full(intents, codes.PENDING, dtype=np.int8),
         counts=np.zeros(8, dtype=np.int32),
     )
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the kernel wrote for one replay, cut to what is there; `fault` is row and column, or None."""
+
+    statistics: F8
+    fault: tuple[int, int] | None
+    equity: F8
+    funding: F8
+    fills: F8
+    trades: F8
+    verdict: I1
+
+    def fill(self, name: str) -> F8:
+        return self.fills[:, codes.FILL_COLUMNS.index(name)]
+
+    def trade(self, name: str) -> F8:
+        return self.trades[:, codes.TRADE_COLUMNS.index(name)]
+
+
+def recorded(orders: Orders, bars: Bars, rules: Rules) -> Recorded:
+    """Variation 0 replayed by the kernel."""
+    book = book_of(bars, orders.column.shape[1])
+    result = replay_one(orders, bars, rules, book)
+    assert result.shape == (len(codes.STATISTICS) + 2,)
+    return Recorded(
+        statistics=result[:-2],
+        fault=None if result[-2] < 0 else (int(result[-2]), int(result[-1])),
+        equity=book.equity,
+        funding=book.funding,
+        fills=book.fills[: book.counts[0]],
+        trades=book.trades[: book.counts[1]],
+        verdict=book.verdict,
+    )
+
+
+def variation_of(orders: Orders, number: int) -> Orders:
+    """One variation alone."""
+    return Orders(*(array[number : number + 1] for array in orders))
 
 
 @dataclass(frozen=True)
@@ -258,15 +299,16 @@ def random_intents(
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, variations: int = 1) -> Scenario:
+def scenarios(draw: st.DrawFn, variations: int = 1, grouped: bool | None = None) -> Scenario:
     """Random markets, orders and rules; hypothesis chooses the features, a drawn seed the numbers."""
     instruments, rows = draw(st.integers(1, 4)), draw(st.integers(5, 60))
     intents = draw(st.integers(1, 12))
     flag = st.booleans()
     capital = draw(st.sampled_from([1_000.0, 100_000.0]))
     volatility = draw(st.sampled_from([0.003, 0.02, 0.1]))
-    gaps, detailed, frictions, unknown, spot, grouped, shifted, costs = (draw(flag) for _ in range(8))
-    leverage = draw(st.sampled_from([1.0, 3.0, 10.0, 20.0]))
+    gaps, detailed, frictions, unknown, spot, shifted, costs = (draw(flag) for _ in range(7))
+    groups = draw(flag) if grouped is None else grouped
+    leverage = draw(st.sampled_from([1.0, 3.0, 10.0, 20.0, 60.0]))
     policy = draw(st.sampled_from([codes.FUNDING_ERROR, codes.FUNDING_ZERO, codes.FUNDING_CONST]))
     extend, favourable_first = draw(flag), draw(flag)
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -285,7 +327,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1) -> Scenario:
     shifts = [int(random.integers(0, rows)) if shifted else 0 for _ in range(variations)]
     orders = orders_of(
         *[
-            random_intents(random, instruments, rows, intents, grouped=grouped, stops=volatility)
+            random_intents(random, instruments, rows, intents, grouped=groups, stops=volatility)
             for _ in range(variations)
         ],
         shift=shifts,
@@ -307,3 +349,10 @@ def scenarios(draw: st.DrawFn, variations: int = 1) -> Scenario:
         bars_per_year=float(random.choice([365.0, 8760.0])),
     )
     return Scenario(bars, orders, rules)
+
+
+def with_known_funding(scenario: Scenario) -> Scenario:
+    """The same scenario under a policy that never faults."""
+    if scenario.rules.funding_unknown != codes.FUNDING_ERROR:
+        return scenario
+    return Scenario(scenario.bars, scenario.orders, scenario.rules._replace(funding_unknown=codes.FUNDING_ZERO))

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from backtest import config
+from backtest.config import datasets_root
 from backtest.errors import BacktestError, MarketError, UsageError
-from backtest.market import dataset
 from backtest.market.dataset import (
     Metadata,
-    datasets_root,
     default_dataset,
     embedded_datasets,
     open_dataset,
@@ -266,8 +266,8 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path, monkeypatch: pytes
 
 def test_the_installed_package_goes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (datasets_root() / default_dataset() / "metadata.json").is_file()
-    monkeypatch.setattr(dataset, "__file__", str(tmp_path / "site" / "backtest" / "market" / "dataset.py"))
-    with pytest.raises(BacktestError, match=r"no embedded datasets at .*_datasets"):
+    monkeypatch.setattr(config, "__file__", str(tmp_path / "site" / "backtest" / "config.py"))
+    with pytest.raises(BacktestError, match=r"no datasets at .*_datasets"):
         datasets_root()
     (tmp_path / "site" / "datasets").mkdir(parents=True)
     assert datasets_root() == tmp_path / "site" / "datasets"

@@ -239,6 +239,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         (f"{MIDNIGHT},10,12,1_0,11,5", "column low: '1_0' is not a number: write it plainly, as in 50.25"),
         (f"{MIDNIGHT},10,12,9,１１,5", "column close: '１１' is not a number: write it plainly, as in 50.25"),
         (f"{MIDNIGHT},10,12,9,11,5k", "column volume: '5k' is not a number: write it plainly, as in 50.25"),
+        (f"{MIDNIGHT},10,12,9,11,#N/A", "column volume: '#N/A' is not a number: write it plainly, as in 50.25"),
         (f"{MIDNIGHT},,12,9,11,5", "column open: the price is missing: fill it in, or empty the whole bar"),
         (f"{MIDNIGHT},10,null,9,11,5", "column high: the price is missing: fill it in, or empty the whole bar"),
         (f"{MIDNIGHT},10,12,NaN,11,5", "column low: the price is missing: fill it in, or empty the whole bar"),
@@ -290,15 +291,11 @@ def test_a_cell_that_cannot_be_is_refused_with_its_line_and_column(tmp_path: Pat
 
 def test_lines_are_counted_with_blank_and_quoted_ones(tmp_path: Path) -> None:
     first, second = bar_lines([0, 1])
-    path = write(
-        tmp_path / "ZECUSDT-1h.csv",
-        f'{first},"two\nlines"',
-        "",
-        f"{second},",
-        f"{MIDNIGHT},a{BAR},",
-        header=f"{HEADER},note",
-    )
-    assert refused(path) == "line 6, column open: 'a10' is not a number: write it plainly, as in 50.25"
+    noted = f'{first},"two\nlines"'
+    path = tmp_path / "ZECUSDT-1h.csv"
+    for lines, line in (((noted,), 4), (("",), 3), ((noted, "", f"{second},"), 6)):
+        write(path, *lines, f"{MIDNIGHT},-1{BAR},", header=f"{HEADER},note")
+        assert refused(path) == f"line {line}, column open: price -110.0 is not positive and finite: fix the row"
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,11 @@ def test_weeks_may_start_on_any_day_but_on_one() -> None:
         clean_bars(bar_table(*weeks, (24 * 22, BAR)), "1w")
 
 
+def test_weeks_start_at_midnight() -> None:
+    with pytest.raises(MarketError, match=r"line 2, column time: 2025-10-01 16:00 is off the 1w grid"):
+        clean_bars(bar_table((16, BAR), (7 * 24 + 16, BAR)), "1w")
+
+
 def test_bars_further_apart_than_they_are_said_to_be_are_refused() -> None:
     with pytest.raises(
         MarketError, match=r"ZEC.csv: its rows are 60 minutes apart, but it is said to hold 5m: name it after its own"
@@ -211,11 +216,12 @@ def test_a_bar_without_prices_is_missing_and_said_to_be() -> None:
 
 
 def test_an_empty_volume_stays_unknown() -> None:
-    bars = clean_bars(bar_table((1, (10, 12, 9, 11, NAN)), (0, BAR)), "1h")
-    np.testing.assert_array_equal(bars.volume, [5, NAN])
+    unknown = (10, 12, 9, 11, NAN)
+    bars = clean_bars(bar_table((2, unknown), (0, BAR), (1, unknown)), "1h")
+    np.testing.assert_array_equal(bars.volume, [5, NAN, NAN])
     assert bars.repairs == (
-        "1 row out of order sorted by time, first at line 3 (2025-10-01 00:00)",
-        "1 empty volume kept as unknown, first at line 2 (2025-10-01 01:00)",
+        "2 rows out of order sorted by time, first at line 3 (2025-10-01 00:00)",
+        "2 empty volumes kept as unknown, first at line 2 (2025-10-01 02:00)",
     )
 
 
@@ -355,6 +361,12 @@ def test_a_missing_settlement_is_a_hole(hours: Sequence[float], holes: list[tupl
 def test_a_gap_of_a_cadence_and_a_half_is_covered_and_more_is_not() -> None:
     assert len(funding_coverage(settlements(0, 8, 20, 28).settled_ms).after_ms) == 1
     assert len(funding_coverage(settlements(0, 8, 20.01, 28.01).settled_ms).after_ms) == 2
+
+
+def test_the_ends_are_covered_for_the_shortest_interval_near_them() -> None:
+    coverage = funding_coverage(settlements(0, 8, 12, 20, 28, 36, 40, 48).settled_ms)
+    assert coverage.after_ms.tolist() == [MIDNIGHT - 4 * HOUR]
+    assert coverage.until_ms.tolist() == [MIDNIGHT + 52 * HOUR - 1]
 
 
 def test_one_settlement_proves_nothing() -> None:

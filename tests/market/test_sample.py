@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.config import UNIT_MS
+from backtest.config import UNIT_MS, datasets_root
 from backtest.errors import MarketError
-from backtest.market.dataset import datasets_root, default_dataset, open_dataset, read_dataset, read_metadata
+from backtest.market.dataset import default_dataset, open_dataset, read_dataset, read_metadata
 from backtest.market.record import PANELS, RECONSTRUCTED, Market
 from backtest.market.synthetic import main, reconstruct_privacy_2025
 

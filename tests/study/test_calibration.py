@@ -74,7 +74,7 @@ def test_kolari_pynnonen_keeps_its_level_and_the_others_do_not(design: Design) -
 
 
 def test_power_against_three_percent() -> None:
-    """Five dates of six coins, +3 % in bar 0, where a coin's own move is 3.5 % on average: 89 % there, 35 % over five."""
+    """+3 % in bar 0, where coins move 3.5 % on average: 89 % are found in the bar, 35 % in the five-bar sum."""
     rates = rejection_rates(SEPARATE, effect=0.03, seed=20251101, simulations=1_000)
     print(SEPARATE, rates)
     bar, window = rates[HEADLINE]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from backtest.errors import UsageError
-from backtest.study.cumulation import Cumulated, Statistic, Undefined, cumulate, each_bar
+from backtest.study.cumulation import Cumulated, Statistic, Undefined, cumulate, each_bar, moments
 from backtest.study.models import AbnormalReturns, Windows, market_model, mean_adjusted
 from backtest.study.multiplicity import adjust, placebo_p
 from backtest.study.parametric import PAIR_BARS, average, mean_correlation, residual_correlation
@@ -354,6 +354,7 @@ def test_sign_tests_by_hand() -> None:
     residual = np.tile([2.0, -1.0, -1.0], (4, 4))
     cumulated = cumulate(given_returns(np.array([[1.0], [2.0], [5.0], [-3.0]]), residual), [[0, 0]])
     assert TESTS["sign"](cumulated).value == pytest.approx(1.0)
+    assert TESTS["sign"](cumulated).p_value == pytest.approx(0.31731050786291415)
     assert TESTS["generalised_sign"](cumulated).value == pytest.approx((3 - 4 / 3) / np.sqrt(8 / 9))
     # Ranks of |1|, |2|, |5|, |-3| are 1, 2, 4, 3; W+ = 7; signs with W+ >= 7: 7 8 9 10 -> 1 + 1 + 1 + 2 of 16.
     assert TESTS["wilcoxon"](cumulated).value == pytest.approx(7.0)
@@ -372,11 +373,48 @@ def test_corrado_zivney_by_hand() -> None:
 
 
 def test_brown_warner_by_hand() -> None:
-    """AAR 2; estimation AAR is +-1 on 8 of 12 bars: S^2 = 8/11. Sigma^2 12/11 each: 1980 is 2 / (sqrt(24/11) / 2)."""
-    cumulated = cumulate(given_returns(np.array([[3.0], [1.0]]), PAIR), [[0, 0]])
-    assert TESTS["brown_warner_1985"](cumulated).value == pytest.approx(2 / np.sqrt(8 / 11))
-    assert TESTS["lamb"](cumulated).value == pytest.approx(2 / np.sqrt(8 / 11 * 13 / 12))
-    assert TESTS["brown_warner_1980"](cumulated).value == pytest.approx(4 / np.sqrt(24 / 11))
+    """AAR 2, CAAR 5; estimation AAR is +-1 on 8 of 12 bars: S^2 = 8/11; sigma^2 is 12/11 each, with 11 degrees."""
+    cumulated = cumulate(given_returns(np.array([[3.0, -2.0], [1.0, 8.0]]), PAIR), [[0, 0], [0, 1]])
+    later = TESTS["brown_warner_1985"](cumulated)
+    np.testing.assert_allclose(later.value, [2 / np.sqrt(8 / 11), 5 / np.sqrt(2 * 8 / 11)])
+    np.testing.assert_allclose(later.p_value, 2 * stats.t.sf(later.value, 11))
+    earlier = TESTS["brown_warner_1980"](cumulated)
+    np.testing.assert_allclose(earlier.value, [4 / np.sqrt(24 / 11), 10 / np.sqrt(2 * 24 / 11)])
+    np.testing.assert_allclose(earlier.p_value, 2 * stats.t.sf(earlier.value, 11))
+    lamb = TESTS["lamb"](cumulated)
+    np.testing.assert_allclose(lamb.value, np.array([2.0, 5 / np.sqrt(2)]) / np.sqrt(8 / 11 * 13 / 12))
+    np.testing.assert_allclose(lamb.p_value, 2 * stats.norm.sf(lamb.value))
+
+
+def test_generalised_rank_by_hand() -> None:
+    """Of 13 scores six -1 share rank 3.5, six +1 share 9.5, and the event is on top."""
+    result = TESTS["generalised_rank"](cumulate(given_returns(np.array([[9.0], [6.0]]), PAIR), [[0, 0]]))
+    # SCAR* is 3 / (3 / sqrt 2) and 2 sqrt 2: above every residual / sigma. Scores are rank / 14 - 1/2.
+    low, high, top = 3.5 / 14 - 0.5, 9.5 / 14 - 0.5, 13 / 14 - 0.5
+    mean = np.where(PAIR > 0, high, low).mean(axis=0)
+    z = top / np.sqrt((np.sum(mean**2) + top**2) / 13)
+    assert result.value == pytest.approx(z * np.sqrt(11 / (12 - z**2)))
+    assert result.p_value == pytest.approx(2 * stats.t.sf(result.value, 11))
+
+
+def test_wilcoxon_leaves_out_zeros() -> None:
+    """0, 1 and 2: two events, ranks 1 and 2, all positive; two of the four sign patterns are as extreme."""
+    cumulated = cumulate(given_returns(np.array([[0.0], [1.0], [2.0]]), np.tile(PLUS_MINUS, (3, 1))), [[0, 0]])
+    result = TESTS["wilcoxon"](cumulated)
+    assert (result.value[0], result.p_value[0], result.n[0]) == (3.0, 0.5, 2)
+
+
+def test_rounding_is_no_variance() -> None:
+    """Three times 0.1 sum to 0.30000000000000004: their deviations from the mean are not 0, their variance is."""
+    assert moments(np.full((3, 1), 0.1)).variance.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("shared_bars", [PAIR_BARS - 1, PAIR_BARS])
+def test_a_pair_needs_enough_common_bars(shared_bars: int) -> None:
+    residual = np.tile(PLUS_MINUS, (2, 1))
+    onset = np.array([0, len(PLUS_MINUS) - shared_bars])
+    correlation = residual_correlation(given_returns(np.ones((2, 4)), residual, onset))
+    assert np.isnan(correlation[0, 1]) == (shared_bars < PAIR_BARS)
 
 
 def test_undefined_is_nan_with_its_reason() -> None:

@@ -1,0 +1,1 @@
+"""Out: what people and programs read of a run."""

@@ -1,0 +1,123 @@
+"""Terminal tables: 80 columns wide, plain text in a pipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from backtest.catalysts.record import Calendar
+    from backtest.engine.replay import Run
+    from backtest.scoring.metrics import Score
+
+ABSENT = "-"
+COSTS = ("fees", "slippage", "impact", "funding", "liquidation")
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A share as a percentage with its sign; `-` where undefined."""
+    return ABSENT if math.isnan(value) else f"{value:+.{digits}%}"
+
+
+def plain_percent(value: float) -> str:
+    """A share as a percentage; `-` where undefined."""
+    return ABSENT if math.isnan(value) else f"{value:.1%}"
+
+
+def number(value: float) -> str:
+    """Two decimals; `-` where undefined."""
+    return ABSENT if math.isnan(value) else f"{value:.2f}"
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
+    )
+    for place, name in enumerate(left):
+        table.add_column(name, no_wrap=place == 0, overflow="fold" if place else "ellipsis")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def run_table(runs: Sequence[Run], scores: Sequence[dict[str, Score]]) -> Table:
+    """One row a strategy: what it earned, risked, traded and missed; costs are a share of the capital."""
+    columns = ("net", "Sharpe", "max DD", "trades", "hit", "run-up", "captured", "costs")
+    table = _table("Strategies", ("strategy",), columns)
+    for run, score in zip(runs, scores, strict=True):
+        table.add_row(
+            escape(run.strategy),
+            percent(score["net_return"].value),
+            number(score["sharpe"].value),
+            plain_percent(score["max_drawdown"].value),
+            f"{score['trades'].value:.0f}",
+            ABSENT if math.isnan(score["hit_rate"].value) else f"{score['hit_rate'].value:.0%}",
+            percent(score["run_up"].value),
+            percent(score["captured"].value),
+            plain_percent(sum(score[f"{cost}_drag"].value for cost in COSTS)),
+        )
+    return table
+
+
+def trade_table(run: Run) -> Table:
+    """One row a trade: what was missed before the fill, what was captured after it, and why it ended."""
+    table = _table(f"Trades of {run.strategy}", ("catalyst",), ("entry (UTC)", "run-up", "captured", "net", "exit"))
+    for trade in run.trades.to_dict("records"):
+        table.add_row(
+            escape(str(trade["catalyst_id"] or trade["instrument"])),
+            f"{trade['entry_time']:%m-%d %H:%M}",
+            percent(trade["run_up"]),
+            percent(trade["captured"]),
+            percent(trade["net_return"]),
+            f"{trade['reason']}{'?' if trade['ambiguous'] else ''}",
+        )
+    if run.trades["ambiguous"].any():
+        table.caption = "? both orders inside the bar were possible; the worse one is counted"
+    return table
+
+
+def rejected_lines(run: Run) -> list[str]:
+    """One line an enumerated reason: how many intents it refused, and of which catalysts."""
+    lines = []
+    for reason, rows in run.rejected.groupby("reason", sort=True):
+        names = ", ".join(sorted({str(name) for name in rows["catalyst_id"] if name})) or "no catalyst"
+        lines.append(f"{run.strategy}: {len(rows)} rejected {reason}: {names}")
+    return lines
+
+
+def calendar_table(calendar: Calendar, width: int) -> Table:
+    """One row a catalyst; the actor is left out below 100 columns, where the id has to say it."""
+    wide = width >= 100
+    columns = ("id", "", "announced (UTC)", "kind", "confidence", *(("actor",) if wide else ()))
+    table = _table(f"{calendar.name}: {len(calendar)} catalysts", columns, ())
+    for one in calendar:
+        mark = "*" if calendar.confounded(one.id) else ""
+        table.add_row(escape(one.id), mark, one.when, one.kind, one.confidence, *((escape(one.actor),) if wide else ()))
+    table.caption = "* confounded with another catalyst; an untimed one is never tradable"
+    return table
+
+
+def show(console: Console, *parts: Table | str) -> None:
+    """Print tables and lines; lines are never read as markup."""
+    for part in parts:
+        if isinstance(part, str):
+            console.print(Text(part))
+        else:
+            console.print(part)
+
+
+def new_console(*, stderr: bool = False) -> Console:
+    """Console as wide as the terminal, 80 columns in a pipe."""
+    return Console(stderr=stderr, highlight=False, emoji=False)

@@ -1,0 +1,1 @@
+"""Scores: what a run earned, how sure that is, and whether it was luck."""

@@ -1,0 +1,148 @@
+"""What a run earned and risked, each number with its unit and, where it is undefined, the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.config import DAY_MS
+from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
+from backtest.engine.replay import COSTS, Run
+
+NAN = float("nan")
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One number about a run.
+
+    `value` is NaN where undefined, with the `reason`; `low` and `high` bound it where an interval was computed, else
+    NaN. `n` is what it was measured on (bars or trades); `unit` is `share`, `ratio`, `days`, `count` or `per year`.
+    """
+
+    name: str
+    value: float
+    unit: str
+    n: int
+    low: float = NAN
+    high: float = NAN
+    reason: str = ""
+
+
+def bar_returns(equity: Vector, capital: float) -> Vector:
+    """(T,) simple returns of equity from bar to bar, the first from the starting capital; 0 once equity is 0."""
+    before = np.concatenate(([capital], equity[:-1]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(before > 0, equity / before - 1.0, 0.0)
+
+
+def sharpe_ratio(returns: Vector, per_year: float) -> float:
+    """Mean over standard deviation (ddof 1) of returns, times the root of bars a year; no risk-free rate.
+
+    NaN where the deviation is 0. Sharpe, Journal of Portfolio Management (1994), doi:10.3905/jpm.1994.409501.
+    """
+    deviation = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
+    return float(returns.mean()) / deviation * math.sqrt(per_year) if deviation > 0 else NAN
+
+
+def sortino_ratio(returns: Vector, per_year: float) -> float:
+    """Mean over downside deviation sqrt(mean(min(r, 0)^2)), annualised like the Sharpe ratio; NaN without losses.
+
+    Sortino and Price, Journal of Investing (1994), doi:10.3905/joi.3.3.59.
+    """
+    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
+    return float(returns.mean()) / downside * math.sqrt(per_year) if downside > 0 else NAN
+
+
+def max_drawdown(equity: Vector, capital: float) -> float:
+    """Largest fall from a running peak (the capital at first), as a share of the peak."""
+    path = np.concatenate(([capital], equity))
+    return float(np.max(1.0 - path / np.maximum.accumulate(path)))
+
+
+def longest_drawdown(equity: Vector, capital: float) -> int:
+    """Most bars in a row that ended below the running peak."""
+    path = np.concatenate(([capital], equity))
+    below = path < np.maximum.accumulate(path)
+    ends = np.flatnonzero(np.diff(np.concatenate(([0], below.astype(np.int8), [0]))))
+    return int(np.max(ends[1::2] - ends[::2])) if len(ends) else 0
+
+
+def score_run(run: Run) -> tuple[Score, ...]:
+    """Every core metric of a run, in the order in which it is shown."""
+    capital, bar_ms = run.config.capital, run.market.bar_ms
+    equity = np.asarray(run.equity, dtype=np.float64)
+    bars, per_year = len(equity), bars_per_year(bar_ms)
+    returns = bar_returns(equity, capital)
+    years = bars * bar_ms / (DAYS_PER_YEAR * DAY_MS)
+    net = equity[-1] / capital - 1.0
+    fall = max_drawdown(equity, capital)
+    short = f"the run covers {years:.2f} years, less than one" if years < 1 else ""
+    cagr = (1.0 + net) ** (1.0 / years) - 1.0 if not short else NAN
+    still = "equity never moved" if not np.any(returns) else ""
+    lossless = "no bar lost" if not np.any(returns < 0) else ""
+    fills = run.fills
+    turnover = float((fills["quantity"] * fills["price"]).sum()) / float(equity.mean()) if equity.mean() > 0 else NAN
+    on_bars = (
+        Score("net_return", net, "share", bars),
+        Score("cagr", cagr, "per year", bars, reason=short),
+        Score("volatility", float(returns.std(ddof=1)) * math.sqrt(per_year) if bars > 1 else NAN, "per year", bars),
+        Score("sharpe", sharpe_ratio(returns, per_year), "ratio", bars, reason=still),
+        Score("sortino", sortino_ratio(returns, per_year), "ratio", bars, reason=lossless),
+        Score("max_drawdown", fall, "share", bars),
+        Score("longest_drawdown", longest_drawdown(equity, capital) * bar_ms / DAY_MS, "days", bars),
+        Score("calmar", cagr / fall if fall > 0 else NAN, "ratio", bars, reason=short or ("" if fall > 0 else still)),
+        Score("exposure", run.exposure, "share", bars),
+        Score("turnover", turnover, "ratio", len(fills)),
+    )
+    drag = tuple(Score(f"{cost}_drag", getattr(run.ledger, cost) / capital, "share", len(run.trades)) for cost in COSTS)
+    return on_bars + _trade_scores(run) + drag
+
+
+def _trade_scores(run: Run) -> tuple[Score, ...]:
+    trades = run.trades
+    n = len(trades)
+    net, shares = (trades[name].to_numpy(dtype=np.float64) for name in ("net", "net_return"))
+    none = "" if n else "no trade was closed"
+    lost = float(-net[net < 0].sum())
+    run_up, captured = (trades[name].to_numpy(dtype=np.float64) for name in ("run_up", "captured"))
+    dated = np.isfinite(run_up)
+    undated = "" if dated.any() else "no trade has a catalyst with a close before it"
+    missed, kept = _mean(run_up[dated]), _mean(captured[dated])
+    flat = undated or ("mean run-up is not positive, so the share of it that was captured says nothing")
+    return (
+        Score("trades", float(n), "count", n),
+        Score("hit_rate", _mean((net > 0).astype(np.float64)), "share", n, reason=none),
+        Score("mean_trade", _mean(shares), "share", n, reason=none),
+        Score("median_trade", float(np.median(shares)) if n else NAN, "share", n, reason=none),
+        Score(
+            "profit_factor",
+            float(net[net > 0].sum()) / lost if lost > 0 else NAN,
+            "ratio",
+            n,
+            reason=none or ("" if lost > 0 else "no trade lost"),
+        ),
+        Score("run_up", missed, "share", int(dated.sum()), reason=undated),
+        Score("captured", kept, "share", int(dated.sum()), reason=undated),
+        Score(
+            "captured_per_run_up",
+            kept / missed if missed > 0 else NAN,
+            "ratio",
+            int(dated.sum()),
+            reason="" if missed > 0 else flat,
+        ),
+    )
+
+
+def _mean(values: Vector) -> float:
+    return float(np.mean(values)) if len(values) else NAN
+
+
+def named(scores: Iterable[Score]) -> dict[str, Score]:
+    """Scores by name."""
+    return {score.name: score for score in scores}
