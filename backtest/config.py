@@ -132,10 +132,12 @@ class RunConfig(BaseModel):
 
     capital: Positive = Field(100_000.0, description="starting equity, quote currency")
     fee_rate: Share = Field(0.0005, description="taker fee, share of notional")
-    half_spread: Share = Field(0.0005, description="half the bid-ask spread, share of price")
+    half_spread: Annotated[float, Field(ge=0, lt=0.5)] = Field(0.0005, description="half the bid-ask spread, share of price")
     impact: NonNegative = Field(1.0, description="Y in Y * sigma * sqrt(notional / ADV)")
     liquidity_window: Duration = Field("7d", description="trailing window of sigma and ADV")
-    participation: Positive = Field(0.1, description="most of one trailing bar's volume that a fill may take")
+    participation: Annotated[float, Field(gt=0)] = Field(
+        0.1, description="most of one trailing bar's volume that a fill may take; inf for no cap"
+    )
     leverage: Annotated[float, Field(ge=1, le=200)] = Field(1.0, description="notional / isolated margin")
     gross_cap: Positive = Field(1.0, description="most gross notional / equity")
     maintenance_margin: Share = Field(0.02, description="of notional; below it a swap is liquidated")
@@ -178,9 +180,10 @@ def build(model: type[Model], values: dict[str, Any], what: str) -> Model:
 
 def first_complaint(error: ValidationError, allowed: Iterable[str]) -> str:
     """One clause for the first of pydantic's errors: key, value received, what is allowed."""
-    first = error.errors(include_url=False)[0]
+    unknown = ("extra_forbidden", "unexpected_keyword_argument")
+    first = min(error.errors(include_url=False), key=lambda one: one["type"] not in unknown)
     key = ".".join(str(part) for part in first["loc"]) or "the table"
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if first["type"] in unknown:
         return f"unknown key {key!r}; {near_miss(str(first['loc'][-1]), allowed)}"
     if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"key {key!r} is missing; add it"

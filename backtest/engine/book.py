@@ -61,7 +61,7 @@ def reserve_of(run: Run) -> float:
     traded = float((fills["quantity"] * fills["price"]).sum())
     long_only = bool((run.trades["side"] == 1).all())
     flows = -(fills["side"] * fills["quantity"] * fills["price"] + fills["fees"] + fills["liquidation"])
-    enough = run.config.capital + float(flows.cumsum().min() if len(flows) else 0.0) >= 1e-6 * run.config.capital
+    enough = run.config.capital + float(flows.cumsum().min() if len(flows) else 0.0) >= -1e-12 * run.config.capital
     return 0.0 if long_only and enough else 3.0 * traded
 
 

@@ -1,0 +1,121 @@
+"""The vectorbt portfolio of a run's fills is an independent audit of its equity, for shorts and leverage too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backtest.config import RunConfig
+from backtest.engine.book import audited_equity, reserve_of
+from backtest.engine.replay import Run, replay
+from backtest.market.record import Instrument, Market
+from backtest.signals.strategy import Intent, Intents
+
+HOUR = 3_600_000
+SYMBOLS = ("ZEC/USDT:USDT", "DASH/USDT:USDT", "ZEC/USDT")
+
+
+def random_market(seed: int, bars: int = 200, holes: bool = True) -> Market:
+    generator = np.random.default_rng(seed)
+    shape = (bars, len(SYMBOLS))
+    close = 50 * np.exp(np.cumsum(generator.normal(0, 0.02, shape), axis=0))
+    opened = np.vstack((close[:1], close[:-1])) * np.exp(generator.normal(0, 0.003, shape))
+    high = np.maximum(opened, close) * np.exp(np.abs(generator.normal(0, 0.01, shape)))
+    low = np.minimum(opened, close) * np.exp(-np.abs(generator.normal(0, 0.01, shape)))
+    volume = generator.lognormal(10, 1, shape)
+    funding = np.where(np.arange(bars)[:, None] % 8 == 7, generator.normal(0, 2e-3, shape), 0.0)
+    if holes:
+        gone = generator.random(shape) < 0.05
+        for values in (opened, high, low, close, volume):
+            values[gone] = np.nan
+        volume[generator.random(shape) < 0.03] = 0.0
+        volume[gone] = np.nan
+    return Market(
+        pd.date_range("2025-10-01", periods=bars, freq="h", tz="UTC"),
+        "1h",
+        tuple(Instrument.parse(symbol) for symbol in SYMBOLS),
+        opened,
+        high,
+        low,
+        close,
+        volume,
+        np.full(shape, np.nan),
+        funding,
+    )
+
+
+def random_intents(seed: int, market: Market, count: int = 12) -> Intents:
+    generator = np.random.default_rng(seed)
+    rows = []
+    for number in range(count):
+        symbol = SYMBOLS[generator.integers(len(SYMBOLS))]
+        rows.append(
+            Intent(
+                instrument=symbol,
+                decided_at_ms=market.start_ms + int(generator.integers(24, len(market.index))) * HOUR,
+                side=1 if symbol == "ZEC/USDT" else int(generator.choice((1, -1))),
+                weight=float(generator.uniform(0.1, 1.2)),
+                hold_ms=int(generator.integers(1, 60)) * HOUR,
+                stop_loss=float(generator.choice((np.nan, 0.01, 0.05))),
+                take_profit=float(generator.choice((np.nan, 0.01, 0.1))),
+                trailing_stop=float(generator.choice((np.nan, 0.03))),
+                catalyst_id=f"c{number}",
+            )
+        )
+    return Intents(tuple(rows))
+
+
+def random_run(seed: int, **changes: object) -> Run:
+    market = random_market(seed)
+    base = {"gross_cap": 3.0, "leverage": 5.0, "maintenance_margin": 0.02}
+    return replay(market, random_intents(seed, market), RunConfig(**(base | changes)))  # type: ignore[arg-type]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 10**6))
+def test_equity_equals_vectorbt_and_the_funding_ledger(seed: int) -> None:
+    run = random_run(seed)
+    assert len(run.fills) > 0
+    gap = (audited_equity(run) - run.equity).abs().max()
+    assert gap < 1e-9 * (run.config.capital + reserve_of(run))
+
+
+def test_a_planted_error_of_one_cent_is_seen() -> None:
+    run = random_run(3)
+    wrong = run.equity.copy()
+    wrong.iloc[100:] += 0.01
+    assert (audited_equity(run) - wrong).abs().max() > 0.009
+
+
+def test_an_unleveraged_long_needs_no_reserve_and_reads_like_any_vectorbt_portfolio() -> None:
+    market = random_market(1, holes=False)
+    config = RunConfig(impact=0.0, participation=float("inf"))
+    rows = (
+        Intent(instrument="ZEC/USDT", decided_at_ms=market.start_ms + 30 * HOUR, exit_at_ms=market.end_ms - 9 * HOUR),
+    )
+    run = replay(market, Intents(rows), config)
+    assert reserve_of(run) == 0
+    assert float(run.portfolio.total_return()) == pytest.approx(run.equity.iloc[-1] / config.capital - 1, rel=1e-12)
+    assert len(run.portfolio.trades.records) == 1
+
+
+def test_two_fills_of_one_instrument_in_one_bar_keep_their_order() -> None:
+    """Left at the open by its time limit, and entered again at that open."""
+    market = random_market(5, holes=False)
+    first = market.start_ms + 30 * HOUR
+    rows = tuple(
+        Intent(instrument="DASH/USDT:USDT", decided_at_ms=first + shift * HOUR, hold_ms=6 * HOUR) for shift in (0, 6)
+    )
+    run = replay(market, Intents(rows), RunConfig())
+    assert run.fills["bar"].duplicated().any()
+    assert (audited_equity(run) - run.equity).abs().max() < 1e-9 * run.config.capital
+
+
+def test_a_run_without_fills_has_a_flat_portfolio() -> None:
+    market = random_market(2)
+    run = replay(market, Intents(()), RunConfig())
+    assert (run.equity == run.config.capital).all()
+    assert (audited_equity(run) == run.config.capital).all()
