@@ -101,9 +101,10 @@ def _instant_ms(text: str) -> int:
 
 
 def near_miss(name: str, allowed: Iterable[str]) -> str:
-    """Text for an unknown `name`: the closest allowed one if there is one, then all of them."""
+    """Text for an unknown `name`: the one it begins or comes closest to, then all that are allowed."""
     names = sorted(allowed)
-    close = difflib.get_close_matches(name, names, n=1)
+    begun = [one for one in names if name and one.startswith(name)]
+    close = begun or difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}allowed: {', '.join(names)}"
 

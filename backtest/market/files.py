@@ -1,4 +1,4 @@
-"""Markets from folders of CSV and Feather files, and the alignment that every source shares.
+"""Markets from folders of CSV and Feather files.
 
 Layouts, told by the file's name; columns are found by name, in any order and case, and others are not read:
 
@@ -17,38 +17,34 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
 
-from backtest.config import format_ms, timeframe_ms, to_ms
+from backtest.config import timeframe_ms, to_ms
 from backtest.errors import MarketError, UsageError
+from backtest.market.align import Series, assemble
 from backtest.market.quality import (
     Bars,
     Funding,
-    Int64s,
     OpenInterest,
     Table,
     clean_bars,
     clean_funding,
     clean_open_interest,
     epoch_ms,
-    funding_per_bar,
-    open_interest_at_close,
 )
-from backtest.market.record import PANELS, Floats, Instrument, Kind, Market, Provenance
+from backtest.market.record import Instrument, Kind, Market, Provenance
 
 # Longest first: ZECFDUSD is ZEC/FDUSD, not ZECFD/USD.
 QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "USD", "BTC", "ETH", "EUR")
-SPARSE_CELLS = 20_000_000
 
 _EMPTY = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
@@ -68,16 +64,6 @@ _FORMS = tuple(
 _DATA = (".csv", ".feather", ".gz", ".parquet", ".zip")
 
 Content = Literal["bars", "funding", "open interest"]
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """All that a source knows about one instrument, cleaned by `backtest.market.quality`."""
-
-    instrument: Instrument
-    bars: Bars
-    funding: Funding | None = None
-    open_interest: OpenInterest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,47 +188,6 @@ def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = 
     )
 
 
-def assemble(provenance: Provenance, timeframe: str, series: Sequence[Series]) -> Market:
-    """Market of the series, in their order, on one regular grid from the first open to the last of any.
-
-    Missing bars are NaN. Funding of spot is 0, of a swap it is `funding_per_bar` or NaN where there is none; open
-    interest is `open_interest_at_close`. Repairs, gaps and holes join the provenance's, each after its symbol.
-
-    Raises
-    ------
-    MarketError
-        Where there is nothing to assemble, spot has funding or open interest, the grids differ, or the span is
-        absurd for the number of bars.
-    """
-    _check_series(provenance.name, series)
-    bar_ms = timeframe_ms(timeframe)
-    start = min(int(one.bars.open_ms[0]) for one in series)
-    end = max(int(one.bars.open_ms[-1]) for one in series)
-    _check_grids(series, start, end, timeframe)
-    open_ms = np.arange(start, end + bar_ms, bar_ms, dtype=np.int64)
-    panels = {name: np.full((open_ms.size, len(series)), np.nan) for name in PANELS}
-    repairs = list(provenance.repairs)
-    for column, one in enumerate(series):
-        rows = (one.bars.open_ms - start) // bar_ms
-        for name in ("open", "high", "low", "close", "volume"):
-            panels[name][rows, column] = getattr(one.bars, name)
-        if one.instrument.kind == "spot":
-            panels["funding"][:, column] = 0
-        elif one.funding is not None:
-            panels["funding"][:, column] = funding_per_bar(one.funding, open_ms, bar_ms)
-        if one.open_interest is not None:
-            close = panels["close"][:, column]
-            panels["open_interest"][:, column] = open_interest_at_close(one.open_interest, open_ms + bar_ms, close)
-        repairs += _sentences(one, {name: panel[:, column] for name, panel in panels.items()}, open_ms)
-    return Market(
-        index=pd.DatetimeIndex(open_ms.astype("datetime64[ms]"), tz="UTC"),
-        timeframe=timeframe,
-        instruments=tuple(one.instrument for one in series),
-        provenance=replace(provenance, repairs=tuple(repairs)),
-        **panels,
-    )
-
-
 def _recognised(folder: Path) -> tuple[list[_File], list[str]]:
     try:
         entries = sorted(folder.iterdir())
@@ -309,61 +254,6 @@ def _folder_kind(folder: Path, swap_data: bool) -> Kind:
         f"{folder} does not tell whether its bars are of swaps or of spot: put 'futures' or 'spot' into the name of "
         "the folder, or give kind='swap' or kind='spot'"
     )
-
-
-def _check_series(name: str, series: Sequence[Series]) -> None:
-    if not series:
-        raise MarketError(f"market {name!r} has no instruments: give it at least one")
-    for one in series:
-        if one.bars.open_ms.size == 0:
-            raise MarketError(f"market {name!r} has no bars of {one.instrument.symbol}: fetch them or leave it out")
-        if one.instrument.kind == "spot" and (one.funding or one.open_interest):
-            raise MarketError(
-                f"{one.instrument.symbol} of market {name!r} is spot, which has neither funding nor open interest: "
-                "take their files away or read the bars as of a swap"
-            )
-
-
-def _check_grids(series: Sequence[Series], start: int, end: int, timeframe: str) -> None:
-    bar_ms = timeframe_ms(timeframe)
-    for one in series:
-        if (int(one.bars.open_ms[0]) - start) % bar_ms:
-            raise MarketError(
-                f"{one.instrument.symbol}: its {timeframe} bars open at {format_ms(int(one.bars.open_ms[0]))}, which "
-                f"is off the grid of the others, from {format_ms(start)}: put it into a folder of its own"
-            )
-    cells = ((end - start) // bar_ms + 1) * len(series)
-    bars = sum(one.bars.open_ms.size for one in series)
-    if cells > SPARSE_CELLS and bars < cells / 100:
-        raise MarketError(
-            f"the bars run from {format_ms(start)} to {format_ms(end)}, but only {bars} of {cells} are there: "
-            "check the first and the last time of each file"
-        )
-
-
-def _sentences(one: Series, panels: dict[str, Floats], open_ms: Int64s) -> list[str]:
-    sentences = [f"bars: {repair}" for repair in one.bars.repairs]
-    sentences += _inner_gaps("bars missing", panels["close"], open_ms)
-    first, last = int(one.bars.open_ms[0]), int(one.bars.open_ms[-1])
-    if first > open_ms[0] or last < open_ms[-1]:
-        sentences.append(f"bars only from {format_ms(first)} to {format_ms(last)}")
-    if one.funding is not None:
-        sentences += [f"funding: {repair}" for repair in one.funding.repairs]
-        sentences += _inner_gaps("funding unknown", panels["funding"], open_ms)
-    if one.open_interest is not None:
-        sentences += [f"open interest: {repair}" for repair in one.open_interest.repairs]
-        sentences += _inner_gaps("open interest unknown", panels["open_interest"], open_ms)
-    return [f"{one.instrument.symbol} {sentence}" for sentence in sentences]
-
-
-def _inner_gaps(what: str, column: Floats, open_ms: Int64s) -> list[str]:
-    known = np.flatnonzero(~np.isnan(column))
-    if known.size == 0:
-        return [f"{what} in every bar"]
-    gaps = known[0] + np.flatnonzero(np.isnan(column[known[0] : known[-1]]))
-    if gaps.size == 0:
-        return []
-    return [f"{what}: {gaps.size} between the first and the last known, first {format_ms(int(open_ms[gaps[0]]))}"]
 
 
 def _read(path: Path, content: Content) -> Table:

@@ -28,7 +28,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 from backtest.config import DAY_MS, format_ms, timeframe_ms
 from backtest.errors import MarketError
@@ -40,7 +39,6 @@ EARLIEST_MS = 1_230_768_000_000
 LATEST_MS = 4_102_444_800_000
 MINUTE_MS = 60_000
 SNAP_MS = 5_000
-LONGEST_CADENCE_MS = 8 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,14 +147,6 @@ class OpenInterest:
     repairs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Coverage:
-    """Disjoint spans (after, until] of time in order, milliseconds UTC: two (c,) int64 arrays."""
-
-    after_ms: Int64s
-    until_ms: Int64s
-
-
 def epoch_ms(stamps: Int64s) -> Int64s:
     """Milliseconds of epoch stamps in milli-, micro- or nanoseconds, told apart by magnitude in each row.
 
@@ -240,66 +230,6 @@ def clean_open_interest(table: Table, period: str) -> OpenInterest:
     _check_spacing(table, period)
     coins, value = table.values.T
     return OpenInterest(table.time_ms, timeframe_ms(period), coins, value, table.repairs)
-
-
-def funding_coverage(settled_ms: Int64s) -> Coverage:
-    """Spans in which every settlement is known, proven by the cadence of those that are there.
-
-    Two settlements cover the time between them where they are at most 1.5 cadences apart. The cadence there is
-    the (lower) median of the three intervals before or of the three after, whichever is longer, so that a venue
-    may go from 8 h to 4 h to 1 h and back; it is at most 8 h, since no venue settles less often, and 8 h where
-    there is no other interval. Before the first settlement and after the last one the coverage is shorter than
-    the shortest of the three intervals there. One settlement alone shows no cadence and covers nothing.
-    """
-    gaps = np.diff(settled_ms).astype(np.float64)
-    if gaps.size == 0:
-        return Coverage(np.empty(0, np.int64), np.empty(0, np.int64))
-    # At the borders this padding leaves the lower median of the two intervals there are, or of the one.
-    border = np.array([-np.inf, np.inf, -np.inf])
-    medians = np.sort(sliding_window_view(np.concatenate((border, gaps, border)), 3), axis=1)[:, 1]
-    cadence = np.maximum(medians[: gaps.size], medians[4:])
-    cadence[(cadence < 0) | (cadence > LONGEST_CADENCE_MS)] = LONGEST_CADENCE_MS
-    holes = gaps > 1.5 * cadence
-    before = int(min(gaps[:3].min(), LONGEST_CADENCE_MS))
-    after = int(min(gaps[-3:].min(), LONGEST_CADENCE_MS))
-    return Coverage(
-        np.concatenate(([settled_ms[0] - before], settled_ms[1:][holes])),
-        np.concatenate((settled_ms[:-1][holes], [settled_ms[-1] + after - 1])),
-    )
-
-
-def funding_per_bar(funding: Funding, open_ms: Int64s, bar_ms: int) -> Floats:
-    """(T,) sum of the rates settled in (open, close] of each bar of a regular grid.
-
-    0 where the bar is covered and nothing settles; NaN where it is not wholly inside one span of
-    `funding_coverage`, or where a rate in it is unknown.
-    """
-    bar = -(-(funding.settled_ms - open_ms[0]) // bar_ms) - 1
-    inside = (bar >= 0) & (bar < open_ms.size)
-    total = np.bincount(bar[inside], weights=funding.rate[inside], minlength=open_ms.size)
-    coverage = funding_coverage(funding.settled_ms)
-    span = np.searchsorted(coverage.after_ms, open_ms, side="right") - 1
-    known = span >= 0
-    known[known] = open_ms[known] + bar_ms <= coverage.until_ms[span[known]]
-    return np.where(known, total, np.nan)
-
-
-def open_interest_at_close(samples: OpenInterest, close_ms: Int64s, close: Floats) -> Floats:
-    """(T,) quote notional of the newest sample that is known at each close.
-
-    A sample is known one period after its stamp. It is its value where the source has one, else coins times
-    `close`, the (T,) price then; NaN before the first sample, and more than two periods after one was known.
-    """
-    known_ms = samples.sampled_ms + samples.period_ms
-    newest = np.searchsorted(known_ms, close_ms, side="right") - 1
-    fresh = newest >= 0
-    fresh[fresh] = close_ms[fresh] - known_ms[newest[fresh]] <= 2 * samples.period_ms
-    sample = newest[fresh]
-    notional = np.full(close_ms.size, np.nan)
-    notional[fresh] = np.where(
-        np.isnan(samples.value[sample]), samples.coins[sample] * close[fresh], samples.value[sample]
-    )
-    return notional
 
 
 def _check_time(table: Table) -> None:

@@ -23,7 +23,7 @@ class Undefined(StrEnum):
     TOO_FEW_EVENTS = "too few events have every bar of the span"
     MISSING_BAR = "no event has a return in some bar of the span"
     NO_VARIANCE = "no variance to divide by"
-    NO_CORRELATION = "residual correlations are unknown or too negative for this many events"
+    NO_CORRELATION = "residual correlations are unknown, or too extreme for this many events"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -174,7 +174,7 @@ def random_prices(
     path = 100.0 * np.exp(np.clip(np.cumsum(steps.reshape(instruments, -1), axis=1), -6.0, 6.0))
     path = path.reshape(instruments, fine_rows, 2)
     wicks = random.exponential(volatility, (instruments, fine_rows, 2))
-    wide = random.random((instruments, fine_rows, 2)) < 0.05
+    wide = random.random((instruments, fine_rows, 2)) < 0.01
     wicks = np.minimum(np.where(wide, 0.7 * random.random(wicks.shape), wicks), 0.7)
     high = path.max(axis=2) * (1 + wicks[:, :, 0])
     low = path.min(axis=2) * (1 - wicks[:, :, 1])
@@ -228,9 +228,9 @@ def random_bars(
     funding, impact, capacity = np.zeros(shape), np.zeros(shape), np.full(shape, np.inf)
     if frictions:
         funding = some(random, shape, 0.5, random.normal(0.0, 0.01, shape), 0.0)
-        impact = some(random, shape, 0.8, 10.0 ** random.uniform(-5.0, -1.5, shape), 0.0)
+        impact = some(random, shape, 0.8, 10.0 ** random.uniform(-6.0, -1.5, shape), 0.0)
         capacity = some(random, shape, 0.5, capital * 10.0 ** random.uniform(-3.0, 1.0, shape), np.inf)
-        capacity = some(random, shape, 0.95, capacity, 0.0)
+        capacity = some(random, shape, 0.97, capacity, 0.0)
     if unknown:
         funding = some(random, shape, 0.7, funding, np.nan)
         impact = some(random, shape, 0.9, impact, np.nan)
@@ -263,34 +263,36 @@ def random_bars(
 
 
 def random_intents(
-    random: np.random.Generator, instruments: int, rows: int, intents: int, *, grouped: bool, stops: float
+    random: np.random.Generator, swap: np.ndarray, rows: int, intents: int, *, grouped: bool, stops: float
 ) -> list[dict[str, Any]]:
     """Intents of one variation; `stops` scales their levels, a group's legs stand together."""
     made: list[dict[str, Any]] = []
+    instruments = len(swap)
 
     def level(likely: float) -> float:
-        return float(stops * random.uniform(0.05, 3.0)) if random.random() < likely else NAN
+        return float(stops * np.exp(random.uniform(-3.0, 4.0))) if random.random() < likely else NAN
 
     group = 0
     while len(made) < intents:
-        legs = min(int(random.integers(2, 4)), intents - len(made)) if grouped and random.random() < 0.4 else 1
-        earliest = int(random.integers(-1, rows + 1))
-        latest = earliest + int(random.choice([0, 1, 5, NEVER // 2]))
+        legs = min(int(random.integers(2, 4)), intents - len(made)) if grouped and random.random() < 0.5 else 1
+        earliest = int(random.integers(rows + 1)) if random.random() < 0.5 else int(random.integers(rows // 2))
+        latest = earliest + int(random.choice([0, 5, 5, NEVER // 2]))
         columns = random.permutation(instruments)
+        likely = 0.4 if legs == 1 else 0.2
         for leg in range(legs):
-            column = int(columns[leg % instruments]) if random.random() < 0.9 else int(random.integers(instruments))
+            column = int(columns[leg % instruments]) if random.random() < 0.95 else int(random.integers(instruments))
             made.append(
                 {
-                    "earliest": max(earliest + (int(random.integers(0, 2)) if random.random() < 0.1 else 0), 0),
-                    "latest": latest + (int(random.integers(0, 2)) if random.random() < 0.1 else 0),
-                    "exit_row": earliest + int(random.integers(0, 20)) if random.random() < 0.3 else NEVER,
+                    "earliest": earliest + int(random.random() < 0.05),
+                    "latest": latest + int(random.random() < 0.05),
+                    "exit_row": earliest + int(random.integers(0, 30)) if random.random() < 0.3 else NEVER,
                     "hold": int(random.integers(1, 20)) if random.random() < 0.5 else NEVER,
                     "column": column,
-                    "side": float(random.choice([-1.0, 1.0])),
+                    "side": -1.0 if random.random() < (0.5 if swap[column] else 0.1) else 1.0,
                     "weight": float(random.uniform(0.02, 1.5)),
-                    "stop_loss": min(level(0.5), 0.95),
-                    "take_profit": level(0.5),
-                    "trailing_stop": min(level(0.4), 0.95),
+                    "stop_loss": min(level(likely), 0.95),
+                    "take_profit": level(likely),
+                    "trailing_stop": min(level(likely), 0.95),
                     "group": group if legs > 1 else -1,
                 }
             )
@@ -301,14 +303,14 @@ def random_intents(
 @st.composite
 def scenarios(draw: st.DrawFn, variations: int = 1, grouped: bool | None = None) -> Scenario:
     """Random markets, orders and rules; hypothesis chooses the features, a drawn seed the numbers."""
-    instruments, rows = draw(st.integers(1, 4)), draw(st.integers(5, 60))
-    intents = draw(st.integers(1, 12))
     flag = st.booleans()
-    capital = draw(st.sampled_from([1_000.0, 100_000.0]))
-    volatility = draw(st.sampled_from([0.003, 0.02, 0.1]))
-    gaps, detailed, frictions, unknown, spot, shifted, costs = (draw(flag) for _ in range(7))
     groups = draw(flag) if grouped is None else grouped
-    leverage = draw(st.sampled_from([1.0, 3.0, 10.0, 20.0, 60.0]))
+    instruments, rows = draw(st.integers(1 + groups, 4)), draw(st.integers(5, 60))
+    intents = draw(st.integers(1 + groups, 12))
+    capital = draw(st.sampled_from([1_000.0, 100_000.0]))
+    volatility = draw(st.sampled_from([0.003, 0.01, 0.02, 0.1]))
+    gaps, detailed, frictions, unknown, spot, shifted, costs = (draw(flag) for _ in range(7))
+    leverage = draw(st.sampled_from([1.0, 2.0, 3.0, 5.0, 20.0, 60.0]))
     policy = draw(st.sampled_from([codes.FUNDING_ERROR, codes.FUNDING_ZERO, codes.FUNDING_CONST]))
     extend, favourable_first = draw(flag), draw(flag)
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -327,7 +329,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, grouped: bool | None = None)
     shifts = [int(random.integers(0, rows)) if shifted else 0 for _ in range(variations)]
     orders = orders_of(
         *[
-            random_intents(random, instruments, rows, intents, grouped=groups, stops=volatility)
+            random_intents(random, bars.swap, rows, intents, grouped=groups, stops=volatility)
             for _ in range(variations)
         ],
         shift=shifts,
@@ -340,7 +342,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, grouped: bool | None = None)
         half_spread=float(random.choice([0.0005, 0.02])) * float(random.random()) if costs else 0.0,
         leverage=leverage,
         gross_cap=float(random.uniform(0.5, 1.5)) * float(random.choice([1.0, leverage])),
-        maintenance=float(random.uniform(0.0, 0.06)),
+        maintenance=float(random.uniform(0.0, 0.06 if random.random() < 0.2 else min(0.06, 0.7 / leverage))),
         liquidation_fee=float(random.uniform(0.0, 0.03)) if costs else 0.0,
         funding_unknown=policy,
         funding_const=float(random.uniform(0.0, 0.005)),

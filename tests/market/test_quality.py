@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backtest.errors import MarketError
+from backtest.market.align import funding_coverage, funding_per_bar, open_interest_at_close
 from backtest.market.quality import (
     Funding,
     OpenInterest,
@@ -19,9 +20,6 @@ from backtest.market.quality import (
     clean_funding,
     clean_open_interest,
     epoch_ms,
-    funding_coverage,
-    funding_per_bar,
-    open_interest_at_close,
     snap,
 )
 

@@ -1,0 +1,192 @@
+"""Alignment that every source shares: series of single instruments -> one Market on a regular grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
+
+from backtest.config import format_ms, timeframe_ms
+from backtest.errors import MarketError
+from backtest.market.quality import Bars, Funding, Int64s, OpenInterest
+from backtest.market.record import PANELS, Floats, Instrument, Market, Provenance
+
+SPARSE_CELLS = 20_000_000
+LONGEST_CADENCE_MS = 8 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All that a source knows about one instrument, cleaned by `backtest.market.quality`."""
+
+    instrument: Instrument
+    bars: Bars
+    funding: Funding | None = None
+    open_interest: OpenInterest | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coverage:
+    """Disjoint spans (after, until] of time in order, milliseconds UTC: two (c,) int64 arrays."""
+
+    after_ms: Int64s
+    until_ms: Int64s
+
+
+def assemble(provenance: Provenance, timeframe: str, series: Sequence[Series]) -> Market:
+    """Market of the series, in their order, on one regular grid from the first open to the last of any.
+
+    Missing bars are NaN. Funding of spot is 0, of a swap it is `funding_per_bar` or NaN where there is none; open
+    interest is `open_interest_at_close`. Repairs, gaps and holes join the provenance's, each after its symbol.
+
+    Raises
+    ------
+    MarketError
+        Where there is nothing to assemble, spot has funding or open interest, the grids differ, or the span is
+        absurd for the number of bars.
+    """
+    _check_series(provenance.name, series)
+    bar_ms = timeframe_ms(timeframe)
+    start = min(int(one.bars.open_ms[0]) for one in series)
+    end = max(int(one.bars.open_ms[-1]) for one in series)
+    _check_grids(series, start, end, timeframe)
+    open_ms = np.arange(start, end + bar_ms, bar_ms, dtype=np.int64)
+    panels = {name: np.full((open_ms.size, len(series)), np.nan) for name in PANELS}
+    repairs = list(provenance.repairs)
+    for column, one in enumerate(series):
+        rows = (one.bars.open_ms - start) // bar_ms
+        for name in ("open", "high", "low", "close", "volume"):
+            panels[name][rows, column] = getattr(one.bars, name)
+        if one.instrument.kind == "spot":
+            panels["funding"][:, column] = 0
+        elif one.funding is not None:
+            panels["funding"][:, column] = funding_per_bar(one.funding, open_ms, bar_ms)
+        if one.open_interest is not None:
+            close = panels["close"][:, column]
+            panels["open_interest"][:, column] = open_interest_at_close(one.open_interest, open_ms + bar_ms, close)
+        repairs += _sentences(one, {name: panel[:, column] for name, panel in panels.items()}, open_ms)
+    return Market(
+        index=pd.DatetimeIndex(open_ms.astype("datetime64[ms]"), tz="UTC"),
+        timeframe=timeframe,
+        instruments=tuple(one.instrument for one in series),
+        provenance=replace(provenance, repairs=tuple(repairs)),
+        **panels,
+    )
+
+
+def funding_coverage(settled_ms: Int64s) -> Coverage:
+    """Spans in which every settlement is known, proven by the cadence of those that are there.
+
+    Two settlements cover the time between them where they are at most 1.5 cadences apart. The cadence there is
+    the (lower) median of the three intervals before or of the three after, whichever is longer, so that a venue
+    may go from 8 h to 4 h to 1 h and back; it is at most 8 h, since no venue settles less often, and 8 h where
+    there is no other interval. Before the first settlement and after the last one the coverage is shorter than
+    the shortest of the three intervals there. One settlement alone shows no cadence and covers nothing.
+    """
+    gaps = np.diff(settled_ms).astype(np.float64)
+    if gaps.size == 0:
+        return Coverage(np.empty(0, np.int64), np.empty(0, np.int64))
+    # At the borders this padding leaves the lower median of the two intervals there are, or of the one.
+    border = np.array([-np.inf, np.inf, -np.inf])
+    medians = np.sort(sliding_window_view(np.concatenate((border, gaps, border)), 3), axis=1)[:, 1]
+    cadence = np.maximum(medians[: gaps.size], medians[4:])
+    cadence[(cadence < 0) | (cadence > LONGEST_CADENCE_MS)] = LONGEST_CADENCE_MS
+    holes = gaps > 1.5 * cadence
+    before = int(min(gaps[:3].min(), LONGEST_CADENCE_MS))
+    after = int(min(gaps[-3:].min(), LONGEST_CADENCE_MS))
+    return Coverage(
+        np.concatenate(([settled_ms[0] - before], settled_ms[1:][holes])),
+        np.concatenate((settled_ms[:-1][holes], [settled_ms[-1] + after - 1])),
+    )
+
+
+def funding_per_bar(funding: Funding, open_ms: Int64s, bar_ms: int) -> Floats:
+    """(T,) sum of the rates settled in (open, close] of each bar of a regular grid.
+
+    0 where the bar is covered and nothing settles; NaN where it is not wholly inside one span of
+    `funding_coverage`, or where a rate in it is unknown.
+    """
+    bar = -(-(funding.settled_ms - open_ms[0]) // bar_ms) - 1
+    inside = (bar >= 0) & (bar < open_ms.size)
+    total = np.bincount(bar[inside], weights=funding.rate[inside], minlength=open_ms.size)
+    coverage = funding_coverage(funding.settled_ms)
+    span = np.searchsorted(coverage.after_ms, open_ms, side="right") - 1
+    known = span >= 0
+    known[known] = open_ms[known] + bar_ms <= coverage.until_ms[span[known]]
+    return np.where(known, total, np.nan)
+
+
+def open_interest_at_close(samples: OpenInterest, close_ms: Int64s, close: Floats) -> Floats:
+    """(T,) quote notional of the newest sample that is known at each close.
+
+    A sample is known one period after its stamp. It is its value where the source has one, else coins times
+    `close`, the (T,) price then; NaN before the first sample, and more than two periods after one was known.
+    """
+    known_ms = samples.sampled_ms + samples.period_ms
+    newest = np.searchsorted(known_ms, close_ms, side="right") - 1
+    fresh = newest >= 0
+    fresh[fresh] = close_ms[fresh] - known_ms[newest[fresh]] <= 2 * samples.period_ms
+    sample = newest[fresh]
+    notional = np.full(close_ms.size, np.nan)
+    notional[fresh] = np.where(
+        np.isnan(samples.value[sample]), samples.coins[sample] * close[fresh], samples.value[sample]
+    )
+    return notional
+
+
+def _check_series(name: str, series: Sequence[Series]) -> None:
+    if not series:
+        raise MarketError(f"market {name!r} has no instruments: give it at least one")
+    for one in series:
+        if one.bars.open_ms.size == 0:
+            raise MarketError(f"market {name!r} has no bars of {one.instrument.symbol}: fetch them or leave it out")
+        if one.instrument.kind == "spot" and (one.funding or one.open_interest):
+            raise MarketError(
+                f"{one.instrument.symbol} of market {name!r} is spot, which has neither funding nor open interest: "
+                "take their files away or read the bars as of a swap"
+            )
+
+
+def _check_grids(series: Sequence[Series], start: int, end: int, timeframe: str) -> None:
+    bar_ms = timeframe_ms(timeframe)
+    for one in series:
+        if (int(one.bars.open_ms[0]) - start) % bar_ms:
+            raise MarketError(
+                f"{one.instrument.symbol}: its {timeframe} bars open at {format_ms(int(one.bars.open_ms[0]))}, which "
+                f"is off the grid of the others, from {format_ms(start)}: put it into a folder of its own"
+            )
+    cells = ((end - start) // bar_ms + 1) * len(series)
+    bars = sum(one.bars.open_ms.size for one in series)
+    if cells > SPARSE_CELLS and bars < cells / 100:
+        raise MarketError(
+            f"the bars run from {format_ms(start)} to {format_ms(end)}, but only {bars} of {cells} are there: "
+            "check the first and the last time of each file"
+        )
+
+
+def _sentences(one: Series, panels: dict[str, Floats], open_ms: Int64s) -> list[str]:
+    sentences = [f"bars: {repair}" for repair in one.bars.repairs]
+    sentences += _inner_gaps("bars missing", panels["close"], open_ms)
+    first, last = int(one.bars.open_ms[0]), int(one.bars.open_ms[-1])
+    if first > open_ms[0] or last < open_ms[-1]:
+        sentences.append(f"bars only from {format_ms(first)} to {format_ms(last)}")
+    if one.funding is not None:
+        sentences += [f"funding: {repair}" for repair in one.funding.repairs]
+        sentences += _inner_gaps("funding unknown", panels["funding"], open_ms)
+    if one.open_interest is not None:
+        sentences += [f"open interest: {repair}" for repair in one.open_interest.repairs]
+        sentences += _inner_gaps("open interest unknown", panels["open_interest"], open_ms)
+    return [f"{one.instrument.symbol} {sentence}" for sentence in sentences]
+
+
+def _inner_gaps(what: str, column: Floats, open_ms: Int64s) -> list[str]:
+    known = np.flatnonzero(~np.isnan(column))
+    if known.size == 0:
+        return [f"{what} in every bar"]
+    gaps = known[0] + np.flatnonzero(np.isnan(column[known[0] : known[-1]]))
+    if gaps.size == 0:
+        return []
+    return [f"{what}: {gaps.size} between the first and the last known, first {format_ms(int(open_ms[gaps[0]]))}"]

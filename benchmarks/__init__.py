@@ -1,0 +1,1 @@
+"""Measured against what people use today: `python -m benchmarks`, or `make bench`."""
