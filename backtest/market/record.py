@@ -214,12 +214,14 @@ class Market:
         """
         start = self.start_ms if timerange.start_ms is None else timerange.start_ms
         end = self.end_ms if timerange.end_ms is None else timerange.end_ms
-        if start < self.start_ms or end > self.end_ms or end <= start:
+        rows = slice(self.bar_at_or_after(start), self.bar_at_or_after(end))
+        if start < self.start_ms or end > self.end_ms or rows.start >= rows.stop:
             raise UsageError(
-                f"timerange {format_ms(start)} to {format_ms(end)} leaves the data of {self.provenance.name!r}, which "
-                f"runs from {format_ms(self.start_ms)} to {format_ms(self.end_ms)}: narrow it or fetch more"
+                f"timerange {format_ms(start)} to {format_ms(end)} holds no bar or leaves the data of "
+                f"{self.provenance.name!r}, which runs from {format_ms(self.start_ms)} to {format_ms(self.end_ms)}: "
+                "change it or fetch more"
             )
-        return self._rows(slice(self.bar_at_or_after(start), self.bar_at_or_after(end)))
+        return self._rows(rows)
 
     def _rows(self, rows: slice) -> Market:
         return replace(self, index=self.index[rows], **{name: getattr(self, name)[rows] for name in PANELS})

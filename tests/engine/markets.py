@@ -224,11 +224,11 @@ def random_bars(
     traded = np.ones(shape, dtype=np.bool_)
     if gaps:
         prices[holes(random, instruments, rows)] = np.nan
-        traded = random.random(shape) > 0.1
+        traded = random.random(shape) > random.choice([0.05, 0.3])
     funding, impact, capacity = np.zeros(shape), np.zeros(shape), np.full(shape, np.inf)
     if frictions:
         funding = some(random, shape, 0.5, random.normal(0.0, 0.01, shape), 0.0)
-        impact = some(random, shape, 0.8, 10.0 ** random.uniform(-6.0, -1.5, shape), 0.0)
+        impact = some(random, shape, 0.8, 10.0 ** random.uniform(-5.0, 0.2, shape) / np.sqrt(capital), 0.0)
         capacity = some(random, shape, 0.5, capital * 10.0 ** random.uniform(-3.0, 1.0, shape), np.inf)
         capacity = some(random, shape, 0.97, capacity, 0.0)
     if unknown:
@@ -270,7 +270,7 @@ def random_intents(
     instruments = len(swap)
 
     def level(likely: float) -> float:
-        return float(stops * np.exp(random.uniform(-3.0, 4.0))) if random.random() < likely else NAN
+        return float(stops * np.exp(random.uniform(-2.0, 5.0))) if random.random() < likely else NAN
 
     group = 0
     while len(made) < intents:

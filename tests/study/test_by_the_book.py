@@ -1,4 +1,4 @@
-"""Test statistics against loops written from the papers, against scipy, and by hand.
+"""Test statistics against loops written from the papers, and against scipy.
 
 The loops share no code with the package: dense design matrices, one event, one pair, one bar at a time. Both sides do
 the same sums in another order, so they agree to rounding: relative 1e-9 (ill-conditioned draws lose digits in X'X).

@@ -1,0 +1,168 @@
+"""Rows of one stored series, and the Parquet files they are kept in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from backtest.errors import MarketError, UsageError
+from backtest.market.quality import Int64s
+from backtest.market.record import Floats, Instrument
+
+SeriesName = Literal["ohlcv", "oi", "funding"]
+COLUMNS: dict[SeriesName, tuple[str, ...]] = {
+    "ohlcv": ("open", "high", "low", "close", "volume"),
+    "oi": ("coins", "value"),
+    "funding": ("rate",),
+}
+SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """What a series is of: venue (a ccxt id), unified symbol, content, and timeframe (`settled` for funding)."""
+
+    venue: str
+    symbol: str
+    series: SeriesName
+    timeframe: str
+
+    @classmethod
+    def of(cls, venue: str, symbol: str, series: SeriesName, timeframe: str) -> Key:
+        """The key of a series, the timeframe left out where the content has none."""
+        return cls(venue, Instrument.parse(symbol).symbol, series, SETTLED if series == "funding" else timeframe)
+
+    @property
+    def path(self) -> Path:
+        """Folder below the root."""
+        return Path(self.venue, re.sub("[/:]", "_", self.symbol), self.series, self.timeframe)
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.symbol} {self.series}" + ("" if self.series == "funding" else f" {self.timeframe}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows of one series in order of time, no two of one time.
+
+    `time_ms` (n,) int64 UTC; `values` (n, K) float64, columns as in `COLUMNS`, NaN is unknown: quote currency a
+    coin, base volume, base coins and quote notional of open interest, share of notional of funding.
+    """
+
+    time_ms: Int64s
+    values: Floats
+
+    @classmethod
+    def empty(cls, series: SeriesName) -> Rows:
+        """No rows."""
+        return cls(np.empty(0, np.int64), np.empty((0, len(COLUMNS[series]))))
+
+    def between(self, start_ms: int, end_ms: int) -> Rows:
+        """Rows with time in [start, end)."""
+        first, last = np.searchsorted(self.time_ms, (start_ms, end_ms))
+        return Rows(self.time_ms[first:last], self.values[first:last])
+
+    def joined(self, other: Rows) -> Rows:
+        """Rows of both; where both have a time, this one's."""
+        times = np.concatenate((self.time_ms, other.time_ms))
+        order = np.argsort(times, kind="stable")
+        first = np.ones(times.size, dtype=np.bool_)
+        first[1:] = times[order][1:] != times[order][:-1]
+        kept = order[first]
+        return Rows(times[kept], np.concatenate((self.values, other.values))[kept])
+
+
+class StoredFile(BaseModel):
+    """One Parquet file of a series, as the manifest knows it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sha256: str
+    rows: int
+    first_ms: int
+    last_ms: int
+
+
+def series_names(text: str) -> tuple[SeriesName, ...]:
+    """`ohlcv,oi,funding` as names, in the order given.
+
+    Raises
+    ------
+    UsageError
+        For a name that is none of them.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown or not names:
+        raise UsageError(f"series {', '.join(unknown) or text!r} is unknown; allowed: {', '.join(COLUMNS)}")
+    return tuple(dict.fromkeys(names))  # type: ignore[arg-type]
+
+
+def _schema(series: SeriesName) -> pa.Schema:
+    return pa.schema([("timestamp", pa.int64()), *((name, pa.float64()) for name in COLUMNS[series])])
+
+
+def write_file(folder: Path, rows: Rows, series: SeriesName) -> StoredFile:
+    """Write rows (at least one) into a new file named after them; the same rows give the same bytes."""
+    schema = _schema(series)
+    arrays = [pa.array(rows.time_ms), *(pa.array(np.ascontiguousarray(column)) for column in rows.values.T)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, compression="zstd", write_page_checksum=True)
+    content = sink.getvalue().to_pybytes()
+    digest = hashlib.sha256(content).hexdigest()
+    first, last = int(rows.time_ms[0]), int(rows.time_ms[-1])
+    name = f"{first}-{last}-{digest[:12]}.parquet"
+    replace_file(folder / name, content)
+    return StoredFile(name=name, sha256=digest, rows=rows.time_ms.size, first_ms=first, last_ms=last)
+
+
+def read_file(path: Path, series: SeriesName) -> Any:
+    """Arrow table of a file, its page checksums verified; `FileNotFoundError` passes through."""
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as problem:
+        raise MarketError(f"{path} is damaged ({problem}): restore it, or move its folder away and fetch") from None
+    if not table.schema.equals(_schema(series)):
+        raise MarketError(
+            f"{path} has columns {', '.join(table.column_names)}: move its folder away and fetch it again"
+        )
+    return table
+
+
+def joined_tables(tables: Sequence[Any], series: SeriesName) -> Rows:
+    """Rows of several files in order of time, whatever the order of the files."""
+    if not tables:
+        return Rows.empty(series)
+    times = np.concatenate([table["timestamp"].to_numpy() for table in tables])
+    values = np.empty((len(COLUMNS[series]), times.size))
+    for name, row in zip(COLUMNS[series], values, strict=True):
+        np.concatenate([table[name].to_numpy() for table in tables], out=row)
+    if (np.diff(times) > 0).all():
+        return Rows(times, values.T)
+    order = np.argsort(times, kind="stable")
+    first = np.ones(times.size, dtype=np.bool_)
+    first[1:] = times[order][1:] != times[order][:-1]
+    return Rows(times[order[first]], values[:, order[first]].T)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and onto the disk before it gets its name."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
