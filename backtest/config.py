@@ -133,7 +133,9 @@ class RunConfig(BaseModel):
 
     capital: Positive = Field(100_000.0, description="starting equity, quote currency")
     fee_rate: Share = Field(0.0005, description="taker fee, share of notional")
-    half_spread: Annotated[float, Field(ge=0, lt=0.5)] = Field(0.0005, description="half the bid-ask spread, share of price")
+    half_spread: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+        0.0005, description="half the bid-ask spread, share of price"
+    )
     impact: NonNegative = Field(1.0, description="Y in Y * sigma * sqrt(notional / ADV)")
     liquidity_window: Duration = Field("7d", description="trailing window of sigma and ADV")
     participation: Annotated[float, Field(gt=0)] = Field(

@@ -81,6 +81,8 @@ class Run:
     catalysts : DataFrame
         One row a catalyst of the calendar, with what became of it.
     ledger : CostLedger
+    net_low, net_high : float
+        Net result of the whole run under the worse and the better of the two orders inside ambiguous bars.
     exposure : float
         Share of bars in which anything was held.
     hashes : dict of str
@@ -100,6 +102,8 @@ class Run:
     rejected: pd.DataFrame
     catalysts: pd.DataFrame
     ledger: CostLedger
+    net_low: float
+    net_high: float
     exposure: float
     hashes: dict[str, str]
     notes: tuple[str, ...]
@@ -184,28 +188,18 @@ def replay(
     UsageError
         For an instrument that the market does not hold.
     """
-    from backtest.engine.kernel import replay_one
-
     calendar = calendar or Calendar("none", ())
-    bars, count = len(market.index), len(intents)
-    book = layout.Book(
-        np.empty(bars),
-        np.zeros(bars),
-        np.empty((2 * count, len(layout.FILL_COLUMNS))),
-        np.empty((count, len(layout.TRADE_COLUMNS))),
-        np.zeros(count, np.int8),
-        np.zeros(2, np.int32),
-    )
-    statistics = replay_one(
-        kernel_orders(intents, market, config),
-        kernel_bars(market, config, detail),
-        kernel_rules(config, market.bar_ms),
-        book,
-    )
+    orders, bars = kernel_orders(intents, market, config), kernel_bars(market, config, detail)
+    rules = kernel_rules(config, market.bar_ms)
+    book, statistics = _recorded(orders, bars, rules)
     _check_funding(statistics, market)
     fills = _fills(book, market, intents)
     trades = _trades(book, market, intents, calendar)
     rejected = _rejected(book, intents)
+    net = [float(book.equity[-1]) - config.capital]
+    if trades["ambiguous"].any():
+        twin, _ = _recorded(orders, bars, rules._replace(favourable_first=not rules.favourable_first))
+        net.append(float(twin.equity[-1]) - config.capital)
     return Run(
         strategy=strategy,
         market=market,
@@ -218,10 +212,30 @@ def replay(
         rejected=rejected,
         catalysts=_catalysts(calendar, market, trades, rejected),
         ledger=CostLedger(**{name: float(trades[name].sum()) for name in ("gross", *COSTS, "net")}),
+        net_low=min(net),
+        net_high=max(net),
         exposure=float(statistics[layout.EXPOSURE]),
         hashes={"config": config.hash(), "data": market.sha256()[:16], "calendar": calendar.hash()},
         notes=_notes(market, config, trades),
     )
+
+
+def _recorded(
+    orders: layout.Orders, bars: layout.Bars, rules: layout.Rules
+) -> tuple[layout.Book, npt.NDArray[np.float64]]:
+    """The book of one replay, and its statistics with the row and column of a fault behind them."""
+    from backtest.engine.kernel import replay_one
+
+    rows, count = bars.panel.shape[1], orders.earliest.shape[1]
+    book = layout.Book(
+        np.empty(rows),
+        np.zeros(rows),
+        np.empty((2 * count, len(layout.FILL_COLUMNS))),
+        np.empty((count, len(layout.TRADE_COLUMNS))),
+        np.zeros(count, np.int8),
+        np.zeros(2, np.int32),
+    )
+    return book, replay_one(orders, bars, rules, book)
 
 
 def _check_funding(statistics: npt.NDArray[np.float64], market: Market) -> None:

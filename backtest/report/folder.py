@@ -46,6 +46,8 @@ def run_document(
                 "parameters": values,
                 "scores": {score.name: _score(score) for score in table},
                 "ledger": asdict(run.ledger),
+                "net_low": run.net_low,
+                "net_high": run.net_high,
                 "notes": list(run.notes),
                 "trades": _rows(run.trades),
                 "rejected": _rows(run.rejected),

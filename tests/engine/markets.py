@@ -301,16 +301,19 @@ def random_intents(
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, variations: int = 1, grouped: bool | None = None) -> Scenario:
-    """Random markets, orders and rules; hypothesis chooses the features, a drawn seed the numbers."""
+def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -> Scenario:
+    """Random markets, orders and rules; hypothesis chooses the features, a drawn seed the numbers.
+
+    `torn_groups` asks for what is rare otherwise: groups, mild moves, and bars that some of their legs lack.
+    """
     flag = st.booleans()
-    groups = draw(flag) if grouped is None else grouped
+    groups = torn_groups or draw(flag)
     instruments, rows = draw(st.integers(1 + groups, 4)), draw(st.integers(5, 60))
     intents = draw(st.integers(1 + groups, 12))
     capital = draw(st.sampled_from([1_000.0, 100_000.0]))
-    volatility = draw(st.sampled_from([0.003, 0.01, 0.02, 0.1]))
+    volatility = 0.01 if torn_groups else draw(st.sampled_from([0.003, 0.01, 0.02, 0.1]))
     gaps, detailed, frictions, unknown, spot, shifted, costs = (draw(flag) for _ in range(7))
-    leverage = draw(st.sampled_from([1.0, 2.0, 3.0, 5.0, 20.0, 60.0]))
+    leverage = 1.0 if torn_groups else draw(st.sampled_from([1.0, 2.0, 3.0, 5.0, 20.0, 60.0]))
     policy = draw(st.sampled_from([codes.FUNDING_ERROR, codes.FUNDING_ZERO, codes.FUNDING_CONST]))
     extend, favourable_first = draw(flag), draw(flag)
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -318,7 +321,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, grouped: bool | None = None)
         random,
         instruments,
         rows,
-        gaps=gaps,
+        gaps=gaps or torn_groups,
         detailed=detailed,
         frictions=frictions,
         unknown=unknown,
@@ -351,6 +354,9 @@ def scenarios(draw: st.DrawFn, variations: int = 1, grouped: bool | None = None)
         bars_per_year=float(random.choice([365.0, 8760.0])),
     )
     return Scenario(bars, orders, rules)
+
+
+any_scenario = st.one_of(scenarios(), scenarios(torn_groups=True))
 
 
 def with_known_funding(scenario: Scenario) -> Scenario:

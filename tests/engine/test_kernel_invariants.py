@@ -15,6 +15,7 @@ from tests.engine.markets import (
     RULES,
     Recorded,
     Scenario,
+    any_scenario,
     bars_of,
     orders_of,
     random_prices,
@@ -42,7 +43,7 @@ def before(found: Recorded, row: int, *, and_its_open: bool = False) -> F8:
 
 
 @RANDOM_MARKETS
-@given(scenarios().map(with_known_funding))
+@given(any_scenario.map(with_known_funding))
 def test_cash_is_conserved(scenario: Scenario) -> None:
     found, capital = replayed(scenario), scenario.rules.capital
     assert found.equity[-1] == pytest.approx(capital + found.trade("net").sum(), abs=TOLERANCE * capital)
@@ -56,7 +57,7 @@ def test_cash_is_conserved(scenario: Scenario) -> None:
 
 
 @RANDOM_MARKETS
-@given(scenarios().map(with_known_funding))
+@given(any_scenario.map(with_known_funding))
 def test_equity_is_never_below_zero(scenario: Scenario) -> None:
     found = replayed(scenario)
     assert (found.equity >= -TOLERANCE * scenario.rules.capital).all()
@@ -68,7 +69,7 @@ def test_equity_is_never_below_zero(scenario: Scenario) -> None:
 
 
 @RANDOM_MARKETS
-@given(scenarios().map(with_known_funding))
+@given(any_scenario.map(with_known_funding))
 def test_doubling_all_prices_changes_no_return(scenario: Scenario) -> None:
     """Doubling is exact in binary, so quantities halve and money stays the same to the last bit."""
     panel = scenario.bars.panel.copy()
@@ -82,7 +83,7 @@ def test_doubling_all_prices_changes_no_return(scenario: Scenario) -> None:
 
 
 @RANDOM_MARKETS
-@given(scenarios().map(with_known_funding))
+@given(any_scenario.map(with_known_funding))
 def test_capital_and_liquidity_fourfold_change_no_return(scenario: Scenario) -> None:
     """Impact goes with the square root of notional over liquidity: four times both leaves it as it was."""
     panel = scenario.bars.panel.copy()
@@ -114,7 +115,7 @@ def test_no_costs_and_no_exits_is_buy_and_hold(seed: int, rows: int, swap: bool,
 
 
 @RANDOM_MARKETS
-@given(scenarios().map(with_known_funding), st.integers(0, 2**32 - 1))
+@given(any_scenario.map(with_known_funding), st.integers(0, 2**32 - 1))
 def test_a_later_intent_changes_no_earlier_fill(scenario: Scenario, seed: int) -> None:
     random = np.random.default_rng(seed)
     rows, columns = scenario.bars.panel.shape[1], scenario.bars.panel.shape[0]
@@ -146,7 +147,7 @@ def test_a_later_intent_changes_no_earlier_fill(scenario: Scenario, seed: int) -
 
 
 @RANDOM_MARKETS
-@given(scenarios().map(with_known_funding), st.integers(0, 2**32 - 1))
+@given(any_scenario.map(with_known_funding), st.integers(0, 2**32 - 1))
 def test_the_future_changes_no_earlier_fill(scenario: Scenario, seed: int) -> None:
     """All bars after row t replaced, and of t all but its open and what is known there: fills up to that open stay."""
     random = np.random.default_rng(seed)
@@ -210,7 +211,7 @@ def test_costs_never_raise_the_return_of_one_trade(seed: int, cost: str, side: f
 
 
 @RANDOM_MARKETS
-@given(scenarios(grouped=True).map(with_known_funding))
+@given(scenarios(torn_groups=True).map(with_known_funding))
 def test_a_group_is_never_left_with_a_lone_leg(scenario: Scenario) -> None:
     """Legs enter together; once one has left, another stays past a close only while its bars cannot be traded."""
     found, rows = replayed(scenario), scenario.bars.panel.shape[1]

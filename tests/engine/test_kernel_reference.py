@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from backtest.engine import layout as codes
 from backtest.engine.kernel import replay_many
-from tests.engine.markets import Scenario, recorded, scenarios, variation_of
+from tests.engine.markets import Scenario, any_scenario, recorded, scenarios, variation_of
 from tests.engine.reference import replay
 from tests.engine.reference_records import Fill, Trade, table
 
@@ -73,7 +73,7 @@ def compare(scenario: Scenario) -> None:
 
 
 @RANDOM_MARKETS
-@given(scenarios())
+@given(any_scenario)
 def test_kernel_equals_reference(scenario: Scenario) -> None:
     compare(scenario)
 
@@ -90,7 +90,7 @@ def test_batch_equals_single_replays(scenario: Scenario, workers: int) -> None:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(scenarios())
+@given(any_scenario)
 def test_one_row_of_intents_serves_every_shift(scenario: Scenario) -> None:
     rows = scenario.bars.panel.shape[1]
     shifted = scenario.orders._replace(shift=np.arange(rows, dtype=np.int32))
@@ -107,7 +107,7 @@ def test_one_row_of_intents_serves_every_shift(scenario: Scenario) -> None:
 
 
 @RANDOM_MARKETS
-@given(scenarios())
+@given(any_scenario)
 def test_fills_stand_in_order(scenario: Scenario) -> None:
     """Time first; at an open, exits of what was held come before entries, and entries in the order given."""
     found = recorded(scenario.orders, scenario.bars, scenario.rules)
@@ -139,7 +139,7 @@ def test_random_markets_exercise_every_rule() -> None:
     seen: Counter[tuple[str, int]] = Counter()
 
     @settings(max_examples=1500, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
-    @given(scenarios())
+    @given(any_scenario)
     def count(scenario: Scenario) -> None:
         found = recorded(scenario.orders, scenario.bars, scenario.rules)
         seen["fault", int(found.fault is not None)] += 1
