@@ -94,7 +94,7 @@ def _scale(
         mark = state[p, P_PRICE] if state[p, P_ENTRY_ROW] == t else bars.panel[int(state[p, P_COLUMN]), t - 1, MARK]
         equity += worth(state, p, mark)
         gross += state[p, P_QUANTITY] * mark
-    if equity <= 0.0:
+    if equity <= LEAST_SHARE * rules.capital:
         return 0.0, CUT_CASH, NO_CASH, -1
     total, need = 0.0, 0.0
     scale, cut, verdict, culprit = 1.0, UNCUT, ACCEPTED, -1

@@ -4,9 +4,12 @@ Rules, in the order in which they act inside a bar t. `row` means bar number; a 
 and its volume is not zero. Prices are compared in signed form (price times side), so that a short reads as a long.
 
 Before the first bar
-    An intent fills at the first tradable bar from `earliest` to `latest` (inclusive), else NO_BAR; legs of a group at
-    the first bar that is tradable for all of them. A short of a spot instrument is SPOT_SHORT; `exit_row` at or
-    before the fill is EXPIRED. Intents act in order of fill row, then in the order given.
+    A shift moves `earliest` around the circle of T bars, and `latest` and `exit_row` by as much without going around;
+    an `earliest` at or past T stays. An intent fills at the first tradable bar from `earliest` to `latest`
+    (inclusive), else NO_BAR; legs of a group, which stand together in the order given, at the first bar that is
+    tradable for all of them and in the window of each, else all are NO_BAR. Then the first leg that is a short of a
+    spot instrument (SPOT_SHORT) or has `exit_row` at or before the fill (EXPIRED) rejects its unit as in B. Intents
+    act in order of fill row, then in the order given.
 A. Exits at the open, for positions entered before t whose bar is tradable, all at the open price. The reason is the
     first that holds of: LIQUIDATION, STOP_LOSS, TRAILING_STOP (open at or through the level), TAKE_PROFIT, SIGNAL
     (t >= exit_row), TIME (t >= entry row + hold), GROUP (a leg left earlier while this one could not). The other legs
@@ -19,26 +22,35 @@ B. Entries at the open. Equity E is cash plus positions at the previous bar's ma
     smallest of: capacity / wanted of each leg,
     (gross_cap * E - gross) / sum wanted, cash / sum of wanted * (1 / leverage + fee), never above 1; gross is the sum
     of quantity * mark, leverage is 1 for spot. A scale below 1e-6 is the rejection CAPACITY, GROSS_CAP or NO_CASH by
-    whichever is smallest, the first of equals in that order (E <= 0 is NO_CASH). One rejected leg rejects its unit:
-    it keeps its reason, the others get GROUP; GROSS_CAP and NO_CASH are every leg's.
+    whichever is smallest, the first of equals in that order (E at or below 1e-6 of the capital is NO_CASH). The first
+    rejected leg rejects its unit: it keeps its reason, the others get GROUP; GROSS_CAP and NO_CASH are every leg's.
     With V the scaled notional: slip = half_spread + min(coefficient * sqrt(V), 0.9 - half_spread);
     price = open * (1 + side * slip); quantity = V / price; cash falls by margin V / leverage (spot: V) and fee * V.
     Stop, target and trail are anchored at `price`; the peak starts there. A level that the open has already passed
-    exits at that open at once (phase A's reasons, before C).
+    exits at that open, once every entry of the bar is made: LIQUIDATION to TAKE_PROFIT of phase A, and GROUP.
 C. Inside a tradable bar two paths are possible: adverse first (open, low, high, close for a long), the pessimistic
     default, or favourable first (open, high, low, close). Adverse levels are liquidation, stop and trail; the nearest
-    fills at its level (ties in that order). The trail follows the peak: on the adverse-first path the low meets the
-    trail of the old peak, then the high raises the peak, then the close at or below the new trail fills there; on the
-    favourable-first path the low meets the trail of the new peak. A bar on which the two paths differ is `ambiguous`:
-    the first one is kept with the net result that leaving on the other path would have had (at the bar's close where
-    only the other path stays). Where detail bars cover the bar, and the bar reaches a level or the stop trails, it is
-    walked through them instead, each after the first with a gap check at its open.
+    fills at its level (ties in that order). The trail follows the peak, which the open raises first: on the
+    adverse-first path the low meets the trail of that peak, then the high raises it, then the close at or below the
+    new trail fills at that trail; on the favourable-first path the low meets the trail of the new peak. A bar on which
+    the two paths differ in reason or price is `ambiguous`: of a trade's ambiguous bars the first is recorded, with the
+    net result that leaving on the other path would have had, before the funding of the bar (at the close where only
+    the other path stays). Where the bar reaches a level or the stop trails, its detail bars, as many as there are, are
+    walked instead, each after the bar's own open with a gap check at its open; where they stay clear of a level that
+    the bar itself reaches, the bar decides.
     When a leg leaves inside the bar, the others of its group leave at the close (GROUP, phase E).
 D. Funding: a swap open at the close pays side * quantity * mark * rate out of its margin; unknown rates follow the
     policy (error, zero, or const: always paid, never received). The liquidation level follows the margin:
     the price at which margin + profit = maintenance * notional.
 E. Exits at the close: GROUP legs where the bar is tradable; on the last bar everything, at the mark (END_OF_DATA).
 F. Equity = cash + sum of max(margin + profit at the mark, 0).
+
+Statistics: returns are equity over the equity before, less 1, on all T bars, from the capital on (0 once equity is
+lost). Sharpe: mean over standard deviation (T - 1). Sortino: mean over the root of the mean square, over T, of the
+returns below zero. Both times sqrt(bars_per_year), without a riskless rate, NaN where the denominator is rounding.
+Maximum drawdown: positive, share of the highest equity so far, capital included. Hit rate: trades with net above
+zero. Mean trade: mean of net / entry notional. Exposure: share of bars on which something is held after the fills of
+the open.
 
 An exit at reference price p with quantity q: slip as above with V = q * p and the coefficient of that bar (of the
 entry where NaN); price = p * (1 - side * slip); pays fee * q * price, on LIQUIDATION also liquidation_fee * q *
@@ -60,6 +72,7 @@ from backtest.engine.layout import (
     EXPOSURE,
     F8,
     HIT_RATE,
+    LEAST_RATIO,
     MARK,
     MAX_DRAWDOWN,
     MEAN_TRADE,
@@ -142,8 +155,12 @@ def _replay(intent: Intent, bars: Bars, rules: Rules, work: Work, book: Book, re
     variance = max(squares - bar_count * mean * mean, 0.0) / max(bar_count - 1, 1)
     year = math.sqrt(rules.bars_per_year)
     statistics[NET_RETURN] = equity / rules.capital - 1.0
-    statistics[SHARPE] = mean / math.sqrt(variance) * year if variance > 0.0 else np.nan
-    statistics[SORTINO] = mean / math.sqrt(downside / bar_count) * year if downside > 0.0 else np.nan
+    statistics[SHARPE] = (
+        mean / math.sqrt(variance) * year
+        if variance > LEAST_RATIO * squares / bar_count and variance > LEAST_RATIO**2
+        else np.nan
+    )
+    statistics[SORTINO] = mean / math.sqrt(downside / bar_count) * year if downside > LEAST_RATIO**2 else np.nan
     statistics[MAX_DRAWDOWN] = drawdown
     statistics[TRADES] = trades
     statistics[HIT_RATE] = work.tally[T_WINS] / trades if trades > 0.0 else np.nan
@@ -202,7 +219,7 @@ def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
 def replay_many(orders: Orders, bars: Bars, rules: Rules, replays: int, workers: int) -> F8:
     """Statistics (replays, 8) of that many variations; a replay that met a fault is a row of NaN.
 
-    Work is split into `workers` strips that share nothing, so the result does not depend on their number.
+    Work is split into `workers` strips (at least one) that share nothing: the result does not depend on their number.
     """
     statistics = np.empty((replays, len(STATISTICS)))
     nowhere = Book(
@@ -213,10 +230,11 @@ def replay_many(orders: Orders, bars: Bars, rules: Rules, replays: int, workers:
         np.empty(0, np.int8),
         np.empty(0, np.int32),
     )
-    for worker in prange(workers):
+    strips = max(workers, 1)
+    for worker in prange(strips):
         kept = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
         work, market, many = borrowed(kept), borrowed(bars), borrowed(orders)
-        for v in range(worker * replays // workers, (worker + 1) * replays // workers):
+        for v in range(worker * replays // strips, (worker + 1) * replays // strips):
             _replay(_variation(many, v), market, rules, work, nowhere, False, statistics[v])
             if kept.tally[T_FAULT_ROW] >= 0.0:
                 statistics[v, :] = np.nan

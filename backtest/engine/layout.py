@@ -54,7 +54,9 @@ TRADE_COLUMNS = ("intent", "column", "side", "entry_row", "exit_row", "quantity"
 MOST_SLIP = 0.9
 """Largest half-spread plus impact, as a share of price: a sale never fills at or below zero."""
 LEAST_SHARE = 1e-6
-"""An entry scaled below this share of what was wanted is rejected instead."""
+"""An entry scaled below this share of what was wanted, or equity below this share of capital, is rejected instead."""
+LEAST_RATIO = 1e-12
+"""Variance as a share of the mean square, or deviation of returns, below which it is rounding and a ratio is NaN."""
 
 # State of one open position, one float each; levels and peak are signed prices (price times side).
 (
@@ -122,7 +124,11 @@ class Rules(NamedTuple):
 
 
 class Book(NamedTuple):
-    """What a recorded replay writes: equity and funding paid per bar (T,), fills, trades, a verdict an intent."""
+    """What a recorded replay writes.
+
+    equity (T,) at each close; funding (T,) paid at each close, zeros on entry; fills and trades in rows of their
+    columns; verdict (K,) of each intent; counts: fills and trades written, zeros on entry.
+    """
 
     equity: F8
     funding: F8

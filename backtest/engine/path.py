@@ -156,44 +156,46 @@ def walk_bar(state: F8, p: int, t: int, bars: Bars, favourable_first: bool) -> t
         state[p, P_TRAIL],
         state[p, P_PEAK],
     )
-    if trail == np.inf and low > max(stop, liquidation) and high < target:
+    peak = max(peak, side * bars.panel[column, t, OPEN])
+    reached = low <= max(stop, liquidation, trail_level(trail, peak)) or high >= target
+    if trail == np.inf and not reached:
         return 0, 0.0, 0, 0.0
     finer = bars.detail_column[column]
     other, other_level = 0, 0.0
     if finer >= 0:
         first = bars.detail_first + t * bars.detail_ratio
-        seen = False
+        seen, walked = False, peak
         for row in range(max(first, 0), min(first + bars.detail_ratio, bars.detail.shape[1])):
             at = side * bars.detail[finer, row, OPEN]
             if math.isnan(at):
                 continue
             seen = True
-            reason = gap_reason(at, stop, liquidation, target, trail, peak) if row > first else 0
+            reason = gap_reason(at, stop, liquidation, target, trail, walked) if row > first else 0
             if reason > 0:
                 return reason, at, other, other_level
+            walked = max(walked, at)
             top, bottom = bars.detail[finer, row, HIGH], bars.detail[finer, row, LOW]
             if side < 0:
                 top, bottom = -bottom, -top
             close = side * bars.detail[finer, row, CLOSE]
             reason, level, new_peak = path_through(
-                bottom, top, close, stop, liquidation, target, trail, peak, favourable_first
+                bottom, top, close, stop, liquidation, target, trail, walked, favourable_first
             )
             twin, twin_level, _ = path_through(
-                bottom, top, close, stop, liquidation, target, trail, peak, not favourable_first
+                bottom, top, close, stop, liquidation, target, trail, walked, not favourable_first
             )
             if other == 0 and (reason != twin or level != twin_level):
                 other, other_level = (twin, twin_level) if twin > 0 else (-1, close)
-            peak = new_peak
+            walked = new_peak
             if reason > 0:
-                state[p, P_PEAK] = peak
                 return reason, level, other, other_level
-        if seen:
-            state[p, P_PEAK] = peak
+        if seen and not reached:
+            state[p, P_PEAK] = max(walked, high)
             return 0, 0.0, other, other_level
     close = side * bars.panel[column, t, CLOSE]
     reason, level, new_peak = path_through(low, high, close, stop, liquidation, target, trail, peak, favourable_first)
     twin, twin_level, _ = path_through(low, high, close, stop, liquidation, target, trail, peak, not favourable_first)
-    if reason != twin or level != twin_level:
+    if other == 0 and (reason != twin or level != twin_level):
         other, other_level = (twin, twin_level) if twin > 0 else (-1, close)
     state[p, P_PEAK] = new_peak
     return reason, level, other, other_level

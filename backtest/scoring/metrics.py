@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from backtest.config import DAY_MS
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
+from backtest.engine.layout import LEAST_RATIO
 from backtest.engine.replay import COSTS, Run
 
 NAN = float("nan")
@@ -44,19 +45,22 @@ def bar_returns(equity: Vector, capital: float) -> Vector:
 def sharpe_ratio(returns: Vector, per_year: float) -> float:
     """Mean over standard deviation (ddof 1) of returns, times the root of bars a year; no risk-free rate.
 
-    NaN where the deviation is 0. Sharpe, Journal of Portfolio Management (1994), doi:10.3905/jpm.1994.409501.
+    NaN where the deviation is 0 or made of rounding.
+    Sharpe, Journal of Portfolio Management (1994), doi:10.3905/jpm.1994.409501.
     """
     deviation = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
-    return float(returns.mean()) / deviation * math.sqrt(per_year) if deviation > 0 else NAN
+    least = max(math.sqrt(LEAST_RATIO * float(np.mean(returns**2))), LEAST_RATIO)
+    return float(returns.mean()) / deviation * math.sqrt(per_year) if deviation > least else NAN
 
 
 def sortino_ratio(returns: Vector, per_year: float) -> float:
-    """Mean over downside deviation sqrt(mean(min(r, 0)^2)), annualised like the Sharpe ratio; NaN without losses.
+    """Mean over downside deviation sqrt(mean(min(r, 0)^2)), annualised like the Sharpe ratio.
 
+    NaN where nothing was lost but rounding.
     Sortino and Price, Journal of Investing (1994), doi:10.3905/joi.3.3.59.
     """
     downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
-    return float(returns.mean()) / downside * math.sqrt(per_year) if downside > 0 else NAN
+    return float(returns.mean()) / downside * math.sqrt(per_year) if downside > LEAST_RATIO else NAN
 
 
 def max_drawdown(equity: Vector, capital: float) -> float:

@@ -156,7 +156,7 @@ class Replay:
                 return
             columns.add(leg.column)
         equity = self.cash + sum(position.worth(self.last_price(position, row)) for position in self.positions)
-        if equity <= 0:
+        if equity <= codes.LEAST_SHARE * self.rules.capital:
             self.reject(unit, {leg.number: codes.NO_CASH for leg in unit})
             return
         gross = sum(position.entry.quantity * self.last_price(position, row) for position in self.positions)
@@ -267,8 +267,10 @@ class Replay:
         """Where a position leaves inside a bar, if it does; moves its peak, notes ambiguity."""
         column = position.wish.column
         bar = [self.at(column, row, what) for what in (codes.OPEN, codes.HIGH, codes.LOW, codes.CLOSE)]
+        position.peak = position.raised(position.peak, bar[0], bar[0])
+        peak, reached = position.peak, self.reaches(position, bar)
         finer = self.detail(column, row)
-        if finer and (position.wish.trailing_stop is not None or self.reaches(position, bar)):
+        if finer and (position.wish.trailing_stop is not None or reached):
             for number, detail in finer:
                 if number > 0:
                     reason = self.gap(position, detail[0])
@@ -277,7 +279,10 @@ class Replay:
                 leaves = self.one_bar(position, detail, row)
                 if leaves is not None:
                     return leaves
-            return None
+            if not reached:
+                position.peak = position.raised(position.peak, bar[1], bar[2])
+                return None
+            position.peak = peak
         return self.one_bar(position, bar, row)
 
     def detail(self, column: int, row: int) -> list[tuple[int, list[float]]]:
@@ -297,6 +302,7 @@ class Replay:
         return any(position.loses_at(worst, level) for _, level in levels) or position.gains_at(best, position.target())
 
     def one_bar(self, position: Position, bar: list[float], row: int) -> Exit | None:
+        position.peak = position.raised(position.peak, bar[0], bar[0])
         pessimistic, optimistic = self.adverse_first(position, bar), self.favourable_first(position, bar)
         kept, other = (optimistic, pessimistic) if self.rules.favourable_first else (pessimistic, optimistic)
         if kept != other and not position.ambiguous:
@@ -454,6 +460,7 @@ def statistics(record: Record, rules: Rules, exposed: int) -> dict[str, float]:
     path = [rules.capital, *record.equity]
     returns = [after / before - 1 if before > 0 else 0.0 for before, after in itertools.pairwise(path)]
     mean = sum(returns) / len(returns)
+    square = sum(value**2 for value in returns) / len(returns)
     deviation = math.sqrt(sum((value - mean) ** 2 for value in returns) / (len(returns) - 1))
     downside = math.sqrt(sum(min(value, 0.0) ** 2 for value in returns) / len(returns))
     year = math.sqrt(rules.bars_per_year)
@@ -461,8 +468,8 @@ def statistics(record: Record, rules: Rules, exposed: int) -> dict[str, float]:
     drawdowns = [1 - value / max(path[: row + 1]) for row, value in enumerate(path)]
     return {
         "net_return": path[-1] / rules.capital - 1,
-        "sharpe": mean / deviation * year if deviation > 0 else NAN,
-        "sortino": mean / downside * year if downside > 0 else NAN,
+        "sharpe": mean / deviation * year if deviation > max(1e-6 * math.sqrt(square), 1e-12) else NAN,
+        "sortino": mean / downside * year if downside > 1e-12 else NAN,
         "max_drawdown": max(drawdowns),
         "trades": float(len(nets)),
         "hit_rate": sum(net > 0 for net in nets) / len(nets) if nets else NAN,

@@ -38,13 +38,16 @@ def a_market(seed: int, side: int) -> Market:
     """One swap without funding; the bars of entries and time exits have no range."""
     market = random_market(seed, bars=300, holes=False).select((SYMBOL,))
     panels = {name: np.array(getattr(market, name)) for name in ("open", "high", "low", "close")}
-    before = np.vstack((panels["open"][:1], panels["close"][:-1]))
-    panels["open"] = np.where(side * (panels["open"] - before) > 0, before, panels["open"])
-    for name, outermost in (("high", np.maximum), ("low", np.minimum)):
-        panels[name] = outermost(panels[name], panels["open"])
     for first in (24, 24 + HOLD):
         for name in ("high", "low", "close"):
             panels[name][first::SPACING] = panels["open"][first::SPACING]
+    before = np.vstack((panels["open"][:1], panels["close"][:-1]))
+    favourable = side * (panels["open"] - before) > 0
+    for first in (24, 24 + HOLD):
+        favourable[first::SPACING] = False
+    panels["open"] = np.where(favourable, before, panels["open"])
+    for name, outermost in (("high", np.maximum), ("low", np.minimum)):
+        panels[name] = outermost(panels[name], panels["open"])
     return replace(market, **panels, funding=np.zeros_like(market.funding))
 
 

@@ -97,6 +97,22 @@ def test_detail_bar_that_gaps_fills_at_its_open() -> None:
     assert trade["net"] == pytest.approx(-70)
 
 
+def test_hole_in_the_detail_hides_no_stop() -> None:
+    # The bar fell to 94; the half in which it did is missing: stopped at 95 all the same, -50.
+    detail = np.array([[(100, 101, 99, 100), NONE, FLAT, FLAT]], dtype=np.float64)
+    trade = only_trade(play(market([(100, 101, 94, 100), FLAT], detail=detail, detail_ratio=2), {"stop_loss": 0.05}))
+    assert (trade["reason"], trade["exit_row"]) == (codes.STOP_LOSS, 0)
+    assert trade["net"] == pytest.approx(-50)
+
+
+def test_open_lifts_the_trail_before_the_low_meets_it() -> None:
+    # Open 120 lifts the trail from 90 to 108, so the low of 105 meets it: +80; had 125 come first, 112.5: +125.
+    trade = only_trade(play(market([FLAT, (120, 125, 105, 124), FLAT]), {"trailing_stop": 0.1}))
+    assert (trade["reason"], trade["exit_row"], trade["exit_phase"]) == (codes.TRAILING_STOP, 1, codes.INSIDE)
+    assert trade["net"] == pytest.approx(80)
+    assert trade["other_net"] == pytest.approx(125)
+
+
 def test_trailing_stop_on_the_adverse_path() -> None:
     # Low 95 is above the trail of the entry, 90; high 120 lifts it to 108; close 110 is above: it stays.
     # The other path would have met 108: +80. The next open, 107, is through it: 10 * 7 = +70.
@@ -368,6 +384,14 @@ def test_nothing_traded_has_no_ratios() -> None:
     assert found.statistics[codes.TRADES] == 0
     for name in (codes.SHARPE, codes.SORTINO, codes.HIT_RATE, codes.MEAN_TRADE):
         assert np.isnan(found.statistics[name])
+
+
+def test_ratio_of_rounding_is_undefined() -> None:
+    # Returns of 10 % on every bar: no deviation, no downside; what rounding leaves is not a Sharpe ratio.
+    found = play(market([(100 * 1.1**row, 100 * 1.1 ** (row + 1), 99, 100 * 1.1 ** (row + 1)) for row in range(5)]), {})
+    assert found.statistics[codes.NET_RETURN] == pytest.approx(0.61051)
+    assert np.isnan(found.statistics[codes.SHARPE])
+    assert np.isnan(found.statistics[codes.SORTINO])
 
 
 def test_shift_goes_around_the_circle() -> None:
