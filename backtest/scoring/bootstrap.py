@@ -48,13 +48,15 @@ class Interval:
 def block_length(returns: npt.ArrayLike) -> float:
     """Mean block length in bars, at least 1, that suits the mean of `returns` (T,) or, averaged, of trials (T, N).
 
-    A series that never varies has no length; NaN where none has. Politis and White, Econometric Reviews 23 (2004),
-    doi:10.1081/ETC-120028836, as corrected by Patton, Politis and White, Econometric Reviews 28 (2009),
-    doi:10.1080/07474930802459016; computed by `arch`.
+    A series that never varies has no length; NaN where none has one, and below 30 bars. Politis and White, Econometric
+    Reviews 23 (2004), doi:10.1081/ETC-120028836, as corrected by Patton, Politis and White, Econometric Reviews 28
+    (2009), doi:10.1080/07474930802459016; computed by `arch`.
     """
     from arch.bootstrap import optimal_block_length
 
     columns = np.asarray(returns, dtype=np.float64)
+    if len(columns) < FEWEST:
+        return NAN
     columns = columns.reshape(len(columns), -1)
     varying = columns[:, np.ptp(columns, axis=0) > 0.0]
     if not varying.size:
@@ -62,7 +64,7 @@ def block_length(returns: npt.ArrayLike) -> float:
     # A run of zeros has no autocorrelation: its 0/0 is compared, found wanting and never returned.
     with np.errstate(divide="ignore", invalid="ignore"):
         lengths = optimal_block_length(varying)["stationary"].to_numpy(dtype=np.float64)
-    return float(np.mean(np.maximum(lengths, 1.0)))
+    return float(np.mean(np.fmax(lengths, 1.0)))
 
 
 def stationary_indices(bars: int, block: float, draws: int, seed: int) -> Iterator[Indices]:
@@ -79,7 +81,6 @@ def stationary_indices(bars: int, block: float, draws: int, seed: int) -> Iterat
         # One array of uniforms, row by row: the draws do not depend on the size of the chunk.
         uniform = rng.random((min(rows, draws - first), 2, bars))
         anew = uniform[:, 0] < 1.0 / block
-        anew[:, 0] = True
         start = (uniform[:, 1] * bars).astype(np.int64)
         since = np.maximum.accumulate(np.where(anew, step, 0), axis=1)
         yield (np.take_along_axis(start, since, axis=1) + step - since) % bars
@@ -124,17 +125,13 @@ def intervals(
     series = np.ascontiguousarray(returns, dtype=np.float64)
     _check(series, level, method, draws, block)
     moving = int(np.count_nonzero(series))
+    length = block_length(series) if block is None else block
+    reason = "the returns never vary" if math.isnan(length) else ""
     if moving < FEWEST:
         reason = f"{moving} of {len(series)} returns differ from 0, at least {FEWEST} are needed"
+    if reason:
         values = [float(statistic(series)) if len(series) else NAN for statistic in statistics]
-        return tuple(Interval(value, NAN, NAN, level, NAN, draws, 0, len(series), reason) for value in values)
-    length = block_length(series) if block is None else float(block)
-    if math.isnan(length):
-        reason = "the returns never vary"
-        return tuple(
-            Interval(float(statistic(series)), NAN, NAN, level, NAN, draws, 0, len(series), reason)
-            for statistic in statistics
-        )
+        return tuple(Interval(value, NAN, NAN, level, length, 0, 0, len(series), reason) for value in values)
     drawn = np.empty((len(statistics), draws))
     done = 0
     for rows in stationary_indices(len(series), length, draws, seed):

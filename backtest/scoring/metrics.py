@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from backtest.config import DAY_MS
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
 from backtest.engine.layout import LEAST_RATIO
 from backtest.engine.replay import COSTS, Run
+from backtest.scoring.bootstrap import Interval, Statistic, intervals
 
 NAN = float("nan")
 Vector = npt.NDArray[np.float64]
@@ -23,7 +24,8 @@ class Score:
     """One number about a run.
 
     `value` is NaN where undefined, with the `reason`; `low` and `high` bound it where an interval was computed, else
-    NaN. `n` is what it was measured on (bars or trades); `unit` is `share`, `ratio`, `days`, `count` or `per year`.
+    NaN, with the reason where it could not be. `n` is what it was measured on (bars or trades); `unit` is `share`,
+    `ratio`, `days`, `count` or `per year`.
     """
 
     name: str
@@ -145,6 +147,38 @@ def _trade_scores(run: Run) -> tuple[Score, ...]:
 
 def _mean(values: Vector) -> float:
     return float(np.mean(values)) if len(values) else NAN
+
+
+def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, level: float = 0.9) -> tuple[Score, ...]:
+    """The scores with `low` and `high` by stationary bootstrap, over bars or over trades in order of entry.
+
+    Where there is a value but no interval, `reason` says why. The seed is the run's.
+    """
+    per_year = bars_per_year(run.market.bar_ms)
+    returns = bar_returns(np.asarray(run.equity, dtype=np.float64), run.config.capital)
+    shares = run.trades["net_return"].to_numpy(dtype=np.float64)
+    of_bars: dict[str, Statistic] = {
+        "net_return": lambda drawn: float(np.prod(1.0 + drawn)) - 1.0,
+        "volatility": lambda drawn: float(drawn.std(ddof=1)) * math.sqrt(per_year),
+        "sharpe": lambda drawn: sharpe_ratio(drawn, per_year),
+        "sortino": lambda drawn: sortino_ratio(drawn, per_year),
+        "max_drawdown": lambda drawn: max_drawdown(np.cumprod(1.0 + drawn, dtype=np.float64), 1.0),
+    }
+    of_trades: dict[str, Statistic] = {
+        "hit_rate": lambda drawn: float(np.mean(drawn > 0.0)),
+        "mean_trade": _mean,
+        "median_trade": lambda drawn: float(np.median(drawn)),
+    }
+    bounds: dict[str, Interval] = {}
+    for statistics, values in ((of_bars, returns), (of_trades, shares)):
+        found = intervals(tuple(statistics.values()), values, seed=run.config.seed, level=level, draws=draws)
+        bounds |= dict(zip(statistics, found, strict=True))
+    return tuple(
+        replace(score, low=bound.low, high=bound.high, reason=score.reason or bound.reason)
+        if (bound := bounds.get(score.name))
+        else score
+        for score in scores
+    )
 
 
 def named(scores: Iterable[Score]) -> dict[str, Score]:

@@ -20,6 +20,7 @@ from backtest.scoring.metrics import (
     score_run,
     sharpe_ratio,
     sortino_ratio,
+    with_intervals,
 )
 from backtest.signals.strategy import Intent, Intents
 from tests.engine.test_book import HOUR, random_intents, random_market, random_run
@@ -106,3 +107,22 @@ def test_growth_is_annualised_only_above_a_year() -> None:
     scores = named(score_run(random_run(1)))
     assert "less than one" in scores["cagr"].reason
     assert math.isnan(scores["calmar"].value)
+
+
+def test_intervals_hold_their_value_and_say_why_where_there_is_none() -> None:
+    run = random_run(8)
+    plain = named(score_run(run))
+    scores = named(with_intervals(run, score_run(run), draws=200))
+    assert {name: score.value for name, score in scores.items()} == pytest.approx(
+        {name: score.value for name, score in plain.items()}, nan_ok=True
+    )
+    bounded = [score for score in scores.values() if not math.isnan(score.low)]
+    assert {"sharpe", "net_return", "max_drawdown"} <= {score.name for score in bounded}
+    for score in bounded:
+        assert score.low <= score.high
+    assert scores["sharpe"].low < plain["sharpe"].value < scores["sharpe"].high
+    again = named(with_intervals(run, score_run(run), draws=200))
+    assert again["sharpe"].low == scores["sharpe"].low, "the same seed draws the same bounds"
+    few = named(with_intervals(random_run(1), score_run(random_run(1)), draws=200))["mean_trade"]
+    assert math.isnan(few.low)
+    assert few.reason
