@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     AT_CLOSE,
@@ -15,8 +17,10 @@ from backtest.engine.layout import (
     FUNDING_CONST,
     FUNDING_ERROR,
     GROUP_EXIT,
+    HIGH,
     IMPACT,
     INSIDE,
+    LOW,
     MARK,
     OPEN,
     P_AMBIGUOUS,
@@ -127,6 +131,23 @@ def _call_group(count: int, group: float, t: int, bars: Bars, work: Work) -> Non
                 state[p, P_PENDING] = 1.0
             else:
                 state[p, P_DUE] = GROUP_EXIT
+
+
+@inlined
+def quiet(count: int, t: int, bars: Bars, work: Work) -> bool:
+    """Whether no position can leave in bar t before its close: the bar trades, clear of every level and time limit."""
+    state = work.state
+    for p in range(count):
+        column, side = int(state[p, P_COLUMN]), state[p, P_SIDE]
+        high, low = bars.panel[column, t, HIGH], bars.panel[column, t, LOW]
+        if side < 0.0:
+            high, low = -low, -high
+        clear = low > state[p, P_STOP] and low > state[p, P_LIQUIDATION] and high < state[p, P_TARGET]
+        if not clear or t >= state[p, P_TIME_ROW] or t >= state[p, P_SIGNAL_ROW]:
+            return False
+        if state[p, P_TRAIL] < np.inf or state[p, P_PENDING] > 0.0:
+            return False
+    return True
 
 
 @inlined

@@ -67,7 +67,7 @@ from numba import prange
 
 from backtest.engine.compiling import borrowed, compiled, inlined, threaded
 from backtest.engine.entries import enter, worth
-from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside
+from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside, quiet
 from backtest.engine.layout import (
     EXPOSURE,
     F8,
@@ -116,17 +116,20 @@ def _replay(intent: Intent, bars: Bars, rules: Rules, work: Work, book: Book, re
             if unit == queued:
                 break
             t = work.fill_row[work.queue[unit]]
-        else:
+        entering = unit < queued and work.fill_row[work.queue[unit]] == t
+        left = 0
+        if entering or not quiet(count, t, bars, work):
             count = exits_at_open(count, t, False, bars, rules, work, book, record)
-        if unit < queued and work.fill_row[work.queue[unit]] == t:
             before = count
             while unit < queued and work.fill_row[work.queue[unit]] == t:
                 count = enter(work.queue[unit], t, count, intent, bars, rules, work, book, record)
                 unit += 1
             if count > before:
                 count = exits_at_open(count, t, True, bars, rules, work, book, record)
-        held += count > 0
-        left = exits_inside(count, t, bars, rules, work, book, record)
+            held += count > 0
+            left = exits_inside(count, t, bars, rules, work, book, record)
+        else:
+            held += 1
         count = close_of_bar(count, left, t, bars, rules, work, book, record)
         now = work.tally[T_CASH]
         for p in range(count):
