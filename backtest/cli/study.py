@@ -1,0 +1,134 @@
+"""`backtest study`: what was abnormal before, at and after each catalyst, and by kind, asset and actor."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from backtest.cli.events import Calendars, calendar_of
+from backtest.cli.run import assignments
+from backtest.config import build, parse_timerange, read_toml
+from backtest.errors import ConfigError, UsageError
+
+# A study that answers sooner says nothing on the way.
+_PATIENCE_S = 2.0
+
+
+class _Progress:
+    """One line on a terminal's stderr, once a study has taken some time."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.shown = False
+
+    def tell(self, step: str) -> None:
+        if sys.stderr.isatty() and time.monotonic() - self.start > _PATIENCE_S:
+            typer.echo(f"\r\x1b[K{step}", err=True, nl=False)
+            self.shown = True
+
+    def clear(self) -> None:
+        if self.shown:
+            typer.echo("\r\x1b[K", err=True, nl=False)
+
+
+def study(
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", help="Name, or folder of bars.", show_default="the embedded sample")
+    ] = None,
+    calendar: Calendars = None,
+    timerange: Annotated[str | None, typer.Option(help="20250901-20251116, end exclusive, or ISO/ISO.")] = None,
+    timeframe: Annotated[
+        str | None, typer.Option(help="Bars to study, a multiple of the data's: 4h, 1d.", show_default="the data's")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="market, market_adjusted or mean_adjusted.", show_default="market")
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="Coin that explains returns; repeat for several.", show_default="BTC")
+    ] = None,
+    asset: Annotated[list[str] | None, typer.Option(help="Coin; repeat for several.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Kind; repeat for several.")] = None,
+    actor: Annotated[list[str] | None, typer.Option(help="Actor; repeat for several.")] = None,
+    estimation: Annotated[
+        str | None, typer.Option(help="Estimation window.", show_default="14d, or 30d in daily bars")
+    ] = None,
+    gap: Annotated[str | None, typer.Option(help="Between estimation window and run-up.", show_default="1d")] = None,
+    before: Annotated[str | None, typer.Option(help="Run-up before the announcement.", show_default="2d")] = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option(help="Horizon from when it was known; repeat for several.", show_default="1d 3d"),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="kind, asset, actor, direction or confidence; repeat.", show_default="kind asset actor"),
+    ] = None,
+    draws: Annotated[int | None, typer.Option(help="Placebo calendars.", show_default="2000")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the placebo.", show_default="20251101")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of the study's configuration.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the study's configuration; repeat.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write study.json and CSV tables to.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Study abnormal returns, volume and open interest around catalysts."""
+    given: dict[str, Any] = {
+        "timeframe": timeframe,
+        "model": model,
+        "benchmarks": tuple(benchmark or ()),
+        "assets": tuple(asset or ()),
+        "kinds": tuple(kind or ()),
+        "actors": tuple(actor or ()),
+        "estimation": estimation,
+        "gap": gap,
+        "before": before,
+        "after": tuple(after or ()),
+        "groups": tuple(group or ()),
+        "draws": draws,
+        "seed": seed,
+    }
+    values = read_toml(config, ConfigError) if config else {}
+    overrides = assignments(setting or (), "--set")
+    options = {key: value for key, value in given.items() if value not in (None, ())}
+    for key in overrides:
+        if key in options:
+            raise UsageError(f"--set {key!r} is also given as an option: keep one")
+    catalysts = calendar_of(calendar)
+    window = parse_timerange(timerange) if timerange else None
+
+    from backtest.study.settings import StudyConfig
+
+    settings = build(StudyConfig, values | overrides | options, f"configuration {config}" if config else "study")
+
+    from backtest.market.dataset import default_dataset, open_dataset
+    from backtest.report.folder import to_json
+    from backtest.report.study_tables import (
+        heading,
+        left_out_lines,
+        study_document,
+        study_tables,
+        write_study_folder,
+    )
+    from backtest.report.tables import new_console, show
+    from backtest.study.study import event_study
+
+    market = open_dataset(dataset or default_dataset())
+    if window:
+        market = market.between(window)
+    progress = _Progress()
+    try:
+        found = event_study(market, catalysts, settings, tell=progress.tell)
+    finally:
+        progress.clear()
+    document = study_document(found)
+    if as_json:
+        typer.echo(to_json(document))
+    else:
+        show(new_console(), *found.notes, heading(found), *study_tables(found), *left_out_lines(found))
+    if out:
+        write_study_folder(out, found, document)
+        typer.echo(f"study folder: {out}", err=True)

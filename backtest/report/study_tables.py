@@ -1,0 +1,242 @@
+"""What people and programs read of an event study: terminal tables, a JSON document, a folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from backtest import __version__
+from backtest.errors import UsageError
+from backtest.report.folder import plain, to_json, write_text
+from backtest.report.tables import ABSENT, new_table, percent
+from backtest.study.study import Study
+
+STUDY_SCHEMA = "backtest.study/1"
+_KEYS = ["measure", "grouping", "group"]
+
+
+def study_tables(study: Study) -> list[Table]:
+    """Everything that fits a terminal: each catalyst, groups, volume and open interest, influencers."""
+    tables = [catalyst_table(study), effect_table(study)]
+    tables += [level_table(study)] if (study.effects["measure"] != "return").any() else []
+    return tables + ([influencer_table(study)] if len(study.influencers) else [])
+
+
+def catalyst_table(study: Study) -> Table:
+    """One row a catalyst: run-up, announcement, what came after it was known, volume in the announcement, flags."""
+    rows = study.catalysts
+    # A terminal has room for two horizons; every one is in the JSON.
+    spans = [*study.spans[:3], study.spans[-1]] if len(study.spans) > 4 else list(study.spans)
+    table = new_table(
+        f"Abnormal returns of {len(rows)} catalysts", ("catalyst",), (*map(_header, spans), "volume", "flags")
+    )
+    for row in rows.to_dict("records"):
+        flags = (("o", "overlaps"), ("x", "overlaps_other"), ("e", "overlaps_estimation"), ("c", "confounded"))
+        table.add_row(
+            escape(str(row["catalyst_id"])),
+            *(percent(row[span]) for span in spans),
+            _multiple(row["volume_announcement"]),
+            "".join(mark for mark, name in flags if row[name]),
+        )
+    table.caption = (
+        "log returns less the model's; volume: multiple of the usual, announcement\n"
+        "event window holds another catalyst: o of the coin, x of other coins\n"
+        "e: estimation window holds one of the coin; c: confounded, says the calendar"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def effect_table(study: Study) -> Table:
+    """Mean abnormal return by group and span, of groups of two catalysts and more."""
+    rows = study.effects[study.effects["measure"] == "return"]
+    several = rows[rows.groupby(["grouping", "group"], sort=False)["n"].transform("max") > 1]
+    title = f"Mean abnormal return in %, groups of two and more; adjusted p: {study.config.multiplicity}"
+    return _effects(several, title, study, scale=_hundredfold)
+
+
+def level_table(study: Study) -> Table:
+    """Mean abnormal volume and open interest of all catalysts."""
+    rows = study.effects[(study.effects["measure"] != "return") & (study.effects["grouping"] == "all")]
+    named = rows.assign(group=rows["measure"].str.replace("_", " "))
+    title = "Abnormal volume a bar and open interest, all catalysts, in %"
+    return _effects(named, title, study, scale=_growth)
+
+
+def _effects(rows: pd.DataFrame, title: str, study: Study, scale: Callable[[float], float]) -> Table:
+    level, least = f"{study.config.level:.0%}", study.config.minimum_catalysts
+    table = new_table(title, ("group", "span"), ("n", "mean", f"{level} interval", "by chance", "p", "adj. p"))
+    before = None
+    for row in rows.to_dict("records"):
+        key = (row["grouping"], row["group"])
+        table.add_row(
+            "" if key == before else escape(_short(str(row["group"]))),
+            _header(str(row["span"])),
+            str(row["n"]),
+            _signed(scale(row["mean"]), 1),
+            _between(scale(row["low"]), scale(row["high"])),
+            _between(scale(row["chance_low"]), scale(row["chance_high"])),
+            _p(row["p_value"]) + ("~" if row["method"] == "placebo" and not math.isnan(row["p_value"]) else " "),
+            _p(row["adjusted_p"]),
+        )
+        before = key
+    table.caption = (
+        f"p: Kolari-Pynnonen; ~ placebo p, fewer than {least} distinct catalysts\n"
+        f"by chance: where {level} of the means on placebo dates lie"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def influencer_table(study: Study) -> Table:
+    """Actors ranked by the shrunken abnormal return after their calls."""
+    span = _header(str(study.influencers["span"].iloc[0]))
+    columns = ("calls", "hit rate", "mean", "error", "kept", "shrunken", "p", "adj. p")
+    table = new_table(f"Abnormal return {span} after calls, in the direction called", ("actor",), columns)
+    for row in study.influencers.to_dict("records"):
+        table.add_row(
+            escape(str(row["actor"])),
+            str(row["calls"]),
+            f"{row['hit_rate']:.0%}",
+            percent(row["mean"]),
+            f"{row['error']:.1%}",
+            f"{row['kept']:.0%}",
+            percent(row["shrunken"]),
+            _p(row["placebo_p"]) + "~",
+            _p(row["adjusted_p"]),
+        )
+    table.caption = "shrunken towards no effect by the error (empirical Bayes)\n~ placebo p"
+    table.caption_justify = "left"
+    return table
+
+
+def left_out_lines(study: Study) -> list[str]:
+    """One line a reason: what was left out of which measure, and the sentence that says why.
+
+    Measures unknown around every catalyst have their note instead.
+    """
+    known = {"", *study.effects["measure"]}
+    names: dict[tuple[str, str, str, str], list[str]] = {}
+    for row in study.rejected.to_dict("records"):
+        if row["measure"] in known:
+            key = (str(row["measure"]), str(row["span"]), str(row["reason"]), str(row["detail"]))
+            names.setdefault(key, []).append(f"{row['catalyst_id']}{' (' + row['asset'] + ')' if row['asset'] else ''}")
+    lines = []
+    for (measure, span, reason, detail), left_out in names.items():
+        what = f"{measure} {_header(span) if span else ''}".strip().replace("_", " ")
+        lines.append(f"left out{f' of {what}' if what else ''}: {reason} ({detail}): {', '.join(left_out)}")
+    return lines
+
+
+def heading(study: Study) -> str:
+    """What was studied, in one line: data, bars, model and windows."""
+    market, config, windows = study.market, study.config, study.windows
+    timeframe = config.timeframe or market.timeframe
+    explained = "" if config.model == "mean_adjusted" else f" on {' and '.join(config.benchmarks)}"
+    return (
+        f"{market.provenance.name}: {timeframe} bars, {market.index[0]:%Y-%m-%d} to {market.index[-1]:%Y-%m-%d} UTC; "
+        f"{config.model.replace('_', '-')} model{explained}; {windows.estimation} estimation bars, gap {windows.gap}, "
+        f"event bars {windows.first} to {windows.last}; {config.draws} placebo draws"
+    )
+
+
+def study_document(study: Study) -> dict[str, Any]:
+    """Versioned JSON document of a study: NaN is null, times are ISO 8601 UTC, returns are log returns."""
+    market = study.market
+    spans = study.effects[["span", "first", "last"]].drop_duplicates().rename(columns={"span": "name"})
+    document = {
+        "schema": STUDY_SCHEMA,
+        "version": __version__,
+        "label": market.provenance.label,
+        "dataset": {
+            "name": market.provenance.name,
+            "source": market.provenance.source,
+            "licence": market.provenance.licence,
+            "repairs": list(market.provenance.repairs),
+            "timeframe": market.timeframe,
+            "start": market.index[0].isoformat(),
+            "end": (market.index[-1] + pd.Timedelta(milliseconds=market.bar_ms)).isoformat(),
+            "instruments": list(market.symbols),
+        },
+        "hashes": study.hashes,
+        "config": study.config.model_dump(),
+        "windows": asdict(study.windows),
+        "spans": _rows(spans),
+        "catalysts": _rows(study.catalysts),
+        "legs": _rows(study.legs),
+        "rejected": _rows(study.rejected),
+        "effects": _rows(study.effects),
+        "tests": _rows(study.tests),
+        "influencers": _rows(study.influencers),
+        "paths": [
+            dict(zip(_KEYS, key, strict=True)) | rows.drop(columns=_KEYS).to_dict("list")
+            for key, rows in study.paths.groupby(_KEYS, sort=False)
+        ],
+        "car": {"bar": study.car.index.tolist(), **study.car.to_dict("list")},
+        "notes": list(study.notes),
+    }
+    told: dict[str, Any] = plain(document)
+    return told
+
+
+def write_study_folder(folder: Path, study: Study, document: dict[str, Any]) -> None:
+    """Write study.json and a CSV of each table; each file appears whole or not at all.
+
+    Raises
+    ------
+    UsageError
+        Where the folder cannot be written.
+    """
+    tables = ("catalysts", "legs", "rejected", "effects", "tests", "paths", "influencers")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "study.json", to_json(document) + "\n")
+        for name in tables:
+            write_text(folder / f"{name}.csv", getattr(study, name).to_csv(index=False, lineterminator="\n"))
+    except OSError as problem:
+        raise UsageError(f"study folder {folder} cannot be written ({problem}): choose another with --out") from None
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _header(span: str) -> str:
+    """run_up as `run-up`, after_3d as `+3d`."""
+    return f"+{span.removeprefix('after_')}" if span.startswith("after_") else span.replace("_", "-")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 15 else name[:14] + "."
+
+
+def _hundredfold(value: float) -> float:
+    return 100.0 * value
+
+
+def _growth(value: float) -> float:
+    """Percent that a log change stands for."""
+    return 100.0 * math.expm1(value)
+
+
+def _multiple(log_change: float) -> str:
+    return ABSENT if math.isnan(log_change) else f"x{math.exp(log_change):.1f}"
+
+
+def _signed(value: float, digits: int) -> str:
+    return ABSENT if math.isnan(value) else f"{value:+.{digits}f}"
+
+
+def _between(low: float, high: float) -> str:
+    return ABSENT if math.isnan(low) else f"{low:+.0f} to {high:+.0f}"
+
+
+def _p(value: float) -> str:
+    return ABSENT if math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,193 @@
+"""Abnormal returns, volume and open interest of many rows at once, on the event axis of `alignment`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from backtest.config import DAY_MS, UNIT_MS
+from backtest.market.record import Floats
+from backtest.study.alignment import Panel, Row
+from backtest.study.cumulation import Cumulated, cumulate, sum_over
+from backtest.study.models import AbnormalReturns, Ints, Windows, market_adjusted, market_model, mean_adjusted
+from backtest.study.parametric import residual_correlation
+
+Model = Literal["market", "market_adjusted", "mean_adjusted"]
+Measure = Literal["return", "volume", "open_interest"]
+MEASURES: tuple[Measure, ...] = ("return", "volume", "open_interest")
+
+# Most numbers of regressors held at once while fitting.
+_BLOCK = 4_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """What is explained and by what: `values` (T, N), one model for all rows.
+
+    `benchmarks` are columns of `values`; a row that holds one of `coins` (N,) of a benchmark does without it.
+    `seasons` (T, S) are further regressors that all rows share.
+    """
+
+    values: Floats
+    model: Model
+    coins: tuple[str, ...]
+    benchmarks: tuple[int, ...] = ()
+    seasons: Floats | None = None
+
+    def benchmarks_of(self, row: Row) -> tuple[int, ...]:
+        """The benchmarks whose coin is not the row's own."""
+        own = {self.coins[column] for column in row.columns}
+        return tuple(column for column in self.benchmarks if self.coins[column] not in own)
+
+
+def series(panel: Panel, measure: Measure, model: Model, coins: tuple[str, ...], benchmarks: tuple[int, ...]) -> Series:
+    """The series of a measure.
+
+    return: log returns under `model`. volume: log volume against its own mean for the hour of the day (OLS on hour
+    dummies, so that the forecast error of each hour's mean counts), as in Ajinkya and Jain (1989), Journal of
+    Accounting and Economics 11(4), 331-359, who show that the log is near normal. open_interest: log changes against
+    their own mean.
+    """
+    if measure == "volume":
+        hour = panel.open_ms % DAY_MS // UNIT_MS["h"]
+        seasons = (hour[:, None] == np.unique(hour)[1:]).astype(np.float64)
+        return Series(_log(panel.volume), "market" if seasons.shape[1] else "mean_adjusted", coins, seasons=seasons)
+    levels = _log(panel.close if measure == "return" else panel.open_interest)
+    changes = np.full(levels.shape, np.nan)
+    changes[1:] = np.diff(levels, axis=0)
+    if measure == "open_interest":
+        return Series(changes, "mean_adjusted", coins)
+    return Series(changes, model, coins, () if model == "mean_adjusted" else benchmarks)
+
+
+def _log(values: Floats) -> Floats:
+    logs: Floats = np.log(np.where(values > 0, values, np.nan))
+    return logs
+
+
+def fit(source: Series, rows: Sequence[Row], windows: Windows, minimum: int) -> AbnormalReturns:
+    """Abnormal values of R rows over the event window of `windows`, whose bar 0 is the announcement period.
+
+    Rows of equal width and benchmarks are fitted together. `leverage` is padded with zeros to the widest model and has
+    one column more, which carries the extra variance of a bar 0 that is many bars; `beta` is padded with NaN.
+    """
+    parts: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    for place, row in enumerate(rows):
+        parts.setdefault((row.width, source.benchmarks_of(row)), []).append(place)
+    seasons = 0 if source.seasons is None else source.seasons.shape[1]
+    done: list[AbnormalReturns] = []
+    order: list[int] = []
+    for (width, benchmarks), places in parts.items():
+        size = (windows.length + width) * max(len(benchmarks) + seasons, 1)
+        step = max(_BLOCK // size, 1)
+        for start in range(0, len(places), step):
+            block = places[start : start + step]
+            done.append(_fit_alike(source, [rows[k] for k in block], benchmarks, width, windows, minimum))
+            order += block
+    if not done:
+        return _fit_alike(source, [], (), 1, windows, minimum)
+    return take(_stack(done), np.argsort(np.array(order, dtype=np.int64)))
+
+
+def _fit_alike(
+    source: Series, rows: list[Row], benchmarks: tuple[int, ...], width: int, windows: Windows, minimum: int
+) -> AbnormalReturns:
+    full = replace(windows, last=windows.last + width - 1)
+    onset = np.array([row.onset for row in rows], dtype=np.int64)
+    at = onset[:, None] + np.arange(full.start, full.last + 1)
+    count = len(source.values)
+    inside, at = (at >= 0) & (at < count), np.clip(at, 0, count - 1)
+    asset = np.full(at.shape, np.nan)
+    for k, row in enumerate(rows):
+        asset[k] = source.values[at[k]][:, list(row.columns)].mean(axis=1)
+    asset[~inside] = np.nan
+    if source.model == "mean_adjusted":
+        returns = mean_adjusted(asset, full, onset, minimum=minimum)
+    else:
+        shared = [source.values[:, list(benchmarks)], *(() if source.seasons is None else (source.seasons,))]
+        regressors = np.concatenate(shared, axis=1)[at]
+        model = market_model if source.model == "market" else market_adjusted
+        returns = model(asset, regressors, full, onset, minimum=minimum)
+    return _collapse(returns, windows, width)
+
+
+def _collapse(returns: AbnormalReturns, windows: Windows, width: int) -> AbnormalReturns:
+    """Sum bars 0 to `width` - 1 into bar 0.
+
+    Their variance is sigma^2 (width + ||sum h||^2) where one bar's is sigma^2 (1 + h'h), so a column of its own, which
+    no other bar shares, holds sqrt(width - 1).
+    """
+    bars = returns.windows.bars
+    target = np.where(bars < width, np.minimum(bars, 0), bars - width + 1)
+    member = (target == windows.bars[:, None]).astype(np.float64)
+    leverage = member @ np.where(np.isnan(returns.leverage), 0.0, returns.leverage)
+    extra = np.where(windows.bars == 0, np.sqrt(width - 1.0), 0.0)
+    extra = np.broadcast_to(extra[None, :, None], (*leverage.shape[:2], 1))
+    return replace(
+        returns,
+        windows=windows,
+        abnormal=sum_over(member, returns.abnormal),
+        leverage=np.concatenate((leverage, extra), axis=2),
+    )
+
+
+def _stack(parts: list[AbnormalReturns]) -> AbnormalReturns:
+    def joined(name: str, fill: float) -> Any:
+        arrays = [getattr(part, name) for part in parts]
+        if name in ("beta", "leverage"):
+            widest = max(array.shape[-1] for array in arrays)
+            ends = [[(0, 0)] * (array.ndim - 1) + [(0, widest - array.shape[-1])] for array in arrays]
+            arrays = [np.pad(a, end, constant_values=fill) for a, end in zip(arrays, ends, strict=True)]
+        return np.concatenate(arrays)
+
+    names = [field.name for field in fields(AbnormalReturns) if isinstance(getattr(parts[0], field.name), np.ndarray)]
+    return replace(
+        parts[0],
+        **{name: joined(name, 0.0 if name == "leverage" else np.nan) for name in names},
+        reasons=tuple(reason for part in parts for reason in part.reasons),
+    )
+
+
+def take(returns: AbnormalReturns, rows: Ints) -> AbnormalReturns:
+    """The chosen rows, in the order given."""
+    names = [field.name for field in fields(returns) if isinstance(getattr(returns, field.name), np.ndarray)]
+    return replace(
+        returns,
+        **{name: getattr(returns, name)[rows] for name in names},
+        reasons=tuple(returns.reasons[k] for k in rows),
+    )
+
+
+def effects(measure: Measure, returns: AbnormalReturns, spans: Ints, width: Ints) -> Cumulated:
+    """Sums over spans; for volume the mean of the span's bars instead, bar 0 counting as its `width` (R,) bars.
+
+    `scar`, and with it every test, is that of the sum.
+    """
+    cumulated = cumulate(returns, spans)
+    if measure != "volume":
+        return cumulated
+    holds_0 = (spans[:, 0] <= 0) & (spans[:, 1] >= 0)
+    return replace(cumulated, car=cumulated.car / (cumulated.length + holds_0 * (width[:, None] - 1)))
+
+
+def pair_correlation(returns: AbnormalReturns) -> Floats:
+    """(R, R) `residual_correlation` with 1 on the diagonal, NaN where event windows share no bar.
+
+    Worked off in stretches of two event windows, so that a long calendar of many rows needs no long panel.
+    """
+    onset, width = returns.onset, returns.windows.width
+    pairs = np.full((len(onset), len(onset)), np.nan)
+    if len(onset):
+        short = (onset.max() - onset.min() + returns.windows.length) * len(onset) <= _BLOCK
+        starts = onset.min() + (np.zeros(1) if short else np.arange(0, onset.max() - onset.min() + 1, width))
+        for start in starts:
+            near = np.flatnonzero((onset >= start) & (short | (onset < start + 2 * width)))
+            found = residual_correlation(take(returns, near))
+            known = ~np.isnan(found)
+            block = pairs[np.ix_(near, near)]
+            pairs[np.ix_(near, near)] = np.where(known, found, block)
+    np.fill_diagonal(pairs, 1.0)
+    return pairs

@@ -1,0 +1,195 @@
+"""Which catalysts of a calendar enter a study, as which rows, and why the others do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backtest.catalysts.record import Calendar, Catalyst
+from backtest.config import DAY_MS, near_miss
+from backtest.errors import UsageError
+from backtest.market.record import Market
+from backtest.study.alignment import Exclusion, Panel, Row, announced_between, place
+from backtest.study.measures import Series, fit
+from backtest.study.models import Ints, Rejection, Windows
+from backtest.study.placebo import eligible_onsets
+from backtest.study.settings import StudyConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A catalyst, or one asset or span or measure of it, that was left out; empty text means all of them."""
+
+    catalyst_id: str
+    asset: str
+    measure: str
+    span: str
+    reason: Exclusion | Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A catalyst as one row of the cross-section: all its usable legs in equal weights, or (`asset`) one leg."""
+
+    catalyst: Catalyst
+    asset: str
+    row: Row
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Timed catalysts near one, by id.
+
+    `same_coin` and `other_coin` are announced inside its event window, `estimation` (of its own coins) inside its
+    estimation window; `confounded` are those it is tied to.
+    """
+
+    same_coin: tuple[str, ...]
+    other_coin: tuple[str, ...]
+    estimation: tuple[str, ...]
+    confounded: tuple[str, ...]
+
+
+def chosen_catalysts(calendar: Calendar, config: StudyConfig) -> Calendar:
+    """The catalysts that match the filters of the configuration.
+
+    Raises
+    ------
+    UsageError
+        Where a filter names what the calendar does not hold, or nothing matches all of them.
+    """
+    for key, wanted, held in (
+        ("assets", config.assets, {asset for one in calendar for asset in one.assets}),
+        ("kinds", config.kinds, {one.kind for one in calendar}),
+        ("actors", config.actors, {one.actor for one in calendar}),
+    ):
+        for name in wanted:
+            if name not in held:
+                raise UsageError(f"{key}: calendar {calendar.name!r} has no {name!r}; {near_miss(name, held)}")
+    chosen = calendar.filter(assets=config.assets, kinds=config.kinds, actors=config.actors)
+    if not len(chosen):
+        raise UsageError(f"calendar {calendar.name!r} has no catalyst that matches every filter: drop one")
+    return chosen
+
+
+def benchmark_columns(market: Market, config: StudyConfig) -> tuple[int, ...]:
+    """Columns of the benchmarks; a coin that the market does not hold raises `UsageError`."""
+    columns = []
+    for coin in config.benchmarks:
+        column = market.column_of(coin)
+        if column is None:
+            held = {instrument.base for instrument in market.instruments}
+            raise UsageError(
+                f"benchmark {coin!r} is not in market {market.provenance.name!r}; {near_miss(coin, held)}; "
+                "or choose model mean_adjusted"
+            )
+        columns.append(column)
+    return tuple(columns)
+
+
+def enter(
+    catalysts: Iterable[Catalyst], market: Market, panel: Panel, source: Series, windows: Windows, minimum: int
+) -> tuple[tuple[Event, ...], tuple[Rejected, ...]]:
+    """Events of the cross-section, legs of many-coin catalysts among them, and everything left out on the way.
+
+    A catalyst about several coins is one event, the equal-weighted mean of the legs that a model can be fitted to:
+    its legs share one cause, so they are not independent and do not count as several.
+    """
+    legs: list[Event] = []
+    rejected: list[Rejected] = []
+    for one in catalysts:
+        aligned = place(one, (), panel)
+        if aligned is None or not 0 <= aligned.onset < len(panel.close):
+            why = Exclusion.UNTIMED if aligned is None else Exclusion.OUTSIDE_DATA
+            rejected.append(Rejected(one.id, "", "", "", why))
+            continue
+        for asset in one.assets:
+            column = market.column_of(asset)
+            if column is None:
+                rejected.append(Rejected(one.id, asset, "", "", Exclusion.NO_INSTRUMENT))
+                continue
+            row = Row((column,), aligned.onset, aligned.width)
+            if _unexplained(source, row):
+                rejected.append(Rejected(one.id, asset, "return", "", Exclusion.NO_BENCHMARK))
+            else:
+                legs.append(Event(one, asset, row, whole=len(one.assets) == 1))
+    reasons = fit(source, [leg.row for leg in legs], windows, minimum).reasons
+    rejected += [
+        Rejected(leg.catalyst.id, leg.asset, "return", "", reason)
+        for leg, reason in zip(legs, reasons, strict=True)
+        if reason is not None
+    ]
+    legs = [leg for leg, reason in zip(legs, reasons, strict=True) if reason is None]
+    events, more = _baskets(legs, source, windows, minimum)
+    return events, (*rejected, *more)
+
+
+def _unexplained(source: Series, row: Row) -> bool:
+    return bool(source.benchmarks) and not source.benchmarks_of(row)
+
+
+def _baskets(
+    legs: Sequence[Event], source: Series, windows: Windows, minimum: int
+) -> tuple[tuple[Event, ...], list[Rejected]]:
+    """The legs, and after the legs of each many-coin catalyst their basket."""
+    events: list[Event] = []
+    rejected: list[Rejected] = []
+    for identifier in dict.fromkeys(leg.catalyst.id for leg in legs):
+        own = [leg for leg in legs if leg.catalyst.id == identifier]
+        events += own
+        if own[0].whole:
+            continue
+        row = Row(tuple(leg.row.columns[0] for leg in own), own[0].row.onset, own[0].row.width)
+        reason: Exclusion | Rejection | None = Exclusion.NO_BENCHMARK
+        if not _unexplained(source, row):
+            reason = fit(source, [row], windows, minimum).reasons[0]
+        if reason is None:
+            events.append(Event(own[0].catalyst, "", row, whole=True))
+        else:
+            rejected.append(Rejected(identifier, "", "return", "", reason))
+    return tuple(events), rejected
+
+
+def neighbours(one: Catalyst, calendar: Calendar, panel: Panel, windows: Windows) -> Neighbours:
+    """Catalysts of the whole calendar near `one`; an untimed `one` raises `UsageError`."""
+    timed = [other for other in calendar if other.timed and other.id != one.id]
+    rows = [row for row in (place(other, (), panel) for other in timed) if row is not None]
+    own = place(one, (), panel)
+    if own is None:
+        raise UsageError(f"catalyst {one.id!r} is untimed, so nothing lies near it: leave it out")
+    onset, coins = own.onset, set(one.assets)
+
+    def announced(first: int, last: int, *, same: bool) -> tuple[str, ...]:
+        near = [timed[k] for k in announced_between(rows, onset + first, onset + last)]
+        return tuple(other.id for other in near if same != coins.isdisjoint(other.assets))
+
+    last = own.width - 1 + windows.last
+    return Neighbours(
+        same_coin=announced(windows.first, last, same=True),
+        other_coin=announced(windows.first, last, same=False),
+        estimation=announced(windows.start, windows.start + windows.estimation - 1, same=True),
+        confounded=calendar.confounded(one.id),
+    )
+
+
+def placebo_onsets(
+    events: Sequence[Event], calendar: Calendar, market: Market, panel: Panel, windows: Windows, config: StudyConfig
+) -> list[Ints]:
+    """Eligible placebo onsets of each event; events of one onset share them."""
+    period = 7 * DAY_MS if config.match == "hour_and_weekday" else DAY_MS
+    step = period // math.gcd(period, panel.bar_ms)
+    clusters: dict[int, list[Event]] = {}
+    for event in events:
+        clusters.setdefault(event.row.onset, []).append(event)
+    placed = [(one, place(one, (), panel)) for one in calendar]
+    found = {}
+    for onset, members in clusters.items():
+        coins = {market.instruments[column].base for event in members for column in event.row.columns}
+        blocked = [row for one, row in placed if row is not None and not coins.isdisjoint(one.assets)]
+        rows = [event.row for event in members]
+        found[onset] = eligible_onsets(rows, blocked, len(panel.close), step, windows)
+    return [np.asarray(found[event.row.onset], dtype=np.int64) for event in events]

@@ -1,0 +1,110 @@
+"""How an event study is made: windows, model, placebo and groups."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from backtest.config import DAY_MS, Duration
+from backtest.errors import UsageError
+from backtest.study.alignment import whole_bars
+from backtest.study.measures import Model
+from backtest.study.models import Ints, Windows
+from backtest.study.multiplicity import Method
+
+Grouping = Literal["kind", "asset", "actor", "direction", "confidence"]
+Names = tuple[str, ...]
+
+
+class StudyConfig(BaseModel):
+    """Choices of an event study. Frozen; an unknown key is an error. Durations are text (`2d`) and whole bars.
+
+    The windows run estimation, gap, run-up (`before`), announcement period, `after`; the longest `after` ends them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    timeframe: Duration | None = Field(default=None, description="bars to study; None is the market's own")
+    model: Model = Field(default="market", description="expected returns: market, market_adjusted or mean_adjusted")
+    benchmarks: Annotated[Names, Field(min_length=1)] = Field(
+        default=("BTC",), description="coins that explain returns"
+    )
+    estimation: Duration | None = Field(
+        default=None, description="estimation window; None: 14d, or 30d in bars of a day or more"
+    )
+    minimum_estimation: Annotated[int, Field(ge=5)] | None = Field(
+        default=None, description="fewest usable estimation bars; None is half the window"
+    )
+    gap: Duration = Field(default="1d", description="between estimation window and run-up")
+    before: Duration = Field(default="2d", description="run-up before the announcement")
+    after: Annotated[tuple[Duration, ...], Field(min_length=1)] = Field(
+        default=("1d", "3d"), description="horizons from when it was known"
+    )
+    level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="of intervals and chance bands")
+    minimum_catalysts: Annotated[int, Field(ge=2)] = Field(
+        default=8, description="fewest distinct catalysts for asymptotic p and interval; below it the placebo's p"
+    )
+    draws: Annotated[int, Field(ge=1, le=100_000)] = Field(default=2_000, description="placebo calendars")
+    match: Literal["hour_and_weekday", "hour"] = Field(
+        default="hour_and_weekday", description="what placebo dates share"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(default=20251101, description="seed of the placebo")
+    multiplicity: Method = Field(default="holm", description="correction over spans and groups")
+    groups: tuple[Grouping, ...] = Field(default=("kind", "asset", "actor"), description="groupings of the catalysts")
+    calls: Annotated[Names, Field(min_length=1)] = Field(
+        default=("influencer_call",), description="kinds that enter the influencer table"
+    )
+    assets: Names = Field(default=(), description="only catalysts about one of these coins; overlaps count all")
+    kinds: Names = Field(default=(), description="only catalysts of one of these kinds; overlaps count all")
+    actors: Names = Field(default=(), description="only catalysts of one of these actors; overlaps count all")
+
+    @field_validator("benchmarks", "after", "groups", "calls")
+    @classmethod
+    def _once(cls, values: Names) -> Names:
+        twice = next((one for one in values if values.count(one) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} stands twice: keep one")
+        return values
+
+    def hash(self) -> str:
+        """First 16 hex digits of the sha256 of the canonical JSON."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def windows(self, bar_ms: int) -> Windows:
+        """The windows in bars of the event axis; a duration that is no whole number of bars raises `UsageError`."""
+        estimation = self.estimation or ("14d" if bar_ms < DAY_MS else "30d")
+        return Windows(
+            estimation=whole_bars("estimation", estimation, bar_ms),
+            gap=whole_bars("gap", self.gap, bar_ms, least=0),
+            first=-whole_bars("before", self.before, bar_ms),
+            last=max(whole_bars("after", one, bar_ms) for one in self.after),
+        )
+
+    def minimum(self, windows: Windows) -> int:
+        """Fewest usable estimation bars.
+
+        Raises
+        ------
+        UsageError
+            Where the estimation window holds fewer bars than that.
+        """
+        minimum = self.minimum_estimation or max(-(-windows.estimation // 2), 5)
+        if minimum > windows.estimation:
+            raise UsageError(
+                f"estimation window of {windows.estimation} bars holds fewer than minimum_estimation {minimum}: "
+                "lengthen the one or lower the other"
+            )
+        return minimum
+
+    def span_names(self) -> Names:
+        """run_up, announcement, then after_1d and so on."""
+        return ("run_up", "announcement", *(f"after_{one}" for one in self.after))
+
+    def spans(self, bar_ms: int) -> Ints:
+        """(V, 2) first and last bar of each named span."""
+        before = whole_bars("before", self.before, bar_ms)
+        ends = [whole_bars("after", one, bar_ms) for one in self.after]
+        return np.array([(-before, -1), (0, 0), *((1, end) for end in ends)], dtype=np.int64)

@@ -1,0 +1,373 @@
+"""The event study of a calendar over a market: what was abnormal before, at and after each catalyst, and by group.
+
+Event time counts from the announcement and from when it was known, see `backtest.study.alignment`: bar 0 is the
+announcement period (a whole day where only the day is known), run-up lies before it, and what comes after starts where
+the catalyst was certainly public and could have been traded. Untimed catalysts never enter. Returns are log returns.
+
+A catalyst is one row of every cross-section, whatever the number of its coins. KP's correlation counts the overlap of
+two event windows on the event axis, from their announcements: exact for catalysts of one precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from backtest.catalysts.record import Calendar
+from backtest.catalysts.timing import known_at_ms
+from backtest.config import near_miss
+from backtest.errors import DataError, UsageError
+from backtest.market.record import Floats, Market
+from backtest.study.alignment import Exclusion, Panel, resample
+from backtest.study.cross_section import Group, Measured, chance, effects_table, measured, paths_table, tests_table
+from backtest.study.influencers import mean_variance, shrink
+from backtest.study.measures import MEASURES, fit, series
+from backtest.study.models import Windows
+from backtest.study.multiplicity import adjust
+from backtest.study.placebo import draw, keep_usable, spread
+from backtest.study.sample import (
+    Event,
+    Rejected,
+    benchmark_columns,
+    chosen_catalysts,
+    enter,
+    neighbours,
+    placebo_onsets,
+)
+from backtest.study.settings import StudyConfig
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """Abnormal returns, volume and open interest around catalysts, as tables. Unknown is NaN; shares are fractions.
+
+    Attributes
+    ----------
+    config : StudyConfig
+    market : Market
+    windows : Windows
+        In bars of the study's timeframe.
+    spans : tuple of str
+        run_up, announcement, after_1d, ...
+    catalysts : DataFrame
+        One row a catalyst that entered: its clocks, model (alpha, sigma, estimation bars), cumulated abnormal log
+        return of each span (`run_up`, ...) with the standardised sums (`t_run_up`, ...), `volume_...` (mean abnormal
+        log volume a bar), `open_interest_...` (abnormal log change), the catalysts announced inside its event window
+        (`overlaps` of its own coins, `overlaps_other`) and estimation window (`overlaps_estimation`), `confounded`,
+        and `placebo_dates`.
+    legs : DataFrame
+        One row a catalyst and coin, with coefficients (`beta_BTC`) and cumulated abnormal returns.
+    rejected : DataFrame
+        What was left out: catalyst, asset, measure, span (empty: all), reason and its sentence.
+    effects : DataFrame
+        One row a measure, group and span: n, mean, median, interval (`low`, `high`), the band of the mean by chance
+        alone, the statistic, its p-values, and `adjusted_p`. Below `minimum_catalysts` distinct catalysts interval and
+        asymptotic p are NaN and `p_value` is the placebo's (`method`).
+    tests : DataFrame
+        Every test of sums for groups that are large enough.
+    paths : DataFrame
+        One row a measure, group and bar: mean and median cumulated abnormal value up to the bar (volume: in the bar).
+    car : DataFrame (W, catalysts)
+        Each catalyst's cumulated abnormal return over event time.
+    influencers : DataFrame
+        Actors ranked by shrunken abnormal return after their calls.
+    hashes : dict of str
+        config, data and calendar.
+    notes : tuple of str
+        Sentences that must be shown with the results.
+    """
+
+    config: StudyConfig
+    market: Market
+    windows: Windows
+    spans: tuple[str, ...]
+    catalysts: pd.DataFrame
+    legs: pd.DataFrame
+    rejected: pd.DataFrame
+    effects: pd.DataFrame
+    tests: pd.DataFrame
+    paths: pd.DataFrame
+    car: pd.DataFrame
+    influencers: pd.DataFrame
+    hashes: dict[str, str]
+    notes: tuple[str, ...]
+
+    def path(self, group: str = ALL, *, grouping: str = ALL, measure: str = "return") -> pd.DataFrame:
+        """One group's path by bar, columns n, mean, median, low, high, chance_low, chance_high: ready to plot.
+
+        Raises
+        ------
+        UsageError
+            Where the study has no such path.
+        """
+        paths = self.paths
+        held: dict[tuple[str, str, str], list[int]] = {}
+        for place, key in enumerate(zip(paths["measure"], paths["grouping"], paths["group"], strict=True)):
+            held.setdefault(key, []).append(place)
+        if (measure, grouping, group) not in held:
+            wanted, known = f"{measure}/{grouping}/{group}", ("/".join(key) for key in held)
+            raise UsageError(f"path {wanted!r} is unknown; {near_miss(wanted, known)}")
+        rows = paths.iloc[held[measure, grouping, group]]
+        return rows.set_index("bar").drop(columns=["measure", "grouping", "group"])
+
+
+def event_study(
+    market: Market,
+    calendar: Calendar,
+    config: StudyConfig | None = None,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Study:
+    """Study the catalysts of a calendar over a market; `tell` hears what is being worked on.
+
+    Raises
+    ------
+    UsageError
+        For windows, filters or benchmarks that the market or calendar cannot serve.
+    DataError
+        Where every catalyst is left out.
+    """
+    config = config or StudyConfig()
+    panel = resample(market, config.timeframe)
+    windows, spans, names = config.windows(panel.bar_ms), config.spans(panel.bar_ms), config.span_names()
+    minimum = config.minimum(windows)
+    coins = tuple(instrument.base for instrument in market.instruments)
+    benchmarks = () if config.model == "mean_adjusted" else benchmark_columns(market, config)
+    sources = {measure: series(panel, measure, config.model, coins, benchmarks) for measure in MEASURES}
+    chosen = chosen_catalysts(calendar, config)
+    events, rejected = enter(chosen, market, panel, sources["return"], windows, minimum)
+    if not any(event.whole for event in events):
+        raise DataError(_nothing(rejected, calendar, market))
+
+    rng = np.random.default_rng(config.seed)
+    dates = spread(
+        [event.row for event in events], placebo_onsets(events, calendar, market, panel, windows, config), rng
+    )
+    groups = _groups(events, config)
+    tables: dict[str, list[pd.DataFrame]] = {"effects": [], "tests": [], "paths": []}
+    found: dict[str, Measured] = {}
+    for measure in MEASURES:
+        tell(f"{measure}: {len(dates.rows)} rows, {config.draws} placebo calendars")
+        returns = fit(sources[measure], dates.rows, windows, minimum)
+        if measure == "return":
+            dates = keep_usable(dates, returns.kept)
+            draws = draw(dates, config.draws, rng)
+        data = measured(measure, config, returns, dates, draws, spans)
+        found[measure] = data
+        rejected += _unmeasured(data, events, names)
+        tables["effects"].append(effects_table(data, groups, names))
+        tables["tests"].append(tests_table(data, groups, names))
+        tables["paths"].append(paths_table(data, groups))
+
+    wholes = [k for k, event in enumerate(events) if event.whole]
+    first = found["return"]
+    car = first.path.car[first.observed[wholes]].T
+    return Study(
+        config=config,
+        market=market,
+        windows=windows,
+        spans=names,
+        catalysts=_catalysts(found, events, wholes, calendar, panel, dates.count - 1, names),
+        legs=_legs(first, events, benchmarks, market, names),
+        rejected=_rejected(rejected, calendar),
+        effects=_joined(tables["effects"]),
+        tests=_joined(tables["tests"]),
+        paths=_joined(tables["paths"]),
+        car=pd.DataFrame(car, pd.Index(windows.bars, name="bar"), [events[k].catalyst.id for k in wholes]),
+        influencers=_influencers(first, events, names),
+        hashes={"config": config.hash(), "data": market.sha256()[:16], "calendar": calendar.hash()},
+        notes=_notes(market, events, dates.count, found, config),
+    )
+
+
+def _nothing(rejected: Sequence[Rejected], calendar: Calendar, market: Market) -> str:
+    parts = []
+    for reason in dict.fromkeys(one.reason for one in rejected):
+        names = dict.fromkeys(one.catalyst_id for one in rejected if one.reason is reason)
+        parts.append(f"{reason.name} ({reason.value}): {', '.join(names)}")
+    return (
+        f"no catalyst of {calendar.name!r} can be studied on {market.provenance.name!r}: {'; '.join(parts)}: "
+        "choose other data, another calendar or shorter windows"
+    )
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+
+def _groups(events: Sequence[Event], config: StudyConfig) -> list[Group]:
+    """All catalysts, then each value of each grouping; by asset a many-coin catalyst enters with its legs."""
+    wholes = [k for k, event in enumerate(events) if event.whole]
+    groups = [Group(ALL, ALL, tuple(wholes))]
+    for grouping in config.groups:
+        members: dict[str, list[int]] = {}
+        for k, event in enumerate(events):
+            if event.asset if grouping == "asset" else event.whole:
+                name = event.asset if grouping == "asset" else str(getattr(event.catalyst, grouping))
+                members.setdefault(name, []).append(k)
+        groups += [Group(grouping, name, tuple(members[name])) for name in sorted(members)]
+    return groups
+
+
+def _unmeasured(data: Measured, events: Sequence[Event], names: Sequence[str]) -> tuple[Rejected, ...]:
+    """What a measure could not say of the events that entered."""
+    rejected = []
+    for event, row in zip(events, data.observed, strict=True):
+        if not event.whole:
+            continue
+        reason = data.cumulated.returns.reasons[row]
+        if reason is not None:
+            rejected.append(Rejected(event.catalyst.id, "", data.measure, "", reason))
+            continue
+        missing = np.isnan(data.cumulated.car[row])
+        rejected += [
+            Rejected(event.catalyst.id, "", data.measure, name, Exclusion.MISSING_BAR)
+            for name, absent in zip(names, missing, strict=True)
+            if absent
+        ]
+    return tuple(rejected)
+
+
+def _rejected(rejected: Sequence[Rejected], calendar: Calendar) -> pd.DataFrame:
+    order = {one.id: place for place, one in enumerate(calendar)}
+    rows = [
+        (one.catalyst_id, one.asset, one.measure, one.span, one.reason.name, one.reason.value)
+        for one in sorted(rejected, key=lambda one: order[one.catalyst_id])
+    ]
+    return pd.DataFrame(rows, columns=["catalyst_id", "asset", "measure", "span", "reason", "detail"])
+
+
+def _catalysts(
+    found: dict[str, Measured],
+    events: Sequence[Event],
+    wholes: Sequence[int],
+    calendar: Calendar,
+    panel: Panel,
+    other_dates: np.ndarray,
+    names: Sequence[str],
+) -> pd.DataFrame:
+    first = found["return"]
+    returns, rows = first.cumulated.returns, first.observed[wholes]
+    near = [neighbours(events[k].catalyst, calendar, panel, returns.windows) for k in wholes]
+    catalysts = [events[k].catalyst for k in wholes]
+    known = [known_at_ms(one) for one in catalysts]
+    held: dict[str, list[str]] = {}
+    for event in events:
+        held.setdefault(event.catalyst.id, []).extend([event.asset] if event.asset else [])
+    table = pd.DataFrame(
+        {
+            "catalyst_id": pd.Series([one.id for one in catalysts], dtype=str),
+            "assets": pd.Series([",".join(held[one.id]) for one in catalysts], dtype=str),
+            "kind": pd.Series([one.kind for one in catalysts], dtype=str),
+            "actor": pd.Series([one.actor for one in catalysts], dtype=str),
+            "direction": np.array([one.direction for one in catalysts], dtype=np.int64),
+            "confidence": pd.Series([one.confidence for one in catalysts], dtype=str),
+            "announced": pd.Series([one.when for one in catalysts], dtype=str),
+            "known_at": pd.to_datetime(np.array(known, dtype=np.int64), unit="ms", utc=True),
+            "announcement_bars": np.array([events[k].row.width for k in wholes], dtype=np.int64),
+            "alpha": returns.alpha[rows],
+            "sigma": returns.sigma[rows],
+            "estimation_bars": returns.usable[rows],
+        }
+    )
+    for place, name in enumerate(names):
+        table[name] = first.cumulated.car[rows, place]
+        table[f"t_{name}"] = first.cumulated.scar[rows, place]
+    for measure in MEASURES[1:]:
+        for place, name in enumerate(names):
+            table[f"{measure}_{name}"] = found[measure].cumulated.car[rows, place]
+    table["overlaps"] = pd.Series([",".join(one.same_coin) for one in near], dtype=str)
+    table["overlaps_other"] = pd.Series([",".join(one.other_coin) for one in near], dtype=str)
+    table["overlaps_estimation"] = pd.Series([",".join(one.estimation) for one in near], dtype=str)
+    table["confounded"] = pd.Series([",".join(one.confounded) for one in near], dtype=str)
+    table["placebo_dates"] = other_dates[wholes]
+    return table
+
+
+def _legs(
+    data: Measured, events: Sequence[Event], benchmarks: Sequence[int], market: Market, names: Sequence[str]
+) -> pd.DataFrame:
+    legs = [k for k, event in enumerate(events) if event.asset]
+    returns, rows = data.cumulated.returns, data.observed[legs]
+    table = pd.DataFrame(
+        {
+            "catalyst_id": pd.Series([events[k].catalyst.id for k in legs], dtype=str),
+            "asset": pd.Series([events[k].asset for k in legs], dtype=str),
+            "instrument": pd.Series([market.symbols[events[k].row.columns[0]] for k in legs], dtype=str),
+            "alpha": returns.alpha[rows],
+            "sigma": returns.sigma[rows],
+            "estimation_bars": returns.usable[rows],
+        }
+    )
+    for benchmark in benchmarks:
+        coin = market.instruments[benchmark].base
+        # A benchmark that is the leg's own coin has no coefficient, and those after it move up.
+        places = [
+            [one for one in benchmarks if market.instruments[one].base != events[k].asset].index(benchmark)
+            if coin != events[k].asset
+            else -1
+            for k in legs
+        ]
+        betas = [returns.beta[row, place] if place >= 0 else np.nan for row, place in zip(rows, places, strict=True)]
+        table[f"beta_{coin}"] = np.array(betas, dtype=np.float64)
+    for place, name in enumerate(names):
+        table[name] = data.cumulated.car[rows, place]
+    return table
+
+
+def _influencers(data: Measured, events: Sequence[Event], names: Sequence[str]) -> pd.DataFrame:
+    """Actors by the shrunken mean of direction * CAR over the longest span after their calls.
+
+    The error of a mean is the larger of the model's forecast error and the scatter on placebo dates, since a quiet
+    estimation window understates what a few days can bring.
+    """
+    config, span = data.config, int(np.argmax(data.spans[:, 1]))
+    cumulated, returns = data.cumulated, data.cumulated.returns
+    calls: dict[str, list[int]] = {}
+    for k, event in enumerate(events):
+        one = event.catalyst
+        if event.whole and one.kind in config.calls and one.direction and cumulated.known[data.observed[k], span]:
+            calls.setdefault(one.actor, []).append(k)
+    deviation: Floats = returns.sigma * np.sqrt(cumulated.correction[:, span])
+    rows, variances = [], []
+    for actor, members in calls.items():
+        places = np.array(members, dtype=np.int64)
+        sign = np.array([events[k].catalyst.direction for k in members], dtype=np.float64)
+        own = data.observed[places]
+        effect = sign * cumulated.car[own, span]
+        luck = chance(data, places, sign)
+        modelled = mean_variance(deviation[own], data.weights[span][np.ix_(own, own)], sign)
+        variances.append(np.fmax(modelled, np.square(luck.deviation[span])))
+        hits = float((effect > 0).mean())
+        rows.append((actor, len(members), hits, effect.mean(), luck.p_value[span], luck.p_mean[span]))
+    table = pd.DataFrame(rows, columns=["actor", "calls", "hit_rate", "mean", "placebo_p", "placebo_p_mean"])
+    shrunken = shrink(table["mean"].to_numpy(dtype=np.float64), np.array(variances))
+    table.insert(1, "span", names[span])
+    table.insert(5, "error", np.sqrt(variances))
+    table.insert(6, "kept", shrunken.weight)
+    table.insert(7, "shrunken", shrunken.effect)
+    table["adjusted_p"] = adjust(table["placebo_p"].to_numpy(dtype=np.float64), config.multiplicity)
+    return table.sort_values(["shrunken", "mean"], ascending=False, ignore_index=True, kind="stable")
+
+
+def _notes(
+    market: Market, events: Sequence[Event], dates: np.ndarray, found: dict[str, Measured], config: StudyConfig
+) -> tuple[str, ...]:
+    notes = []
+    if market.provenance.label:
+        notes.append(f"{market.provenance.label}: {market.provenance.source}")
+    for measure, data in found.items():
+        if events and not data.cumulated.returns.kept[data.observed].any():
+            notes.append(f"{measure.replace('_', ' ')}: unknown around every catalyst, so nothing is said of it")
+    alone = [event.catalyst.id for event, count in zip(events, dates, strict=True) if event.whole and count == 1]
+    if alone:
+        notes.append(
+            f"no placebo date for {', '.join(alone)}: every {config.match.replace('_', ' ')} alike lies in an event "
+            "window or outside the data"
+        )
+    return tuple(notes)

@@ -1,0 +1,144 @@
+"""`backtest study`: the tables, the folder, JSON, and one clear sentence for every bad input."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.cli.conftest import Command
+
+QUICK = ("--draws", "100")
+
+
+def test_the_default_names_every_catalyst_in_80_columns(backtest: Command) -> None:
+    done = backtest("study", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("RECONSTRUCTED: ")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+    words = " ".join(done.stdout.split())
+    for text in (
+        "run-up announcement +1d +3d volume flags",
+        "zec-2025-11-01-oi-record",
+        "market model on BTC",
+        "mean 95% interval by chance p adj. p",
+        "Vitalik Buterin",
+        "left out: UNTIMED (not even the day of the announcement is known): zec-2025-10-mert, sector-2025-11-listings",
+    ):
+        assert text in words, text
+    events = json.loads(backtest("events", "list", "--json").stdout)["catalysts"]
+    assert len(events) == 19
+    for one in events:
+        assert one["id"] in words
+
+
+def test_json_and_folder_say_the_same(backtest: Command, tmp_path: Path) -> None:
+    done = backtest("study", *QUICK, "--json", "--out", "here")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "study folder: here\n"
+    document = json.loads(done.stdout)
+    assert document == json.loads((tmp_path / "here" / "study.json").read_text())
+    assert document["schema"] == "backtest.study/1"
+    assert document["label"] == "RECONSTRUCTED"
+    assert document["config"]["draws"] == 100
+    assert [span["name"] for span in document["spans"]] == ["run_up", "announcement", "after_1d", "after_3d"]
+    assert [span["first"] for span in document["spans"]] == [-48, 0, 1, 1]
+    tables = ("catalysts", "legs", "rejected", "effects", "tests", "influencers")
+    for name in tables:
+        assert len(pd.read_csv(tmp_path / "here" / f"{name}.csv")) == len(document[name]) > 0
+    paths = pd.read_csv(tmp_path / "here" / "paths.csv")
+    assert len(paths) == sum(len(path["bar"]) for path in document["paths"]) > 0
+    assert {path["measure"] for path in document["paths"]} == {"return", "volume", "open_interest"}
+    grayscale = document["catalysts"][0]
+    assert grayscale["catalyst_id"] == "zec-2025-10-01-grayscale-trust"
+    assert grayscale["known_at"] == "2025-10-02T00:00:00+00:00"
+    last = document["car"][grayscale["catalyst_id"]][-1]
+    assert last == pytest.approx(sum(grayscale[name] for name in ("run_up", "announcement", "after_3d")))
+
+
+def test_options_reach_the_study(backtest: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('gap = "2d"\nminimum_catalysts = 3\nbefore = "3d"\n')
+    done = backtest(
+        "study", "--json", "--config", "mine.toml", "--timeframe", "1d", "--model", "market_adjusted", "--benchmark",
+        "ETH", "--kind", "influencer_call", "--kind", "listing", "--after", "2d", "--before", "1d", "--group", "actor",
+        "--set", "multiplicity=benjamini_hochberg", "--set", "match=hour", "--seed", "7", *QUICK,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    config = document["config"]
+    assert (config["gap"], config["before"], config["after"], config["seed"]) == ("2d", "1d", ["2d"], 7)
+    assert (config["benchmarks"], config["match"]) == (["ETH"], "hour")
+    assert document["windows"] == {"estimation": 30, "gap": 2, "first": -1, "last": 2}
+    assert {row["kind"] for row in document["catalysts"]} == {"influencer_call", "listing"}
+    assert {row["grouping"] for row in document["effects"]} == {"all", "actor"}
+    everything = [row for row in document["effects"] if row["grouping"] == "all" and row["measure"] == "return"]
+    assert {row["method"] for row in everything} == {"kolari_pynnonen"}
+
+
+BAD = [
+    (("--model", "marke"), 2, "model = 'marke': input should be 'market', 'market_adjusted' or 'mean_adjusted'"),
+    (("--timeframe", "90m"), 2, "timeframe '90m' is not a multiple of the market's 1h"),
+    (("--timeframe", "soon"), 2, "timeframe = 'soon': 'soon' is not a duration"),
+    (("--before", "90m"), 2, "before = '90m' is not a whole number of bars of 1 h"),
+    (("--before", "0d"), 2, "before = '0d' is not a whole number of bars"),
+    (("--after", "1d", "--after", "1d"), 2, "'1d' stands twice: keep one"),
+    (("--benchmark", "DOGE"), 2, "benchmark 'DOGE' is not in market 'privacy-2025-sample'"),
+    (("--kind", "listng"), 2, "has no 'listng'; did you mean 'listing'?"),
+    (("--asset", "XMR"), 2, "assets: calendar 'privacy-2025' has no 'XMR'"),
+    (("--group", "colour"), 2, "groups.0 = 'colour'"),
+    (("--draws", "0"), 2, "draws = 0: input should be greater than or equal to 1"),
+    (("--set", "drawss=3"), 2, "unknown key 'drawss'; did you mean 'draws'?"),
+    (("--set", "draws=3", "--draws", "5"), 2, "--set 'draws' is also given as an option: keep one"),
+    (("--config", "absent.toml"), 2, "absent.toml does not exist"),
+    (("--timerange", "20240101-20240201"), 2, "holds no bar or leaves the data of"),
+    (("-d", "privacy-2025-simple"), 2, "did you mean 'privacy-2025-sample'?"),
+    (("-c", "absent.toml"), 3, "absent.toml does not exist"),
+    (("-c", "privacy-history"), 3, "no catalyst of 'privacy-history' can be studied on 'privacy-2025-sample'"),
+    (("--estimation", "300d"), 3, "SHORT_ESTIMATION (too few usable bars in the estimation window)"),
+    (("--out", "file.txt/inside", *QUICK), 2, "cannot be written"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "code", "sentence"), BAD, ids=[" ".join(row[0]) for row in BAD])
+def test_bad_input_is_one_sentence_and_its_exit_code(
+    backtest: Command, tmp_path: Path, arguments: tuple[str, ...], code: int, sentence: str
+) -> None:
+    (tmp_path / "file.txt").write_text("")
+    done = backtest("study", *arguments)
+    assert done.returncode == code, done.stderr
+    said = done.stderr.strip()
+    assert said.startswith("backtest: ")
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+
+
+def test_help_answers_without_heavy_imports(backtest: Command) -> None:
+    done = backtest("study", "--help", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "typer" in imported
+    assert imported.isdisjoint({"pandas", "numba", "scipy", "statsmodels", "matplotlib", "pyarrow"})
+
+
+def test_progress_is_for_terminals_and_for_studies_that_take_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The package holds the verb under the module's name.
+    module = importlib.import_module("backtest.cli.study")
+
+    progress = module._Progress()
+    progress.start -= 10
+    progress.tell("working")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    progress.tell("working on a terminal")
+    progress.clear()
+    quick = module._Progress()
+    quick.tell("too soon")
+    quick.clear()
+    assert capsys.readouterr().err == "\r\x1b[Kworking on a terminal\r\x1b[K"
