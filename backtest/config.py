@@ -129,7 +129,7 @@ class RunConfig(BaseModel):
     Rates are fractions (0.0005 is 5 basis points), money is in the quote currency, durations are text (`7d`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     capital: Positive = Field(100_000.0, description="starting equity, quote currency")
     fee_rate: Share = Field(0.0005, description="taker fee, share of notional")

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Literal
 
 from pydantic import Field
 
 from backtest.catalysts.record import Calendar, Confidence
 from backtest.catalysts.timing import known_between
-from backtest.config import Duration, duration_ms
 from backtest.market.record import Market
-from backtest.signals.strategy import Intent, Intents, Names, Parameters, Share, Strategy, level
+from backtest.signals.strategy import Intents, Names, Strategy
+from backtest.signals.trading import TradeParameters, absent, catalyst_columns
+
+DIRECTIONS = {"both": (1, -1), "up": (1,), "down": (-1,)}
 
 
-class CatalystMomentumParameters(Parameters):
+class CatalystMomentumParameters(TradeParameters):
     """Parameters of `catalyst_momentum`; empty filters take every catalyst."""
 
     assets: Names = Field((), description="coins")
     kinds: Names = Field((), description="kinds of catalyst")
     actors: Names = Field((), description="who acted")
+    direction: Literal["both", "up", "down"] = Field("both", description="expected sign of the reaction")
     confidences: tuple[Confidence, ...] = Field(("high", "medium", "low"), description="how sure the sources are")
-    weight: Annotated[float, Field(gt=0, le=10)] = Field(0.25, description="notional / equity")
-    hold: Duration = Field("72h", description="time limit from the fill")
-    stop_loss: Share = Field(0.15, description="distance from the fill, share of price; 0 for none")
-    take_profit: Share = Field(0.0, description="distance from the fill, share of price; 0 for none")
-    trailing_stop: Share = Field(0.0, description="distance from the best price, share of it; 0 for none")
 
 
 class CatalystMomentum(Strategy[CatalystMomentumParameters]):
@@ -41,25 +39,13 @@ class CatalystMomentum(Strategy[CatalystMomentumParameters]):
             kinds=self.parameters.kinds,
             actors=self.parameters.actors,
             confidences=self.parameters.confidences,
-            directions=(1, -1),
+            directions=DIRECTIONS[self.parameters.direction],
         )
-        rows = []
-        for catalyst, known_at in known_between(chosen, market.start_ms, market.end_ms):
-            for asset in catalyst.assets:
-                column = market.column_of(asset)
-                if column is None or (self.parameters.assets and asset not in self.parameters.assets):
-                    continue
-                rows.append(
-                    Intent(
-                        instrument=market.symbols[column],
-                        decided_at_ms=known_at,
-                        side=catalyst.direction,
-                        weight=self.parameters.weight,
-                        hold_ms=duration_ms(self.parameters.hold),
-                        stop_loss=level(self.parameters.stop_loss),
-                        take_profit=level(self.parameters.take_profit),
-                        trailing_stop=level(self.parameters.trailing_stop),
-                        catalyst_id=catalyst.id,
-                    )
-                )
-        return Intents(tuple(rows))
+        rows = tuple(
+            self.parameters.intent(market.symbols[column], known_at, one.direction, catalyst_id=one.id)
+            for one, known_at in known_between(chosen, market.start_ms, market.end_ms)
+            for column in catalyst_columns(one, self.parameters.assets, market)
+        )
+        return Intents(
+            rows, absent(f"no timed catalyst chosen from calendar {calendar.name!r} is in this market", rows)
+        )

@@ -9,8 +9,14 @@ from typing import Annotated
 import typer
 
 from backtest import __version__
-from backtest.cli import events
+from backtest.cli import data, events, strategies
+from backtest.cli.audit import audit
+from backtest.cli.claims import claims
+from backtest.cli.fetch import fetch
 from backtest.cli.run import run
+from backtest.cli.study import study
+from backtest.cli.sweep import sweep
+from backtest.cli.walkforward import walkforward
 from backtest.errors import BacktestError
 
 EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 130
@@ -26,7 +32,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(sweep)
+app.command()(walkforward)
+app.command()(study)
+app.command()(fetch)
+app.command()(audit)
+app.add_typer(data.app, name="data")
+events.app.command()(claims)
 app.add_typer(events.app, name="events")
+app.add_typer(strategies.app, name="strategies")
 
 
 def _version(asked: bool) -> None:

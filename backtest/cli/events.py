@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from backtest.catalysts.record import Calendar, embedded_calendars, merge_calendars, open_calendar
+from backtest.catalysts.clusters import cluster_numbers, confounding
+from backtest.catalysts.record import Calendar, Confidence, embedded_calendars, merge_calendars, open_calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import format_ms, parse_timerange
+from backtest.config import duration_ms, format_ms, near_miss, parse_timerange
+from backtest.errors import UsageError
 from backtest.report.tables import calendar_table, new_console, show
 
 app = typer.Typer(help="List, show and validate catalysts.", no_args_is_help=True)
@@ -20,6 +22,9 @@ Calendars = Annotated[
     list[str] | None,
     typer.Option("--calendar", "-c", help="Name or TOML file; repeat for several.", show_default="privacy-2025"),
 ]
+
+Within = Annotated[str, typer.Option(help="Catalysts known this close together confound each other.")]
+Sector = Annotated[bool, typer.Option("--sector/--same-coin", help="Whether other coins confound too.")]
 
 
 def calendar_of(names: list[str] | None) -> Calendar:
@@ -35,30 +40,52 @@ def list_events(
     kind: Annotated[list[str] | None, typer.Option(help="Kind; repeat for several.")] = None,
     actor: Annotated[list[str] | None, typer.Option(help="Actor; repeat for several.")] = None,
     timed: Annotated[bool | None, typer.Option("--timed/--untimed", help="Only those with or without a day.")] = None,
+    confidence: Annotated[list[str] | None, typer.Option(help="high, medium or low; repeat for several.")] = None,
+    direction: Annotated[int | None, typer.Option(min=-1, max=1, help="Expected sign: 1, -1 or 0.")] = None,
     timerange: Annotated[str | None, typer.Option(help="20250901-20251116, end exclusive.")] = None,
+    within: Within = "24h",
+    sector: Sector = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List catalysts that match every filter."""
-    chosen = calendar_of(calendar).filter(
+    """List catalysts that match every filter, with the cluster that each belongs to."""
+    whole = calendar_of(calendar)
+    numbers = cluster_numbers(whole, duration_ms(within), sector=sector)
+    near = confounding(whole, duration_ms(within), sector=sector)
+    chosen = whole.filter(
         assets=asset or (),
         kinds=kind or (),
         actors=actor or (),
+        confidences=_confidences(confidence or []),
+        directions=() if direction is None else (direction,),
         timed=timed,
         timerange=parse_timerange(timerange) if timerange else None,
     )
     if as_json:
-        rows = [{**asdict(one), "known_at": _known(one.id, chosen)} for one in chosen]
+        rows = [
+            {
+                **asdict(one),
+                "known_at": _known(one.id, chosen),
+                "cluster": numbers.get(one.id),
+                "known_near": near[one.id],
+            }
+            for one in chosen
+        ]
         typer.echo(
             json.dumps({"schema": EVENTS_SCHEMA, "calendar": chosen.name, "catalysts": rows}, indent=2, default=str)
         )
         return
     console = new_console()
-    show(console, calendar_table(chosen, console.width))
+    show(console, calendar_table(chosen, console.width, numbers, within))
 
 
 @app.command("show")
-def show_event(identifier: Annotated[str, typer.Argument(metavar="ID")], calendar: Calendars = None) -> None:
-    """Show everything known of one catalyst, and when it was known."""
+def show_event(
+    identifier: Annotated[str, typer.Argument(metavar="ID")],
+    calendar: Calendars = None,
+    within: Within = "24h",
+    sector: Sector = False,
+) -> None:
+    """Show everything known of one catalyst, when it was known, and what else was known near it."""
     chosen = calendar_of(calendar)
     one = chosen[identifier]
     lines = [
@@ -66,7 +93,9 @@ def show_event(identifier: Annotated[str, typer.Argument(metavar="ID")], calenda
         for name, value in asdict(one).items()
         if value not in (None, (), "")
     ]
-    show(new_console(), *lines, f"{'known_at':<16}{_known(identifier, chosen) or 'never: it has no day'}")
+    near = confounding(chosen, duration_ms(within), sector=sector)[identifier]
+    lines.append(f"{'known_at':<16}{_known(identifier, chosen) or 'never: it has no day'}")
+    show(new_console(), *lines, f"{f'within {within}':<16}{', '.join(near) or 'none'}")
 
 
 @app.command("validate")
@@ -76,6 +105,18 @@ def validate(calendar: Annotated[list[str] | None, typer.Argument(help="Names or
         read = open_calendar(name)
         untimed = sum(not one.timed for one in read)
         typer.echo(f"{name}: {len(read)} catalysts, {untimed} untimed, hash {read.hash()}")
+        near = confounding(read, duration_ms("24h"))
+        for one in read:
+            far = [other for other in one.confounded_with if other not in near[one.id]]
+            if far and one.timed:
+                typer.echo(f"  {one.id}: confounded_with {', '.join(far)}, which is more than 24h away or another coin")
+
+
+def _confidences(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in get_args(Confidence):
+            raise UsageError(f"confidence {name!r} is unknown; {near_miss(name, get_args(Confidence))}")
+    return names
 
 
 def _known(identifier: str, calendar: Calendar) -> str | None:

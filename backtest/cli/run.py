@@ -2,86 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from backtest.cli.events import Calendars, calendar_of
-from backtest.config import load_config, near_miss, parse_timerange
-from backtest.errors import ConfigError, UsageError
-
-if TYPE_CHECKING:
-    from backtest.signals.strategy import Strategy
-
-
-def assignments(texts: Sequence[str], option: str) -> dict[str, str]:
-    """`name=value` texts as a mapping; a malformed or repeated one raises `UsageError`."""
-    values: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"{option} {text!r} is not name=value: write for example {option} hold=48h")
-        if name in values:
-            raise UsageError(f"{option} {name!r} is given twice: keep one")
-        values[name] = value
-    return values
-
-
-def strategies_of(names: Sequence[str], parameters: dict[str, str]) -> list[Strategy[Any]]:
-    """Strategies by name (all where none is named), each with the parameters meant for it.
-
-    `name=value` goes to every chosen strategy that has such a parameter, `strategy.name=value` to one.
-
-    Raises
-    ------
-    UsageError
-        For an unknown strategy, or a parameter that no chosen strategy has.
-    """
-    from strategies import REGISTRY
-
-    for name in names:
-        if name not in REGISTRY:
-            raise UsageError(f"strategy {name!r} is unknown; {near_miss(name, REGISTRY)}")
-    chosen = [REGISTRY[name] for name in dict.fromkeys(names or REGISTRY)]
-    values: dict[str, dict[str, str]] = {strategy.name: {} for strategy in chosen}
-    for key, value in parameters.items():
-        owner, _, name = key.rpartition(".")
-        takers = [one for one in chosen if owner in ("", one.name) and name in one.parameters_type.model_fields]
-        if not takers:
-            known = {field for one in chosen for field in one.parameters_type.model_fields}
-            who = owner or ", ".join(strategy.name for strategy in chosen)
-            raise ConfigError(f"parameter {name!r} is unknown to {who}; {near_miss(name, known)}")
-        for strategy in takers:
-            values[strategy.name][name] = value
-    return [strategy(values[strategy.name]) for strategy in chosen]
+from backtest.cli.options import (
+    Config,
+    Dataset,
+    Detail,
+    Funding,
+    Json,
+    Parameters,
+    PlaceboOption,
+    Settings,
+    StatisticOption,
+    Store,
+    Strategies,
+    Timeframe,
+    Timerange,
+    assignments,
+    detail_of,
+    market_of,
+    strategies_of,
+)
+from backtest.config import load_config, parse_timerange
 
 
 def run(
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Name, or folder of bars.", show_default="the embedded sample")
-    ] = None,
+    dataset: Dataset = None,
+    timeframe: Timeframe = None,
+    store: Store = None,
     calendar: Calendars = None,
-    strategy: Annotated[
-        list[str] | None, typer.Option("--strategy", "-s", help="Name; repeat for several.", show_default="all")
-    ] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="name=value or strategy.name=value; repeat.")
-    ] = None,
-    timerange: Annotated[str | None, typer.Option(help="20250901-20251116, end exclusive, or ISO/ISO.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of the run configuration.")] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of the run configuration; repeat.")
-    ] = None,
-    funding: Annotated[
-        str | None, typer.Option(help="Where funding is unknown: error, zero or const.", show_default="const")
-    ] = None,
-    detail: Annotated[
-        str | None, typer.Option(help="Name or folder of finer bars that resolve the order inside a bar.")
-    ] = None,
+    strategy: Strategies = None,
+    param: Parameters = None,
+    timerange: Timerange = None,
+    config: Config = None,
+    setting: Settings = None,
+    funding: Funding = None,
+    detail: Detail = None,
+    placebo: PlaceboOption = "10000",
+    statistic: StatisticOption = "net_return",
+    bootstrap: Annotated[int, typer.Option(min=0, help="Draws behind each interval; 0 for none.")] = 1_000,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/DATASET-HASH")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Replay strategies over a market and its catalysts, net of every cost."""
     overrides = assignments(setting or (), "--set") | ({"funding_unknown": funding} if funding else {})
@@ -91,23 +56,34 @@ def run(
     window = parse_timerange(timerange) if timerange else None
 
     from backtest.engine.replay import replay
-    from backtest.market.dataset import default_dataset, open_dataset
     from backtest.report.folder import run_document, to_json, write_run_folder
+    from backtest.report.score_tables import capacity_table, verdict_lines, verdict_table
     from backtest.report.tables import new_console, rejected_lines, run_table, show, trade_table
-    from backtest.scoring.metrics import named, score_run
+    from backtest.scoring.batch import prepare
+    from backtest.scoring.metrics import named, score_run, with_intervals
+    from backtest.scoring.placebo import parse_plan
+    from backtest.scoring.recalendar import placebo_strategies
+    from backtest.scoring.scorecard import capacity_curve, scorecard
 
-    market = open_dataset(dataset or default_dataset())
-    if window:
-        market = market.between(window)
-    finer = open_dataset(detail) if detail else None
+    plan = parse_plan(placebo, statistic, settings.seed)
+
+    market, finer = market_of(dataset, timeframe, store, window), detail_of(detail, store)
     runs = [
         replay(market, one.decide(market, catalysts), settings, calendar=catalysts, strategy=one.name, detail=finer)
         for one in chosen
     ]
-    scores = [score_run(one) for one in runs]
-    document = run_document(runs, scores, [one.parameters.model_dump() for one in chosen])
+    scores = [with_intervals(one, score_run(one), draws=bootstrap) if bootstrap else score_run(one) for one in runs]
+    prepared = prepare(market, settings, finer)
+    decided = [one.intents for one in runs]
+    tested = placebo_strategies(chosen, decided, prepared, catalysts, plan) if plan else [None] * len(runs)
+    cards = [
+        scorecard(one.strategy, table, luck, capacity_curve(one.intents, prepared))
+        for one, table, luck in zip(runs, scores, tested, strict=True)
+    ]
+    document = run_document(runs, cards, [one.parameters.model_dump() for one in chosen])
     hashes = runs[0].hashes
     folder = out or Path("runs") / f"{market.provenance.name}-{hashes['data'][:8]}"
+    write_run_folder(folder, runs, document)
     if as_json:
         typer.echo(to_json(document))
     else:
@@ -116,7 +92,8 @@ def run(
         span = f"{market.index[0]:%Y-%m-%d %H:%M} to {market.index[-1]:%Y-%m-%d %H:%M} UTC"
         show(console, *notes, f"{market.provenance.name}: {len(market.index)} bars of {market.timeframe}, {span}")
         show(console, run_table(runs, [named(table) for table in scores]))
+        show(console, verdict_table(cards), *verdict_lines(cards), capacity_table(cards))
         show(console, *(trade_table(one) for one in runs if (one.trades["catalyst_id"] != "").any()))
+        show(console, *(f"{one.strategy}: {note}" for one in runs for note in one.intents.notes))
         show(console, *(line for one in runs for line in rejected_lines(one)))
-    write_run_folder(folder, runs, document)
     typer.echo(f"run folder: {folder}", err=True)

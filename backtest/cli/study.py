@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from backtest.cli.events import Calendars, calendar_of
-from backtest.cli.run import assignments
+from backtest.cli.options import assignments
 from backtest.config import build, parse_timerange, read_toml
 from backtest.errors import ConfigError, UsageError
 
@@ -104,7 +104,8 @@ def study(
 
     settings = build(StudyConfig, values | overrides | options, f"configuration {config}" if config else "study")
 
-    from backtest.market.dataset import default_dataset, open_dataset
+    from backtest.market.dataset import default_dataset
+    from backtest.market.joining import open_datasets
     from backtest.report.folder import to_json
     from backtest.report.study_tables import (
         heading,
@@ -116,7 +117,7 @@ def study(
     from backtest.report.tables import new_console, show
     from backtest.study.study import event_study
 
-    market = open_dataset(dataset or default_dataset())
+    market = open_datasets(dataset or default_dataset())
     if window:
         market = market.between(window)
     progress = _Progress()

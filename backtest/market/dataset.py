@@ -26,11 +26,14 @@ from backtest.config import (
     format_ms,
     from_ms,
     near_miss,
+    timeframe_ms,
     to_ms,
 )
 from backtest.errors import MarketError, UsageError
 from backtest.market.files import read_folder
 from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Market, Provenance
+from backtest.market.store import Store, store_root
+from backtest.market.stored import open_stored, stored_names
 
 METADATA = "metadata.json"
 BARS = "bars.parquet"
@@ -108,29 +111,42 @@ def embedded_datasets() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in datasets_root().glob(f"*/{METADATA}")))
 
 
-def open_dataset(name_or_folder: str) -> Market:
-    """Market of an embedded dataset, of a dataset folder, or of a folder of raw CSV or Feather files.
+def open_dataset(name_or_folder: str, timeframe: str | None = None, store: Path | None = None) -> Market:
+    """Market of an embedded dataset, a name in the store, a dataset folder, or a folder of raw CSV or Feather files.
 
-    An embedded name goes before a folder of the same name; `./name` is always a folder.
+    An embedded name goes before one of the store, and that before a folder of the same name; `./name` is always a
+    folder. `timeframe` chooses where there are several; `store` is the store's root where it is not the default.
 
     Raises
     ------
     UsageError
-        If it is neither a name nor a folder.
+        If it is neither a name nor a folder, or has no bars of `timeframe`.
     MarketError
         If the data in it cannot be used.
     """
     if name_or_folder in embedded_datasets():
-        return read_dataset(datasets_root() / name_or_folder)
+        return _of_timeframe(read_dataset(datasets_root() / name_or_folder), timeframe)
+    shelf = Store(store_root(store))
+    names = stored_names(shelf)
+    if name_or_folder in names:
+        return open_stored(shelf, name_or_folder, timeframe)
     folder = Path(name_or_folder).expanduser()
     if (folder / METADATA).exists():
-        return read_dataset(folder)
+        return _of_timeframe(read_dataset(folder), timeframe)
     if folder.is_dir():
-        return read_folder(folder)
+        return read_folder(folder, timeframe)
     raise UsageError(
-        f"dataset {name_or_folder!r} is neither a folder nor an embedded dataset; "
-        f"{near_miss(name_or_folder, embedded_datasets())}"
+        f"dataset {name_or_folder!r} is neither a folder, nor embedded, nor in the store {shelf.root}; "
+        f"{near_miss(name_or_folder, (*embedded_datasets(), *names))}"
     )
+
+
+def _of_timeframe(market: Market, timeframe: str | None) -> Market:
+    if timeframe is not None and timeframe_ms(timeframe) != market.bar_ms:
+        raise UsageError(
+            f"dataset {market.provenance.name!r} has {market.timeframe} bars, not {timeframe}: leave it out"
+        )
+    return market
 
 
 def write_dataset(

@@ -1,10 +1,11 @@
-"""Markets from folders of CSV and Feather files.
+"""Markets from folders of CSV, Feather and Parquet files.
 
 Layouts, told by the file's name; columns are found by name, in any order and case, and others are not read:
 
     ZECUSDT-1h.csv                      bars: timestamp, open, high, low, close, volume
     ZECUSDT-funding.csv                 settlements: timestamp, funding_rate
     ZECUSDT-oi-4h.csv                   samples: timestamp, sum_open_interest, sum_open_interest_value
+    ZECUSDT-1h.parquet                  any of these as Parquet
     ZEC_USDT_USDT-5m-futures.feather    freqtrade's bars of a swap: date, open, high, low, close, volume
     ZEC_USDT-5m.feather                 freqtrade's bars of a spot pair
 
@@ -19,7 +20,6 @@ import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,10 +27,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
+import pyarrow.parquet
 
-from backtest.config import timeframe_ms, to_ms
-from backtest.errors import MarketError, UsageError
+from backtest.config import timeframe_ms
+from backtest.errors import MarketError
 from backtest.market.align import Series, assemble
+from backtest.market.cells import EMPTY, NUMBER, parse_number, parse_time
 from backtest.market.quality import (
     Bars,
     Funding,
@@ -46,16 +48,13 @@ from backtest.market.record import Instrument, Kind, Market, Provenance
 # Longest first: ZECFDUSD is ZEC/FDUSD, not ZECFD/USD.
 QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "USD", "BTC", "ETH", "EUR")
 
-_EMPTY = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
-_EPOCH = re.compile(r"(\d{1,18}|[1-8]\d{18})(\.0*)?", re.ASCII)
 _SWAP_FOLDER = re.compile(r"usdm|futures|swap|perp|(?<![a-z])um(?![a-z])")
 _FORMS = tuple(
     re.compile(form.replace("WORD", "[A-Za-z0-9]+").replace("PERIOD", "[1-9][0-9]{0,8}[smhdw]"))
     for form in (
-        r"(?P<code>WORD)-(?P<timeframe>PERIOD)\.csv",
-        r"(?P<code>WORD)-(?P<funding>funding)\.csv",
-        r"(?P<code>WORD)-oi-(?P<period>PERIOD)\.csv",
+        r"(?P<code>WORD)-(?P<timeframe>PERIOD)\.(?:csv|parquet)",
+        r"(?P<code>WORD)-(?P<funding>funding)\.(?:csv|parquet)",
+        r"(?P<code>WORD)-oi-(?P<period>PERIOD)\.(?:csv|parquet)",
         r"(?P<base>WORD)_(?P<quote>WORD)_(?P<settle>(?P=quote))-(?P<timeframe>PERIOD)-futures\.feather",
         r"(?P<base>WORD)_(?P<quote>WORD)-(?P<timeframe>PERIOD)\.feather",
     )
@@ -98,7 +97,7 @@ class _Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class MarketFile:
     """A file whose name follows a layout; `kind` is None where the name does not tell it."""
 
     path: Path
@@ -121,7 +120,7 @@ class _File:
 
 
 def read_bars(path: Path, timeframe: str | None = None) -> Bars:
-    """Bars of one CSV or Feather file; `timeframe` is read from its name where it is not given.
+    """Bars of one CSV, Feather or Parquet file; `timeframe` is read from its name where it is not given.
 
     Raises
     ------
@@ -133,12 +132,12 @@ def read_bars(path: Path, timeframe: str | None = None) -> Bars:
 
 
 def read_funding(path: Path) -> Funding:
-    """Funding settlements of one CSV or Feather file; raises as `read_bars` does."""
+    """Funding settlements of one CSV, Feather or Parquet file; raises as `read_bars` does."""
     return clean_funding(_read(path, "funding"))
 
 
 def read_open_interest(path: Path, period: str | None = None) -> OpenInterest:
-    """Open-interest samples of one CSV or Feather file; `period` and errors as in `read_bars`."""
+    """Open-interest samples of one CSV, Feather or Parquet file; `period` and errors as in `read_bars`."""
     return clean_open_interest(_read(path, "open interest"), period or _period(path))
 
 
@@ -146,7 +145,7 @@ def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = 
     """Market of the files in a folder (its subfolders are not read), all instruments on one grid.
 
     Where `kind` is not given, freqtrade's file names tell swap from spot, else the folder's name, else the
-    presence of funding or open interest. `timeframe` chooses where the folder holds several. A CSV or Feather
+    presence of funding or open interest. `timeframe` chooses where the folder holds several. A data
     file that is not read is named in the market's provenance.
 
     Raises
@@ -157,7 +156,7 @@ def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = 
     files, notes = _recognised(folder)
     bars = _of_timeframe([file for file in files if file.content == "bars"], folder, timeframe)
     others = [file for file in files if file.content != "bars"]
-    untold = kind or (_folder_kind(folder, bool(others)) if any(file.kind is None for file in bars) else "swap")
+    untold = kind or (told_kind(folder, swap_data=bool(others)) if any(file.kind is None for file in bars) else "swap")
     paths: dict[tuple[Instrument, Content], Path] = {}
     for file in (*bars, *others):
         if kind and file.kind and kind != file.kind:
@@ -188,7 +187,7 @@ def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = 
     )
 
 
-def _recognised(folder: Path) -> tuple[list[_File], list[str]]:
+def _recognised(folder: Path) -> tuple[list[MarketFile], list[str]]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as problem:
@@ -197,7 +196,7 @@ def _recognised(folder: Path) -> tuple[list[_File], list[str]]:
     for path in entries:
         if path.name.startswith(".") or path.suffix.lower() not in _DATA or not path.is_file():
             continue
-        file = _recognise(path)
+        file = market_file(path)
         if file is None:
             notes.append(f"{path.name} not read: its name follows no known layout")
         else:
@@ -205,7 +204,8 @@ def _recognised(folder: Path) -> tuple[list[_File], list[str]]:
     return files, notes
 
 
-def _recognise(path: Path) -> _File | None:
+def market_file(path: Path) -> MarketFile | None:
+    """What a file's name tells; None where it follows no layout."""
     match = next((match for form in _FORMS if (match := form.fullmatch(path.name))), None)
     if match is None:
         return None
@@ -213,20 +213,20 @@ def _recognise(path: Path) -> _File | None:
     period = match.groupdict().get("timeframe") or match.groupdict().get("period") or ""
     if "base" in part:
         kind: Kind = "swap" if "settle" in part else "spot"
-        return _File(path, "bars", part["base"] + part["quote"], part["quote"], period, kind)
+        return MarketFile(path, "bars", part["base"] + part["quote"], part["quote"], period, kind)
     content: Content = "funding" if "funding" in part else "open interest" if "period" in part else "bars"
     quote = next((quote for quote in QUOTES if part["code"].endswith(quote)), "")
-    return _File(path, content, part["code"], quote, period, None)
+    return MarketFile(path, content, part["code"], quote, period, None)
 
 
 def _period(path: Path) -> str:
-    file = _recognise(path)
+    file = market_file(path)
     if file is None or not file.period:
         raise MarketError(f"{path}: its name tells no timeframe: name it as in ZECUSDT-1h.csv, or give one")
     return file.period
 
 
-def _of_timeframe(bars: list[_File], folder: Path, timeframe: str | None) -> list[_File]:
+def _of_timeframe(bars: list[MarketFile], folder: Path, timeframe: str | None) -> list[MarketFile]:
     if not bars:
         inside = sorted(path.name for path in folder.iterdir())
         raise MarketError(
@@ -243,7 +243,8 @@ def _of_timeframe(bars: list[_File], folder: Path, timeframe: str | None) -> lis
     return [file for file in bars if timeframe_ms(file.period) == wanted]
 
 
-def _folder_kind(folder: Path, swap_data: bool) -> Kind:
+def told_kind(folder: Path, *, swap_data: bool) -> Kind:
+    """Kind that a folder's name tells, else swap where it has swap data; raises `MarketError` where neither does."""
     name = folder.resolve().name.lower()
     swap, spot = _SWAP_FOLDER.search(name) is not None, "spot" in name
     if swap != spot:
@@ -263,9 +264,9 @@ def _read(path: Path, content: Content) -> Table:
         raise MarketError(f"{path} cannot be read: {problem.strerror}") from None
     if not data.strip():
         raise MarketError(f"{path} is empty: fetch or export it again")
-    file = _recognise(path)
+    file = market_file(path)
     code = file.code if file else ""
-    read = _read_feather if path.suffix == ".feather" else _read_csv
+    read = _read_arrow if path.suffix in (".feather", ".parquet") else _read_csv
     return read(path, data, _LAYOUTS[content], code)
 
 
@@ -302,16 +303,18 @@ def _parse_csv(body: bytes, columns: _Columns) -> Any:
             pa.BufferReader(body),
             pa.csv.ReadOptions(column_names=[str(column) for column in range(len(columns.header))], skip_rows=1),
             convert_options=pa.csv.ConvertOptions(
-                column_types={str(column): kind for column, kind in types.items()}, null_values=_EMPTY
+                column_types={str(column): kind for column, kind in types.items()}, null_values=EMPTY
             ),
         )
     except pa.ArrowException:
         return None
 
 
-def _read_feather(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
+def _read_arrow(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
+    form = "Feather" if path.suffix == ".feather" else "Parquet"
     try:
-        table = pa.feather.read_table(pa.BufferReader(data))
+        read = pa.feather.read_table if form == "Feather" else pa.parquet.read_table
+        table = read(pa.BufferReader(data))
         table.validate(full=True)
         columns = _find(path, tuple(table.column_names), layout)
         plain = _plain(path, table, columns, "row", code)
@@ -319,7 +322,7 @@ def _read_feather(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
             return plain
         cells = [["" if cell is None else str(cell) for cell in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, ArithmeticError, LookupError, OSError, ValueError) as problem:
-        raise MarketError(f"{path} is not a whole Feather file ({problem}): export it again") from None
+        raise MarketError(f"{path} is not a whole {form} file ({problem}): export it again") from None
     return _precise(path, enumerate(map(list, zip(*cells, strict=True))), columns, "row", code)
 
 
@@ -339,7 +342,7 @@ def _find(path: Path, header: tuple[str, ...], layout: _Layout) -> _Columns:
     absent = [aliases[0] for aliases, column in zip(layout.values, values, strict=True) if column is None]
     if time is None or len(values) - len(absent) < layout.least:
         wanted = layout.time[0] if time is None else " or ".join(absent) if layout.least == 1 else absent[0]
-        if names and all(_NUMBER.fullmatch(name) for name in names):
+        if names and all(NUMBER.fullmatch(name) for name in names):
             there = f"its first line is no header but {', '.join(header)}"
         else:
             there = f"it has {', '.join(header)}" if header else "its header is empty"
@@ -402,12 +405,12 @@ def _precise(
             code = code or _code(symbol)
             if _code(symbol) != code:
                 raise MarketError(f"{where}, column symbol: {symbol[:40]!r} is not {code}: keep one instrument a file")
-        times.append(_time(cells[columns.time].strip(), f"{where}, column {columns.header[columns.time]}"))
+        times.append(parse_time(cells[columns.time].strip(), f"{where}, column {columns.header[columns.time]}"))
         values.append(
             [
                 np.nan
                 if column is None
-                else _number(cells[column].strip(), f"{where}, column {columns.header[column]}")
+                else parse_number(cells[column].strip(), f"{where}, column {columns.header[column]}")
                 for column in columns.values
             ]
         )
@@ -423,24 +426,3 @@ def _precise(
         unit,
         (f"{len(blank)} blank {unit}{'s' * (len(blank) > 1)} dropped, first {unit} {blank[0]}",) if blank else (),
     )
-
-
-def _number(text: str, where: str) -> float:
-    if text in _EMPTY:
-        return np.nan
-    if not _NUMBER.fullmatch(text):
-        raise MarketError(f"{where}: {text[:40]!r} is not a number: write it plainly, as in 50.25")
-    return float(text)
-
-
-def _time(text: str, where: str) -> int:
-    """The number of an epoch stamp as it is, or the milliseconds of an ISO instant, for `epoch_ms` to tell apart."""
-    if _EPOCH.fullmatch(text):
-        return int(text.partition(".")[0])
-    try:
-        return to_ms(datetime.fromisoformat(text))
-    except ValueError:
-        complaint = "is not a time: write epoch milliseconds or 2025-10-01T00:00:00Z"
-    except UsageError:
-        complaint = "has no time zone: add Z for UTC, or write epoch milliseconds"
-    raise MarketError(f"{where}: {text[:40]!r} {complaint}")

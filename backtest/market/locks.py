@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+LOCK_SECONDS = 120.0
+
 if sys.platform == "win32":
     import msvcrt
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from backtest.config import UNIT_MS, timeframe_ms
 from backtest.errors import MarketError, UsageError
 from backtest.market.quality import Int64s
 from backtest.market.record import Floats, Instrument
@@ -24,6 +26,11 @@ COLUMNS: dict[SeriesName, tuple[str, ...]] = {
     "ohlcv": ("open", "high", "low", "close", "volume"),
     "oi": ("coins", "value"),
     "funding": ("rate",),
+}
+UNITS: dict[SeriesName, dict[str, str]] = {
+    "ohlcv": {"price": "quote", "volume": "base"},
+    "oi": {"coins": "base", "value": "quote"},
+    "funding": {"rate": "share of notional that longs pay"},
 }
 SETTLED = "settled"
 
@@ -40,7 +47,10 @@ class Key:
     @classmethod
     def of(cls, venue: str, symbol: str, series: SeriesName, timeframe: str) -> Key:
         """The key of a series, the timeframe left out where the content has none."""
-        return cls(venue, Instrument.parse(symbol).symbol, series, SETTLED if series == "funding" else timeframe)
+        if not re.fullmatch(r"[a-z0-9]{2,40}", venue):
+            raise UsageError(f"venue {venue!r} is no ccxt exchange id: write for example bybit or binanceusdm")
+        period = SETTLED if series == "funding" else plain_timeframe(timeframe)
+        return cls(venue, Instrument.parse(symbol).symbol, series, period)
 
     @property
     def path(self) -> Path:
@@ -94,6 +104,13 @@ class StoredFile(BaseModel):
     last_ms: int
 
 
+def plain_timeframe(timeframe: str) -> str:
+    """The usual spelling of a length: `60m` is `1h`, `7d` is `1w`."""
+    milliseconds = timeframe_ms(timeframe)
+    unit = next(unit for unit in ("w", "d", "h", "m", "s") if milliseconds % UNIT_MS[unit] == 0)
+    return f"{milliseconds // UNIT_MS[unit]}{unit}"
+
+
 def series_names(text: str) -> tuple[SeriesName, ...]:
     """`ohlcv,oi,funding` as names, in the order given.
 
@@ -142,15 +159,28 @@ def read_file(path: Path, series: SeriesName) -> Any:
     return table
 
 
-def joined_tables(tables: Sequence[Any], series: SeriesName) -> Rows:
-    """Rows of several files in order of time, whatever the order of the files."""
-    if not tables:
-        return Rows.empty(series)
-    times = np.concatenate([table["timestamp"].to_numpy() for table in tables])
-    values = np.empty((len(COLUMNS[series]), times.size))
-    for name, row in zip(COLUMNS[series], values, strict=True):
-        np.concatenate([table[name].to_numpy() for table in tables], out=row)
-    if (np.diff(times) > 0).all():
+def read_files(folder: Path, files: Sequence[StoredFile], series: SeriesName) -> Rows:
+    """Rows of several files in order of time, whatever the order of the files; errors as in `read_file`."""
+    ends = np.cumsum([0, *(file.rows for file in files)])
+    times = np.empty(ends[-1], dtype=np.int64)
+    values = np.empty((len(COLUMNS[series]), ends[-1]))
+
+    def fill(place: int) -> None:
+        table = read_file(folder / files[place].name, series)
+        if table.num_rows != files[place].rows:
+            raise MarketError(f"{folder / files[place].name} has {table.num_rows} rows, not {files[place].rows}")
+        part = slice(ends[place], ends[place + 1])
+        times[part] = table["timestamp"].to_numpy()
+        for name, row in zip(COLUMNS[series], values, strict=True):
+            row[part] = table[name].to_numpy()
+
+    if len(files) > 1:
+        # Decoding one file while the other is copied.
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(fill, range(len(files))))
+    elif files:
+        fill(0)
+    if (times[1:] > times[:-1]).all():
         return Rows(times, values.T)
     order = np.argsort(times, kind="stable")
     first = np.ones(times.size, dtype=np.bool_)

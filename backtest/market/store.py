@@ -25,9 +25,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from backtest.config import first_complaint, format_ms
-from backtest.errors import MarketError
-from backtest.market.locks import locked
+from backtest.config import first_complaint, format_ms, near_miss, timeframe_ms
+from backtest.errors import MarketError, UsageError
+from backtest.market.locks import LOCK_SECONDS, locked
 from backtest.market.quality import EARLIEST_MS, LATEST_MS
 from backtest.market.rows import (
     COLUMNS,
@@ -35,8 +35,7 @@ from backtest.market.rows import (
     Rows,
     SeriesName,
     StoredFile,
-    joined_tables,
-    read_file,
+    read_files,
     replace_file,
     write_file,
 )
@@ -44,7 +43,6 @@ from backtest.market.spans import Span, merged, subtract
 
 MANIFEST = "manifest.json"
 PENDING_MOST = 64
-LOCK_SECONDS = 120.0
 _NAME = re.compile(r"\d+-\d+-[0-9a-f]{12}\.parquet")
 _FOLDER = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)(?:_([A-Z0-9]+))?")
 
@@ -105,7 +103,7 @@ class Store:
 
     root: Path
 
-    def keys(self) -> tuple[Key, ...]:
+    def contents(self) -> tuple[Key, ...]:
         """Every series that has a manifest, in order."""
         found = []
         for path in self.root.glob(f"*/*/*/*/{MANIFEST}"):
@@ -115,6 +113,24 @@ class Store:
                 base, quote, settle = match.groups()
                 found.append(Key(venue, f"{base}/{quote}" + (f":{settle}" if settle else ""), series, timeframe))
         return tuple(sorted(found))
+
+    def manifests(self, venue: str | None = None, symbol: str | None = None) -> tuple[Manifest, ...]:
+        """Manifests of all series, or of one venue or symbol of it.
+
+        Raises
+        ------
+        UsageError
+            Where the store has nothing of a venue or symbol that was named.
+        """
+        keys = self.contents()
+        for what, wanted, have in (
+            ("venue", venue, {key.venue for key in keys}),
+            ("symbol", symbol, {key.symbol for key in keys if venue in (None, key.venue)}),
+        ):
+            if wanted is not None and wanted not in have:
+                raise UsageError(f"the store {self.root} has no {what} {wanted!r}; {near_miss(wanted, have)}")
+        chosen = [key for key in keys if venue in (None, key.venue) and symbol in (None, key.symbol)]
+        return tuple(one for key in chosen if (one := self.manifest(key)) is not None)
 
     def manifest(self, key: Key) -> Manifest | None:
         """Manifest of a series; None where there is no such series.
@@ -154,9 +170,7 @@ class Store:
                 if (end_ms is None or file.first_ms < end_ms) and (start_ms is None or file.last_ms >= start_ms)
             ]
             try:
-                rows = joined_tables(
-                    [read_file(self.root / key.path / file.name, key.series) for file in wanted], key.series
-                )
+                rows = read_files(self.root / key.path, wanted, key.series)
             except FileNotFoundError as problem:
                 # Another process has compacted the series between the two reads; the manifest names the new files.
                 missing = problem.filename
@@ -181,6 +195,7 @@ class Store:
         MarketError
             If the store cannot be written, is locked for too long, or holds the series in other units.
         """
+        rows = rows if rows.time_ms.size else Rows.empty(key.series)
         _check_rows(rows, key)
         folder = self.root / key.path
         with self._locked(key):
@@ -198,7 +213,7 @@ class Store:
             new, differing = self._new_rows(key, rows, manifest)
             files = (*manifest.files, write_file(folder, new, key.series)) if new.time_ms.size else manifest.files
             coverage = merged([*manifest.coverage, *covered])
-            all_gaps = _without_rows(merged([*manifest.gaps, *gaps]), new)
+            all_gaps = self._empty(key, merged([*manifest.gaps, *gaps]), new, manifest)
             changed = manifest.model_copy(
                 update={
                     "sources": tuple(dict.fromkeys((*manifest.sources, source))),
@@ -215,7 +230,13 @@ class Store:
         return Appended(int(new.time_ms.size), differing)
 
     def compact(self, key: Key) -> None:
-        """Fold the files of a series into one a year; what an interrupted append left behind is cleared away."""
+        """Fold the files of a series into one a year; what an interrupted append left behind is cleared away.
+
+        Nothing is written, or locked, where there is nothing to do.
+        """
+        manifest = self.manifest(key)
+        if manifest is None or (_is_compact(manifest) and not self._leftovers(manifest)):
+            return
         with self._locked(key):
             manifest = self.manifest(key)
             if manifest is not None:
@@ -250,6 +271,17 @@ class Store:
         manifest = self.manifest(key)
         return subtract([(start_ms, end_ms)], manifest.coverage if manifest else ())
 
+    def _empty(self, key: Key, gaps: Sequence[Span], new: Rows, manifest: Manifest) -> tuple[Span, ...]:
+        """The gaps less every slot in which a row stands: another source, or a later day, has filled it."""
+        length = 1 if key.series == "funding" else timeframe_ms(key.timeframe)
+        filled: list[Span] = []
+        for span in gaps:
+            parts = [new.between(*span)]
+            if span not in manifest.gaps and manifest.files:
+                parts.append(self.read(key, *span))
+            filled += [(int(time), int(time) + length) for part in parts for time in part.time_ms]
+        return subtract(gaps, filled)
+
     def _new_rows(self, key: Key, rows: Rows, manifest: Manifest) -> tuple[Rows, int]:
         if rows.time_ms.size == 0:
             return rows, 0
@@ -266,12 +298,9 @@ class Store:
 
     def _compact(self, manifest: Manifest) -> None:
         folder = self.root / manifest.key.path
-        years: dict[int, list[StoredFile]] = {}
-        for file in manifest.files:
-            for year in range(_year(file.first_ms), _year(file.last_ms) + 1):
-                years.setdefault(year, []).append(file)
+        years = _by_year(manifest)
         whole = {year: group[0] for year, group in years.items() if len(group) == 1 and _is_year(group[0])}
-        if len(whole) < len(years):
+        if not _is_compact(manifest):
             rows = self.read(manifest.key)
             for year in years.keys() - whole.keys():
                 part = rows.between(_year_start(year), _year_start(year + 1))
@@ -280,11 +309,18 @@ class Store:
             files = tuple(whole[year] for year in sorted(whole))
             self._write_manifest(manifest.model_copy(update={"files": files, "sha256": _digest(files)}), manifest)
             manifest = manifest.model_copy(update={"files": files})
+        for path in self._leftovers(manifest):
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+    def _leftovers(self, manifest: Manifest) -> list[Path]:
+        """Files of the store's own making that the manifest does not list."""
         kept = {file.name for file in manifest.files}
-        for path in folder.iterdir():
-            if path.suffix == ".partial" or (_NAME.fullmatch(path.name) and path.name not in kept):
-                with suppress(FileNotFoundError):
-                    path.unlink()
+        return [
+            path
+            for path in (self.root / manifest.key.path).iterdir()
+            if path.suffix == ".partial" or (_NAME.fullmatch(path.name) and path.name not in kept)
+        ]
 
     def _write_manifest(self, manifest: Manifest, same_fetch: Manifest | None = None) -> None:
         stamp = same_fetch.fetched_at if same_fetch else datetime.now(UTC).isoformat(timespec="seconds")
@@ -314,17 +350,27 @@ def _check_rows(rows: Rows, key: Key) -> None:
         raise MarketError(f"{key}: rows are not in order of time, or two have one time")
 
 
-def _without_rows(gaps: Sequence[Span], rows: Rows) -> tuple[Span, ...]:
-    """Gaps as they are, less any that a row now stands in: the source has filled it."""
-    return tuple(span for span in gaps if rows.between(*span).time_ms.size == 0)
-
-
 def _digest(files: Sequence[StoredFile]) -> str:
     return hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
 
 
 def _year(moment_ms: int) -> int:
     return datetime.fromtimestamp(moment_ms / 1000, UTC).year
+
+
+def _by_year(manifest: Manifest) -> dict[int, list[StoredFile]]:
+    years: dict[int, list[StoredFile]] = {}
+    for file in manifest.files:
+        for year in range(_year(file.first_ms), _year(file.last_ms) + 1):
+            years.setdefault(year, []).append(file)
+    return years
+
+
+def _is_compact(manifest: Manifest) -> bool:
+    ordered = [file.first_ms for file in manifest.files]
+    return ordered == sorted(ordered) and all(
+        len(group) == 1 and _is_year(group[0]) for group in _by_year(manifest).values()
+    )
 
 
 def _year_start(year: int) -> int:

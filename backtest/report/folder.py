@@ -14,13 +14,16 @@ import pandas as pd
 from backtest import __version__
 from backtest.engine.replay import Run
 from backtest.errors import UsageError
+from backtest.market.record import Market
+from backtest.report.score_tables import scorecard_document
 from backtest.scoring.metrics import Score
+from backtest.scoring.scorecard import Scorecard
 
 RUN_SCHEMA = "backtest.run/1"
 
 
 def run_document(
-    runs: Sequence[Run], scores: Sequence[Sequence[Score]], parameters: Sequence[dict[str, Any]]
+    runs: Sequence[Run], cards: Sequence[Scorecard], parameters: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Versioned JSON document of runs over one market: NaN is null, times are ISO 8601 UTC, shares are fractions."""
     market, config = runs[0].market, runs[0].config
@@ -28,51 +31,59 @@ def run_document(
         "schema": RUN_SCHEMA,
         "version": __version__,
         "label": market.provenance.label,
-        "dataset": {
-            "name": market.provenance.name,
-            "source": market.provenance.source,
-            "licence": market.provenance.licence,
-            "repairs": list(market.provenance.repairs),
-            "timeframe": market.timeframe,
-            "start": market.index[0].isoformat(),
-            "end": (market.index[-1] + pd.Timedelta(milliseconds=market.bar_ms)).isoformat(),
-            "instruments": list(market.symbols),
-        },
+        "dataset": dataset_block(market),
         "hashes": runs[0].hashes,
-        "config": config.model_dump(),
+        "config": json.loads(config.model_dump_json()),
         "strategies": [
             {
                 "name": run.strategy,
                 "parameters": values,
-                "scores": {score.name: _score(score) for score in table},
+                "scores": {score.name: _score(score) for score in card.scores},
+                "evidence": scorecard_document(card),
                 "ledger": asdict(run.ledger),
                 "net_low": run.net_low,
                 "net_high": run.net_high,
-                "notes": list(run.notes),
-                "trades": _rows(run.trades),
-                "rejected": _rows(run.rejected),
-                "catalysts": _rows(run.catalysts),
+                "notes": [*run.notes, *run.intents.notes],
+                "trades": rows_of(run.trades),
+                "rejected": rows_of(run.rejected),
+                "catalysts": rows_of(run.catalysts),
             }
-            for run, table, values in zip(runs, scores, parameters, strict=True)
+            for run, card, values in zip(runs, cards, parameters, strict=True)
         ],
     }
-    plain: dict[str, Any] = _plain(document)
-    return plain
+    result: dict[str, Any] = plain(document)
+    return result
+
+
+def dataset_block(market: Market) -> dict[str, Any]:
+    """What a document says of the market behind it."""
+    return {
+        "name": market.provenance.name,
+        "source": market.provenance.source,
+        "licence": market.provenance.licence,
+        "repairs": list(market.provenance.repairs),
+        "timeframe": market.timeframe,
+        "start": market.index[0].isoformat(),
+        "end": (market.index[-1] + pd.Timedelta(milliseconds=market.bar_ms)).isoformat(),
+        "instruments": list(market.symbols),
+    }
 
 
 def _score(score: Score) -> dict[str, Any]:
     return {name: value for name, value in asdict(score).items() if name != "name"}
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """One mapping a row of a table."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON knows it: NaN and infinity are null, times ISO 8601, numpy's numbers Python's."""
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if value is None or value is pd.NaT:
         return None
     if isinstance(value, pd.Timestamp):
@@ -80,7 +91,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool | str):
         return value
     if hasattr(value, "item"):
-        return _plain(value.item())
+        return plain(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -104,9 +115,9 @@ def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "run.json", to_json(document) + "\n")
+        write_text(folder / "run.json", to_json(document) + "\n")
         for name, table in tables.items():
-            _replace(folder / name, table.to_csv(index=False, lineterminator="\n"))
+            write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
     except OSError as problem:
         raise UsageError(f"run folder {folder} cannot be written ({problem}): choose another with --out") from None
 
@@ -118,7 +129,8 @@ def _joined(runs: Sequence[Run], name: str) -> pd.DataFrame:
     return joined[["strategy", *(column for column in joined.columns if column != "strategy")]]
 
 
-def _replace(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8", newline="")
     part.replace(path)

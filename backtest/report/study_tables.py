@@ -14,7 +14,7 @@ from rich.table import Table
 
 from backtest import __version__
 from backtest.errors import UsageError
-from backtest.report.folder import plain, to_json, write_text
+from backtest.report.folder import dataset_block, plain, rows_of, to_json, write_text
 from backtest.report.tables import ABSENT, new_table, percent
 from backtest.study.study import Study
 
@@ -155,26 +155,17 @@ def study_document(study: Study) -> dict[str, Any]:
         "schema": STUDY_SCHEMA,
         "version": __version__,
         "label": market.provenance.label,
-        "dataset": {
-            "name": market.provenance.name,
-            "source": market.provenance.source,
-            "licence": market.provenance.licence,
-            "repairs": list(market.provenance.repairs),
-            "timeframe": market.timeframe,
-            "start": market.index[0].isoformat(),
-            "end": (market.index[-1] + pd.Timedelta(milliseconds=market.bar_ms)).isoformat(),
-            "instruments": list(market.symbols),
-        },
+        "dataset": dataset_block(market),
         "hashes": study.hashes,
         "config": study.config.model_dump(),
         "windows": asdict(study.windows),
-        "spans": _rows(spans),
-        "catalysts": _rows(study.catalysts),
-        "legs": _rows(study.legs),
-        "rejected": _rows(study.rejected),
-        "effects": _rows(study.effects),
-        "tests": _rows(study.tests),
-        "influencers": _rows(study.influencers),
+        "spans": rows_of(spans),
+        "catalysts": rows_of(study.catalysts),
+        "legs": rows_of(study.legs),
+        "rejected": rows_of(study.rejected),
+        "effects": rows_of(study.effects),
+        "tests": rows_of(study.tests),
+        "influencers": rows_of(study.influencers),
         "paths": [
             dict(zip(_KEYS, key, strict=True)) | rows.drop(columns=_KEYS).to_dict("list")
             for key, rows in study.paths.groupby(_KEYS, sort=False)
@@ -202,10 +193,6 @@ def write_study_folder(folder: Path, study: Study, document: dict[str, Any]) -> 
             write_text(folder / f"{name}.csv", getattr(study, name).to_csv(index=False, lineterminator="\n"))
     except OSError as problem:
         raise UsageError(f"study folder {folder} cannot be written ({problem}): choose another with --out") from None
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _header(span: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -36,7 +36,8 @@ def number(value: float) -> str:
     return ABSENT if math.isnan(value) else f"{value:.2f}"
 
 
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    """An empty table: the first column is never folded, the `right` ones are flush right."""
     table = Table(
         title=Text(title),
         title_justify="left",
@@ -55,7 +56,7 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 def run_table(runs: Sequence[Run], scores: Sequence[dict[str, Score]]) -> Table:
     """One row a strategy: what it earned, risked, traded and missed; costs are a share of the capital."""
     columns = ("net", "Sharpe", "max DD", "trades", "hit", "run-up", "captured", "costs")
-    table = _table("Strategies", ("strategy",), columns)
+    table = new_table("Strategies", ("strategy",), columns)
     for run, score in zip(runs, scores, strict=True):
         table.add_row(
             escape(run.strategy),
@@ -73,7 +74,7 @@ def run_table(runs: Sequence[Run], scores: Sequence[dict[str, Score]]) -> Table:
 
 def trade_table(run: Run) -> Table:
     """One row a trade: what was missed before the fill, what was captured after it, and why it ended."""
-    table = _table(f"Trades of {run.strategy}", ("catalyst",), ("entry (UTC)", "run-up", "captured", "net", "exit"))
+    table = new_table(f"Trades of {run.strategy}", ("catalyst",), ("entry (UTC)", "run-up", "captured", "net", "exit"))
     for trade in run.trades.to_dict("records"):
         table.add_row(
             escape(str(trade["catalyst_id"] or trade["instrument"])),
@@ -97,15 +98,15 @@ def rejected_lines(run: Run) -> list[str]:
     return lines
 
 
-def calendar_table(calendar: Calendar, width: int) -> Table:
-    """One row a catalyst; the actor is left out below 100 columns, where the id has to say it."""
+def calendar_table(calendar: Calendar, width: int, numbers: Mapping[str, int], within: str) -> Table:
+    """One row a catalyst with the number of its cluster; the actor is left out below 100 columns."""
     wide = width >= 100
     columns = ("id", "", "announced (UTC)", "kind", "confidence", *(("actor",) if wide else ()))
-    table = _table(f"{calendar.name}: {len(calendar)} catalysts", columns, ())
+    table = new_table(f"{calendar.name}: {len(calendar)} catalysts", columns, ())
     for one in calendar:
-        mark = "*" if calendar.confounded(one.id) else ""
+        mark = str(numbers.get(one.id, ""))
         table.add_row(escape(one.id), mark, one.when, one.kind, one.confidence, *((escape(one.actor),) if wide else ()))
-    table.caption = "* confounded with another catalyst; an untimed one is never tradable"
+    table.caption = f"a number: its cluster, known within {within} of each other; an untimed one is never tradable"
     return table
 
 

@@ -63,6 +63,9 @@ class Intent:
 class Intents:
     """K decisions in order of `decided_at`, ties in the order given; arrays (K,), read-only.
 
+    `notes` says in a sentence each what the strategy lacked (no open interest, no spot leg), so that it never is silent
+    for want of data.
+
     Raises
     ------
     ConfigError
@@ -70,6 +73,7 @@ class Intents:
     """
 
     rows: tuple[Intent, ...] = ()
+    notes: tuple[str, ...] = ()
     decided_at_ms: npt.NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -586,14 +586,14 @@ class TestFolder:
     def test_what_is_not_read_is_named(self, zec: Path) -> None:
         folder = zec.parent
         write(folder / "ZENUSDT-funding.csv", f"{MIDNIGHT},0.0001", header="timestamp,funding_rate")
-        for name in ("notes.csv", "ZECUSDT-1M.csv", "BTC_USD_BTC-1h-futures.feather", "ZECUSDT-1h.parquet", ".x.csv"):
+        for name in ("notes.csv", "ZECUSDT-1M.csv", "BTC_USD_BTC-1h-futures.feather", "BTC-1M.parquet", ".x.csv"):
             (folder / name).write_text("x")
         (folder / "README.md").write_text("x")
         (folder / "deeper.csv").mkdir()
         assert sorted(read_folder(folder).provenance.repairs) == [
+            "BTC-1M.parquet not read: its name follows no known layout",
             "BTC_USD_BTC-1h-futures.feather not read: its name follows no known layout",
             "ZECUSDT-1M.csv not read: its name follows no known layout",
-            "ZECUSDT-1h.parquet not read: its name follows no known layout",
             "ZENUSDT-funding.csv not read: there are no 1h bars of ZEN/USDT:USDT",
             "notes.csv not read: its name follows no known layout",
         ]

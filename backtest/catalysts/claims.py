@@ -1,0 +1,204 @@
+"""Figures that an article prints, and what a market says to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic.dataclasses import dataclass
+
+from backtest.catalysts.measures import measure, parse
+from backtest.config import datasets_root, first_complaint, near_miss, read_toml
+from backtest.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from backtest.market.auxiliary import AuxiliarySeries
+    from backtest.market.record import Market
+
+CONTRADICTION = 3.0
+"""Off by more than this factor, a figure is contradicted and not merely over- or understated."""
+Sense = Literal["about", "at_least", "at_most"]
+Verdict = Literal["confirmed", "overstated", "understated", "contradicted", "inconsistent", "not measurable"]
+VERDICTS: tuple[Verdict, ...] = (
+    "confirmed", "overstated", "understated", "contradicted", "inconsistent", "not measurable",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Claim:
+    """One printed figure.
+
+    Attributes
+    ----------
+    id, says : str
+        Unique name, and the statement in own words.
+    subject : str
+        Coin or sector it is about.
+    claimed : float
+        The figure, in `unit`; a percentage is a share.
+    unit : {share, times, USD, days, coins, count, seconds}
+    tolerance : float
+        Share of `claimed` within which a measured value confirms it.
+    sense : {about, at_least, at_most}
+        Whether the figure is a value or a bound.
+    measure : str
+        Expression over a market; see `backtest.catalysts.measures`.
+    reading : str
+        How the words are read as that expression, where they leave a choice.
+    total : bool
+        Whether it is a sum over all venues, of which a market of one venue holds a part.
+    implied : str
+        The same figure from others that the article prints: numbers and `days(...)` only; empty for none.
+    implied_sense : {about, at_least, at_most}
+        How the figure must stand to `implied`.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{2,80}$")]
+    says: Annotated[str, Field(min_length=1, max_length=500)]
+    subject: Annotated[str, Field(min_length=1, max_length=20)]
+    claimed: Annotated[float, Field(allow_inf_nan=False)]
+    unit: Literal["share", "times", "USD", "days", "coins", "count", "seconds"]
+    measure: str
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    sense: Sense = "about"
+    reading: str = ""
+    total: bool = False
+    implied: str = ""
+    implied_sense: Sense = "about"
+
+    @field_validator("measure", "implied")
+    @classmethod
+    def _expression(cls, text: str) -> str:
+        if text:
+            try:
+                parse(text)
+            except DataError as problem:
+                raise ValueError(str(problem)) from None
+        return text
+
+    @field_validator("claimed")
+    @classmethod
+    def _not_zero(cls, value: float) -> float:
+        if value == 0:
+            raise ValueError("a figure of 0 has no share to be off by: claim a bound instead")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A claim against the data: `measured` is None where nothing could be measured, and `reason` says why."""
+
+    claim: Claim
+    verdict: Verdict
+    measured: float | None
+    window: str
+    reason: str
+
+
+def read_claims(path: Path) -> tuple[Claim, ...]:
+    """Claims of a TOML file: `name`, `description`, `source`, and a `[[claim]]` table each.
+
+    Raises
+    ------
+    DataError
+        Naming the file, the claim and the key for anything unknown, missing, duplicated or malformed.
+    """
+    table = read_toml(path, DataError)
+    allowed = {"name", "description", "source", "claim"}
+    for key in table:
+        if key not in allowed:
+            raise DataError(f"{path}: unknown key {key!r}; {near_miss(key, allowed)}")
+    rows = table.get("claim")
+    if not isinstance(rows, list) or not rows:
+        raise DataError(f"{path} holds no [[claim]] table: add at least one")
+    claims = tuple(_claim(path, row) for row in rows)
+    ids = [one.id for one in claims]
+    for number, identifier in enumerate(ids):
+        if identifier in ids[:number]:
+            raise DataError(f"{path}: id {identifier!r} stands twice; each claim needs its own")
+    return claims
+
+
+def embedded_claims() -> tuple[str, ...]:
+    """Names of the claims files that come with the project."""
+    return tuple(sorted(path.stem for path in (datasets_root() / "claims").glob("*.toml")))
+
+
+def open_claims(name_or_path: str) -> tuple[Claim, ...]:
+    """Claims of a name that comes with the project, or of a TOML file; neither raises `UsageError`."""
+    if name_or_path in embedded_claims():
+        return read_claims(datasets_root() / "claims" / f"{name_or_path}.toml")
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".toml" or path.exists():
+        return read_claims(path)
+    raise UsageError(
+        f"claims {name_or_path!r} are neither a TOML file nor of this project; "
+        f"{near_miss(name_or_path, embedded_claims())}"
+    )
+
+
+def check_claim(
+    claim: Claim, market: Market, series: Mapping[str, AuxiliarySeries] | None = None, *, all_venues: bool = False
+) -> Check:
+    """What a market says to a claim.
+
+    A figure that the article's other figures do not allow is `inconsistent`, whatever the data say; a total over all
+    venues that one venue's part does not settle is `not measurable`.
+
+    Parameters
+    ----------
+    all_venues
+        Whether the market's volumes and open interest stand for all venues together.
+    """
+    doubt = _inconsistency(claim)
+    try:
+        found = measure(claim.measure, market, series or {})
+    except DataError as problem:
+        return Check(claim, "inconsistent" if doubt else "not measurable", None, "", doubt or str(problem))
+    said = verdict_of(claim, found.value)
+    if doubt:
+        return Check(claim, "inconsistent", found.value, found.window, doubt)
+    settled = found.value >= claim.claimed * (1 + claim.tolerance * (1 if claim.sense == "at_most" else -1))
+    if claim.total and not all_venues and not settled:
+        reason = f"{market.provenance.name} is one venue, and the figure is of all of them: this is a part of it"
+        return Check(claim, "not measurable", found.value, found.window, reason)
+    return Check(claim, said, found.value, found.window, claim.reading)
+
+
+def verdict_of(claim: Claim, measured: float) -> Verdict:
+    """Verdict of a measured value: its sign, then its size against tolerance, sense and `CONTRADICTION`."""
+    ratio = measured / claim.claimed
+    low = -float("inf") if claim.sense == "at_most" else 1.0 - claim.tolerance
+    high = float("inf") if claim.sense == "at_least" else 1.0 + claim.tolerance
+    if low <= ratio <= high:
+        return "confirmed"
+    if ratio < 1.0 / CONTRADICTION or ratio > CONTRADICTION:
+        return "contradicted"
+    return "overstated" if ratio < 1.0 else "understated"
+
+
+def _inconsistency(claim: Claim) -> str:
+    """Why the article's own figures do not allow this one; empty where they do or are silent."""
+    if not claim.implied:
+        return ""
+    implied = measure(claim.implied, None, {}).value
+    ratio = claim.claimed / implied
+    low = -float("inf") if claim.implied_sense == "at_most" else 1.0 - claim.tolerance
+    high = float("inf") if claim.implied_sense == "at_least" else 1.0 + claim.tolerance
+    if low <= ratio <= high:
+        return ""
+    bound = {"about": "", "at_most": "at most ", "at_least": "at least "}[claim.implied_sense]
+    return f"the article's own figures allow {bound}{implied:.4g}: {claim.implied}"
+
+
+def _claim(path: Path, row: Any) -> Claim:
+    if not isinstance(row, dict):
+        raise DataError(f"{path}: claim {row!r} is not a table: write [[claim]] and its keys below")
+    try:
+        return Claim(**row)
+    except ValidationError as error:
+        allowed = [one.name for one in fields(Claim)]
+        raise DataError(f"{path}: claim {row.get('id', '?')!r}: {first_complaint(error, allowed)}") from None

@@ -1,0 +1,81 @@
+"""`backtest events claims`: the figures that an article prints, against a market."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backtest.errors import UsageError
+
+if TYPE_CHECKING:
+    from backtest.market.auxiliary import AuxiliarySeries
+
+CLAIMS_SCHEMA = "backtest.claims/1"
+
+
+def claims(
+    file: Annotated[str, typer.Argument(metavar="CLAIMS", help="Name or TOML file of claims.")] = "privacy-2025",
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", "-d", help="Name or folder of bars; A+B joins.", show_default="the embedded sample"),
+    ] = None,
+    series: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE.csv with available_at,value; repeat for several.")
+    ] = None,
+    subject: Annotated[list[str] | None, typer.Option(help="Coin or sector; repeat for several.")] = None,
+    all_venues: Annotated[
+        bool, typer.Option("--all-venues", help="The volumes and open interest are those of all venues together.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure each figure that an article prints, and say whether it holds."""
+    from backtest.catalysts.claims import check_claim, open_claims
+    from backtest.market.dataset import default_dataset
+    from backtest.market.joining import open_datasets
+    from backtest.report.claim_tables import claim_lines, claim_table
+    from backtest.report.tables import new_console, show
+
+    chosen = [one for one in open_claims(file) if not subject or one.subject in subject]
+    if not chosen:
+        raise UsageError(f"no claim of {file!r} is about {', '.join(subject or ())}: name another --subject")
+    given = _series_of(series or [])
+    market = open_datasets(dataset or default_dataset())
+    everywhere = all_venues or bool(market.provenance.label)
+    checks = [check_claim(one, market, given, all_venues=everywhere) for one in chosen]
+    label = market.provenance.label
+    if as_json:
+        rows = [
+            {
+                **asdict(one.claim),
+                "verdict": one.verdict,
+                "measured": one.measured,
+                "window": one.window or None,
+                "reason": one.reason,
+            }
+            for one in checks
+        ]
+        document = {"schema": CLAIMS_SCHEMA, "dataset": market.provenance.name, "label": label, "claims": rows}
+        typer.echo(json.dumps(document, indent=2))
+        return
+    console = new_console()
+    if label:
+        show(console, f"{label}: {market.provenance.source}")
+    show(console, claim_table(checks, market.provenance.name), *claim_lines(checks))
+
+
+def _series_of(texts: list[str]) -> dict[str, AuxiliarySeries]:
+    from backtest.market.auxiliary import read_series
+
+    found = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals:
+            raise UsageError(f"--series {text!r} is not NAME=FILE.csv")
+        if name in found:
+            raise UsageError(f"--series {name!r} is given twice: keep one")
+        found[name] = read_series(Path(path), name)
+    return found

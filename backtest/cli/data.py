@@ -1,0 +1,124 @@
+"""`backtest data`: what the store holds, whether it is whole, and what comes into it without a download."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backtest.cli.fetch import ConfigOption, SeriesOption, StoreOption, progress_bars, show_report
+from backtest.errors import MarketError, UsageError
+
+if TYPE_CHECKING:
+    from backtest.market.record import Kind
+
+app = typer.Typer(help="List, show, check, import and record market data.", no_args_is_help=True)
+DATA_SCHEMA = "backtest.data/1"
+
+Venue = Annotated[str | None, typer.Argument(help="ccxt exchange id.", show_default="all")]
+Symbol = Annotated[str | None, typer.Argument(help="ccxt symbol.", show_default="all")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_data(store: StoreOption = None, as_json: AsJson = False) -> None:
+    """List every series of the store."""
+    from backtest.market.store import Store, store_root
+    from backtest.market.stored import stored_names
+    from backtest.report.data_tables import store_table
+    from backtest.report.tables import new_console, show
+
+    shelf = Store(store_root(store))
+    manifests = shelf.manifests()
+    names = stored_names(shelf)
+    if as_json:
+        series = [one.model_dump(mode="json", exclude={"files"}) | {"rows": one.rows} for one in manifests]
+        document = {"schema": DATA_SCHEMA, "store": str(shelf.root), "datasets": names, "series": series}
+        typer.echo(json.dumps(document, indent=2))
+    elif manifests:
+        show(new_console(), store_table(manifests), f"datasets: {', '.join(names)}")
+    else:
+        typer.echo(f"the store {shelf.root} is empty: fill it with backtest fetch privacy-2025", err=True)
+
+
+@app.command("show")
+def show_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = None) -> None:
+    """Show units, source, coverage and gaps of series."""
+    from backtest.market.store import Store, store_root
+    from backtest.report.data_tables import LEGEND, manifest_lines
+    from backtest.report.tables import new_console, show
+
+    shelf = Store(store_root(store))
+    console = new_console()
+    for one in shelf.manifests(venue, symbol):
+        show(console, *manifest_lines(one, console.width))
+    show(console, LEGEND)
+
+
+@app.command("check")
+def check_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = None) -> None:
+    """Verify every file against its hash and every row against the rules; exit 3 if one is broken."""
+    from backtest.market.store import Store, store_root
+    from backtest.market.stored import unusable
+
+    shelf = Store(store_root(store))
+    manifests = shelf.manifests(venue, symbol)
+    problems = [sentence for one in manifests for sentence in shelf.problems(one.key) or unusable(shelf, one.key)]
+    rows = sum(one.rows for one in manifests)
+    typer.echo(f"{len(manifests)} series, {rows:,} rows, {len(problems)} broken")
+    if problems:
+        raise MarketError("; ".join(problems))
+
+
+@app.command("import")
+def import_data(
+    paths: Annotated[list[Path], typer.Argument(help="Folders, zips, or CSV, Feather and Parquet files.")],
+    venue: Annotated[
+        str | None, typer.Option(help="ccxt exchange id that the data is of; the archive's files tell it.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="swap or spot, where the files do not tell.", show_default=False)
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Import Binance archive files (zips with their checksums), freqtrade Feather, plain CSV or Parquet."""
+    from backtest.market.importing import import_paths
+    from backtest.market.store import Store, store_root
+    from backtest.report.tables import new_console, show
+
+    imported = import_paths(paths, Store(store_root(store)), venue, _kind(kind))
+    show(new_console(), *imported.lines())
+
+
+@app.command("record")
+def record_data(
+    exchange: Annotated[str, typer.Option(help="ccxt exchange id.")],
+    symbols: Annotated[str, typer.Option(help="ccxt symbols, separated by commas.")],
+    series: SeriesOption = None,
+    timeframe: Annotated[str, typer.Option(help="ccxt timeframe.")] = "1h",
+    exchange_config: ConfigOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Append the window that the venue still remembers; meant for cron, safe to repeat."""
+    from backtest.market.recipe import read_exchange_config
+    from backtest.market.recorder import record
+    from backtest.market.rows import series_names
+    from backtest.market.store import Store, store_root
+
+    options = read_exchange_config(exchange_config) if exchange_config else {}
+    names = tuple(symbol.strip() for symbol in symbols.split(",") if symbol.strip())
+    chosen = series_names(series) if series else None
+    with progress_bars() as bars:
+        report = record(Store(store_root(store)), exchange, options, names, chosen, timeframe, progress=bars)
+    show_report(report)
+    if complaint := report.complaint():
+        raise MarketError(complaint)
+
+
+def _kind(text: str | None) -> Kind | None:
+    kinds: dict[str, Kind] = {"swap": "swap", "spot": "spot"}
+    if text is not None and text not in kinds:
+        raise UsageError(f"--kind {text!r} is unknown; allowed: spot, swap")
+    return None if text is None else kinds[text]

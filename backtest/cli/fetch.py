@@ -1,0 +1,167 @@
+"""`backtest fetch`: download a recipe, or what the options describe, into the store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backtest.config import build
+from backtest.errors import MarketError, UsageError
+
+if TYPE_CHECKING:
+    from backtest.market.download import Progress, Report
+    from backtest.market.recipe import Recipe
+    from backtest.market.rows import Key
+
+StoreOption = Annotated[
+    Path | None, typer.Option(help="Root of the store.", show_default="BACKTEST_STORE or the user data folder")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option(help="JSON of ccxt constructor options (proxies, hosts, ...), merged deep.")
+]
+SeriesOption = Annotated[
+    str | None, typer.Option(help="Of ohlcv, oi and funding; separated by commas.", show_default="all")
+]
+
+
+def fetch(
+    recipe: Annotated[
+        str | None, typer.Argument(help="Name or TOML file of a recipe, as in privacy-2025.", show_default=False)
+    ] = None,
+    exchange: Annotated[str | None, typer.Option(help="ccxt exchange id, as in bybit.")] = None,
+    symbols: Annotated[str | None, typer.Option(help="ccxt symbols, separated by commas.")] = None,
+    series: SeriesOption = None,
+    timeframe: Annotated[str | None, typer.Option(help="ccxt timeframe.", show_default="1h")] = None,
+    timerange: Annotated[str | None, typer.Option(help="20250815-20251201, end exclusive, or 20250815-.")] = None,
+    name: Annotated[str | None, typer.Option(help="What --dataset shall call it.", show_default="the exchange")] = None,
+    exchange_config: ConfigOption = None,
+    archive: Annotated[bool, typer.Option("--archive", help="From Binance's public archive, with checksums.")] = False,
+    archive_url: Annotated[str | None, typer.Option(help="Where the archive is served.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Series fetched at once.")] = 4,
+    store: StoreOption = None,
+) -> None:
+    """Download bars, open interest and funding into the store; what is there already is not asked for again."""
+    chosen = _recipe(recipe, exchange, symbols, series, timeframe, timerange, name)
+
+    from backtest.market.download import Downloader
+    from backtest.market.recipe import merged_deep, read_exchange_config
+    from backtest.market.store import Store, store_root
+
+    shelf = Store(store_root(store))
+    if archive:
+        from backtest.market.archive_download import ARCHIVE_URL, ArchiveDownloader
+
+        with progress_bars() as bars:
+            report = ArchiveDownloader(chosen, shelf, archive_url or ARCHIVE_URL, workers=workers, progress=bars).run()
+    else:
+        if exchange_config is not None:
+            options = merged_deep(chosen.exchange.options, read_exchange_config(exchange_config))
+            choice = chosen.exchange.model_copy(update={"options": options})
+            chosen = chosen.model_copy(update={"exchange": choice})
+        with progress_bars() as bars:
+            report = Downloader(chosen, shelf, workers=workers, progress=bars).run()
+    show_report(report)
+    if complaint := report.complaint():
+        raise MarketError(complaint)
+    typer.echo(f"run on it with: backtest run --dataset {chosen.name}", err=True)
+
+
+def show_report(report: Report) -> None:
+    """Print what became of each series, the gaps of the venue, and the notes."""
+    from backtest.report.data_tables import fetched_table
+    from backtest.report.tables import new_console, show
+
+    show(new_console(), fetched_table(report), *report.remarks())
+
+
+def _recipe(
+    recipe: str | None,
+    exchange: str | None,
+    symbols: str | None,
+    series: str | None,
+    timeframe: str | None,
+    timerange: str | None,
+    name: str | None,
+) -> Recipe:
+    from backtest.market.recipe import Recipe, open_recipe
+    from backtest.market.rows import series_names
+
+    options = {
+        "--exchange": exchange,
+        "--symbols": symbols,
+        "--series": series,
+        "--timeframe": timeframe,
+        "--name": name,
+    }
+    if recipe is not None:
+        if extra := [option for option, value in options.items() if value is not None]:
+            raise UsageError(f"recipe {recipe!r} says what {', '.join(extra)} would say: leave one of them out")
+        chosen = open_recipe(recipe)
+        return build(Recipe, {**chosen.model_dump(), "timerange": timerange}, "--timerange") if timerange else chosen
+    needed = {"--exchange": exchange, "--symbols": symbols, "--timerange": timerange}
+    if absent := [option for option, value in needed.items() if value is None]:
+        raise UsageError(f"no recipe was named, so {', '.join(absent)} must be given: see backtest fetch --help")
+    values: dict[str, Any] = {
+        "name": name or f"{exchange}-{timeframe or '1h'}",
+        "exchange": {"id": exchange},
+        "symbols": [symbol.strip() for symbol in (symbols or "").split(",") if symbol.strip()],
+        "timerange": timerange,
+        **({"series": series_names(series)} if series else {}),
+        **({"timeframe": timeframe} if timeframe else {}),
+    }
+    return build(Recipe, values, "fetch")
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Bars with rate and time left on stderr, or silence where it is no terminal."""
+    from backtest.market.download import Silent
+
+    if not sys.stderr.isatty():
+        with _interrupted():
+            yield Silent()
+        return
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    from backtest.report.tables import new_console
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with _interrupted(), RichProgress(*columns, console=new_console(stderr=True)) as progress:
+        yield _Bars(progress, {})
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("backtest: interrupted; what came is in the store, the same command goes on from there", err=True)
+        raise
+
+
+class _Bars:
+    """One bar a series."""
+
+    def __init__(self, progress: Any, tasks: dict[Key, Any]) -> None:
+        self._progress, self._tasks = progress, tasks
+
+    def begin(self, key: Key, total: int) -> None:
+        self._tasks[key] = self._progress.add_task(str(key), total=max(total, 1), completed=0 if total else 1, rate="")
+
+    def advance(self, key: Key, amount: int, rows: int) -> None:
+        task = self._tasks[key]
+        elapsed = self._progress.tasks[task].elapsed or 0.0
+        rate = f"{rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
+        self._progress.update(task, advance=amount, rate=rate)

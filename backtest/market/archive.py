@@ -1,0 +1,229 @@
+"""Files of Binance's public archive: bars, funding and open-interest metrics, as zips or the CSV inside them.
+
+    spot/monthly/klines/ZECUSDT/1h/ZECUSDT-1h-2025-10.zip
+    futures/um/daily/klines/ZECUSDT/1h/ZECUSDT-1h-2025-10-01.zip
+    futures/um/daily/metrics/ZECUSDT/ZECUSDT-metrics-2025-10-01.zip
+    futures/um/monthly/fundingRate/ZECUSDT/ZECUSDT-fundingRate-2025-10.zip
+
+A file may have a header or not, and stamps in milli- or microseconds: both are found out, per file and per row. A
+zip is read in memory, never unpacked: it must hold one CSV of its own name and of a bounded size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv
+
+from backtest.config import DAY_MS, timeframe_ms, to_ms
+from backtest.errors import MarketError
+from backtest.market.files import QUOTES
+from backtest.market.quality import Int64s, Table, clean_bars, clean_funding, clean_open_interest, epoch_ms, snap
+from backtest.market.record import Floats, Kind
+from backtest.market.rows import Rows, SeriesName
+from backtest.market.spans import Span, runs
+
+LARGEST = 512 * 2**20
+METRICS_PERIOD = "5m"
+# Metrics files of this day and later stamp a sample with the start of its period, earlier ones with the end.
+LABEL_SWITCH_MS = 1_782_345_600_000  # 2026-06-25
+_NAME = re.compile(
+    r"(?P<code>[A-Z0-9]+)-(?P<what>metrics|fundingRate|[1-9][0-9]*[smhdw])-(?P<date>\d{4}-\d{2}(?:-\d{2})?)\.(?:zip|csv)"
+)
+_KLINE = ("open_time", "open", "high", "low", "close", "volume")
+_METRICS = ("create_time", "sum_open_interest", "sum_open_interest_value")
+_FUNDING = ("calc_time", "last_funding_rate")
+_HEADERLESS: dict[SeriesName, tuple[str, ...]] = {
+    "ohlcv": (
+        *_KLINE,
+        *("close_time", "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume", "ignore"),
+    ),
+    "oi": (
+        *("create_time", "symbol", "sum_open_interest", "sum_open_interest_value"),
+        *("count_toptrader_long_short_ratio", "sum_toptrader_long_short_ratio"),
+        *("count_long_short_ratio", "sum_taker_long_short_vol_ratio"),
+    ),
+    "funding": ("calc_time", "funding_interval_hours", "last_funding_rate"),
+}
+_WANTED: dict[SeriesName, tuple[str, ...]] = {"ohlcv": _KLINE, "oi": _METRICS, "funding": _FUNDING}
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveName:
+    """What the name of an archive file tells: coin pair, series, its period, and the time [start, end) it is of."""
+
+    base: str
+    quote: str
+    series: SeriesName
+    period: str
+    start_ms: int
+    end_ms: int
+
+    def symbol(self, kind: Kind) -> str:
+        """The unified symbol; metrics and funding are always a swap's."""
+        swap = kind == "swap" or self.series != "ohlcv"
+        return f"{self.base}/{self.quote}" + (f":{self.quote}" if swap else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveContent:
+    """Rows of one file, the spans they settle, and the gaps inside those: a slot that a whole file lacks is one."""
+
+    rows: Rows
+    covered: tuple[Span, ...]
+    gaps: tuple[Span, ...]
+    repairs: tuple[str, ...]
+
+
+def archive_name(name: str) -> ArchiveName | None:
+    """What a file's name tells; None where it is no name of the archive."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    code, what, date = match["code"], match["what"], match["date"]
+    quote = next((quote for quote in QUOTES if code.endswith(quote) and code != quote), "")
+    try:
+        start = datetime.fromisoformat(date if len(date) > 7 else f"{date}-01").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    if not quote:
+        return None
+    following = start.replace(day=1, year=start.year + start.month // 12, month=start.month % 12 + 1)
+    end_ms = to_ms(start) + DAY_MS if len(date) > 7 else to_ms(following)
+    series: SeriesName = "oi" if what == "metrics" else "funding" if what == "fundingRate" else "ohlcv"
+    period = METRICS_PERIOD if series == "oi" else what
+    return ArchiveName(code.removesuffix(quote), quote, series, period, to_ms(start), end_ms)
+
+
+def verify_checksum(name: str, content: bytes, checksum: str) -> None:
+    """Compare a file with the `sha256  name` line of its CHECKSUM file; raises `MarketError` where they differ."""
+    words = checksum.split()
+    if len(words) != 2 or words[1].lstrip("*") != name or not re.fullmatch(r"[0-9a-fA-F]{64}", words[0]):
+        raise MarketError(
+            f"the checksum of {name} reads {checksum[:80]!r}, which is no sha256 of it: download it again"
+        )
+    found = hashlib.sha256(content).hexdigest()
+    if found != words[0].lower():
+        raise MarketError(f"{name} has sha256 {found[:16]}, but its checksum is {words[0][:16]}: download it again")
+
+
+def read_archive_file(where: str, name: str, content: bytes) -> ArchiveContent:
+    """Rows of an archive file (zip, or the CSV itself), cleaned as every source is.
+
+    Raises
+    ------
+    MarketError
+        Where the zip is unsafe or damaged, or naming line and column of what cannot be used.
+    """
+    told = archive_name(name)
+    if told is None:
+        raise MarketError(f"{where}: {name} is no name of Binance's archive, as in ZECUSDT-1h-2025-10.zip")
+    text = _unzipped(where, name, content) if name.endswith(".zip") else content
+    table = _table(where, told, text)
+    if told.series == "funding":
+        funding = clean_funding(table)
+        rows = Rows(funding.settled_ms, funding.rate[:, np.newaxis])
+        return ArchiveContent(rows, ((told.start_ms, told.end_ms),), (), funding.repairs)
+    if told.series == "oi":
+        # A 1-minute slack in the stamp would put a sample into the wrong period.
+        samples = clean_open_interest(table, told.period)
+        rows, repairs = Rows(samples.sampled_ms, np.column_stack((samples.coins, samples.value))), samples.repairs
+    else:
+        bars = clean_bars(table, told.period)
+        panel = np.column_stack((bars.open, bars.high, bars.low, bars.close, bars.volume))
+        rows, repairs = Rows(bars.open_ms, panel), bars.repairs
+    period_ms = timeframe_ms(told.period)
+    slots = np.arange(told.start_ms, told.end_ms, period_ms, dtype=np.int64)
+    if told.series == "oi" and told.start_ms < LABEL_SWITCH_MS and rows.time_ms.size:
+        # The day's first stamp is the end of the last period of the day before.
+        slots = slots[: -1 if rows.time_ms[0] < told.start_ms else None]
+    gaps = runs(slots, ~np.isin(slots, rows.time_ms), period_ms) if period_ms <= DAY_MS else ()
+    covered = (int(min(told.start_ms, rows.time_ms[0])), int(slots[-1]) + period_ms) if rows.time_ms.size else (0, 0)
+    return ArchiveContent(rows, (covered,), gaps, repairs)
+
+
+def read_archive_path(path: Path) -> ArchiveContent:
+    """Rows of an archive file on disk, checked against `NAME.CHECKSUM` where that stands beside it."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise MarketError(f"{path} is larger than {LARGEST >> 20} MiB, which no file of the archive is")
+        content = path.read_bytes()
+        beside = path.with_name(path.name + ".CHECKSUM")
+        checksum = beside.read_text(encoding="utf-8") if beside.exists() else None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise MarketError(f"{path} cannot be read: {problem}") from None
+    if checksum is not None:
+        verify_checksum(path.name, content, checksum)
+    return read_archive_file(str(path), path.name, content)
+
+
+def _unzipped(where: str, name: str, content: bytes) -> bytes:
+    inside = name.removesuffix(".zip") + ".csv"
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = archive.namelist()
+            if names != [inside]:
+                raise MarketError(f"{where} holds {', '.join(names[:4]) or 'nothing'}, but {inside} alone is expected")
+            if archive.infolist()[0].flag_bits & 1:
+                raise MarketError(f"{where} is encrypted, which no file of the archive is")
+            with archive.open(inside) as member:
+                text = member.read(LARGEST + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as problem:
+        raise MarketError(f"{where} is no whole zip ({problem}): download it again") from None
+    if len(text) > LARGEST:
+        raise MarketError(f"{where} unpacks to more than {LARGEST >> 20} MiB, which no file of the archive does")
+    return text
+
+
+def _table(where: str, told: ArchiveName, text: bytes) -> Table:
+    first = text.split(b"\n", 1)[0].decode("utf-8", "replace").lstrip("\ufeff").strip()
+    cells = [cell.strip().strip('"') for cell in first.split(",")]
+    header = not re.match(r"\d", cells[0])
+    columns = [cell.lower() for cell in cells] if header else list(_HEADERLESS[told.series])
+    wanted = _WANTED[told.series]
+    absent = [name for name in wanted if name not in columns]
+    if absent or (not header and len(cells) < len(columns)):
+        raise MarketError(f"{where} has no column {', '.join(absent) or columns[len(cells)]}: it begins {first[:80]!r}")
+    stamp = pa.string() if told.series == "oi" else pa.int64()
+    kinds = {wanted[0]: stamp, **dict.fromkeys(wanted[1:], pa.float64())}
+    try:
+        parsed = pa.csv.read_csv(
+            pa.BufferReader(text),
+            pa.csv.ReadOptions(column_names=columns if header else columns[: len(cells)], skip_rows=int(header)),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=kinds, include_columns=list(wanted), null_values=["", "null", "NaN", "nan"]
+            ),
+        )
+    except pa.ArrowException as problem:
+        raise MarketError(f"{where} cannot be read as CSV: {' '.join(str(problem).split())[:200]}") from None
+    if parsed.num_rows == 0 or parsed[wanted[0]].null_count:
+        raise MarketError(f"{where} has {'a row without a time' if parsed.num_rows else 'no rows'}: download it again")
+    times = _sampled_ms(where, told, parsed[wanted[0]]) if told.series == "oi" else _stamps(parsed[wanted[0]])
+    values: Floats = np.column_stack([parsed[name].to_numpy() for name in wanted[1:]])
+    numbers = np.arange(times.size, dtype=np.int64) + (2 if header else 1)
+    return Table(where, wanted, times, values, numbers, "line")
+
+
+def _stamps(column: Any) -> Int64s:
+    return epoch_ms(column.to_numpy())
+
+
+def _sampled_ms(where: str, told: ArchiveName, column: Any) -> Int64s:
+    """Starts of the sampling periods of `create_time` texts, whichever end of the period they name."""
+    try:
+        times: npt.NDArray[np.datetime64] = np.array(column.to_pylist(), dtype="datetime64[ms]")
+    except ValueError as problem:
+        raise MarketError(f"{where}, column create_time: {problem}: download it again") from None
+    stamps = snap(times.astype(np.int64))
+    return stamps if told.start_ms >= LABEL_SWITCH_MS else stamps - timeframe_ms(told.period)

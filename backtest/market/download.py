@@ -1,0 +1,321 @@
+"""Downloads into the store: what is missing of each series, asked for by several threads, kept page by page."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
+from typing import Protocol
+
+from backtest.config import UNIT_MS, format_ms, timeframe_ms
+from backtest.errors import MarketError, UsageError
+from backtest.market.ccxt_source import Listed, Venue
+from backtest.market.paging import Page, Pager, fetch_grid, fetch_settlements
+from backtest.market.quality import SNAP_MS
+from backtest.market.recipe import Recipe, StoredDataset
+from backtest.market.record import Instrument
+from backtest.market.rows import Key, Rows, SeriesName
+from backtest.market.spans import Span, intersect, subtract, total_ms
+from backtest.market.store import Store
+from backtest.market.transport import Patience, Stopped
+
+WORKERS = 4
+# What a venue may take to publish the newest row.
+PUBLISHED_MS = UNIT_MS["h"]
+# Longest wait before a page that lacked rows is asked for again.
+REST_MOST = 4.0
+
+
+class Progress(Protocol):
+    """Told how far each series has come, in milliseconds of time; called by several threads."""
+
+    def begin(self, key: Key, total: int) -> None:
+        """A series starts, with so much of it to fetch."""
+
+    def advance(self, key: Key, amount: int, rows: int) -> None:
+        """So much more of it is settled, with so many rows."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def begin(self, key: Key, total: int) -> None:
+        """Say nothing."""
+
+    def advance(self, key: Key, amount: int, rows: int) -> None:
+        """Say nothing."""
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What became of one series: rows that are new, what the venue has not, and what is still missing and why."""
+
+    key: Key
+    rows: int = 0
+    differing: int = 0
+    gaps: tuple[Span, ...] = ()
+    missing: tuple[Span, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a download; `notes` are for the reader, in order."""
+
+    series: tuple[Fetched, ...]
+    notes: tuple[str, ...]
+
+    def remarks(self) -> list[str]:
+        """Gaps that the venue has, rows that differ from what is stored, then the notes."""
+        lines = []
+        for one in self.series:
+            if one.gaps:
+                spans = ", ".join(f"{format_ms(start)} to {format_ms(end)}" for start, end in one.gaps[:3])
+                more = f" and {len(one.gaps) - 3} more" if len(one.gaps) > 3 else ""
+                lines.append(f"{one.key}: the source has no rows from {spans}{more}")
+            if one.differing:
+                lines.append(f"{one.key}: {one.differing:,} rows differ from what is stored, which was kept")
+        return [*lines, *self.notes]
+
+    def complaint(self) -> str:
+        """One sentence that names every missing range; empty where the download is complete."""
+        parts = []
+        for one in self.series:
+            if one.missing or one.problem:
+                spans = ", ".join(f"{format_ms(start)} to {format_ms(end)}" for start, end in one.missing[:5])
+                more = f" and {len(one.missing) - 5} more" if len(one.missing) > 5 else ""
+                parts.append(
+                    f"{one.key}: missing {spans or 'nothing'}{more}" + (f" ({one.problem})" * bool(one.problem))
+                )
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One series to bring up to date over [start, end).
+
+    `open_end` where it ends about now, `oldest_ms` the first time that the venue remembers, `newest_ms` the last one
+    that a final row can have, `step_ms` the period.
+    """
+
+    key: Key
+    listed: Listed
+    period: str
+    start_ms: int
+    end_ms: int
+    open_end: bool
+    oldest_ms: int
+    newest_ms: int
+    step_ms: int
+
+    @property
+    def tolerance_ms(self) -> int:
+        """How late the newest row may be published."""
+        return max(2 * self.step_ms, PUBLISHED_MS)
+
+
+def clock_ms() -> int:
+    """Milliseconds UTC by the clock of this machine."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Downloader:
+    """A recipe, the store it fills, and the way to stop it; `run` does everything.
+
+    Where `named`, the recipe's name becomes a dataset of the store.
+    """
+
+    recipe: Recipe
+    store: Store
+    workers: int = WORKERS
+    patience: Patience = field(default_factory=Patience)
+    progress: Progress = field(default_factory=Silent)
+    stop: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], int] = clock_ms
+    named: bool = True
+
+    def run(self) -> Report:
+        """Fetch what the store does not have yet.
+
+        Raises
+        ------
+        UsageError
+            Before the first page is asked for, where the venue does not list a symbol or cannot serve a series.
+        MarketError
+            Where the venue does not answer or the store cannot be written.
+        KeyboardInterrupt
+            When interrupted; every page that came is in the store.
+        """
+        venue = Venue(self.recipe.exchange.id, self.recipe.exchange.options, self.stop, self.patience)
+        try:
+            tasks, notes = self._plan(venue)
+            fetched = self._fetch(venue, tasks)
+        except Stopped:
+            raise KeyboardInterrupt from None
+        if self.named:
+            remember(self.store, self.recipe, tuple(dict.fromkeys(task.key.symbol for task in tasks)))
+        return Report(tuple(fetched), tuple(notes))
+
+    def _plan(self, venue: Venue) -> tuple[list[Task], list[str]]:
+        recipe = self.recipe
+        notes: list[str] = []
+        instruments = tuple(Instrument.parse(symbol) for symbol in recipe.symbols)
+        start, end = recipe.span.start_ms or 0, recipe.span.end_ms
+        swaps = any(instrument.kind == "swap" for instrument in instruments)
+        # Said before the first request: what ccxt's description of the venue and this machine's clock can tell.
+        for series in recipe.series:
+            if series == "ohlcv" or swaps:
+                _refuse(venue.refusal(series, recipe.timeframe, start, self.clock()))
+        venue.load(instruments)
+        now = venue.now_ms()
+        tasks = []
+        for instrument in instruments:
+            listed = venue.listed(instrument.symbol)
+            if listed is None:
+                sentence = (
+                    f"{venue.identifier} does not list {instrument.symbol}: {venue.symbol_hint(instrument.symbol)}"
+                )
+                if recipe.unlisted == "error":
+                    raise UsageError(sentence)
+                notes.append(f"{sentence}; left out")
+                continue
+            if listed.created_ms is None:
+                listed = replace(listed, created_ms=venue.first_bar_ms(listed, start, now))
+            if end is not None and (listed.created_ms or 0) >= end:
+                notes.append(
+                    f"{instrument.symbol} was listed {format_ms(listed.created_ms or 0)}, after the end; left out"
+                )
+                continue
+            for series in recipe.series:
+                if series != "ohlcv" and instrument.kind == "spot":
+                    continue
+                tasks.append(_task(venue, series, listed, venue.period(series, recipe.timeframe), start, end, now))
+        if not tasks:
+            what = f"{', '.join(recipe.series)} of {', '.join(recipe.symbols)}"
+            raise UsageError(f"{venue.identifier} has no {what} in that time: choose another venue or range")
+        return tasks, notes
+
+    def _fetch(self, venue: Venue, tasks: Sequence[Task]) -> list[Fetched]:
+        venues: SimpleQueue[Venue] = SimpleQueue()
+        venues.put(venue)
+        for _ in range(min(self.workers, len(tasks)) - 1):
+            venues.put(venue.clone())
+
+        def run(task: Task) -> Fetched:
+            client = venues.get()
+            try:
+                return self._series(client, task)
+            finally:
+                venues.put(client)
+
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="fetch") as pool:
+            futures = [pool.submit(run, task) for task in tasks]
+            try:
+                # A wait without an end would not let Ctrl-C through.
+                while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
+                    if any(future.done() and future.exception() for future in futures):
+                        self.stop.set()
+                        break
+            except KeyboardInterrupt:
+                self.stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+        problems = [problem for future in futures if (problem := future.exception()) is not None]
+        for problem in sorted(problems, key=lambda one: isinstance(one, Stopped)):
+            raise problem
+        return [future.result() for future in futures]
+
+    def _series(self, venue: Venue, task: Task) -> Fetched:
+        result = Fetched(task.key)
+        todo = self.store.missing(task.key, task.start_ms, task.end_ms)
+        self.progress.begin(task.key, total_ms(todo))
+        if not todo:
+            self.store.compact(task.key)
+            result.gaps = self._gaps(task)
+            return result
+        units = venue.units(task.key.series, task.listed)
+
+        def ask(since_ms: int, until_ms: int) -> Page:
+            since_ms, until_ms = max(since_ms, task.oldest_ms), min(until_ms, task.newest_ms)
+            return venue.page(task.key.series, task.listed, task.period, since_ms, until_ms)
+
+        def keep(rows: Rows, covered: Sequence[Span], gaps: Sequence[Span]) -> None:
+            done = self.store.append(task.key, rows, source=venue.source, units=units, covered=covered, gaps=gaps)
+            result.rows += done.new
+            result.differing += done.differing
+
+        def rest(turn: int) -> None:
+            venue.gate.sleep(min(self.patience.seconds(turn), REST_MOST))
+
+        def advance(amount: int) -> None:
+            self.progress.advance(task.key, amount, result.rows)
+
+        pager = Pager(ask, keep, rest, advance)
+        named: list[Span] = []
+        try:
+            for span in todo:
+                named += _fetch_span(pager, venue, task, span)
+        except MarketError as problem:
+            result.problem = str(problem)
+        finally:
+            self.store.compact(task.key)
+        result.missing = self.store.missing(task.key, task.start_ms, task.end_ms)
+        if task.open_end and not result.problem:
+            late = (task.end_ms - task.tolerance_ms, task.end_ms)
+            # After the last settlement nothing is covered yet; it is missing only where the cadence asks for one.
+            expected = intersect(result.missing, named) if task.key.series == "funding" else result.missing
+            result.missing = subtract(expected, [late])
+        result.gaps = self._gaps(task)
+        return result
+
+    def _gaps(self, task: Task) -> tuple[Span, ...]:
+        manifest = self.store.manifest(task.key)
+        return intersect(manifest.gaps if manifest else (), [(task.start_ms, task.end_ms)])
+
+
+def _fetch_span(pager: Pager, venue: Venue, task: Task, span: Span) -> tuple[Span, ...]:
+    limit = venue.limit(task.key.series, task.listed.instrument)
+    if task.key.series == "funding":
+        return fetch_settlements(pager, span, limit, open_end=task.open_end and span[1] == task.end_ms)
+    period_ms = timeframe_ms(task.period)
+    # Weeks and some venues' days start where they like: their first page tells.
+    phase_ms = 0 if task.key.series == "ohlcv" and period_ms <= UNIT_MS["h"] else None
+    return fetch_grid(pager, span, period_ms, limit, phase_ms)
+
+
+def _task(
+    venue: Venue, series: SeriesName, listed: Listed, period: str, start_ms: int, end_ms: int | None, now_ms: int
+) -> Task:
+    """The task of one series, clipped to what can exist: from the listing to the last closed bar."""
+    key = Key.of(venue.identifier, listed.instrument.symbol, series, period)
+    step = UNIT_MS["h"] if series == "funding" else timeframe_ms(period)
+    first = max(start_ms, (listed.created_ms or 0) // step * step)
+    newest = now_ms if series == "funding" else now_ms - step
+    last = now_ms if series == "funding" else now_ms // step * step
+    # The settlement at the end, a little late perhaps, belongs to the last bar.
+    end = end_ms if end_ms is None or series != "funding" else end_ms + SNAP_MS + 1
+    open_end = end is None or end >= last
+    until = last if open_end or end is None else end
+    return Task(key, listed, period, first, until, open_end, venue.oldest_ms(series, period, now_ms), newest, step)
+
+
+def remember(store: Store, recipe: Recipe, symbols: tuple[str, ...]) -> None:
+    """Make the recipe's name a dataset of the store."""
+    StoredDataset(
+        name=recipe.name,
+        venue=recipe.exchange.id,
+        symbols=symbols,
+        series=recipe.series,
+        timeframe=recipe.timeframe,
+        start_ms=recipe.span.start_ms or 0,
+        end_ms=recipe.span.end_ms,
+    ).write(store.root)
+
+
+def _refuse(sentence: str) -> None:
+    if sentence:
+        raise UsageError(sentence)

@@ -1,0 +1,162 @@
+"""Recipes: what to download, written down, so that one command fetches the same data again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from backtest.config import TimeRange, build, datasets_root, near_miss, parse_timerange, read_toml, timeframe_ms
+from backtest.errors import BacktestError, ConfigError, MarketError, UsageError
+from backtest.market.locks import LOCK_SECONDS, locked
+from backtest.market.record import Instrument
+from backtest.market.rows import SeriesName, replace_file
+
+
+class ExchangeChoice(BaseModel):
+    """A ccxt exchange id, and whatever its constructor takes: proxies, hosts, `options`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[a-z0-9]{2,40}$", description="ccxt exchange id, as in bybit")
+    options: dict[str, Any] = Field(default_factory=dict, description="ccxt constructor options")
+
+
+class Recipe(BaseModel):
+    """What to download, from where, over which time; an unknown key is an error.
+
+    With `unlisted = "skip"` a symbol that the venue does not list is named and left out, else it is an error.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")
+    description: str = ""
+    exchange: ExchangeChoice
+    symbols: tuple[str, ...] = Field(min_length=1)
+    series: tuple[SeriesName, ...] = Field(("ohlcv", "oi", "funding"), min_length=1)
+    timeframe: str = "1h"
+    timerange: str
+    unlisted: Literal["error", "skip"] = "error"
+
+    @field_validator("symbols")
+    @classmethod
+    def _known_form(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(
+            dict.fromkeys(one.symbol for one in _quietly(lambda: [Instrument.parse(name) for name in symbols]))
+        )
+
+    @field_validator("timeframe")
+    @classmethod
+    def _whole_length(cls, timeframe: str) -> str:
+        _quietly(lambda: timeframe_ms(timeframe))
+        return timeframe
+
+    @field_validator("timerange")
+    @classmethod
+    def _has_start(cls, timerange: str) -> str:
+        if _quietly(lambda: parse_timerange(timerange)).start_ms is None:
+            raise ValueError(f"timerange {timerange!r} has no start: write 20250815-20251201 or 20250815-")
+        return timerange
+
+    @property
+    def span(self) -> TimeRange:
+        """What `timerange` says, in milliseconds."""
+        return parse_timerange(self.timerange)
+
+
+class StoredDataset(BaseModel):
+    """What a fetched name stands for: series of the store, and the time between which they are read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    name: str
+    venue: str
+    symbols: tuple[str, ...]
+    series: tuple[SeriesName, ...]
+    timeframe: str
+    start_ms: int
+    end_ms: int | None
+
+    def write(self, root: Path) -> None:
+        """Make the name known to the store at `root`; raises `MarketError` where that cannot be written."""
+        path = dataset_path(root, self.name)
+        document = (json.dumps(self.model_dump(mode="json"), indent=1) + "\n").encode()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(path.parent / "lock", LOCK_SECONDS):
+                for left in path.parent.glob(f".{path.name}.*.partial"):
+                    left.unlink()
+                replace_file(path, document)
+        except OSError as problem:
+            raise MarketError(f"{path} cannot be written ({problem}): choose another --store") from None
+
+
+def dataset_path(root: Path, name: str) -> Path:
+    """Where the store keeps what a fetched name stands for."""
+    return root / "datasets" / f"{name}.json"
+
+
+def embedded_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the project."""
+    return tuple(sorted(path.stem for path in (datasets_root() / "recipes").glob("*.toml")))
+
+
+def open_recipe(name_or_file: str) -> Recipe:
+    """Recipe by its embedded name, or of a TOML file.
+
+    Raises
+    ------
+    UsageError
+        If it is neither a name nor a file.
+    ConfigError
+        If a key is unknown, missing or out of range.
+    """
+    if name_or_file in embedded_recipes():
+        path = datasets_root() / "recipes" / f"{name_or_file}.toml"
+    else:
+        path = Path(name_or_file).expanduser()
+        if not path.is_file():
+            raise UsageError(
+                f"recipe {name_or_file!r} is neither a file nor an embedded recipe; "
+                f"{near_miss(name_or_file, embedded_recipes())}"
+            )
+    return build(Recipe, read_toml(path, ConfigError), f"recipe {path}")
+
+
+def merged_deep(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables merged key by key, `over` winning; anything that is not a table is replaced whole."""
+    result = dict(base)
+    for name, value in over.items():
+        inner = result.get(name)
+        result[name] = merged_deep(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return result
+
+
+def read_exchange_config(path: Path) -> dict[str, Any]:
+    """Ccxt constructor options of a JSON file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is not an object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ConfigError(f"--exchange-config {path} cannot be read as JSON: {problem}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"--exchange-config {path} holds a {type(values).__name__}: write an object of ccxt options")
+    return values
+
+
+def _quietly(read: Any) -> Any:
+    """The result, the project's errors turned into the kind that pydantic collects."""
+    try:
+        return read()
+    except BacktestError as error:
+        raise ValueError(str(error)) from None

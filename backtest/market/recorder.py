@@ -1,0 +1,67 @@
+"""The recorder: the window that a venue still remembers, appended to the store; run it again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from backtest.config import DAY_MS, build, from_ms
+from backtest.errors import UsageError
+from backtest.market.ccxt_source import RULES, VenueRules, serves
+from backtest.market.download import Downloader, Progress, Report, Silent, clock_ms
+from backtest.market.recipe import Recipe
+from backtest.market.rows import COLUMNS, SeriesName
+from backtest.market.store import Store
+from backtest.market.transport import Patience
+
+# Of a venue that never forgets, a week is enough to bridge the pauses between two runs.
+WINDOW_DAYS = 7
+# Room for the time that the requests themselves take.
+MARGIN_MS = 3_600_000
+
+
+def record(
+    store: Store,
+    venue: str,
+    options: Mapping[str, Any],
+    symbols: tuple[str, ...],
+    series: tuple[SeriesName, ...] | None,
+    timeframe: str,
+    *,
+    progress: Progress | None = None,
+    patience: Patience | None = None,
+    clock: Callable[[], int] = clock_ms,
+) -> Report:
+    """Append what the store lacks of the venue's current window; `series` None is all that the venue serves.
+
+    The window is what the venue remembers of open interest, at most a month, else a week.
+
+    Raises
+    ------
+    UsageError
+        Where the venue serves none of the series, or does not list a symbol.
+    MarketError
+        As `Downloader.run` does.
+    """
+    wanted = series or tuple(name for name in COLUMNS if serves(venue, name))
+    if not wanted:
+        raise UsageError(f"{venue} serves neither bars nor open interest nor funding that ccxt can read")
+    rules = RULES.get(venue, VenueRules())
+    limits = [days for days in (rules.oi_days, rules.funding_days) if days is not None]
+    days = min([30, *limits]) if limits else WINDOW_DAYS
+    start = from_ms(clock() - days * DAY_MS + MARGIN_MS).replace(microsecond=0)
+    recipe = build(
+        Recipe,
+        {
+            "name": f"{venue}-{timeframe}",
+            "exchange": {"id": venue, "options": dict(options)},
+            "symbols": symbols,
+            "series": wanted,
+            "timeframe": timeframe,
+            "timerange": f"{start.isoformat()}/",
+        },
+        "record",
+    )
+    return Downloader(
+        recipe, store, patience=patience or Patience(), progress=progress or Silent(), clock=clock, named=False
+    ).run()

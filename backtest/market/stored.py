@@ -1,0 +1,166 @@
+"""Markets from the store: a fetched name, or everything that one venue has of a timeframe."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from pydantic import ValidationError
+
+from backtest.config import DAY_MS, first_complaint, format_ms, near_miss, timeframe_ms
+from backtest.errors import MarketError, UsageError
+from backtest.market.align import Series, assemble
+from backtest.market.quality import (
+    SNAP_MS,
+    Funding,
+    OpenInterest,
+    Table,
+    clean_bars,
+    clean_funding,
+    clean_open_interest,
+)
+from backtest.market.recipe import StoredDataset, dataset_path
+from backtest.market.record import Instrument, Market, Provenance
+from backtest.market.rows import COLUMNS, Key, Rows
+from backtest.market.store import Store
+
+
+def stored_names(store: Store) -> tuple[str, ...]:
+    """Names that `open_stored` knows: what was fetched by name, and the venues."""
+    fetched = (path.stem for path in (store.root / "datasets").glob("*.json"))
+    venues = (key.venue for key in store.contents() if key.series == "ohlcv")
+    return tuple(sorted({*fetched, *venues}))
+
+
+def open_stored(store: Store, name: str, timeframe: str | None = None) -> Market:
+    """Market of a fetched name or of a venue.
+
+    Of a fetched name, `timeframe` is its own where none is given; of a venue it must be given where it has several.
+
+    Raises
+    ------
+    UsageError
+        If the store has no such name, or not in this timeframe.
+    MarketError
+        If what it has cannot be used.
+    """
+    dataset = _fetched(store, name) or _of_venue(store, name, timeframe)
+    wanted = timeframe or dataset.timeframe
+    keys = store.contents()
+    bars = {key.symbol: key for key in keys if _same(key, dataset.venue, "ohlcv", wanted)}
+    symbols = [symbol for symbol in dataset.symbols if symbol in bars]
+    if not symbols:
+        have = sorted({key.timeframe for key in keys if key.venue == dataset.venue and key.series == "ohlcv"})
+        raise UsageError(
+            f"dataset {name!r} has no {wanted} bars; the store has {', '.join(have) or 'none'}: fetch them"
+        )
+    notes = [f"{symbol} left out: the store has no bars of it" for symbol in dataset.symbols if symbol not in bars]
+    series = []
+    for symbol in symbols:
+        one = _series(store, bars[symbol], keys, dataset)
+        if one is None:
+            notes.append(f"{symbol} left out: it has no bars from {format_ms(dataset.start_ms)} on")
+        else:
+            series.append(one)
+    sources = sorted({source for key in bars.values() for source in _sources(store, key)})
+    return assemble(Provenance(name, "; ".join(sources), repairs=tuple(notes)), wanted, series)
+
+
+def unusable(store: Store, key: Key) -> list[str]:
+    """The sentence about the first row of a series that a market cannot hold; empty where there is none."""
+    table = _table(key, store.read(key))
+    try:
+        if key.series == "ohlcv":
+            clean_bars(table, key.timeframe)
+        elif key.series == "oi":
+            clean_open_interest(table, key.timeframe)
+        else:
+            clean_funding(table)
+    except MarketError as problem:
+        return [str(problem)]
+    return []
+
+
+def _fetched(store: Store, name: str) -> StoredDataset | None:
+    path = dataset_path(store.root, name)
+    try:
+        return StoredDataset(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise MarketError(f"{path}: {first_complaint(error, StoredDataset.model_fields)}; fetch it again") from None
+    except (OSError, ValueError, TypeError) as problem:
+        raise MarketError(f"{path} cannot be read: {problem}; fetch it again") from None
+
+
+def _of_venue(store: Store, name: str, timeframe: str | None) -> StoredDataset:
+    keys = [key for key in store.contents() if key.venue == name and key.series == "ohlcv"]
+    if not keys:
+        raise UsageError(f"the store {store.root} has no dataset {name!r}; {near_miss(name, stored_names(store))}")
+    there = sorted({key.timeframe for key in keys}, key=timeframe_ms)
+    if timeframe is None and len(there) > 1:
+        raise UsageError(f"{name} has bars of {', '.join(there)} in the store: choose one with --timeframe")
+    return StoredDataset(
+        name=name,
+        venue=name,
+        symbols=tuple(dict.fromkeys(key.symbol for key in keys)),
+        series=tuple(COLUMNS),
+        timeframe=timeframe or there[0],
+        start_ms=0,
+        end_ms=None,
+    )
+
+
+def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDataset) -> Series | None:
+    def rows(key: Key) -> Rows:
+        # What was sampled before the first bar is known in it, and the last settlement may be stamped a little late.
+        before = 0 if key.series == "ohlcv" else 3 * DAY_MS
+        after = SNAP_MS + 1 if key.series == "funding" else 0
+        end = None if dataset.end_ms is None else dataset.end_ms + after
+        return store.read(key, max(dataset.start_ms - before, 0), end)
+
+    own = rows(bars)
+    if own.time_ms.size == 0:
+        return None
+    instrument = Instrument.parse(bars.symbol)
+    funding: Funding | None = None
+    samples: OpenInterest | None = None
+    if instrument.kind == "swap":
+        settled = Key.of(bars.venue, bars.symbol, "funding", bars.timeframe)
+        if settled in keys and "funding" in dataset.series:
+            funding = clean_funding(_table(settled, rows(settled)))
+        sampled = _best_samples(
+            [key for key in keys if _same(key, bars.venue, "oi") and key.symbol == bars.symbol], bars
+        )
+        if sampled is not None and "oi" in dataset.series:
+            samples = clean_open_interest(_table(sampled, rows(sampled)), sampled.timeframe)
+    return Series(instrument, clean_bars(_table(bars, own), bars.timeframe), funding, samples)
+
+
+def _best_samples(keys: list[Key], bars: Key) -> Key | None:
+    """The longest period that is not longer than a bar, else the shortest there is."""
+    bar_ms = timeframe_ms(bars.timeframe)
+    ordered = sorted(keys, key=lambda key: timeframe_ms(key.timeframe))
+    fitting = [key for key in ordered if timeframe_ms(key.timeframe) <= bar_ms]
+    return fitting[-1] if fitting else ordered[0] if ordered else None
+
+
+def _same(key: Key, venue: str, series: str, timeframe: str | None = None) -> bool:
+    if key.venue != venue or key.series != series:
+        return False
+    return timeframe is None or timeframe_ms(key.timeframe) == timeframe_ms(timeframe)
+
+
+def _sources(store: Store, key: Key) -> tuple[str, ...]:
+    manifest = store.manifest(key)
+    return manifest.sources if manifest else ()
+
+
+def _table(key: Key, rows: Rows) -> Table:
+    return Table(
+        f"store {key}",
+        ("timestamp", *COLUMNS[key.series]),
+        rows.time_ms,
+        rows.values,
+        np.arange(rows.time_ms.size, dtype=np.int64),
+    )

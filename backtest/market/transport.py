@@ -1,0 +1,242 @@
+"""Requests that can be trusted: a rate that all threads share, answers checked whole, retries by status and code."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, TypeVar
+
+import ccxt
+import requests
+
+from backtest.errors import MarketError
+
+Result = TypeVar("Result")
+Verdict = Literal["again", "limited", "doubtful", "never"]
+
+# Where a document's own code says more than its status, which is often 200.
+LIMIT_CODES = {"10006", "10018", "10429", "-1003", "-1015", "50011", "50061", "429000", "TOO_MANY_REQUESTS"}
+AGAIN_CODES = {
+    *("10000", "10016", "10019"),
+    *("-1000", "-1001", "-1006", "-1007", "-1008", "-1016"),
+    *("50001", "50004", "50013", "50026", "500000"),
+}
+DOUBTFUL_CODES = {"10001"}
+DOUBTFUL_STATUS = {403, 451}
+CREDIT_SECONDS = 0.1
+
+
+class Stopped(Exception):  # noqa: N818
+    """The download was interrupted while a request waited."""
+
+
+class MalformedAnswer(Exception):  # noqa: N818
+    """A body with status 200 that is not what the venue documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is remembered of the last answer of one session; `rows` and `nulls` of its longest list."""
+
+    status: int
+    code: str
+    retry_after: float | None
+    rows: int = 0
+    nulls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often and how long a request is tried again: seconds double from `first` to `longest`, `doubtful` is for
+    answers that are more likely final (403, 451, Bybit's 10001), and no venue is waited for beyond `venue_longest`.
+    """
+
+    attempts: int = 9
+    doubtful: int = 4
+    first: float = 0.5
+    longest: float = 30.0
+    venue_longest: float = 300.0
+
+    def seconds(self, turn: int) -> float:
+        """Wait before the turn-th repetition."""
+        return min(self.first * 2.0 ** (turn - 1), self.longest)
+
+
+class RateGate:
+    """Spaces the requests of all threads to one venue; a slot that passed unused is not saved up."""
+
+    def __init__(self, unit_ms: float, stop: threading.Event) -> None:
+        self._unit = unit_ms / 1000
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self, cost: float | None = None) -> None:
+        """Take the next slot, `cost` rate-limit units long, and sleep until it comes."""
+        with self._lock:
+            slot = max(self._next, time.monotonic() - CREDIT_SECONDS)
+            self._next = slot + self._unit * (1 if cost is None else cost)
+        self.sleep(slot - time.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody through for a time."""
+        with self._lock:
+            self._next = max(self._next, time.monotonic() + seconds)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep; raises `Stopped` at once when the download is interrupted."""
+        if self._stop.wait(max(seconds, 0)):
+            raise Stopped
+
+
+class CheckedSession(requests.Session):
+    """A session that remembers each answer and refuses a good status with a body that is no data.
+
+    ccxt reads HTML, truncated JSON, an empty body or `null` with status 200 as an empty list.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: Answer | None = None
+        self.wants_rows = False
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request; raises `MalformedAnswer` where the body of a good answer is not a document of the API."""
+        self.answer = None
+        response = super().request(*args, **kwargs)
+        document, complaint = _document(response.content)
+        rows = _longest_list(document)
+        self.answer = Answer(
+            response.status_code,
+            _code(document),
+            retry_after(response.headers.get("Retry-After"), utc_now()),
+            len(rows or ()),
+            any(_has_null(row) for row in rows or ()),
+        )
+        if response.status_code == 200:
+            if complaint:
+                raise MalformedAnswer(f"HTTP 200 with {complaint}")
+            if self.wants_rows and rows is None and self.answer.code in ("", "0"):
+                raise MalformedAnswer("HTTP 200 with a document that has no list of rows")
+        return response
+
+
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
+def retry_after(header: str | None, now: datetime) -> float | None:
+    """Seconds that a Retry-After header asks for, in either of its forms; None where there is none to read."""
+    if header is None:
+        return None
+    try:
+        return max(float(header), 0.0)
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds(), 0.0)
+
+
+def verdict(problem: Exception, answer: Answer | None) -> Verdict:
+    """Whether a failed request is worth repeating, by status and code first and ccxt's class last."""
+    if isinstance(problem, MalformedAnswer):
+        return "again"
+    if answer is None:
+        return "again" if isinstance(problem, ccxt.NetworkError) else "never"
+    if answer.status in (418, 429) or answer.code in LIMIT_CODES:
+        return "limited"
+    if answer.status in (408, 425) or answer.status >= 500 or answer.code in AGAIN_CODES:
+        return "again"
+    if answer.status in DOUBTFUL_STATUS or answer.code in DOUBTFUL_CODES:
+        return "doubtful"
+    return "again" if answer.status == 200 and isinstance(problem, ccxt.NetworkError) else "never"
+
+
+def call(what: str, ask: Callable[[], Result], session: CheckedSession, gate: RateGate, patience: Patience) -> Result:
+    """`ask()`, repeated while that makes sense.
+
+    Raises
+    ------
+    MarketError
+        Naming `what`, the last answer and the way out, when the venue refuses or patience ends.
+    Stopped
+        When the download is interrupted.
+    """
+    failures = {"again": 0, "limited": 0, "doubtful": 0, "never": 0}
+    while True:
+        try:
+            return ask()
+        except (ccxt.BaseError, MalformedAnswer) as problem:
+            answer = session.answer
+            kind = verdict(problem, answer)
+            failures[kind] += 1
+            most = {"never": 1, "doubtful": patience.doubtful}.get(kind, patience.attempts)
+            if failures[kind] >= most or sum(failures.values()) >= 2 * patience.attempts:
+                raise MarketError(_farewell(what, problem, answer, sum(failures.values()))) from None
+            seconds = patience.seconds(sum(failures.values()))
+            if answer is not None and answer.retry_after is not None:
+                if answer.retry_after > patience.venue_longest:
+                    raise MarketError(
+                        f"{what}: the venue asks to wait {answer.retry_after:.0f} s (HTTP {answer.status}): "
+                        "run the same command again after that; it goes on where it stopped"
+                    ) from None
+                seconds = answer.retry_after
+            if kind == "limited":
+                gate.pause(seconds)
+            gate.sleep(seconds)
+
+
+def _farewell(what: str, problem: Exception, answer: Answer | None, failures: int) -> str:
+    # ccxt names the address, what it raised from names the trouble.
+    reason = " ".join(f"{problem} {problem.__cause__ or ''}".split())[:300]
+    if answer is not None and answer.status in DOUBTFUL_STATUS:
+        return (
+            f"{what}: the venue refuses requests from here (HTTP {answer.status}: {reason}): set a proxy or another "
+            "host in the recipe's [exchange.options] or with --exchange-config, or choose another venue"
+        )
+    status = "no answer" if answer is None else f"HTTP {answer.status}" + (f", code {answer.code}" * bool(answer.code))
+    times = "once" if failures == 1 else f"{failures} times"
+    return f"{what} failed {times}, last with {status}: {reason}: run the same command again to go on from here"
+
+
+def _document(body: bytes) -> tuple[Any, str]:
+    """The JSON document of a body, or what is wrong with it."""
+    if not body.strip():
+        return None, "an empty body"
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return None, f"a body that is not whole JSON ({body[:40]!r})"
+    return (document, "") if isinstance(document, (dict, list)) else (None, f"{str(document)[:40]} as its body")
+
+
+def _code(document: Any) -> str:
+    if isinstance(document, dict):
+        for name in ("retCode", "ret_code", "code", "error_code", "label"):
+            if isinstance(document.get(name), (str, int)):
+                return str(document[name])
+    return ""
+
+
+def _longest_list(document: Any, depth: int = 4) -> list[Any] | None:
+    if isinstance(document, list):
+        return document
+    if not isinstance(document, dict) or depth == 0:
+        return None
+    found = [rows for value in document.values() if (rows := _longest_list(value, depth - 1)) is not None]
+    return max(found, key=len, default=None)
+
+
+def _has_null(row: Any) -> bool:
+    if isinstance(row, dict):
+        return None in row.values()
+    return isinstance(row, list) and None in row

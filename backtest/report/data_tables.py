@@ -1,0 +1,86 @@
+"""Terminal tables of the store: what each series holds, and a picture of its coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from backtest.config import format_ms
+from backtest.report.tables import new_table
+
+if TYPE_CHECKING:
+    from backtest.market.download import Report
+    from backtest.market.spans import Span
+    from backtest.market.store import Manifest
+
+FULL, PARTLY, GAP, NOTHING = "█", "▒", "!", "·"
+LEGEND = f"{FULL} fetched whole   {PARTLY} fetched in part   {GAP} the venue has a gap   {NOTHING} not fetched"
+SPANS_SHOWN = 8
+
+
+def fetched_table(report: Report) -> Table:
+    """One row a series: rows that are new, gaps that the venue has, spans that are missing."""
+    table = new_table("Fetched", ("symbol", "series", "period"), ("new rows", "gaps", "missing"))
+    for one in report.series:
+        key = one.key
+        cells = (f"{one.rows:,}", str(len(one.gaps)), str(len(one.missing)))
+        table.add_row(key.symbol, key.series, key.timeframe, *cells)
+    return table
+
+
+def store_table(manifests: Sequence[Manifest]) -> Table:
+    """One row a series: rows, first and last time, gaps, and whether all between them was fetched."""
+    table = new_table("Store", ("symbol", "venue", "series", "period"), ("rows", "from", "to (UTC)", "gaps"))
+    for one in manifests:
+        first, last = _ends(one)
+        table.add_row(
+            one.symbol, one.venue, one.series, one.timeframe, f"{one.rows:,}", first[:10], last[:10], str(len(one.gaps))
+        )
+    return table
+
+
+def manifest_lines(one: Manifest, width: int) -> list[str]:
+    """Everything known of a series, its coverage drawn from its first to its last covered time."""
+    first, last = _ends(one)
+    lines = [
+        str(one.key),
+        f"  rows      {one.rows:,} in {len(one.files)} files",
+        f"  from      {first}",
+        f"  to        {last}",
+        f"  units     {', '.join(f'{name}: {unit}' for name, unit in one.units.items())}",
+        f"  source    {'; '.join(one.sources)}",
+        f"  fetched   {one.fetched_at}",
+        f"  sha256    {one.sha256[:16]}",
+    ]
+    if one.coverage:
+        lines.append(f"  coverage  {coverage_picture(one.coverage, one.gaps, max(width - 12, 10))}")
+    lines += [f"  gap       {format_ms(start)} to {format_ms(end)}" for start, end in one.gaps[:SPANS_SHOWN]]
+    if len(one.gaps) > SPANS_SHOWN:
+        lines.append(f"  gap       and {len(one.gaps) - SPANS_SHOWN} more")
+    return lines
+
+
+def coverage_picture(coverage: Sequence[Span], gaps: Sequence[Span], width: int) -> str:
+    """`width` characters from the first to the last covered time, see `LEGEND`."""
+    start, end = coverage[0][0], coverage[-1][1]
+    cells = []
+    for place in range(width):
+        cell = (start + (end - start) * place // width, start + (end - start) * (place + 1) // width)
+        covered = _overlap(cell, coverage)
+        if _overlap(cell, gaps):
+            cells.append(GAP)
+        else:
+            cells.append(FULL if covered >= cell[1] - cell[0] else PARTLY if covered else NOTHING)
+    return "".join(cells)
+
+
+def _overlap(cell: Span, spans: Sequence[Span]) -> int:
+    return sum(max(min(cell[1], end) - max(cell[0], start), 0) for start, end in spans)
+
+
+def _ends(one: Manifest) -> tuple[str, str]:
+    if not one.files:
+        return "-", "-"
+    return format_ms(min(file.first_ms for file in one.files)), format_ms(max(file.last_ms for file in one.files))

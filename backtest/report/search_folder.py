@@ -1,0 +1,139 @@
+"""Files and JSON of sweeps and walk-forwards: the whole trial matrix, whatever came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from backtest import __version__
+from backtest.engine.layout import STATISTICS
+from backtest.market.record import Market
+from backtest.report.folder import plain, to_json, write_text
+from backtest.report.score_tables import scorecard_document
+from backtest.scoring.scorecard import Scorecard
+from backtest.scoring.space import Trial
+from backtest.scoring.sweep import Sweep, SweepResult, heat_maps
+from backtest.scoring.walkforward import WalkForward, WalkForwardResult
+
+SWEEP_SCHEMA = "backtest.sweep/1"
+WALKFORWARD_SCHEMA = "backtest.walkforward/1"
+
+
+def trial_table(result: SweepResult) -> pd.DataFrame:
+    """One row a trial: number, parameters as text, STATISTICS, and the evidence of its placebos."""
+    rows = []
+    for trial, statistics, luck in zip(result.sweep.trials, result.statistics, result.placebos, strict=True):
+        row: dict[str, Any] = {"trial": trial.number, **dict(trial.parameters)}
+        row |= dict(zip(STATISTICS, statistics.tolist(), strict=True))
+        if luck is not None:
+            row |= {"p": luck.p, "p_low": luck.low, "p_high": luck.high, "p_adjusted": luck.adjusted}
+            row |= {"placebo_mean": luck.mean, "placebo_deviation": luck.deviation, "placebo_reason": luck.reason}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def market_document(market: Market) -> dict[str, Any]:
+    """What the JSON of a search says about its bars."""
+    return {
+        "name": market.provenance.name,
+        "label": market.provenance.label,
+        "timeframe": market.timeframe,
+        "start": market.index[0].isoformat(),
+        "end": (market.index[-1] + pd.Timedelta(milliseconds=market.bar_ms)).isoformat(),
+    }
+
+
+def search_document(sweep: Sweep | WalkForward) -> dict[str, Any]:
+    """What the JSON of a search says about what was searched."""
+    return {
+        "version": __version__,
+        "dataset": market_document(sweep.market),
+        "hashes": {
+            "config": sweep.config.hash(),
+            "data": sweep.market.sha256()[:16],
+            "calendar": sweep.calendar.hash(),
+        },
+        "config": sweep.config.model_dump(),
+        "strategy": sweep.strategy.name,
+        "statistic": sweep.statistic,
+    }
+
+
+def parameter_values(trials: Sequence[Trial]) -> dict[str, list[str]]:
+    """Every value that each parameter took."""
+    tables = [dict(trial.parameters) for trial in trials]
+    return {name: list(dict.fromkeys(table[name] for table in tables)) for name in tables[0]}
+
+
+def sweep_document(result: SweepResult) -> dict[str, Any]:
+    """Versioned JSON document of a sweep: NaN is null, shares are fractions."""
+    overfitting = result.overfitting
+    document = {
+        "schema": SWEEP_SCHEMA,
+        **search_document(result.sweep),
+        "placebo": asdict(result.sweep.plan) if result.sweep.plan else None,
+        "trials": len(result.sweep.trials),
+        "best": None if result.best < 0 else trial_table(result).iloc[result.best].to_dict(),
+        "deflated_sharpe": asdict(result.deflated) if result.deflated else None,
+        "overfitting": None
+        if overfitting is None
+        else {
+            name: getattr(overfitting, name)
+            for name in ("probability", "loss_probability", "slope", "adjusted_r2", "blocks", "trials", "reason")
+        },
+        "superior_ability": asdict(result.superior) if result.superior else None,
+        "heat_maps": [
+            {**asdict(one), "mean": one.mean.tolist(), "adjusted": one.adjusted.tolist()} for one in heat_maps(result)
+        ],
+        "parameters": parameter_values(result.sweep.trials),
+    }
+    told: dict[str, Any] = plain(document)
+    return told
+
+
+def write_sweep(folder: Path, result: SweepResult) -> dict[str, Any]:
+    """Write sweep.json and trials.csv beside returns.npy; returns the document."""
+    document = sweep_document(result)
+    write_text(folder / "trials.csv", trial_table(result).to_csv(index=False, lineterminator="\n"))
+    write_text(folder / "sweep.json", to_json(document) + "\n")
+    return document
+
+
+def walkforward_document(result: WalkForwardResult, card: Scorecard) -> dict[str, Any]:
+    """Versioned JSON document of a walk-forward: its cuts and choices, and the scores of what they earned."""
+    walk = result.walk
+    document = {
+        "schema": WALKFORWARD_SCHEMA,
+        **search_document(walk),
+        "trials": len(walk.trials),
+        "parameters": parameter_values(walk.trials),
+        "horizon_ms": walk.horizon_ms,
+        "embargo_ms": walk.embargo_ms,
+        "memory": walk.memory,
+        "folds": [
+            {
+                "number": choice.fold.number,
+                "train": choice.fold.train,
+                "purged": choice.fold.purged,
+                "test": choice.fold.test,
+                "trained_to": pd.Timestamp(choice.fold.cut_ms, unit="ms", tz="UTC"),
+                "test_start": pd.Timestamp(choice.fold.test_start_ms, unit="ms", tz="UTC"),
+                "test_end": pd.Timestamp(choice.fold.test_end_ms, unit="ms", tz="UTC"),
+                "trial": choice.trial.number if choice.trial else None,
+                "parameters": dict(choice.trial.parameters) if choice.trial else None,
+                "train_statistic": choice.train_statistic,
+                "test_statistic": choice.test_statistic,
+                "test_trades": choice.test_trades,
+                "reason": choice.reason,
+            }
+            for choice in result.choices
+        ],
+        "scores": {score.name: {"value": score.value, "reason": score.reason} for score in card.scores},
+        "evidence": scorecard_document(card),
+    }
+    told: dict[str, Any] = plain(document)
+    return told

@@ -1,0 +1,69 @@
+"""Terminal tables of strategies, audits and claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from backtest.config import format_ms
+from backtest.report.tables import new_table
+
+if TYPE_CHECKING:
+    from backtest.signals.audit import Audit
+    from backtest.signals.strategy import Strategy
+
+
+def strategy_lines(strategies: Iterable[type[Strategy[Any]]]) -> list[str]:
+    """Name and hypothesis of each strategy, and a line for each of its parameters."""
+    lines = []
+    for one in strategies:
+        lines += [one.name, f"  {one.hypothesis}"]
+        for name, field in one.parameters_type.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            lines.append(f"    {name} = {parameter_text(default)}: {field.description}")
+        lines.append("")
+    return lines
+
+
+def parameter_text(value: object) -> str:
+    """A default as one would type it after `-p name=`."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "(none)"
+    return str(value)
+
+
+def audit_table(audits: Sequence[Audit]) -> Table:
+    """One row a strategy: decisions, how many had a cut of their own, what it reads, and the verdict."""
+    table = new_table("Look-ahead audit", ("strategy", "reads", "verdict"), ("decisions", "tested", "cuts"))
+    for one in audits:
+        table.add_row(
+            escape(one.strategy),
+            ", ".join(one.reads) or "no value",
+            one.verdict,
+            str(one.decisions),
+            str(one.tested),
+            str(len(one.cuts_ms)),
+        )
+    return table
+
+
+def audit_lines(audits: Sequence[Audit]) -> list[str]:
+    """What was exercised, and what was not, so that silence is not mistaken for safety."""
+    first = audits[0]
+    cuts = [cut for one in audits for cut in one.cuts_ms]
+    lines = [f"exercised: {', '.join(first.corruptions)}"]
+    if cuts:
+        lines.append(f"cut points: {format_ms(min(cuts))} to {format_ms(max(cuts))} UTC")
+    hidden = dict.fromkeys(name for one in audits for name in one.hidden)
+    lines.append(f"catalysts hidden while not yet known: {', '.join(hidden) or 'none'}")
+    if first.unknown:
+        lines.append(f"not exercised, unknown throughout this market: {', '.join(first.unknown)}")
+    lines += [
+        f"{one.strategy}: not exercised: it made no decision inside this market, which proves nothing"
+        for one in audits
+        if one.verdict == "not exercised"
+    ]
+    return lines

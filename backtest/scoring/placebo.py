@@ -1,0 +1,245 @@
+"""Placebo tests: how often calendars that never happened did as well, one strategy at a time and paid for searching.
+
+p = (1 + #{T* >= T}) / (B + 1) over B placebo statistics T* and the observed T: Phipson and Smyth, Statistical
+Applications in Genetics and Molecular Biology 9 (2010), doi:10.2202/1544-6115.1585. Over several strategies or a grid
+the same draws move every member, and p is adjusted by the maximum statistic (`backtest.scoring.familywise`).
+
+An undefined placebo statistic (a draw on which nothing traded, or that met unknown funding under the policy `error`)
+counts as less than any other; so does an undefined observed one, whose p is then NaN. Where more than a fifth of the
+draws are undefined, p is NaN with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from scipy.special import betaincinv
+
+from backtest.catalysts.record import Calendar
+from backtest.config import near_miss
+from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES
+from backtest.errors import UsageError
+from backtest.market.record import Floats
+from backtest.scoring.batch import Prepared, replay_statistics, statistic_code
+from backtest.scoring.draws import Impossible, moved, subject_of
+from backtest.scoring.familywise import rounding, westfall_young
+from backtest.signals.strategy import Intents
+
+Kind = Literal["shift", "dates", "coins", "calendar"]
+Statistic = Literal["net_return", "sharpe", "mean_trade"]
+KINDS: tuple[str, ...] = get_args(Kind)
+TESTABLE: tuple[str, ...] = get_args(Statistic)
+
+NAN = float("nan")
+MOST_UNDEFINED = 0.2
+MOST_EXPOSURE = 0.8
+LONGEST_TRADE = 0.2
+CONFIDENCE = 0.95
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceboPlan:
+    """Which calendars, how many at most, and what is compared on them.
+
+    Raises
+    ------
+    UsageError
+        For an unknown kind or statistic, or fewer than 19 draws (p could not reach 0.05).
+    """
+
+    kind: Kind = "shift"
+    draws: int = 10_000
+    statistic: Statistic = "net_return"
+    seed: int = 20251101
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(f"placebo {self.kind!r} is unknown; {near_miss(self.kind, KINDS)}")
+        if self.statistic not in TESTABLE:
+            raise UsageError(f"statistic {self.statistic!r} is unknown; {near_miss(self.statistic, TESTABLE)}")
+        if self.draws < 19:
+            raise UsageError(f"{self.draws} placebo draws cannot reach p = 0.05: use at least 19, or 0 for none")
+
+
+def parse_plan(text: str, statistic: str, seed: int) -> PlaceboPlan | None:
+    """Plan of `10000`, `dates` or `dates:5000`; None for `0`.
+
+    Raises
+    ------
+    UsageError
+        For another form.
+    """
+    kind, _, count = text.rpartition(":") if ":" in text or text.isdecimal() else (text, "", "10000")
+    if not count.isdecimal():
+        raise UsageError(
+            f"--placebo {text!r} is not KIND, COUNT or KIND:COUNT: write 10000, dates, coins:5000, calendar, or 0 for "
+            f"none; kinds: {', '.join(KINDS)}"
+        )
+    if int(count) == 0:
+        return None
+    return PlaceboPlan(kind or "shift", int(count), statistic, seed)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Placebo:
+    """Evidence of one strategy against calendars that never happened.
+
+    Attributes
+    ----------
+    kind, statistic : str
+    observed : float
+        The statistic on the calendar that did happen.
+    p : float
+        Share of calendars, the real one included, that did at least as well; NaN with the `reason`.
+    low, high : float
+        95 % Clopper-Pearson bounds of the p that endless draws would give; both p where `exact`.
+    adjusted : float
+        p paid for every member of the family (step-down maximum statistic); p itself in a family of one.
+    n, undefined : int
+        Placebo calendars, and those on which the statistic was undefined.
+    family : int
+        Members that were tested together.
+    exact : bool
+        Whether all possible calendars of this kind were taken.
+    mean, deviation : float
+        Of the placebo statistics that are defined.
+    quantiles : tuple of float
+        Their QUANTILES.
+    reason : str
+        Why there is no p; empty where there is one.
+    """
+
+    kind: Kind
+    statistic: Statistic
+    observed: float
+    p: float = NAN
+    low: float = NAN
+    high: float = NAN
+    adjusted: float = NAN
+    n: int = 0
+    undefined: int = 0
+    family: int = 0
+    exact: bool = False
+    mean: float = NAN
+    deviation: float = NAN
+    quantiles: tuple[float, ...] = (NAN,) * len(QUANTILES)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Null:
+    """Placebo statistics (B,) of one member; empty, with the reason, where there are none."""
+
+    values: Floats
+    exact: bool = False
+    reason: str = ""
+
+
+def observed_statistics(members: Sequence[Intents], prepared: Prepared) -> Floats:
+    """STATISTICS (M, 8) of each member on the calendar that did happen."""
+    rows = [replay_statistics(prepared.orders(intents), prepared, 1)[0] for intents in members]
+    return np.array(rows).reshape(len(members), len(STATISTICS))
+
+
+def without_events(exposure: float, trades: float) -> str:
+    """Why moving the intents of a run with this exposure, share of bars, says nothing; empty where it says something.
+
+    Who is in the market nearly always has no events to move; a trade that lasts for much of the data, moved around its
+    circle, is cut by its end, and would be compared with trades that are not its like.
+    """
+    if exposure > MOST_EXPOSURE:
+        return f"it holds in {exposure:.0%} of the bars (limit {MOST_EXPOSURE:.0%}), so it has no events to move"
+    if trades > 0 and exposure / trades > LONGEST_TRADE:
+        return (
+            f"a trade of it lasts {exposure / trades:.0%} of the data (limit {LONGEST_TRADE:.0%}), so a moved one "
+            "would be cut by the end"
+        )
+    return ""
+
+
+def null_of(intents: Intents, prepared: Prepared, calendar: Calendar, plan: PlaceboPlan) -> Null:
+    """Placebo statistics of one member, intents moved as `backtest.scoring.draws` says."""
+    if plan.kind == "calendar":
+        raise UsageError("placebo 'calendar' runs strategies anew: use backtest.scoring.recalendar")
+    blocks = moved(subject_of(intents, prepared), prepared, plan.kind, calendar, plan.draws, plan.seed)
+    if isinstance(blocks, Impossible):
+        return Null(np.empty(0), reason=blocks.reason)
+    code = statistic_code(plan.statistic)
+    values = [replay_statistics(orders, prepared, len(orders.shift))[:, code] for orders in blocks]
+    return Null(np.concatenate(values), plan.kind == "shift" and prepared.bar_count - 1 <= plan.draws)
+
+
+def placebo_intents(
+    members: Sequence[Intents], prepared: Prepared, calendar: Calendar, plan: PlaceboPlan
+) -> tuple[Placebo, ...]:
+    """Evidence of each member, its intents moved; p adjusted over all that can be tested.
+
+    Raises
+    ------
+    UsageError
+        For the plan's kind `calendar`, which needs strategies.
+    """
+    observed = observed_statistics(members, prepared)
+    reasons = [without_events(row[EXPOSURE], row[TRADES]) for row in observed]
+    nulls = [
+        Null(np.empty(0), reason=reason) if reason else null_of(intents, prepared, calendar, plan)
+        for intents, reason in zip(members, reasons, strict=True)
+    ]
+    return evidence(observed[:, statistic_code(plan.statistic)], nulls, plan)
+
+
+def evidence(observed: Floats, nulls: Sequence[Null], plan: PlaceboPlan) -> tuple[Placebo, ...]:
+    """Placebo records of M members from their observed statistics (M,) and their nulls, adjusted over those tested."""
+    records = [_one(float(value), null, plan) for value, null in zip(observed, nulls, strict=True)]
+    tested = [place for place, record in enumerate(records) if not record.reason]
+    if tested:
+        drawn = np.stack([nulls[place].values for place in tested], axis=1)
+        adjusted = westfall_young(observed[tested], drawn)
+        for place, value in zip(tested, adjusted, strict=True):
+            records[place] = replace(records[place], adjusted=float(value), family=len(tested))
+    return tuple(records)
+
+
+def _one(observed: float, null: Null, plan: PlaceboPlan) -> Placebo:
+    n = len(null.values)
+    defined = null.values[~np.isnan(null.values)]
+    undefined = n - len(defined)
+    blank = Placebo(plan.kind, plan.statistic, observed, n=n, undefined=undefined)
+    if null.reason:
+        return replace(blank, reason=null.reason)
+    if np.isnan(observed):
+        return replace(blank, reason=f"its {plan.statistic} is undefined: nothing was traded, or it never varied")
+    if undefined > MOST_UNDEFINED * n:
+        return replace(blank, reason=f"{plan.statistic} is undefined on {undefined} of {n} placebo calendars")
+    if not undefined and np.ptp(np.append(defined, observed)) <= rounding(observed):
+        return replace(
+            blank, reason=f"its {plan.statistic} is the same on every placebo calendar: it reads none of them"
+        )
+    above = int(np.count_nonzero(defined >= observed - rounding(observed)))
+    p = (1 + above) / (n + 1)
+    low, high = (p, p) if null.exact else clopper_pearson(above, n)
+    quantiles = tuple(float(value) for value in np.quantile(defined, QUANTILES))
+    return replace(
+        blank,
+        p=p,
+        low=low,
+        high=high,
+        adjusted=p,
+        family=1,
+        exact=null.exact,
+        mean=float(defined.mean()),
+        deviation=float(defined.std(ddof=1)),
+        quantiles=quantiles,
+    )
+
+
+def clopper_pearson(count: int, n: int) -> tuple[float, float]:
+    """95 % bounds of the probability behind `count` of `n`: Clopper and Pearson, Biometrika 26 (1934)."""
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low = float(betaincinv(count, n - count + 1, tail)) if count > 0 else 0.0
+    high = float(betaincinv(count + 1, n - count, 1.0 - tail)) if count < n else 1.0
+    return low, high

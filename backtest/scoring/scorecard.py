@@ -1,0 +1,128 @@
+"""The verdict on a strategy: a word, its reason and the thresholds behind it; and how much capital it can carry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from backtest.engine.layout import NET_RETURN
+from backtest.market.record import Floats
+from backtest.scoring.batch import Prepared, replay_statistics
+from backtest.scoring.metrics import Score, named
+from backtest.scoring.placebo import LONGEST_TRADE, MOST_EXPOSURE, Placebo, without_events
+from backtest.signals.strategy import Intents
+
+Verdict = Literal[
+    "beats placebo",
+    "indistinguishable from chance",
+    "loses money",
+    "too few trades",
+    "not an event strategy",
+    "not tested",
+]
+CAPITALS = tuple(float(10 ** (4 + half / 2)) for half in range(9))
+"""10k to 100M in half decades, quote currency."""
+CALENDARS = {
+    "shift": "shifted calendars",
+    "dates": "calendars of random dates",
+    "coins": "calendars of other coins",
+    "calendar": "shifted calendars decided anew",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What a verdict asks for: level of the adjusted p, closed trades."""
+
+    level: float = 0.05
+    trades: int = 5
+
+    @property
+    def sentence(self) -> str:
+        """The thresholds in words, as they are printed."""
+        return (
+            f"thresholds: beats placebo at an adjusted p <= {self.level:g} with a net gain, from {self.trades} trades; "
+            f"an event strategy holds in at most {MOST_EXPOSURE:.0%} of the bars, a trade {LONGEST_TRADE:.0%} of them"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CapacityCurve:
+    """Net return (C,), share, of the same intents started with each capital (C,), quote currency.
+
+    `half` is the least of the capitals at which the net return is below half of that of the smallest capital; NaN
+    where none is, or where the smallest earns nothing.
+    """
+
+    capital: Floats
+    net_return: Floats
+    half: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scorecard:
+    """A strategy's scores and what they are evidence of; `placebo` is None where it was not asked for."""
+
+    strategy: str
+    scores: tuple[Score, ...]
+    placebo: Placebo | None
+    capacity: CapacityCurve
+    verdict: Verdict
+    reason: str
+    thresholds: Thresholds
+
+
+def scorecard(
+    strategy: str,
+    scores: Sequence[Score],
+    placebo: Placebo | None,
+    capacity: CapacityCurve,
+    thresholds: Thresholds | None = None,
+) -> Scorecard:
+    """The scorecard of one strategy."""
+    limits = thresholds or Thresholds()
+    verdict, reason = _judged(named(scores), placebo, limits)
+    return Scorecard(strategy, tuple(scores), placebo, capacity, verdict, reason, limits)
+
+
+def _judged(scores: dict[str, Score], placebo: Placebo | None, limits: Thresholds) -> tuple[Verdict, str]:
+    trades, net = int(scores["trades"].value), scores["net_return"].value
+    if placebo is None:
+        return "not tested", "no placebo was asked for"
+    eventless = without_events(scores["exposure"].value, trades)
+    if eventless:
+        return "not an event strategy", eventless
+    if trades < limits.trades:
+        return "too few trades", f"{trades} closed, at least {limits.trades} are needed"
+    if placebo.reason:
+        return "not tested", placebo.reason
+    told = f"{_share(placebo)} did as well"
+    paid = f", p {placebo.adjusted:.3g} paid for {placebo.family} strategies" if placebo.family > 1 else ""
+    if placebo.adjusted > limits.level:
+        return "indistinguishable from chance", told + paid
+    if net <= 0.0:
+        return "loses money", f"net {net:+.1%}, though only {told}{paid}"
+    return "beats placebo", f"only {told}{paid}"
+
+
+def _share(placebo: Placebo) -> str:
+    """`112 of 2591 shifted calendars`: what p counts, the real calendar left out."""
+    above = round(placebo.p * (placebo.n + 1)) - 1
+    return f"{above} of {placebo.n} {CALENDARS[placebo.kind]}"
+
+
+def capacity_curve(intents: Intents, prepared: Prepared, capitals: Sequence[float] = CAPITALS) -> CapacityCurve:
+    """Replay the intents from each capital: impact and participation grow with the notional, the rest does not."""
+    orders = prepared.orders(intents)
+    rules = prepared.rules
+    net = np.empty(len(capitals))
+    for place, capital in enumerate(capitals):
+        started = Prepared(prepared.market, prepared.config, prepared.bars, rules._replace(capital=capital))
+        net[place] = replay_statistics(orders, started, 1)[0, NET_RETURN]
+    below = np.flatnonzero(net < net[0] / 2.0)
+    half = float(capitals[below[0]]) if net[0] > 0.0 and len(below) else math.nan
+    return CapacityCurve(np.array(capitals), net, half)

@@ -1,0 +1,320 @@
+"""Search over a strategy's parameters in which every trial is kept, so that the search can be paid for.
+
+Trials are worked out in parts of PART. A part is a pure function of the sweep and its number: it depends neither on the
+number of cores nor on where it runs, and a sweep that was interrupted goes on with the parts that are missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest import __version__
+from backtest.catalysts.record import Calendar
+from backtest.config import RunConfig
+from backtest.engine.layout import EXPOSURE, NET_RETURN, STATISTICS, TRADES
+from backtest.errors import DataError, UsageError
+from backtest.market.record import Floats, Market
+from backtest.scoring.batch import Prepared, prepare, replay_returns, replay_statistics, statistic_code
+from backtest.scoring.cluster import parts_here, parts_on_cluster
+from backtest.scoring.cross_validation import Overfitting, probability_of_overfitting
+from backtest.scoring.overfitting import DeflatedSharpe, SuperiorAbility, deflate, superior_ability
+from backtest.scoring.placebo import Null, Placebo, PlaceboPlan, evidence, null_of, without_events
+from backtest.scoring.recalendar import null_anew
+from backtest.scoring.space import Trial
+from backtest.signals.strategy import Strategy
+
+PART = 8
+BLOCKS = 16
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sweep:
+    """What is searched, on what, and which placebos each trial is compared with (None for none).
+
+    `statistic` ranks the trials; `spa` asks for the test of superior predictive ability against holding nothing.
+    """
+
+    strategy: type[Strategy[Any]]
+    trials: tuple[Trial, ...]
+    market: Market
+    calendar: Calendar
+    config: RunConfig
+    plan: PlaceboPlan | None
+    statistic: str = "net_return"
+    detail: Market | None = None
+    spa: bool = False
+
+    @property
+    def parts(self) -> int:
+        """Number of parts."""
+        return -(-len(self.trials) // PART)
+
+    def fingerprint(self) -> str:
+        """First 16 hex digits of a sha256 over everything that the result depends on."""
+        said = {
+            "version": __version__,
+            "strategy": self.strategy.name,
+            "source": source_of(self.strategy),
+            "trials": [one.parameters for one in self.trials],
+            "data": self.market.sha256(),
+            "detail": self.detail.sha256() if self.detail else None,
+            "calendar": self.calendar.hash(),
+            "config": self.config.model_dump(),
+            "plan": asdict(self.plan) if self.plan else None,
+            "statistic": self.statistic,
+            "spa": self.spa,
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def source_of(strategy: type[Strategy[Any]]) -> str:
+    """Text of the module that a strategy stands in; its byte code where there is no text."""
+    try:
+        return inspect.getsource(sys.modules[strategy.__module__])
+    except (OSError, TypeError):
+        return strategy.decide.__code__.co_code.hex()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SweepResult:
+    """Every trial of a sweep and what the search was worth.
+
+    Attributes
+    ----------
+    sweep : Sweep
+    statistics : (N, 8) float64
+        STATISTICS of each trial; NaN where undefined.
+    placebos : tuple of N Placebo, or of None
+        Evidence of each trial; `adjusted` pays for all that could be tested.
+    best : int
+        Trial with the highest statistic; -1 where none has one.
+    returns : (T, N) float32
+        Simple returns a bar of each trial, mapped from disk.
+    deflated : DeflatedSharpe or None
+        DSR of the best trial among all.
+    overfitting : Overfitting or None
+        PBO of the search by the Sharpe ratio; None for fewer than two trials or too few bars.
+    superior : SuperiorAbility or None
+        SPA and StepM of all trials, where asked for.
+    """
+
+    sweep: Sweep
+    statistics: Floats
+    placebos: tuple[Placebo | None, ...]
+    best: int
+    returns: npt.NDArray[np.float32]
+    deflated: DeflatedSharpe | None
+    overfitting: Overfitting | None
+    superior: SuperiorAbility | None
+
+
+def run_sweep(
+    sweep: Sweep, folder: Path, *, cluster: str | None = None, progress: Progress | None = None
+) -> SweepResult:
+    """Work out the parts that `folder` lacks, here or on the Dask cluster at an address, and judge the whole.
+
+    Raises
+    ------
+    UsageError
+        Where the folder holds another sweep, or a parameter is not one of the strategy's.
+    DataError
+        Where funding is unknown under the policy `error`.
+    """
+    for trial in sweep.trials:
+        sweep.strategy(dict(trial.parameters))
+    claim(folder, sweep.fingerprint())
+    missing = [number for number in range(sweep.parts) if not part_path(folder, number).is_file()]
+    done = sweep.parts - len(missing)
+    if progress:
+        progress(done, sweep.parts)
+    results = (
+        parts_on_cluster(cluster, sweep_part, sweep, missing) if cluster else parts_here(sweep_part, sweep, missing)
+    )
+    for number, content in results:
+        write_whole(part_path(folder, number), content)
+        done += 1
+        if progress:
+            progress(done, sweep.parts)
+    return judge(sweep, folder)
+
+
+def claim(folder: Path, fingerprint: str) -> None:
+    """Make a folder this sweep's own, or find that it is already.
+
+    Raises
+    ------
+    UsageError
+        Where it is another's, or cannot be written.
+    """
+    mark = folder / "fingerprint"
+    try:
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        if not mark.is_file():
+            write_whole(mark, fingerprint.encode())
+        found = mark.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise UsageError(f"folder {folder} cannot be written ({problem}): choose another with --out") from None
+    if found != fingerprint:
+        raise UsageError(
+            f"folder {folder} holds another sweep ({found}, not {fingerprint}): choose another with --out, or remove it"
+        )
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """File of one part."""
+    return folder / "parts" / f"{number:06d}.npz"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+@lru_cache(maxsize=1)
+def _prepared(sweep: Sweep) -> Prepared:
+    return prepare(sweep.market, sweep.config, sweep.detail)
+
+
+def sweep_part(sweep: Sweep, number: int) -> bytes:
+    """One part as the bytes of an npz: statistics (n, 8), returns (n, T), drawn (n, B), reasons (n,) and exact (n,)."""
+    prepared = _prepared(sweep)
+    statistics, returns, nulls = [], [], []
+    for trial in sweep.trials[number * PART : (number + 1) * PART]:
+        strategy = sweep.strategy(dict(trial.parameters))
+        intents = strategy.decide(sweep.market, sweep.calendar)
+        orders = prepared.orders(intents)
+        row = replay_statistics(orders, prepared, 1)[0]
+        if np.isnan(row[NET_RETURN]):
+            raise DataError(
+                f"trial {trial.number} of {sweep.strategy.name} holds a position while funding is unknown: fetch it, "
+                "or choose --funding const (charged against the position) or --funding zero"
+            )
+        statistics.append(row)
+        returns.append(replay_returns(orders, prepared))
+        reason = without_events(row[EXPOSURE], row[TRADES]) if sweep.plan else "no placebo was asked for"
+        if reason or sweep.plan is None:
+            nulls.append(Null(np.empty(0), reason=reason))
+        elif sweep.plan.kind == "calendar":
+            nulls.append(null_anew(strategy, prepared, sweep.calendar, sweep.plan))
+        else:
+            nulls.append(null_of(intents, prepared, sweep.calendar, sweep.plan))
+    drawn = np.full((len(nulls), max(len(null.values) for null in nulls)), np.nan)
+    for place, null in enumerate(nulls):
+        if not null.reason:
+            drawn[place] = null.values
+    content = io.BytesIO()
+    np.savez(
+        content,
+        statistics=np.array(statistics),
+        returns=np.array(returns),
+        drawn=drawn,
+        reasons=np.array([null.reason for null in nulls]),
+        exact=np.array([null.exact for null in nulls]),
+    )
+    return content.getvalue()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    statistics: Floats
+    returns: npt.NDArray[np.float32]
+    nulls: tuple[Null, ...]
+
+
+def _parts(sweep: Sweep, folder: Path) -> Iterator[_Part]:
+    for number in range(sweep.parts):
+        with np.load(part_path(folder, number)) as part:
+            nulls = tuple(
+                Null(np.empty(0) if reason else values, bool(exact), str(reason))
+                for values, exact, reason in zip(part["drawn"], part["exact"], part["reasons"], strict=True)
+            )
+            yield _Part(part["statistics"], part["returns"], nulls)
+
+
+def judge(sweep: Sweep, folder: Path) -> SweepResult:
+    """The result of a sweep whose parts are all there; writes `returns.npy` (T, N) beside them."""
+    statistics = np.empty((len(sweep.trials), len(STATISTICS)))
+    nulls: list[Null] = []
+    path = folder / "returns.npy"
+    part_of_path = folder / "returns.npy.part"
+    shape = (len(sweep.market.index), len(sweep.trials))
+    returns = np.lib.format.open_memmap(part_of_path, mode="w+", dtype=np.float32, shape=shape)
+    for part in _parts(sweep, folder):
+        columns = slice(len(nulls), len(nulls) + len(part.nulls))
+        statistics[columns] = part.statistics
+        returns[:, columns] = part.returns.T
+        nulls += part.nulls
+    returns.flush()
+    del returns
+    part_of_path.replace(path)
+    mapped = np.load(path, mmap_mode="r")
+    values = statistics[:, statistic_code(sweep.statistic)]
+    best = int(np.nanargmax(values)) if np.isfinite(values).any() else -1
+    judged = evidence(values, nulls, sweep.plan) if sweep.plan else (None,) * len(nulls)
+    several = len(sweep.trials) > 1 and len(mapped) >= 2 * BLOCKS
+    return SweepResult(
+        sweep,
+        statistics,
+        judged,
+        best,
+        mapped,
+        deflate(mapped, best) if best >= 0 else None,
+        probability_of_overfitting(mapped, blocks=BLOCKS) if several else None,
+        superior_ability(mapped, seed=sweep.config.seed) if sweep.spa else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeatMap:
+    """Mean statistic (R, C) over all trials with a value of each of two parameters; NaN where no trial has both."""
+
+    row_name: str
+    column_name: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    mean: Floats
+    adjusted: Floats
+    """Least adjusted p (R, C) of those trials; NaN where none was tested."""
+
+
+def heat_maps(result: SweepResult) -> tuple[HeatMap, ...]:
+    """One map for each pair of parameters that have at least two and at most fifty values."""
+    sweep = result.sweep
+    values = result.statistics[:, statistic_code(sweep.statistic)]
+    adjusted = np.array([one.adjusted if one else np.nan for one in result.placebos])
+    table = [dict(trial.parameters) for trial in sweep.trials]
+    names = [name for name in table[0] if 2 <= len({row[name] for row in table}) <= 50]
+    maps = []
+    for place, row_name in enumerate(names):
+        for column_name in names[place + 1 :]:
+            rows, columns = (tuple(dict.fromkeys(row[name] for row in table)) for name in (row_name, column_name))
+            mean, least = np.full((2, len(rows), len(columns)), np.nan)
+            cells: dict[tuple[str, str], list[int]] = {}
+            for number, row in enumerate(table):
+                cells.setdefault((row[row_name], row[column_name]), []).append(number)
+            for (one, other), numbers in cells.items():
+                cell = rows.index(one), columns.index(other)
+                mean[cell] = _of_known(np.mean, values[numbers])
+                least[cell] = _of_known(np.min, adjusted[numbers])
+            maps.append(HeatMap(row_name, column_name, rows, columns, mean, least))
+    return tuple(maps)
+
+
+def _of_known(what: Callable[[Floats], Any], values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(what(known)) if len(known) else float("nan")

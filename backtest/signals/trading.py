@@ -1,0 +1,100 @@
+"""What the strategies share: the parameters of a trade, and intents made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from backtest.catalysts.record import Catalyst
+from backtest.config import Duration, duration_ms, near_miss
+from backtest.errors import ConfigError
+from backtest.market.record import Flags, Kind, Market
+from backtest.signals.features import closes_ms
+from backtest.signals.strategy import Intent, Parameters, Share, level
+
+
+class TradeParameters(Parameters):
+    """How large a trade is, how long it lasts and where it is cut."""
+
+    weight: Annotated[float, Field(gt=0, le=10)] = Field(0.25, description="notional / equity")
+    hold: Duration = Field("72h", description="time limit from the fill")
+    stop_loss: Share = Field(0.15, description="distance from the fill, share of price; 0 for none")
+    take_profit: Share = Field(0.0, description="distance from the fill, share of price; 0 for none")
+    trailing_stop: Share = Field(0.0, description="distance from the best price, share of it; 0 for none")
+
+    def intent(
+        self,
+        symbol: str,
+        decided_at_ms: int,
+        side: int,
+        *,
+        share: float = 1.0,
+        catalyst_id: str = "",
+        group: str = "",
+    ) -> Intent:
+        """One intent of these parameters; `share` of the weight."""
+        return Intent(
+            instrument=symbol,
+            decided_at_ms=int(decided_at_ms),
+            side=side,
+            weight=self.weight * share,
+            hold_ms=duration_ms(self.hold),
+            stop_loss=level(self.stop_loss),
+            take_profit=level(self.take_profit),
+            trailing_stop=level(self.trailing_stop),
+            catalyst_id=catalyst_id,
+            group=group,
+        )
+
+
+def columns_of(assets: Sequence[str], market: Market, kind: Kind | None = None) -> tuple[int, ...]:
+    """Column of each coin, swap first; all coins of the market where none is named, each once.
+
+    Raises
+    ------
+    ConfigError
+        For a coin that the market does not hold.
+    """
+    held = tuple(dict.fromkeys(instrument.base for instrument in market.instruments))
+    for asset in assets:
+        if asset not in held:
+            raise ConfigError(
+                f"assets: {asset!r} is not in market {market.provenance.name!r}; {near_miss(asset, held)}"
+            )
+    found = (market.column_of(asset, kind) for asset in (assets or held))
+    return tuple(column for column in found if column is not None)
+
+
+def known_columns(panel: str, columns: Sequence[int], market: Market) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Columns in which a panel is known at all, and a note that names those in which it never is."""
+    values = getattr(market, panel)
+    known = tuple(column for column in columns if not np.isnan(values[:, column]).all())
+    missing = [market.symbols[column] for column in columns if column not in known]
+    what = f"{panel.replace('_', ' ')} is unknown throughout market {market.provenance.name!r}"
+    return known, (f"{what} for {', '.join(missing)}: nothing is decided on it",) if missing else ()
+
+
+def signal_intents(
+    signal: Flags, columns: Iterable[int], side: int, trade: TradeParameters, market: Market
+) -> tuple[Intent, ...]:
+    """One intent for each True of a (T, N) signal in the columns given, decided at that bar's close."""
+    decided = closes_ms(market)
+    return tuple(
+        trade.intent(market.symbols[column], decided[row], side)
+        for column in columns
+        for row in np.flatnonzero(signal[:, column])
+    )
+
+
+def catalyst_columns(catalyst: Catalyst, assets: Sequence[str], market: Market) -> tuple[int, ...]:
+    """Columns of the coins of a catalyst that the market holds, of `assets` only where any are named."""
+    columns = (market.column_of(asset) for asset in catalyst.assets if not assets or asset in assets)
+    return tuple(column for column in columns if column is not None)
+
+
+def absent(what: str, found: Iterable[Any]) -> tuple[str, ...]:
+    """A note that there is nothing to trade on; none where there is."""
+    return () if any(True for _ in found) else (f"{what}: nothing is decided",)
