@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from backtest.market.stored import open_stored
 from backtest.market.transport import Patience
 
 HOUR, DAY = 3_600_000, 86_400_000
+ROOT = Path(__file__).parents[2]
 OCT = 1_759_276_800_000  # 2025-10-01 00:00 UTC
 KLINE_HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
@@ -358,6 +361,27 @@ def test_the_archive_is_fetched_with_checksums_and_names_what_it_lacks(
     assert again.complaint() == ""
     assert len(asked) == before, "what is in the store is not asked for again"
     assert open_stored(store, "zec").open.shape == (744, 1)
+
+
+def test_the_command_fetches_the_archive_and_runs_on_it(
+    served: Callable[[bool], tuple[str, dict[str, int]]], tmp_path: Path
+) -> None:
+    url, _ = served(False)
+
+    def backtest(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "backtest", *arguments, "--store", str(tmp_path / "store")]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+
+    fetched = backtest(
+        "fetch", "--archive", "--archive-url", url, "--exchange", "binanceusdm", "--symbols", "ZEC/USDT:USDT",
+        "--series", "ohlcv", "--timerange", "20251001-20251101", "--name", "archived",
+    )  # fmt: skip
+    assert fetched.returncode == 0, fetched.stderr
+    assert "744" in fetched.stdout
+    out = str(tmp_path / "out")
+    ran = backtest("run", "-d", "archived", "-s", "buy_and_hold", "--placebo", "0", "--bootstrap", "0", "--out", out)
+    assert ran.returncode == 0, ran.stderr
+    assert "archived: 744 bars of 1h, 2025-10-01 00:00 to 2025-10-31 23:00 UTC" in ran.stdout
 
 
 def test_a_file_that_never_matches_its_checksum_is_never_stored(
