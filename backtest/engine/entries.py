@@ -10,7 +10,6 @@ from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     ACCEPTED,
     AT_OPEN,
-    CAPACITY,
     CAPACITY_ZERO,
     CUT_CAPACITY,
     CUT_CASH,
@@ -20,17 +19,17 @@ from backtest.engine.layout import (
     F8,
     GROSS_CAP,
     GROUP_REJECTED,
-    IMPACT,
     IN_POSITION,
     LEAST_SHARE,
     LIQUIDITY_UNKNOWN,
-    MARK,
     NO_CASH,
-    OPEN,
+    P_AMBIGUOUS,
     P_COEFFICIENT,
     P_COLUMN,
+    P_DUE,
     P_ENTRY_ROW,
     P_FEES,
+    P_FUNDING_PAID,
     P_GROUP,
     P_HALF_SPREAD,
     P_IMPACT,
@@ -39,6 +38,7 @@ from backtest.engine.layout import (
     P_MARGIN,
     P_OTHER_NET,
     P_PEAK,
+    P_PENDING,
     P_PRICE,
     P_QUANTITY,
     P_REFERENCE,
@@ -48,7 +48,7 @@ from backtest.engine.layout import (
     P_TARGET,
     P_TIME_ROW,
     P_TRAIL,
-    POSITION_WIDTH,
+    P_UNKNOWN,
     T_CASH,
     UNCUT,
     Bars,
@@ -57,7 +57,7 @@ from backtest.engine.layout import (
     Rules,
     Work,
 )
-from backtest.engine.path import impact_share, liquidation_level, write_row
+from backtest.engine.path import bar_of, impact_share, liquidation_level, write_row
 from backtest.engine.schedule import last_leg
 
 
@@ -71,7 +71,7 @@ def worth(state: F8, p: int, mark: float) -> float:
 def _verdict_of_leg(k: int, t: int, lone: bool, intent: Intent, bars: Bars, rules: Rules, work: Work) -> int:
     """Why a leg cannot enter at t, whatever its size; under `extend` it lengthens the position held."""
     column = intent.column[k]
-    p = work.slot[column]
+    p = work.slot[np.uintp(column)]
     if p >= 0:
         state = work.state
         if rules.extend and lone and state[p, P_GROUP] < 0.0 and state[p, P_SIDE] == intent.side[k]:
@@ -79,7 +79,8 @@ def _verdict_of_leg(k: int, t: int, lone: bool, intent: Intent, bars: Bars, rule
             state[p, P_SIGNAL_ROW] = max(state[p, P_SIGNAL_ROW], float(work.exit_row[k]))
             return EXTENDED
         return IN_POSITION
-    unknown = math.isnan(bars.panel[column, t, IMPACT]) or math.isnan(bars.panel[column, t, CAPACITY])
+    bar = bar_of(bars, column, t)
+    unknown = math.isnan(bar.impact) or math.isnan(bar.capacity)
     return LIQUIDITY_UNKNOWN if unknown else ACCEPTED
 
 
@@ -91,7 +92,7 @@ def _scale(
     state = work.state
     equity, gross = work.tally[T_CASH], 0.0
     for p in range(count):
-        mark = state[p, P_PRICE] if state[p, P_ENTRY_ROW] == t else bars.panel[int(state[p, P_COLUMN]), t - 1, MARK]
+        mark = state[p, P_PRICE] if state[p, P_ENTRY_ROW] == t else bar_of(bars, state[p, P_COLUMN], t - 1).mark
         equity += worth(state, p, mark)
         gross += state[p, P_QUANTITY] * mark
     if equity <= LEAST_SHARE * rules.capital:
@@ -102,9 +103,9 @@ def _scale(
         wanted = intent.weight[k] * equity
         work.wanted[k] = wanted
         total += wanted
-        leverage = rules.leverage if bars.swap[intent.column[k]] else 1.0
+        leverage = rules.leverage if bars.swap[np.uintp(intent.column[k])] else 1.0
         need += wanted * (1.0 / leverage + rules.fee)
-        share = bars.panel[intent.column[k], t, CAPACITY] / wanted
+        share = bar_of(bars, intent.column[k], t).capacity / wanted
         if share < scale:
             scale, cut, verdict, culprit = share, CUT_CAPACITY, CAPACITY_ZERO, k
     share = (rules.gross_cap * equity - gross) / total
@@ -122,17 +123,15 @@ def _open_position(
     book: Book, record: bool,
 ) -> None:  # fmt: skip
     column, side = intent.column[k], intent.side[k]
-    reference, coefficient = bars.panel[column, t, OPEN], bars.panel[column, t, IMPACT]
+    reference, coefficient = bar_of(bars, column, t).open, bar_of(bars, column, t).impact
     impact = impact_share(coefficient, notional, rules.half_spread)
     price = reference * (1.0 + side * (rules.half_spread + impact))
     quantity = notional / price
-    swap = bars.swap[column]
+    swap = bars.swap[np.uintp(column)]
     margin = notional / rules.leverage if swap else notional
     fee = rules.fee * notional
     work.tally[T_CASH] -= margin + fee
     state = work.state
-    for field in range(POSITION_WIDTH):
-        state[p, field] = 0.0
     state[p, P_COLUMN] = column
     state[p, P_SIDE] = side
     state[p, P_QUANTITY] = quantity
@@ -155,7 +154,12 @@ def _open_position(
     state[p, P_HALF_SPREAD] = quantity * reference * rules.half_spread
     state[p, P_IMPACT] = quantity * reference * impact
     state[p, P_OTHER_NET] = np.nan
-    work.slot[column] = p
+    state[p, P_FUNDING_PAID] = 0.0
+    state[p, P_PENDING] = 0.0
+    state[p, P_AMBIGUOUS] = 0.0
+    state[p, P_UNKNOWN] = 0.0
+    state[p, P_DUE] = 0.0
+    work.slot[np.uintp(column)] = p
     work.verdict[k] = ACCEPTED
     if record:
         fill = (
@@ -166,8 +170,9 @@ def _open_position(
 
 
 @inlined
-def enter(
+def _enter_unit(
     first: int,
+    last: int,
     t: int,
     count: int,
     intent: Intent,
@@ -177,8 +182,7 @@ def enter(
     book: Book,
     record: bool,
 ) -> int:
-    """Phase B for one unit; returns the number of open positions."""
-    last = last_leg(intent.group, first)
+    """Phase B for the legs from `first` to before `last`; returns the number of open positions."""
     verdict, culprit = ACCEPTED, -1
     for k in range(first, last):
         verdict = _verdict_of_leg(k, t, last - first == 1, intent, bars, rules, work)
@@ -200,3 +204,13 @@ def enter(
     for k in range(first, last):
         work.verdict[k] = verdict if culprit in (-1, k) else GROUP_REJECTED
     return count
+
+
+@inlined
+def enter(
+    first: int, t: int, count: int, intent: Intent, bars: Bars, rules: Rules, work: Work, book: Book, record: bool
+) -> int:
+    """Phase B for one unit; returns the number of open positions."""
+    if intent.group[first] < 0:
+        return _enter_unit(first, first + 1, t, count, intent, bars, rules, work, book, record)
+    return _enter_unit(first, last_leg(intent.group, first), t, count, intent, bars, rules, work, book, record)

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     AT_CLOSE,
     AT_OPEN,
-    CLOSE,
     END_OF_DATA,
     F8,
-    FUNDING,
     FUNDING_CONST,
     FUNDING_ERROR,
     GROUP_EXIT,
-    HIGH,
-    IMPACT,
     INSIDE,
-    LOW,
-    MARK,
-    OPEN,
     P_AMBIGUOUS,
     P_COEFFICIENT,
     P_COLUMN,
@@ -59,12 +50,13 @@ from backtest.engine.layout import (
     T_WINS,
     TIME,
     UNCUT,
+    Bar,
     Bars,
     Book,
     Rules,
     Work,
 )
-from backtest.engine.path import gap_reason, liquidation_level, net_of, settle, walk_bar, write_row
+from backtest.engine.path import bar_of, gap_reason, liquidation_level, net_of, settle, walk_bar, write_row
 
 
 @inlined
@@ -75,7 +67,7 @@ def _leave(
     """Close position p; its slot in the state is freed by `_compact`."""
     state = work.state
     column = int(state[p, P_COLUMN])
-    coefficient = bars.panel[column, t, IMPACT]
+    coefficient = bar_of(bars, state[p, P_COLUMN], t).impact
     if math.isnan(coefficient):
         coefficient = state[p, P_COEFFICIENT]
     price, fee, impact, liquidation, released = settle(state, p, reference, coefficient, reason, rules)
@@ -127,27 +119,10 @@ def _call_group(count: int, group: float, t: int, bars: Bars, work: Work) -> Non
     state = work.state
     for p in range(count):
         if state[p, P_COLUMN] >= 0.0 and state[p, P_GROUP] == group and state[p, P_DUE] == 0.0:
-            if math.isnan(bars.panel[int(state[p, P_COLUMN]), t, OPEN]):
+            if math.isnan(bar_of(bars, state[p, P_COLUMN], t).open):
                 state[p, P_PENDING] = 1.0
             else:
                 state[p, P_DUE] = GROUP_EXIT
-
-
-@inlined
-def quiet(count: int, t: int, bars: Bars, work: Work) -> bool:
-    """Whether no position can leave in bar t before its close: the bar trades, clear of every level and time limit."""
-    state = work.state
-    for p in range(count):
-        column, side = int(state[p, P_COLUMN]), state[p, P_SIDE]
-        high, low = bars.panel[column, t, HIGH], bars.panel[column, t, LOW]
-        if side < 0.0:
-            high, low = -low, -high
-        clear = low > state[p, P_STOP] and low > state[p, P_LIQUIDATION] and high < state[p, P_TARGET]
-        if not clear or t >= state[p, P_TIME_ROW] or t >= state[p, P_SIGNAL_ROW]:
-            return False
-        if state[p, P_TRAIL] < np.inf or state[p, P_PENDING] > 0.0:
-            return False
-    return True
 
 
 @inlined
@@ -159,7 +134,7 @@ def exits_at_open(
     any_due = False
     for p in range(count):
         state[p, P_DUE] = 0.0
-        price = bars.panel[int(state[p, P_COLUMN]), t, OPEN]
+        price = bar_of(bars, state[p, P_COLUMN], t).open
         if math.isnan(price) or (state[p, P_ENTRY_ROW] == t) != entered_now:
             continue
         reason = gap_reason(
@@ -187,7 +162,7 @@ def exits_at_open(
     for p in range(count):
         reason = int(state[p, P_DUE])
         if reason > 0:
-            price = bars.panel[int(state[p, P_COLUMN]), t, OPEN]
+            price = bar_of(bars, state[p, P_COLUMN], t).open
             _leave(p, t, AT_OPEN, price, reason, bars, rules, work, book, record)
     return _compact(count, work)
 
@@ -198,12 +173,12 @@ def exits_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, book:
     state = work.state
     left = 0
     for p in range(count):
-        if math.isnan(bars.panel[int(state[p, P_COLUMN]), t, OPEN]):
+        if math.isnan(bar_of(bars, state[p, P_COLUMN], t).open):
             continue
         reason, level, other, other_level = walk_bar(state, p, t, bars, rules.favourable_first)
-        if other != 0 and state[p, P_AMBIGUOUS] == 0.0:
+        if record and other != 0 and state[p, P_AMBIGUOUS] == 0.0:
             state[p, P_AMBIGUOUS] = 1.0
-            coefficient = bars.panel[int(state[p, P_COLUMN]), t, IMPACT]
+            coefficient = bar_of(bars, state[p, P_COLUMN], t).impact
             if math.isnan(coefficient):
                 coefficient = state[p, P_COEFFICIENT]
             price, fee, _, liquidation, _ = settle(state, p, state[p, P_SIDE] * other_level, coefficient, other, rules)
@@ -218,10 +193,9 @@ def exits_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, book:
 
 
 @inlined
-def _charge_funding(state: F8, p: int, t: int, panel: F8, rules: Rules, work: Work) -> float:
+def _charge_funding(state: F8, p: int, t: int, bar: Bar, rules: Rules, work: Work) -> float:
     """Phase D for one position; returns what it paid."""
-    column = int(state[p, P_COLUMN])
-    rate = panel[column, t, FUNDING]
+    rate = bar.funding
     if rate == 0.0:
         return 0.0
     if math.isnan(rate):
@@ -231,9 +205,9 @@ def _charge_funding(state: F8, p: int, t: int, panel: F8, rules: Rules, work: Wo
             work.tally[T_FAULT_COLUMN] = state[p, P_COLUMN]
         if rules.funding_unknown != FUNDING_CONST:
             return 0.0
-        paid = state[p, P_QUANTITY] * panel[column, t, MARK] * rules.funding_const
+        paid = state[p, P_QUANTITY] * bar.mark * rules.funding_const
     else:
-        paid = state[p, P_SIDE] * state[p, P_QUANTITY] * panel[column, t, MARK] * rate
+        paid = state[p, P_SIDE] * state[p, P_QUANTITY] * bar.mark * rate
     state[p, P_MARGIN] -= paid
     state[p, P_FUNDING_PAID] += paid
     state[p, P_LIQUIDATION] = liquidation_level(
@@ -248,16 +222,16 @@ def close_of_bar(count: int, left: int, t: int, bars: Bars, rules: Rules, work: 
     state = work.state
     final = t == bars.panel.shape[1] - 1
     for p in range(count):
-        column = int(state[p, P_COLUMN])
-        if column < 0:
+        if state[p, P_COLUMN] < 0.0:
             continue
-        paid = _charge_funding(state, p, t, bars.panel, rules, work)
+        bar = bar_of(bars, state[p, P_COLUMN], t)
+        paid = _charge_funding(state, p, t, bar, rules, work)
         if record:
             book.funding[t] += paid
         if state[p, P_DUE] > 0.0:
-            _leave(p, t, AT_CLOSE, bars.panel[column, t, CLOSE], GROUP_EXIT, bars, rules, work, book, record)
+            _leave(p, t, AT_CLOSE, bar.close, GROUP_EXIT, bars, rules, work, book, record)
             left += 1
         elif final:
-            _leave(p, t, AT_CLOSE, bars.panel[column, t, MARK], END_OF_DATA, bars, rules, work, book, record)
+            _leave(p, t, AT_CLOSE, bar.mark, END_OF_DATA, bars, rules, work, book, record)
             left += 1
     return _compact(count, work) if left > 0 else count

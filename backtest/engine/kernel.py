@@ -60,36 +60,25 @@ than its margin.
 
 from __future__ import annotations
 
+import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import prange
 
-from backtest.engine.compiling import borrowed, compiled, inlined, threaded
+from backtest.engine.compiling import compiled, inlined
+from backtest.engine.curve import Curve, follow, write_statistics
 from backtest.engine.entries import enter, worth
-from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside, quiet
+from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside
 from backtest.engine.layout import (
-    EXPOSURE,
     F8,
-    HIT_RATE,
-    LEAST_RATIO,
-    MARK,
-    MAX_DRAWDOWN,
-    MEAN_TRADE,
-    NET_RETURN,
     P_COLUMN,
     POSITION_WIDTH,
-    SHARPE,
-    SORTINO,
     STATISTICS,
     T_CASH,
     T_FAULT_COLUMN,
     T_FAULT_ROW,
-    T_TRADE_SUM,
-    T_TRADES,
-    T_WINS,
     TALLY_WIDTH,
-    TRADES,
     Bars,
     Book,
     Intent,
@@ -97,87 +86,77 @@ from backtest.engine.layout import (
     Rules,
     Work,
 )
+from backtest.engine.path import bar_of
+from backtest.engine.quiet import calm_from, follow_quiet, quiet_equity
 from backtest.engine.schedule import schedule
 
 
 @inlined
-def _replay(intent: Intent, bars: Bars, rules: Rules, work: Work, book: Book, record: bool, statistics: F8) -> None:
-    """One replay: walk the bars on which something is held or enters, stream its statistics."""
+def _replay(
+    orders: Orders, v: int, bars: Bars, rules: Rules, work: Work, book: Book, record: bool, statistics: F8, place: int
+) -> None:
+    """Variation v: walk the bars on which something is held or enters, stream its statistics into row `place`."""
+    intent = _variation(orders, v)
     bar_count = bars.panel.shape[1]
     queued = schedule(intent, bars, work)
     work.tally[:] = 0.0
     work.tally[T_CASH] = rules.capital
     work.tally[T_FAULT_ROW] = -1.0
-    equity, peak, drawdown = rules.capital, rules.capital, 0.0
-    total, squares, downside = 0.0, 0.0, 0.0
+    curve = Curve(rules.capital, rules.capital, 0.0, 0.0, 0.0, 0.0)
     held, count, unit, t, written = 0, 0, 0, 0, 0
+    calm = calm_from(0, 0, 0, work)
     while True:
         if count == 0:
             if unit == queued:
                 break
             t = work.fill_row[work.queue[unit]]
-        entering = unit < queued and work.fill_row[work.queue[unit]] == t
-        left = 0
-        if entering or not quiet(count, t, bars, work):
+        else:
+            begin = t
+            curve, t = follow_quiet(curve, count, t, calm, bars, work, book, record)
+            held += t - begin
+            if record:
+                written = t
             count = exits_at_open(count, t, False, bars, rules, work, book, record)
-            before = count
-            while unit < queued and work.fill_row[work.queue[unit]] == t:
-                count = enter(work.queue[unit], t, count, intent, bars, rules, work, book, record)
-                unit += 1
+        before = count
+        while unit < queued and work.fill_row[work.queue[unit]] == t:
+            count = enter(work.queue[unit], t, count, intent, bars, rules, work, book, record)
+            unit += 1
+        nearest = min(work.fill_row[work.queue[unit]] if unit < queued else bar_count, bar_count - 1)
+        equity = np.nan
+        if count > before:
+            calm = calm_from(count, t, nearest, work)
+            if t < calm.end:
+                equity = quiet_equity(count, t, calm, bars, work)
+        if math.isnan(equity):
             if count > before:
                 count = exits_at_open(count, t, True, bars, rules, work, book, record)
-            held += count > 0
+            held -= count == 0
             left = exits_inside(count, t, bars, rules, work, book, record)
-        else:
-            held += 1
-        count = close_of_bar(count, left, t, bars, rules, work, book, record)
-        now = work.tally[T_CASH]
-        for p in range(count):
-            now += worth(work.state, p, bars.panel[int(work.state[p, P_COLUMN]), t, MARK])
-        change = now / equity - 1.0 if equity > 0.0 else 0.0
-        total += change
-        squares += change * change
-        if change < 0.0:
-            downside += change * change
+            count = close_of_bar(count, left, t, bars, rules, work, book, record)
+            equity = work.tally[T_CASH]
+            for p in range(count):
+                equity += worth(work.state, p, bar_of(bars, work.state[p, P_COLUMN], t).mark)
+            if count > 0:
+                calm = calm_from(count, t + 1, nearest, work)
+        held += 1
         if record:
-            for row in range(written, t):
-                book.equity[row] = equity
-            book.equity[t] = now
+            book.equity[written:t] = curve.equity
+            book.equity[t] = equity
             written = t + 1
-        equity = now
-        if equity > peak:
-            peak = equity
-        elif peak - equity > drawdown * peak:
-            drawdown = 1.0 - equity / peak
+        curve = follow(curve, equity)
         t += 1
     if record:
-        book.equity[written:] = equity
-        book.verdict[:] = work.verdict
-    trades = work.tally[T_TRADES]
-    mean = total / bar_count
-    variance = max(squares - bar_count * mean * mean, 0.0) / max(bar_count - 1, 1)
-    year = math.sqrt(rules.bars_per_year)
-    statistics[NET_RETURN] = equity / rules.capital - 1.0
-    statistics[SHARPE] = (
-        mean / math.sqrt(variance) * year
-        if variance > LEAST_RATIO * squares / bar_count and variance > LEAST_RATIO**2
-        else np.nan
-    )
-    statistics[SORTINO] = mean / math.sqrt(downside / bar_count) * year if downside > LEAST_RATIO**2 else np.nan
-    statistics[MAX_DRAWDOWN] = drawdown
-    statistics[TRADES] = trades
-    statistics[HIT_RATE] = work.tally[T_WINS] / trades if trades > 0.0 else np.nan
-    statistics[MEAN_TRADE] = work.tally[T_TRADE_SUM] / trades if trades > 0.0 else np.nan
-    statistics[EXPOSURE] = held / bar_count
+        book.equity[written:] = curve.equity
+    write_statistics(curve, work.tally, held, bar_count, rules, statistics, place)
 
 
-@inlined
+@compiled
 def _new_work(intents: int, instruments: int) -> Work:
     return Work(
+        np.empty(intents, np.uint32),
         np.empty(intents, np.int32),
-        np.empty(intents, np.int32),
-        np.empty(intents, np.int32),
-        np.empty(intents, np.int32),
+        np.empty(intents, np.uint32),
+        np.empty(intents, np.uint32),
         np.empty(intents, np.int8),
         np.full(instruments, -1, np.int32),
         np.empty((min(intents, instruments), POSITION_WIDTH)),
@@ -211,20 +190,17 @@ def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
     The fault is the first unknown funding rate under the policy `error`; its row is -1 where there is none.
     """
     work = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
-    result = np.empty(len(STATISTICS) + 2)
-    _replay(_variation(orders, 0), bars, rules, work, book, True, result)
-    result[-2] = work.tally[T_FAULT_ROW]
-    result[-1] = work.tally[T_FAULT_COLUMN]
-    return result
+    result = np.empty((1, len(STATISTICS) + 2))
+    _replay(orders, 0, bars, rules, work, book, True, result, 0)
+    book.verdict[:] = work.verdict
+    result[0, -2] = work.tally[T_FAULT_ROW]
+    result[0, -1] = work.tally[T_FAULT_COLUMN]
+    return result.reshape(-1)
 
 
-@threaded
-def replay_many(orders: Orders, bars: Bars, rules: Rules, replays: int, workers: int) -> F8:
-    """Statistics (replays, 8) of that many variations; a replay that met a fault is a row of NaN.
-
-    Work is split into `workers` strips (at least one) that share nothing: the result does not depend on their number.
-    """
-    statistics = np.empty((replays, len(STATISTICS)))
+@compiled
+def _replay_strip(orders: Orders, bars: Bars, rules: Rules, statistics: F8, first: int, last: int) -> None:
+    """Rows `first` to before `last` of `replay_many`."""
     nowhere = Book(
         np.empty(0),
         np.empty(0),
@@ -233,12 +209,28 @@ def replay_many(orders: Orders, bars: Bars, rules: Rules, replays: int, workers:
         np.empty(0, np.int8),
         np.empty(0, np.int32),
     )
+    work = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
+    for v in range(first, last):
+        _replay(orders, v, bars, rules, work, nowhere, False, statistics, v)
+        if work.tally[T_FAULT_ROW] >= 0.0:
+            statistics[v, :] = np.nan
+
+
+def replay_many(orders: Orders, bars: Bars, rules: Rules, replays: int, workers: int) -> F8:
+    """Statistics (replays, 8) of that many variations; a replay that met a fault is a row of NaN.
+
+    Work is split into `workers` strips (at least one) that share nothing, each in a thread of its own, free of the
+    interpreter's lock: the result does not depend on their number.
+    """
+    statistics = np.empty((replays, len(STATISTICS)))
     strips = max(workers, 1)
-    for worker in prange(strips):
-        kept = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
-        work, market, many = borrowed(kept), borrowed(bars), borrowed(orders)
-        for v in range(worker * replays // strips, (worker + 1) * replays // strips):
-            _replay(_variation(many, v), market, rules, work, nowhere, False, statistics[v])
-            if kept.tally[T_FAULT_ROW] >= 0.0:
-                statistics[v, :] = np.nan
+    edges = [strip * replays // strips for strip in range(strips + 1)]
+    with ThreadPoolExecutor(strips) as threads:
+        done = [
+            threads.submit(_replay_strip, orders, bars, rules, statistics, first, last)
+            for first, last in itertools.pairwise(edges[1:])
+        ]
+        _replay_strip(orders, bars, rules, statistics, *edges[:2])
+        for strip in done:
+            strip.result()
     return statistics

@@ -62,9 +62,9 @@ LEAST_RATIO = 1e-12
 (
     P_COLUMN, P_SIDE, P_QUANTITY, P_PRICE, P_REFERENCE, P_MARGIN, P_STOP, P_TARGET, P_TRAIL, P_PEAK, P_LIQUIDATION,
     P_TIME_ROW, P_SIGNAL_ROW, P_INTENT, P_ENTRY_ROW, P_COEFFICIENT, P_GROUP, P_FUNDING_PAID, P_FEES, P_HALF_SPREAD,
-    P_IMPACT, P_PENDING, P_AMBIGUOUS, P_OTHER_NET, P_UNKNOWN, P_DUE,
-) = range(26)  # fmt: skip
-POSITION_WIDTH = 26
+    P_IMPACT, P_PENDING, P_AMBIGUOUS, P_OTHER_NET, P_UNKNOWN, P_DUE, P_FLOOR, P_CEILING,
+) = range(28)  # fmt: skip
+POSITION_WIDTH = 28
 
 
 class Bars(NamedTuple):
@@ -84,6 +84,19 @@ class Bars(NamedTuple):
     detail_column: I4
     detail_first: int
     detail_ratio: int
+
+
+class Bar(NamedTuple):
+    """One bar of one instrument: a row of `Bars.panel`."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    mark: float
+    funding: float
+    impact: float
+    capacity: float
 
 
 class Orders(NamedTuple):

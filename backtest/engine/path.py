@@ -11,12 +11,16 @@ import numpy as np
 
 from backtest.engine.compiling import compiled, inlined
 from backtest.engine.layout import (
+    CAPACITY,
     CLOSE,
     F8,
+    FUNDING,
     HIGH,
     I4,
+    IMPACT,
     LIQUIDATION,
     LOW,
+    MARK,
     MOST_SLIP,
     OPEN,
     P_COLUMN,
@@ -34,14 +38,34 @@ from backtest.engine.layout import (
     STOP_LOSS,
     TAKE_PROFIT,
     TRAILING_STOP,
+    Bar,
     Bars,
     Rules,
 )
 
 
 @inlined
+def bar_of(bars: Bars, column: float, t: int) -> Bar:
+    """One bar of one instrument; its indices are unsigned, since a look for negative ones costs more than the bar."""
+    row, bar = np.uintp(column), np.uintp(t)
+    panel = bars.panel
+    return Bar(
+        panel[row, bar, OPEN],
+        panel[row, bar, HIGH],
+        panel[row, bar, LOW],
+        panel[row, bar, CLOSE],
+        panel[row, bar, MARK],
+        panel[row, bar, FUNDING],
+        panel[row, bar, IMPACT],
+        panel[row, bar, CAPACITY],
+    )
+
+
+@inlined
 def impact_share(coefficient: float, notional: float, half_spread: float) -> float:
     """Y * sigma * sqrt(notional / ADV) as a share of price, capped so that a sale stays above zero."""
+    if coefficient == 0.0:
+        return 0.0
     return min(coefficient * math.sqrt(notional), MOST_SLIP - half_spread)
 
 
@@ -145,8 +169,8 @@ def walk_bar(state: F8, p: int, t: int, bars: Bars, favourable_first: bool) -> t
     Returns the reason (0: stays) and signed level, then the same for the other path: 0 and 0.0 where the two agree,
     -1 and the signed close where only the other path stays.
     """
-    column, side = int(state[p, P_COLUMN]), state[p, P_SIDE]
-    high, low = bars.panel[column, t, HIGH], bars.panel[column, t, LOW]
+    side, bar = state[p, P_SIDE], bar_of(bars, state[p, P_COLUMN], t)
+    high, low = bar.high, bar.low
     if side < 0:
         high, low = -low, -high
     stop, liquidation, target, trail, peak = (
@@ -156,11 +180,11 @@ def walk_bar(state: F8, p: int, t: int, bars: Bars, favourable_first: bool) -> t
         state[p, P_TRAIL],
         state[p, P_PEAK],
     )
-    peak = max(peak, side * bars.panel[column, t, OPEN])
+    peak = max(peak, side * bar.open)
     reached = low <= max(stop, liquidation, trail_level(trail, peak)) or high >= target
     if trail == np.inf and not reached:
         return 0, 0.0, 0, 0.0
-    finer = bars.detail_column[column]
+    finer = bars.detail_column[int(state[p, P_COLUMN])]
     other, other_level = 0, 0.0
     if finer >= 0:
         first = bars.detail_first + t * bars.detail_ratio
@@ -192,7 +216,7 @@ def walk_bar(state: F8, p: int, t: int, bars: Bars, favourable_first: bool) -> t
         if seen and not reached:
             state[p, P_PEAK] = max(walked, high)
             return 0, 0.0, other, other_level
-    close = side * bars.panel[column, t, CLOSE]
+    close = side * bar.close
     reason, level, new_peak = path_through(low, high, close, stop, liquidation, target, trail, peak, favourable_first)
     twin, twin_level, _ = path_through(low, high, close, stop, liquidation, target, trail, peak, not favourable_first)
     if other == 0 and (reason != twin or level != twin_level):

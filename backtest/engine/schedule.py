@@ -5,6 +5,8 @@ The rules are the first paragraph of the docstring of `backtest.engine.kernel`.
 
 from __future__ import annotations
 
+import numpy as np
+
 from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     ACCEPTED,
@@ -68,7 +70,7 @@ def _common_row(intent: Intent, first: int, last: int, row: int, bars: Bars) -> 
     while not settled:
         settled = True
         for k in range(first, last):
-            ready = bars.next_tradable[intent.column[k], row]
+            ready = bars.next_tradable[np.uintp(intent.column[k]), np.uintp(row)]
             if ready > row:
                 row = ready
                 settled = False
@@ -76,40 +78,52 @@ def _common_row(intent: Intent, first: int, last: int, row: int, bars: Bars) -> 
 
 
 @inlined
+def _fit(first: int, last: int, shift: int, intent: Intent, bars: Bars, work: Work) -> bool:
+    """Fill row and first verdict of one unit; whether it is queued."""
+    bar_count = bars.panel.shape[1]
+    row, limit = 0, NEVER
+    for k in range(first, last):
+        earliest, latest, exit_row = intent.earliest[k], intent.latest[k], intent.exit_row[k]
+        if shift != 0 and earliest < bar_count:
+            moved = shift if earliest + shift < bar_count else shift - bar_count
+            earliest += moved
+            latest += moved
+            exit_row = exit_row + moved if exit_row < NEVER else exit_row
+        work.exit_row[k] = exit_row
+        row = max(row, earliest)
+        limit = min(limit, latest)
+    row = _common_row(intent, first, last, min(row, bar_count), bars)
+    fault, culprit = ACCEPTED, -1
+    if row >= bar_count or row > limit:
+        fault = NO_BAR
+    else:
+        for k in range(first, last):
+            if intent.side[k] < 0 and not bars.swap[np.uintp(intent.column[k])]:
+                fault, culprit = SPOT_SHORT, k
+                break
+            if work.exit_row[k] <= row:
+                fault, culprit = EXPIRED, k
+                break
+    for k in range(first, last):
+        work.fill_row[k] = row
+        work.verdict[k] = PENDING if fault == ACCEPTED else fault if culprit in (-1, k) else GROUP_REJECTED
+    return fault == ACCEPTED
+
+
+@inlined
 def schedule(intent: Intent, bars: Bars, work: Work) -> int:
     """Fill row and first verdict of every intent; returns how many units are queued, by fill row."""
-    bar_count = bars.panel.shape[1]
+    shift = intent.shift % bars.panel.shape[1]
     queued = 0
     first = 0
     while first < intent.earliest.shape[0]:
-        last = last_leg(intent.group, first)
-        row, limit = 0, NEVER
-        for k in range(first, last):
-            earliest, latest, exit_row = intent.earliest[k], intent.latest[k], intent.exit_row[k]
-            if intent.shift != 0 and earliest < bar_count:
-                moved = (earliest + intent.shift) % bar_count - earliest
-                earliest += moved
-                latest += moved
-                exit_row = exit_row + moved if exit_row < NEVER else exit_row
-            work.exit_row[k] = exit_row
-            row = max(row, earliest)
-            limit = min(limit, latest)
-        row = _common_row(intent, first, last, min(row, bar_count), bars)
-        fault, culprit = ACCEPTED, -1
-        if row >= bar_count or row > limit:
-            fault = NO_BAR
+        if intent.group[first] < 0:
+            last = first + 1
+            fits = _fit(first, first + 1, shift, intent, bars, work)
         else:
-            for k in range(first, last):
-                if intent.side[k] < 0 and not bars.swap[intent.column[k]]:
-                    fault, culprit = SPOT_SHORT, k
-                    break
-                if work.exit_row[k] <= row:
-                    fault, culprit = EXPIRED, k
-                    break
-        for k in range(first, last):
-            work.fill_row[k] = row
-            work.verdict[k] = PENDING if fault == ACCEPTED else fault if culprit in (-1, k) else GROUP_REJECTED
-        if fault == ACCEPTED:
+            last = last_leg(intent.group, first)
+            fits = _fit(first, last, shift, intent, bars, work)
+        if fits:
             work.queue[queued] = first
             queued += 1
         first = last

@@ -17,7 +17,6 @@ from backtest.market.record import Floats, Market
 from backtest.scoring.metrics import bar_returns
 from backtest.signals.strategy import Intents
 
-STRIPS_PER_CORE = 4
 FEWEST_FOR_THREADS = 2_048
 """Replays below which waking other cores costs more than it saves."""
 
@@ -52,13 +51,7 @@ def replay_statistics(orders: Orders, prepared: Prepared, replays: int) -> Float
     A replay that met unknown funding under the policy `error` is a row of NaN.
     """
     cores = numba.config.NUMBA_NUM_THREADS if replays >= FEWEST_FOR_THREADS else 1
-    before = numba.get_num_threads()
-    numba.set_num_threads(cores)
-    try:
-        statistics: Floats = replay_many(orders, prepared.bars, prepared.rules, replays, STRIPS_PER_CORE * cores)
-    finally:
-        numba.set_num_threads(before)
-    return statistics
+    return replay_many(orders, prepared.bars, prepared.rules, replays, cores)
 
 
 def replay_returns(orders: Orders, prepared: Prepared) -> npt.NDArray[np.float32]:

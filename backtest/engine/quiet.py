@@ -1,0 +1,126 @@
+"""Quiet bars, on which nobody can enter, leave or pay: there the rules of `backtest.engine.kernel` only mark equity.
+
+Most bars on which something is held are quiet. A few comparisons tell, in place of phases A to E; a bar in doubt is
+left to those phases.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from backtest.engine.compiling import inlined
+from backtest.engine.curve import Curve, follow
+from backtest.engine.layout import (
+    FUNDING,
+    HIGH,
+    LOW,
+    MARK,
+    P_CEILING,
+    P_COLUMN,
+    P_FLOOR,
+    P_LIQUIDATION,
+    P_MARGIN,
+    P_PENDING,
+    P_PRICE,
+    P_QUANTITY,
+    P_SIDE,
+    P_SIGNAL_ROW,
+    P_STOP,
+    P_TARGET,
+    P_TIME_ROW,
+    P_TRAIL,
+    T_CASH,
+    Bars,
+    Book,
+    Work,
+)
+from backtest.engine.path import bar_of
+
+
+class Calm(NamedTuple):
+    """Until where bars may be quiet (`end`, exclusive), cash, and the first position: in registers, not in memory.
+
+    `floor` and `ceiling` are the prices at which that position may leave (of the others they are in the state),
+    `exposure` its side times quantity.
+    """
+
+    end: int
+    cash: float
+    column: int
+    floor: float
+    ceiling: float
+    exposure: float
+    margin: float
+    price: float
+
+
+@inlined
+def calm_from(count: int, t: int, nearest: int, work: Work) -> Calm:
+    """Bars from t on that may be quiet, all before `nearest`; none under a trailing stop, which moves on every bar."""
+    state = work.state
+    end = nearest
+    for p in range(count):
+        if state[p, P_TRAIL] < np.inf or state[p, P_PENDING] > 0.0:
+            end = t
+        end = min(end, int(min(state[p, P_TIME_ROW], state[p, P_SIGNAL_ROW])))
+        adverse, favourable = max(state[p, P_STOP], state[p, P_LIQUIDATION]), state[p, P_TARGET]
+        long = state[p, P_SIDE] > 0.0
+        state[p, P_FLOOR] = adverse if long else -favourable
+        state[p, P_CEILING] = favourable if long else -adverse
+    return Calm(
+        end,
+        work.tally[T_CASH],
+        int(state[0, P_COLUMN]),
+        state[0, P_FLOOR],
+        state[0, P_CEILING],
+        state[0, P_SIDE] * state[0, P_QUANTITY],
+        state[0, P_MARGIN],
+        state[0, P_PRICE],
+    )
+
+
+@inlined
+def quiet_equity(count: int, t: int, calm: Calm, bars: Bars, work: Work) -> float:
+    """Equity at the close of bar t, NaN where the bar is not quiet."""
+    state = work.state
+    bar = bar_of(bars, calm.column, t)
+    if bar.low <= calm.floor or bar.high >= calm.ceiling or bar.funding != 0.0:
+        return np.nan
+    equity = calm.cash + max(calm.margin + calm.exposure * (bar.mark - calm.price), 0.0)
+    for p in range(1, count):
+        bar = bar_of(bars, state[p, P_COLUMN], t)
+        if bar.low <= state[p, P_FLOOR] or bar.high >= state[p, P_CEILING] or bar.funding != 0.0:
+            return np.nan
+        profit = state[p, P_SIDE] * state[p, P_QUANTITY] * (bar.mark - state[p, P_PRICE])
+        equity += max(state[p, P_MARGIN] + profit, 0.0)
+    return equity
+
+
+@inlined
+def follow_quiet(
+    curve: Curve, count: int, t: int, calm: Calm, bars: Bars, work: Work, book: Book, record: bool
+) -> tuple[Curve, int]:
+    """The curve after the quiet bars from t on, and the first bar that is not quiet."""
+    if count > 1:
+        while t < calm.end:
+            equity = quiet_equity(count, t, calm, bars, work)
+            if math.isnan(equity):
+                break
+            curve = follow(curve, equity)
+            if record:
+                book.equity[t] = equity
+            t += 1
+        return curve, t
+    # The same for one position, in the fewest instructions: a batch spends most of its time here.
+    ahead = bars.panel[np.uintp(calm.column), t : calm.end]
+    for row in range(ahead.shape[0]):
+        if ahead[row, LOW] <= calm.floor or ahead[row, HIGH] >= calm.ceiling or ahead[row, FUNDING] != 0.0:
+            return curve, t + row
+        equity = calm.cash + max(calm.margin + calm.exposure * (ahead[row, MARK] - calm.price), 0.0)
+        curve = follow(curve, equity)
+        if record:
+            book.equity[t + row] = equity
+    return curve, t + ahead.shape[0]
