@@ -1,0 +1,95 @@
+"""The kernel of this project, through the market, intents and configuration that a run would use."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numba import config
+
+from backtest.config import RunConfig
+from backtest.engine.costs import kernel_bars, kernel_rules
+from backtest.engine.kernel import replay_many, replay_one
+from backtest.engine.layout import CAPACITY, FILL_COLUMNS, NET_RETURN, SHARPE, TRADE_COLUMNS, Book
+from backtest.engine.replay import kernel_orders
+from backtest.market.record import Instrument, Market
+from backtest.signals.strategy import Intent, Intents
+from benchmarks.engines.contract import Engine, Scores, Trades
+from benchmarks.workload import CAPITAL, FEE, STOP_LOSS, TAKE_PROFIT, Workload
+
+SYMBOL = "ZEC/USDT"
+CONFIG = RunConfig(capital=CAPITAL, fee_rate=FEE, half_spread=0.0, impact=0.0, max_wait="0h")
+"""Spot, so no funding, margin or liquidation; the other engines know neither impact nor participation."""
+
+
+def market(work: Workload) -> Market:
+    """The workload's prices as a market of one spot instrument."""
+    unknown = np.full((work.bars, 1), np.nan)
+    return Market(
+        index=pd.date_range("2025-01-01", periods=work.bars, freq="h", tz="UTC"),
+        timeframe="1h",
+        instruments=(Instrument.parse(SYMBOL),),
+        open=work.open[:, None],
+        high=work.high[:, None],
+        low=work.low[:, None],
+        close=work.close[:, None],
+        volume=np.where(work.tradable, 1.0, 0.0)[:, None],
+        open_interest=unknown,
+        funding=unknown,
+    )
+
+
+class Backtest(Engine):
+    """`replay_many` on all cores."""
+
+    workers = config.NUMBA_NUM_THREADS
+
+    def __init__(self, work: Workload) -> None:
+        super().__init__(work)
+        bars = market(work)
+        intents = Intents(
+            tuple(
+                Intent(
+                    instrument=SYMBOL,
+                    decided_at_ms=int(bars.open_ms[row]),
+                    stop_loss=STOP_LOSS,
+                    take_profit=TAKE_PROFIT,
+                )
+                for row in work.catalysts
+            )
+        )
+        self.orders = kernel_orders(intents, bars, CONFIG)._replace(shift=work.shifts)
+        self.rules = kernel_rules(CONFIG, bars.bar_ms)
+        self.bars = kernel_bars(bars, CONFIG)
+        self.bars.panel[:, :, CAPACITY] = np.inf
+
+    def scores(self) -> Scores:
+        statistics = replay_many(self.orders, self.bars, self.rules, self.work.replays, self.workers)
+        return Scores(statistics[:, NET_RETURN], statistics[:, SHARPE])
+
+    def trades(self) -> Trades:
+        tables = []
+        for number in range(self.work.replays):
+            orders = self.orders._replace(shift=self.work.shifts[number : number + 1])
+            count = orders.column.shape[1]
+            book = Book(
+                np.empty(self.work.bars),
+                np.zeros(self.work.bars),
+                np.empty((2 * count, len(FILL_COLUMNS))),
+                np.empty((count, len(TRADE_COLUMNS))),
+                np.zeros(count, np.int8),
+                np.zeros(2, np.int32),
+            )
+            replay_one(orders, self.bars, self.rules, book)
+            made = book.trades[: book.counts[1]]
+            tables.append(np.column_stack((np.full(len(made), float(number)), made)))
+        table = np.concatenate(tables)
+        column = {name: table[:, 1 + place] for place, name in enumerate(TRADE_COLUMNS)}
+        return Trades.of(
+            table[:, 0], column["entry_row"], column["exit_row"], column["entry_price"], column["exit_price"]
+        )
+
+
+class BacktestOneThread(Backtest):
+    """`replay_many` on one core, as the other engines run."""
+
+    workers = 1
