@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.engines import ENGINES, OURS, engine
+from benchmarks.table import table
 from benchmarks.workload import Floats, workload
 
 TOLERANCE = 1e-9
@@ -60,3 +62,31 @@ def agreements(replays: int, bars: int, names: tuple[str, ...] = ENGINES) -> lis
             )
         )
     return result
+
+
+def main(replays: int) -> None:
+    """Print the agreement of every engine; fail where one differs."""
+    found = agreements(replays, 2_880)
+    print(
+        table(
+            f"Agreement over {replays} replays, {found[0].trades} trades (largest differences)",
+            ("engine", "same bars", "price", "net return", "Sharpe"),
+            [
+                (
+                    one.engine,
+                    "yes" if one.same_trades else "NO",
+                    f"{one.price:.1e}",
+                    f"{one.net_return:.1e}",
+                    f"{one.sharpe:.1e}",
+                )
+                for one in found
+            ],
+        )
+    )
+    wrong = [one.engine for one in found if not one.holds]
+    if wrong:
+        raise SystemExit(f"{', '.join(wrong)} differ by more than {TOLERANCE:g}: the timings would compare nothing")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

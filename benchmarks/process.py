@@ -6,43 +6,51 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
+from typing import NamedTuple
 
-QUIET = {**os.environ, "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
+QUIET = {**os.environ, "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": os.getcwd()}
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """Median seconds of the repeats, and the process's peak memory."""
+class Job(NamedTuple):
+    """What a process is to replay."""
 
     engine: str
     replays: int
     bars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Median seconds of a job's repeats, and its process's peak memory."""
+
+    job: Job
     seconds: float
     megabytes: float
 
     @property
     def ms_per_thousand(self) -> float:
         """Milliseconds of a thousand replays."""
-        return self.seconds / self.replays * 1e6
+        return self.seconds / self.job.replays * 1e6
 
     @property
     def bars_per_second(self) -> float:
-        """Bars of the market that the replays cover, each second."""
-        return self.replays * self.bars / self.seconds
+        """Bars of the market that the replays span, each second."""
+        return self.job.replays * self.job.bars / self.seconds
 
 
 class Measured:
-    """A `benchmarks.worker` process, warmed up."""
+    """A `benchmarks.worker` process."""
 
-    def __init__(self, engine: str, replays: int, bars: int) -> None:
-        self.engine, self.replays, self.bars = engine, replays, bars
+    def __init__(self, job: Job) -> None:
+        self.job = job
         self.seconds: list[float] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", engine, str(replays), str(bars)],
+            [sys.executable, "-m", "benchmarks.worker", job.engine, str(job.replays), str(job.bars)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -50,19 +58,18 @@ class Measured:
         )
 
     def __enter__(self) -> Measured:
-        self._line()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
         self._process.wait()
 
-    def _line(self) -> str:
+    def answer(self) -> str:
+        """Its next line."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the process of {self.engine} ended with status {self._process.wait()}")
+            raise RuntimeError(f"the process of {self.job} ended with status {self._process.wait()}")
         return line
 
     def run(self) -> None:
@@ -70,36 +77,37 @@ class Measured:
         assert self._process.stdin is not None
         self._process.stdin.write("run\n")
         self._process.stdin.flush()
-        self.seconds.append(float(self._line()))
+        self.seconds.append(float(self.answer()))
 
     def finish(self) -> Measurement:
-        """End the process and report."""
+        """End it and report."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        megabytes = float(self._line())
-        return Measurement(self.engine, self.replays, self.bars, statistics.median(self.seconds), megabytes)
+        return Measurement(self.job, statistics.median(self.seconds), float(self.answer()))
 
 
-def measure(jobs: Sequence[tuple[str, int, int]], repeats: int) -> list[Measurement]:
-    """Each (engine, replays, bars) in its own process, their repeats in turn, so that drift of the machine cancels."""
-    measured: list[Measured] = []
-    try:
+def measure(jobs: Sequence[Job], repeats: int) -> list[Measurement]:
+    """Each job in its own process, their repeats in turn, so that drift of the machine cancels."""
+    with ExitStack() as alive:
+        measured = []
         for job in jobs:
-            measured.append(Measured(*job).__enter__())
+            one = alive.enter_context(Measured(job))
+            one.answer()
+            measured.append(one)
         for _ in range(repeats):
             for one in measured:
                 one.run()
         return [one.finish() for one in measured]
-    finally:
-        for one in measured:
-            one.__exit__(None, None, None)
 
 
 def whole_process(command: Sequence[str], repeats: int) -> float:
-    """Median seconds from start to end of a command that succeeds."""
+    """Median seconds from start to end of a command that succeeds, in a folder of its own."""
     seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUIET)
-        seconds.append(time.perf_counter() - start)
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(repeats):
+            start = time.perf_counter()
+            subprocess.run(
+                command, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUIET
+            )
+            seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)

@@ -1,7 +1,7 @@
 """One engine in a process of its own: `python -m benchmarks.worker ENGINE REPLAYS BARS`, driven over its pipes.
 
-It prepares, warms up on a few replays (compilation, caches), prints a line, then replays once for every line it
-reads and answers with the seconds that took. At the end of its input it prints what the process needed at most.
+It prepares, warms up on a few replays (compilation, caches), says so, then replays once for every line it reads and
+answers with the seconds that took. At the end of its input it prints the most memory it held, in megabytes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ WARM_UP = 3
 
 
 def peak_megabytes() -> float:
-    """Most memory that this process has held; the kernel counts in kilobytes, on macOS in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    """Largest resident size of this process; the kernel counts it in KiB, that of macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main(name: str, replays: int, bars: int) -> None:
