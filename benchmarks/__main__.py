@@ -18,4 +18,5 @@ def main() -> None:
             print(text, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
-QUIET = {**os.environ, "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": os.getcwd()}
+ROOT = str(Path(__file__).parents[1])
+QUIET = {**os.environ, "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": ROOT}
 
 
 class Job(NamedTuple):
@@ -62,6 +64,9 @@ class Measured:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
         self._process.wait()
 
     def answer(self) -> str:
@@ -111,3 +116,14 @@ def whole_process(command: Sequence[str], repeats: int) -> float:
             )
             seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
+
+
+def once(command: Sequence[str]) -> tuple[float, float]:
+    """Seconds and peak megabytes of a command that succeeds."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUIET)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-from benchmarks.process import QUIET, Job, Measurement, measure, whole_process
+from benchmarks.process import QUIET, Job, Measurement, measure, once, whole_process
 from benchmarks.table import count, short, table
 
 OURS, ONE_THREAD, RUST, NUMBA, BY_BAR = (
@@ -20,13 +20,7 @@ GOAL_RATIO, GOAL_SECONDS, GOAL_MEGABYTES = 500, 10.0, 300.0
 
 def replay(quick: bool) -> Iterator[str]:
     """Agreement of the engines, then their speed and memory on the same calendars."""
-    yield subprocess.run(
-        [sys.executable, "-m", "benchmarks.agreement", "20" if quick else "60"],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=QUIET,
-    ).stdout.rstrip()
+    yield _output("benchmarks.agreement", "20" if quick else "60")
     few = 1_200 if quick else 10_000
     jobs = [
         Job(OURS, 10_000, BARS),
@@ -58,8 +52,11 @@ def replay(quick: bool) -> Iterator[str]:
             "from a few.",
         ),
     )
-    ratio = min(one.ms_per_thousand for one in found[2:4]) / ours
-    yield f"Ratio to the faster vectorbt engine: {ratio:.0f}x (goal {GOAL_RATIO}x)"
+    fastest = min(found[2:4], key=lambda one: one.ms_per_thousand)
+    yield (
+        f"\nTo {fastest.job.engine}, the faster of its engines: {fastest.ms_per_thousand / ours:,.0f} times as fast "
+        f"(goal {GOAL_RATIO}),\non one core {fastest.ms_per_thousand / found[1].ms_per_thousand:,.0f} times."
+    )
     (million,) = measure([Job(OURS, 1_000_000, BARS)], 1)
     yield (
         f"A million replays: {million.seconds:.2f} s, peak {million.megabytes:.0f} MB "
@@ -69,19 +66,21 @@ def replay(quick: bool) -> Iterator[str]:
 
 def growth(quick: bool) -> Iterator[str]:
     """How time and memory grow with the number of replays and with the number of bars."""
-    replays = [Job(OURS, number, BARS) for number in (1_000, 10_000, 100_000, 1_000_000)[: 3 if quick else 4]]
-    replays += [Job(name, number, BARS) for name in (NUMBA, RUST) for number in (300, 3_000)[: 1 if quick else 2]]
-    bars = [Job(OURS, 10_000, number) for number in (2_880, 28_800, 288_000)]
-    bars += [
-        Job(name, replays, number)
-        for name in (NUMBA, RUST)
-        for replays, number in ((300, 2_880), (30, 28_800), (3, 288_000))[: 2 if quick else 3]
+    longer = 2 if quick else 3
+    replays: list[tuple[Job, ...]] = [
+        (Job(OURS, number, BARS),) for number in (1_000, 10_000, 100_000, 1_000_000)[: longer + 1]
     ]
-    for title, jobs in (("Growth with replays", replays), ("Growth with bars", bars)):
+    replays += [(Job(NUMBA, number, BARS), Job(RUST, number, BARS)) for number in (100, 1_000, 10_000)[:longer]]
+    bars = [
+        (Job(OURS, 10_000, number), Job(NUMBA, number_of_replays, number), Job(RUST, number_of_replays, number))
+        for number, number_of_replays in ((2_880, 300), (28_800, 30), (288_000, 3))[:longer]
+    ]
+    for title, groups in (("Growth with replays", replays), ("Growth with bars", bars)):
+        found = [one for jobs in groups for one in measure(jobs, 3)]
         yield table(
             title,
             ("engine", "replays", "bars", "seconds", "ms / 1,000", "peak MB"),
-            [_growth_row(one) for one in measure(jobs, 1 if quick else 3)],
+            [_growth_row(one) for one in sorted(found, key=lambda one: (one.job.engine, one.job[1:]))],
         )
 
 
@@ -96,26 +95,67 @@ def _growth_row(one: Measurement) -> tuple[str, ...]:
     )
 
 
-def startup(quick: bool) -> Iterator[str]:
-    """Whole processes, from start to end."""
-    python, backtest = sys.executable, str(Path(sys.executable).with_name("backtest"))
-    repeats = 2 if quick else 5
-    commands = {
-        "backtest --help": [backtest, "--help"],
-        "python -c 'import typer'": [python, "-c", "import typer"],
-        "backtest run": [backtest, "run"],
-        "python -c 'import vectorbt'": [python, "-c", "import vectorbt"],
-    }
+def sweep(quick: bool) -> Iterator[str]:
+    """A grid with 10,000 placebos a point, the whole command, beside vectorbt on a hundredth of the replays."""
+    points = 40 if quick else 500
+    holds = ",".join(f"{6 * step}h" for step in range(1, points // 20 + 1))
+    stops = ",".join(f"{step / 100}" for step in range(5, 25))
+    command = [sys.executable, "-m", "backtest", "sweep", "-s", "catalyst_momentum", "-p", f"hold={holds}"]
+    with tempfile.TemporaryDirectory() as folder:
+        seconds, megabytes = once(
+            [*command, "-p", f"stop_loss={stops}", "--placebo", "dates:10000", "--out", f"{folder}/sweep"]
+        )
+    replays = points * 10_001
+    (theirs,) = measure([Job(NUMBA, replays // 100, BARS)], 1)
+    rows = [
+        ("backtest sweep", count(replays), f"{seconds:.1f}", count(megabytes)),
+        (NUMBA, count(theirs.job.replays), f"{theirs.seconds:.1f}", count(theirs.megabytes)),
+    ]
     yield table(
-        "Start-up: whole processes, second start and later",
-        ("command", "seconds"),
-        [(name, f"{_warm(command, repeats):.2f}") for name, command in commands.items()],
+        f"A sweep of {points} points with 10,000 placebos each, start to end of the command",
+        ("engine", "replays", "seconds", "peak MB"),
+        rows,
+        (f"per replay: {theirs.seconds / theirs.job.replays * replays / seconds:,.0f} times as fast",),
     )
 
 
-def _warm(command: list[str], repeats: int) -> float:
-    whole_process(command, 1)
-    return whole_process(command, repeats)
+def startup(quick: bool) -> Iterator[str]:
+    """Whole processes, from start to end, beside the import that a like tool would begin with."""
+    python, backtest = sys.executable, [sys.executable, "-m", "backtest"]
+    repeats = 2 if quick else 5
+    pairs = (
+        ("backtest --help", [*backtest, "--help"], "import typer"),
+        ("backtest events list", [*backtest, "events", "list"], "import typer"),
+        ("backtest run, no placebo", [*backtest, "run", "--placebo", "0", "--bootstrap", "0"], "import vectorbt"),
+        ("backtest run", [*backtest, "run"], "import vectorbt"),
+    )
+    rows = []
+    for name, command, other in pairs:
+        whole_process(command, 1)
+        ours, theirs = whole_process(command, repeats), whole_process([python, "-c", other], repeats)
+        rows.append((name, f"{ours:.2f}", other, f"{theirs:.2f}", f"{ours / theirs:.2f}"))
+    yield table(
+        "Start-up: whole processes, second start and later",
+        ("command", "seconds", "python -c", "seconds", "ratio"),
+        rows,
+    )
 
 
-SECTIONS: dict[str, Callable[[bool], Iterator[str]]] = {"replay": replay, "growth": growth, "startup": startup}
+def data(quick: bool) -> Iterator[str]:  # noqa: ARG001
+    """How fast a download and the store are, in a process of its own."""
+    yield "\n" + _output("benchmarks.data")
+
+
+def _output(module: str, *arguments: str) -> str:
+    """What a module of this package prints in a process of its own."""
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=QUIET).stdout.rstrip()
+
+
+SECTIONS: dict[str, Callable[[bool], Iterator[str]]] = {
+    "replay": replay,
+    "growth": growth,
+    "sweep": sweep,
+    "startup": startup,
+    "data": data,
+}

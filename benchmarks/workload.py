@@ -61,7 +61,7 @@ def workload(replays: int, bars: int) -> Workload:
     tradable[[0, 1, -1]] = False
     moves = np.where(tradable, np.clip(random.normal(0.0, VOLATILITY, bars), -FURTHEST, FURTHEST), 0.0)
     wicks = np.where(tradable, random.exponential(VOLATILITY / 4, (2, bars)), 0.0)
-    close = 100.0 * np.cumprod(1.0 + moves)
+    close: Floats = 100.0 * np.cumprod(1.0 + moves)
     opens = np.concatenate(([100.0], close[:-1]))
     high = np.minimum(np.maximum(opens, close) * (1.0 + wicks[0]), opens * (1.0 + FURTHEST))
     low = np.maximum(np.minimum(opens, close) * (1.0 - wicks[1]), opens * (1.0 - FURTHEST))

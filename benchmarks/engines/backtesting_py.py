@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from backtesting import Backtest as Run
+from backtesting import Backtest as Run  # type: ignore[import-untyped]
 from backtesting import Strategy
 
 from benchmarks.engines.contract import Engine, Scores, Trades
@@ -21,7 +21,7 @@ CASH = CAPITAL * 1e10
 BARS_PER_YEAR = 365 * 24
 
 
-class _Catalysts(Strategy):
+class _Catalysts(Strategy):  # type: ignore[misc]
     entries: Any = None
 
     def init(self) -> None:

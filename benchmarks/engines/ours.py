@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pandas as pd
 
-from backtest.config import RunConfig
+from backtest.config import load_config
 from backtest.engine.costs import kernel_bars, kernel_rules
 from backtest.engine.kernel import replay_many, replay_one
 from backtest.engine.layout import CAPACITY, FILL_COLUMNS, NET_RETURN, SHARPE, TRADE_COLUMNS, Book
@@ -18,7 +18,7 @@ from benchmarks.engines.contract import Engine, Scores, Trades
 from benchmarks.workload import CAPITAL, FEE, STOP_LOSS, TAKE_PROFIT, Workload
 
 SYMBOL = "ZEC/USDT"
-CONFIG = RunConfig(capital=CAPITAL, fee_rate=FEE, half_spread=0.0, impact=0.0, max_wait="0h")
+CONFIG = load_config(capital=CAPITAL, fee_rate=FEE, half_spread=0.0, impact=0.0, max_wait="0h")
 """Spot, so no funding, margin or liquidation; the other engines know neither impact nor participation."""
 BLOCK = 100_000
 """Replays of one call: the two scores that are asked for are kept, not all eight of a million replays."""
