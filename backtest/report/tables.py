@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 ABSENT = "-"
 COSTS = ("fees", "slippage", "impact", "funding", "liquidation")
+REASON_WORDS = {
+    "stop_loss": "stop",
+    "take_profit": "target",
+    "trailing_stop": "trail",
+    "end_of_data": "end",
+    "liquidation": "margin",
+}
+"""Reasons of exits that are too long for a table of 80 columns."""
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -73,16 +81,19 @@ def run_table(runs: Sequence[Run], scores: Sequence[dict[str, Score]]) -> Table:
 
 
 def trade_table(run: Run) -> Table:
-    """One row a trade: what was missed before the fill, what was captured after it, and why it ended."""
-    table = new_table(f"Trades of {run.strategy}", ("catalyst",), ("entry (UTC)", "run-up", "captured", "net", "exit"))
+    """One row a trade: coin (with a minus where short), what was missed before the fill, what was captured after it."""
+    table = new_table(
+        f"Trades of {run.strategy}", ("catalyst",), ("entry (UTC)", "coin", "run-up", "capt.", "net", "exit")
+    )
     for trade in run.trades.to_dict("records"):
         table.add_row(
             escape(str(trade["catalyst_id"] or trade["instrument"])),
             f"{trade['entry_time']:%m-%d %H:%M}",
+            f"{'-' if trade['side'] < 0 else ''}{str(trade['instrument']).partition('/')[0]}",
             percent(trade["run_up"]),
             percent(trade["captured"]),
             percent(trade["net_return"]),
-            f"{trade['reason']}{'?' if trade['ambiguous'] else ''}",
+            f"{REASON_WORDS.get(trade['reason'], trade['reason'])}{'?' if trade['ambiguous'] else ''}",
         )
     if run.trades["ambiguous"].any():
         table.caption = "? both orders inside the bar were possible; the worse one is counted"
