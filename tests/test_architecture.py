@@ -26,7 +26,6 @@ LEVEL = {
     "testing": 9,
     "cli": 9,
 }
-SIDE_BY_SIDE = {frozenset({"market", "catalysts"})}
 STRATEGY_MAY_IMPORT = {"signals", "market", "catalysts", "config"}
 MOST_LINES = 450
 
