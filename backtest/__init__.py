@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from backtest.market.joining import join
     from backtest.market.record import Instrument, Market
     from backtest.scoring.batch import Prepared, prepare
+    from backtest.scoring.evaluation import Evaluation, evaluate
     from backtest.scoring.metrics import Score, score_run
     from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_intents
     from backtest.scoring.scorecard import Scorecard, capacity_curve, scorecard
@@ -39,6 +40,7 @@ _HOME = {
     "Calendar": "backtest.catalysts.record",
     "Catalyst": "backtest.catalysts.record",
     "Claim": "backtest.catalysts.claims",
+    "Evaluation": "backtest.scoring.evaluation",
     "Instrument": "backtest.market.record",
     "Intent": "backtest.signals.strategy",
     "Intents": "backtest.signals.strategy",
@@ -60,6 +62,7 @@ _HOME = {
     "audit": "backtest.signals.audit",
     "capacity_curve": "backtest.scoring.scorecard",
     "check_claim": "backtest.catalysts.claims",
+    "evaluate": "backtest.scoring.evaluation",
     "event_study": "backtest.study.study",
     "grid_trials": "backtest.scoring.space",
     "join": "backtest.market.joining",
@@ -87,6 +90,7 @@ __all__ = [
     "Calendar",
     "Catalyst",
     "Claim",
+    "Evaluation",
     "Instrument",
     "Intent",
     "Intents",
@@ -108,6 +112,7 @@ __all__ = [
     "audit",
     "capacity_curve",
     "check_claim",
+    "evaluate",
     "event_study",
     "grid_trials",
     "join",

@@ -67,6 +67,7 @@ def walkforward(
     from backtest.report.search_folder import walkforward_document
     from backtest.report.tables import new_console, run_table, show, trade_table
     from backtest.scoring.batch import prepare
+    from backtest.scoring.evaluation import Evaluation
     from backtest.scoring.metrics import named, score_run
     from backtest.scoring.placebo import parse_plan
     from backtest.scoring.scorecard import capacity_curve, scorecard
@@ -82,8 +83,9 @@ def walkforward(
     )
     result = walk_forward(walk, plan, cluster=cluster)
     scores = score_run(result.run)
-    capacity = capacity_curve(result.run.intents, prepare(result.run.market, settings, finer))
-    card = scorecard(one.name, scores, result.placebo, capacity)
+    prepared = prepare(result.run.market, settings, finer)
+    card = scorecard(one.name, scores, result.placebo, capacity_curve(result.run.intents, prepared))
+    evaluation = Evaluation(prepared, catalysts, plan, (one,), (result.run,), (card,))
     document = walkforward_document(result, card)
     folder = out or Path("runs") / f"walkforward-{one.name}-{market.sha256()[:8]}"
     if as_json:
@@ -92,6 +94,6 @@ def walkforward(
         console = new_console()
         show(console, *result.run.notes, fold_table(result), run_table([result.run], [named(scores)]))
         show(console, verdict_table([card]), *verdict_lines([card]), trade_table(result.run))
-    write_run_folder(folder, [result.run], run_document([result.run], [card], [{}]))
+    write_run_folder(folder, [result.run], run_document(evaluation))
     write_text(folder / "walkforward.json", to_json(document) + "\n")
     typer.echo(f"run folder: {folder}", err=True)

@@ -16,28 +16,30 @@ from backtest.engine.replay import Run
 from backtest.errors import UsageError
 from backtest.market.record import Market
 from backtest.report.score_tables import scorecard_document
+from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import Score
-from backtest.scoring.scorecard import Scorecard
 
 RUN_SCHEMA = "backtest.run/1"
 
 
-def run_document(
-    runs: Sequence[Run], cards: Sequence[Scorecard], parameters: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """Versioned JSON document of runs over one market: NaN is null, times are ISO 8601 UTC, shares are fractions."""
-    market, config = runs[0].market, runs[0].config
+def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Versioned JSON document of an evaluation: NaN is null, times are ISO 8601 UTC, shares are fractions.
+
+    `request` is what was asked for, by which `backtest report` can run it again; None where it cannot.
+    """
+    market, config, runs = evaluation.market, evaluation.config, evaluation.runs
     document = {
         "schema": RUN_SCHEMA,
         "version": __version__,
         "label": market.provenance.label,
         "dataset": dataset_block(market),
+        "request": request,
         "hashes": runs[0].hashes,
         "config": json.loads(config.model_dump_json()),
         "strategies": [
             {
                 "name": run.strategy,
-                "parameters": values,
+                "parameters": strategy.parameters.model_dump(),
                 "scores": {score.name: _score(score) for score in card.scores},
                 "evidence": scorecard_document(card),
                 "ledger": asdict(run.ledger),
@@ -48,7 +50,7 @@ def run_document(
                 "rejected": rows_of(run.rejected),
                 "catalysts": rows_of(run.catalysts),
             }
-            for run, card, values in zip(runs, cards, parameters, strict=True)
+            for strategy, run, card in zip(evaluation.strategies, runs, evaluation.cards, strict=True)
         ],
     }
     result: dict[str, Any] = plain(document)
