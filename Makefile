@@ -9,7 +9,7 @@ run: $(READY)
 	$(BIN)/backtest run
 
 test: $(READY)
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check .
