@@ -159,7 +159,7 @@ def _new_work(intents: int, instruments: int) -> Work:
         np.empty(intents, np.uint32),
         np.empty(intents, np.int8),
         np.full(instruments, -1, np.int32),
-        np.empty((min(intents, instruments), POSITION_WIDTH)),
+        np.zeros((min(intents, instruments), POSITION_WIDTH)),
         np.empty(intents),
         np.empty(TALLY_WIDTH),
     )
