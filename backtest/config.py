@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import re
+import stat
 import tomllib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -21,7 +23,13 @@ from backtest.errors import BacktestError, ConfigError, DataError, UsageError
 
 UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 DAY_MS = UNIT_MS["d"]
-_DURATION = re.compile(r"(\d{1,9})([smhdw])")
+LONGEST_MS = 36_500 * DAY_MS
+FIRST_YEAR, LAST_YEAR = 1970, 2100
+LARGEST_TEXT, LARGEST_TOML = 256 * 2**20, 16 * 2**20
+DEEPEST = 32
+_LONGEST_SHOWN, _LONGEST_PATH = 80, 400
+_DOTTED = re.compile(r"(?:[^\s=.,]{1,80}\s{0,9}\.\s{0,9}){65}")
+_DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 
 
 def duration_ms(text: str) -> int:
@@ -34,8 +42,13 @@ def duration_ms(text: str) -> int:
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r} is not a duration: write a whole number and one of s m h d w, as in 90m, 1h or 3d")
-    return int(match[1]) * UNIT_MS[match[2]]
+        raise UsageError(
+            f"{shortened(text)} is not a duration: write a whole number and one of s m h d w, as in 90m, 1h or 3d"
+        )
+    milliseconds = int(match[1]) * UNIT_MS[match[2]]
+    if milliseconds > LONGEST_MS:
+        raise UsageError(f"duration {text!r} is longer than {LONGEST_MS // DAY_MS} days: shorten it")
+    return milliseconds
 
 
 def timeframe_ms(text: str) -> int:
@@ -54,8 +67,13 @@ def to_ms(moment: datetime) -> int:
 
 
 def from_ms(milliseconds: int) -> datetime:
-    """UTC datetime of milliseconds since 1970."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(milliseconds))
+    """UTC datetime of milliseconds since 1970; one beyond the years 1 to 9999 raises `UsageError`."""
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(milliseconds))
+    except OverflowError:
+        raise UsageError(
+            f"{shortened(int(milliseconds))} is no time in milliseconds since 1970: check dates and durations"
+        ) from None
 
 
 def format_ms(milliseconds: int) -> str:
@@ -82,7 +100,7 @@ def parse_timerange(text: str) -> TimeRange:
     parts = text.split("/") if "/" in text else text.split("-") if text.count("-") == 1 else []
     if len(parts) != 2 or not any(parts):
         raise UsageError(
-            f"timerange {text!r} is not START-END: write 20250901-20251116 (end exclusive), "
+            f"timerange {shortened(text)} is not START-END: write 20250901-20251116 (end exclusive), "
             "20250901- or 2025-09-01/2025-11-16T12:00Z"
         )
     start, end = (_instant_ms(part) if part else None for part in parts)
@@ -95,18 +113,20 @@ def _instant_ms(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is not a date: write 20250901, 2025-09-01 or 2025-09-01T12:00Z") from None
+        raise UsageError(f"{shortened(text)} is not a date: write 20250901, 2025-09-01 or 2025-09-01T12:00Z") from None
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise UsageError(f"{text!r} is not between {FIRST_YEAR} and {LAST_YEAR}: check the year")
     dated_only = "T" not in text and " " not in text
     return to_ms(moment.replace(tzinfo=UTC) if dated_only and moment.tzinfo is None else moment)
 
 
 def near_miss(name: str, allowed: Iterable[str]) -> str:
     """Text for an unknown `name`: the one it begins or comes closest to, then all that are allowed."""
-    names = sorted(allowed)
+    names, name = sorted(allowed), name[:_LONGEST_SHOWN]
     begun = [one for one in names if name and one.startswith(name)]
     close = begun or difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(names)}"
+    return f"{hint}allowed: {', '.join(names) or 'none'}"
 
 
 def _duration_text(text: str) -> str:
@@ -118,6 +138,8 @@ def _duration_text(text: str) -> str:
 
 
 Duration = Annotated[str, AfterValidator(_duration_text)]
+Milliseconds = Annotated[int, Field(ge=0, lt=4_133_980_800_000)]
+"""Time in milliseconds UTC from 1970 to 2100, as stored files give it."""
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -131,7 +153,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    capital: Positive = Field(100_000.0, description="starting equity, quote currency")
+    capital: Annotated[float, Field(ge=1e-6, le=1e15)] = Field(100_000.0, description="starting equity, quote currency")
     fee_rate: Share = Field(0.0005, description="taker fee, share of notional")
     half_spread: Annotated[float, Field(ge=0, lt=0.5)] = Field(
         0.0005, description="half the bid-ask spread, share of price"
@@ -187,16 +209,19 @@ def first_complaint(error: ValidationError, allowed: Iterable[str]) -> str:
     first = min(error.errors(include_url=False), key=lambda one: one["type"] not in unknown)
     key = ".".join(str(part) for part in first["loc"]) or "the table"
     if first["type"] in unknown:
-        return f"unknown key {key!r}; {near_miss(str(first['loc'][-1]), allowed)}"
+        return f"unknown key {shortened(key)}; {near_miss(str(first['loc'][-1]), allowed)}"
     if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
-        return f"key {key!r} is missing; add it"
+        return f"key {shortened(key)} is missing; add it"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{key} = {_short(first['input'])}: {message[0].lower()}{message[1:]}"
+    return f"{key[:_LONGEST_SHOWN]} = {shortened(first['input'])}: {message[0].lower()}{message[1:]}"
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def shortened(value: object) -> str:
+    """The value as Python writes it, cut where it is long: what a message may show of it."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "a whole number of more than 77 digits"
+    text = repr(value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
 def datasets_root() -> Path:
@@ -214,19 +239,112 @@ def datasets_root() -> Path:
     raise DataError(f"no datasets at {package / '_datasets'} or {package.parent / 'datasets'}: reinstall the package")
 
 
+def user_path(text: str) -> Path:
+    """Path that a user typed, `~` read as a home folder; one that nobody has raises `UsageError`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"path {shortened(text)} begins with the home folder of nobody here: write it out") from None
+
+
+def read_whole(path: Path, error: type[BacktestError], most: int = LARGEST_TEXT) -> bytes:
+    """Bytes of a regular file of at most `most` bytes; every failure becomes `error` with the file named.
+
+    A folder, pipe or device is refused unread: it may have no end.
+    """
+    shown = path if len(str(path)) < _LONGEST_PATH else shortened(str(path))
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{shown} is {'a folder' if stat.S_ISDIR(status.st_mode) else 'a pipe or device'}: name a file")
+        if status.st_size > most:
+            raise error(f"{shown} has {status.st_size:,} bytes, at most {most:,} are read: split it")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise error(f"{shown} does not exist: check the path") from None
+    except (OSError, ValueError) as problem:
+        raise error(f"{shown} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+
+
+def _text_of(path: Path, error: type[BacktestError], most: int = LARGEST_TEXT) -> str:
+    data = read_whole(path, error, most)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise error(
+            f"{path} line {line}: byte {data[problem.start]:#04x} is not UTF-8 text: save the file as UTF-8"
+        ) from None
+
+
 def read_toml(path: Path, error: type[BacktestError]) -> dict[str, Any]:
     """Parse a TOML file; every failure becomes `error` with the file named."""
+    text = _text_of(path, error, LARGEST_TOML)
+    # The time that a dotted key takes grows with the square of its parts.
+    if _DOTTED.search(text):
+        raise error(f"{path} has a key of more than 64 parts: flatten it")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise error(f"{path} does not exist: check the path") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise error(f"{path} cannot be read as UTF-8 text: {problem}") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise error(f"{path} is not valid TOML: {problem}") from None
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise error(f"{path} nests deeper than {DEEPEST} levels: flatten it") from None
+    except ValueError as problem:
+        raise error(f"{path} is not valid TOML: {str(problem)[:300]}") from None
+    _check_depth(table, path, error)
+    return table
 
 
-def load_config(path: Path | None = None, **overrides: Any) -> RunConfig:
+def read_json(path: Path, error: type[BacktestError]) -> Any:
+    """Parse a JSON file strictly; every failure becomes `error` with the file named.
+
+    NaN and infinities, which are no JSON, and a key that stands twice are failures too.
+    """
+    text = _text_of(path, error)
+    try:
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise error(f"{path} nests deeper than {DEEPEST} levels: flatten it") from None
+    except ValueError as problem:
+        raise error(f"{path} cannot be read as JSON: {str(problem)[:300]}") from None
+    _check_depth(value, path, error)
+    return value
+
+
+def table_of(value: Any, path: Path, error: type[BacktestError]) -> dict[str, Any]:
+    """The value of a JSON file if it is an object; anything else raises `error` with the file named."""
+    if not isinstance(value, dict):
+        raise error(f"{path} holds a {type(value).__name__}, not an object of keys: write it again")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"key {shortened(name)} stands twice")
+        table[name] = value
+    return table
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _check_depth(value: Any, path: Path, error: type[BacktestError]) -> None:
+    """Refuse what Python's own functions, which call themselves for each level, could not walk through."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return
+    raise error(f"{path} nests deeper than {DEEPEST} levels: flatten it")
+
+
+def load_config(path: Path | None = None, /, **overrides: Any) -> RunConfig:
     """RunConfig from an optional TOML file, then `overrides` on top."""
     values = read_toml(path, ConfigError) if path is not None else {}
     return build(RunConfig, {**values, **overrides}, f"configuration {path}" if path else "configuration")

@@ -14,13 +14,22 @@ Each message is one sentence that names the thing, the value received, what is a
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+LONGEST = 8_000
 
 
 class BacktestError(Exception):
-    """Root of the tree; `exit_code` is what the command line ends with."""
+    """Root of the tree; `exit_code` is what the command line ends with.
+
+    As text it is one printable line of at most `LONGEST` characters, whatever a file or venue put into it.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class UsageError(BacktestError):
@@ -57,3 +66,13 @@ class LookaheadError(BacktestError):
     """A decision changed when only data after it was changed."""
 
     exit_code: ClassVar[int] = 5
+
+
+def one_line(text: str) -> str:
+    """The text on one line, cut at `LONGEST` characters, what cannot be printed as it is written in Python."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 3]}..."
+    if text.isprintable():
+        return text
+    text = re.sub(r"\s*[\r\n]\s*", " ", text.strip())
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

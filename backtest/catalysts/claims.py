@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from backtest.catalysts.measures import measure, parse
-from backtest.config import datasets_root, first_complaint, near_miss, read_toml
+from backtest.config import datasets_root, first_complaint, near_miss, read_toml, shortened, user_path
 from backtest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -79,6 +80,16 @@ class Claim:
                 raise ValueError(str(problem)) from None
         return text
 
+    @field_validator("implied")
+    @classmethod
+    def _of_numbers(cls, text: str) -> str:
+        if text:
+            try:
+                measure(text, None, {})
+            except DataError as problem:
+                raise ValueError(str(problem)) from None
+        return text
+
     @field_validator("claimed")
     @classmethod
     def _not_zero(cls, value: float) -> float:
@@ -110,7 +121,7 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
     allowed = {"name", "description", "source", "claim"}
     for key in table:
         if key not in allowed:
-            raise DataError(f"{path}: unknown key {key!r}; {near_miss(key, allowed)}")
+            raise DataError(f"{path}: unknown key {shortened(key)}; {near_miss(key, allowed)}")
     rows = table.get("claim")
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path} holds no [[claim]] table: add at least one")
@@ -131,11 +142,11 @@ def open_claims(name_or_path: str) -> tuple[Claim, ...]:
     """Claims of a name that comes with the project, or of a TOML file; neither raises `UsageError`."""
     if name_or_path in embedded_claims():
         return read_claims(datasets_root() / "claims" / f"{name_or_path}.toml")
-    path = Path(name_or_path).expanduser()
-    if path.suffix == ".toml" or path.exists():
+    path = user_path(name_or_path)
+    if path.suffix == ".toml" or os.path.exists(path):
         return read_claims(path)
     raise UsageError(
-        f"claims {name_or_path!r} are neither a TOML file nor of this project; "
+        f"claims {shortened(name_or_path)} are neither a TOML file nor of this project; "
         f"{near_miss(name_or_path, embedded_claims())}"
     )
 
@@ -185,6 +196,8 @@ def _inconsistency(claim: Claim) -> str:
     if not claim.implied:
         return ""
     implied = measure(claim.implied, None, {}).value
+    if implied == 0:
+        return f"the article's own figures make it 0: {claim.implied}"
     ratio = claim.claimed / implied
     low = -float("inf") if claim.implied_sense == "at_most" else 1.0 - claim.tolerance
     high = float("inf") if claim.implied_sense == "at_least" else 1.0 + claim.tolerance
@@ -196,9 +209,9 @@ def _inconsistency(claim: Claim) -> str:
 
 def _claim(path: Path, row: Any) -> Claim:
     if not isinstance(row, dict):
-        raise DataError(f"{path}: claim {row!r} is not a table: write [[claim]] and its keys below")
+        raise DataError(f"{path}: claim {shortened(row)} is not a table: write [[claim]] and its keys below")
     try:
         return Claim(**row)
     except ValidationError as error:
         allowed = [one.name for one in fields(Claim)]
-        raise DataError(f"{path}: claim {row.get('id', '?')!r}: {first_complaint(error, allowed)}") from None
+        raise DataError(f"{path}: claim {shortened(row.get('id', '?'))}: {first_complaint(error, allowed)}") from None

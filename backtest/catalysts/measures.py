@@ -11,6 +11,7 @@ import ast
 import math
 import operator
 import statistics
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.config import DAY_MS, format_ms, near_miss, to_ms
+from backtest.config import DAY_MS, format_ms, near_miss, shortened, to_ms
 from backtest.errors import DataError
 
 if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries
     from backtest.market.record import Floats, Market
 
+LONGEST = 500
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -192,9 +194,13 @@ def measure(expression: str, market: Market | None, series: Mapping[str, Auxilia
         Where the expression is malformed, or the data do not hold what it asks for.
     """
     tape = Tape(market, series)
-    value = _value(parse(expression), tape, expression)
-    if isinstance(value, str) or not math.isfinite(value):
-        raise DataError(f"{expression!r} is {value!r}, not a finite number")
+    try:
+        value = _value(parse(expression), tape, expression)
+        finite = not isinstance(value, str) and math.isfinite(value)
+    except (OverflowError, RecursionError):
+        raise DataError(f"{expression!r} is too large or nests too deep to compute: simplify it") from None
+    if not finite:
+        raise DataError(f"{expression!r} is {shortened(value)}, not a finite number")
     window = "" if tape.first_ms is None or tape.last_ms is None else (
         f"{_day(tape.first_ms)} to {_day(tape.last_ms - 1)}"
     )  # fmt: skip
@@ -203,8 +209,15 @@ def measure(expression: str, market: Market | None, series: Mapping[str, Auxilia
 
 def parse(expression: str) -> ast.expr:
     """Syntax tree of an expression; anything but numbers, texts, operators and the functions is a `DataError`."""
+    if len(expression) > LONGEST:
+        raise DataError(
+            f"{shortened(expression)} has {len(expression)} letters, at most {LONGEST} are read: simplify it"
+        )
     try:
-        tree = ast.parse(expression, mode="eval").body
+        with warnings.catch_warnings():
+            # What Python would say of an odd escape or comparison is for programs.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError) as problem:
         raise DataError(f"{expression!r} is not an expression: {problem}") from None
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -223,12 +236,15 @@ def parse(expression: str) -> ast.expr:
 
 
 def _value(node: ast.AST, tape: Tape, whole: str) -> Any:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float, str):
         return node.value
     if isinstance(node, ast.BinOp | ast.UnaryOp) and type(node.op) in _OPERATORS:
         parts = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.operand,)
         values = [_value(part, tape, whole) for part in parts]
         try:
+            # A text times a number would be a text of any length.
+            if any(isinstance(value, str) for value in values):
+                raise TypeError("a text is no number")
             return _OPERATORS[type(node.op)](*values)
         except (ArithmeticError, TypeError) as problem:
             raise DataError(f"{whole!r} cannot be computed: {problem}") from None
@@ -238,7 +254,7 @@ def _value(node: ast.AST, tape: Tape, whole: str) -> Any:
         function = _OF_NUMBERS.get(node.func.id) or getattr(tape, node.func.id)
         try:
             return function(*values, **named)
-        except (TypeError, ArithmeticError, AttributeError) as problem:
+        except (TypeError, ValueError, ArithmeticError, AttributeError) as problem:
             raise DataError(f"{whole!r} cannot be computed: {problem}") from None
     raise DataError(f"{whole!r}: {ast.unparse(node)!r} is neither a number nor an operation on numbers")
 
@@ -247,7 +263,7 @@ def _day_ms(day: str) -> int:
     try:
         return to_ms(datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC))
     except (TypeError, ValueError):
-        raise DataError(f"{day!r} is not a day: write 2025-10-01") from None
+        raise DataError(f"{shortened(day)} is not a day: write 2025-10-01") from None
 
 
 def _day(moment_ms: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import fields
@@ -14,7 +15,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from backtest.config import TimeRange, datasets_root, first_complaint, near_miss, read_toml, to_ms
+from backtest.config import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    TimeRange,
+    datasets_root,
+    first_complaint,
+    near_miss,
+    read_toml,
+    shortened,
+    to_ms,
+    user_path,
+)
+from backtest.display import Shown, View
 from backtest.errors import CalendarError, UsageError
 
 Precision = Literal["second", "minute", "hour", "day", "untimed"]
@@ -46,10 +59,17 @@ def _instant(value: object) -> object:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("the timestamp has no time zone: add Z for UTC or an offset such as +02:00")
+        _check_year(value)
         return value.astimezone(UTC)
     if isinstance(value, date):
+        _check_year(value)
         return datetime.combine(value, time(), UTC)
     raise ValueError("not a date: write 2025-10-01 or 2025-10-01T14:30:00Z")
+
+
+def _check_year(day: date) -> None:
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"not between {FIRST_YEAR} and {LAST_YEAR}: check the year")
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
@@ -57,8 +77,8 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Coin = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Catalyst:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, config=ConfigDict(extra="forbid"))
+class Catalyst(Shown):
     """One thing that happened, and what was public about it when.
 
     Attributes
@@ -137,9 +157,24 @@ class Catalyst:
         pattern = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d %H:--"}.get(self.precision, "%Y-%m-%d %H:%M")
         return self.announced_at.strftime(pattern)
 
+    def _line(self) -> str:
+        return f"{self.id}: {self.kind} of {', '.join(self.assets)}, {self.when}"
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+    def _view(self) -> View:
+        said = {
+            "actor": self.actor,
+            "announced": f"{self.when} UTC, known to the {self.precision}" if self.timed else self.when,
+            "effective": f"{self.effective_at:%Y-%m-%d %H:%M} UTC" if self.effective_at else "",
+            "direction": f"{self.direction:+d}",
+            "confidence": self.confidence,
+            "source": self.source,
+            "confounded with": ", ".join(self.confounded_with),
+        }
+        return View(("", ""), [(name, text) for name, text in said.items() if text], (self.note,) if self.note else ())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Calendar(Shown):
     """Validated catalysts in order of announcement (untimed ones last), each id once.
 
     Raises
@@ -210,6 +245,18 @@ class Calendar:
         own = self[identifier].confounded_with
         return tuple(one.id for one in self.catalysts if one.id in own or identifier in one.confounded_with)
 
+    def _line(self) -> str:
+        untimed = sum(not one.timed for one in self.catalysts)
+        told = f", {untimed} of them untimed and never tradable" if untimed else ""
+        return f"{self.name}: {len(self)} catalysts{told}"
+
+    def _view(self) -> View:
+        columns = ("id", "announced (UTC)", "kind", "coins", "direction", "confidence")
+        rows = [
+            (one.id, one.when, one.kind, ", ".join(one.assets), f"{one.direction:+d}", one.confidence) for one in self
+        ]
+        return View(columns, rows)
+
     def hash(self) -> str:
         """First 16 hex digits of the sha256 over every field of every catalyst."""
         rows = [{field.name: getattr(one, field.name) for field in fields(one)} for one in self.catalysts]
@@ -238,10 +285,10 @@ def read_calendar(path: Path) -> Calendar:
     allowed = {"name", "description", "extra_kinds", "catalyst"}
     for key in table:
         if key not in allowed:
-            raise CalendarError(f"{path}: unknown key {key!r}; {near_miss(key, allowed)}")
+            raise CalendarError(f"{path}: unknown key {shortened(key)}; {near_miss(key, allowed)}")
     for key, form in (("name", str), ("description", str), ("extra_kinds", list), ("catalyst", list)):
         if not isinstance(table.get(key, form()), form):
-            raise CalendarError(f"{path}: {key} = {table[key]!r} must be a {form.__name__}")
+            raise CalendarError(f"{path}: {key} = {shortened(table[key])} must be a {form.__name__}")
     kinds = KINDS | {str(kind) for kind in table.get("extra_kinds", ())}
     catalysts = [_catalyst(path, row, kinds) for row in table.get("catalyst", ())]
     if not catalysts:
@@ -252,8 +299,8 @@ def read_calendar(path: Path) -> Calendar:
         for other in catalyst.confounded_with:
             if other not in ids or other == catalyst.id:
                 raise CalendarError(
-                    f"{path}: catalyst {catalyst.id!r} is confounded_with {other!r}, which is not another catalyst "
-                    f"of this calendar; {near_miss(other, ids - {catalyst.id})}"
+                    f"{path}: catalyst {catalyst.id!r} is confounded_with {shortened(other)}, which is not "
+                    f"another catalyst of this calendar; {near_miss(other, ids - {catalyst.id})}"
                 )
     return calendar
 
@@ -275,23 +322,25 @@ def open_calendar(name_or_path: str) -> Calendar:
     """
     if name_or_path in embedded_calendars():
         return read_calendar(datasets_root() / "catalysts" / f"{name_or_path}.toml")
-    path = Path(name_or_path).expanduser()
-    if path.suffix == ".toml" or path.exists():
+    path = user_path(name_or_path)
+    if path.suffix == ".toml" or os.path.exists(path):
         return read_calendar(path)
     raise UsageError(
-        f"calendar {name_or_path!r} is neither a TOML file nor a calendar of this project; "
+        f"calendar {shortened(name_or_path)} is neither a TOML file nor a calendar of this project; "
         f"{near_miss(name_or_path, embedded_calendars())}"
     )
 
 
 def _catalyst(path: Path, row: Any, kinds: frozenset[str]) -> Catalyst:
     if not isinstance(row, dict):
-        raise CalendarError(f"{path}: catalyst {row!r} is not a table: write [[catalyst]] and its keys below")
+        raise CalendarError(f"{path}: catalyst {shortened(row)} is not a table: write [[catalyst]] and its keys below")
     try:
         catalyst = Catalyst(**row)
     except ValidationError as error:
         allowed = [field.name for field in fields(Catalyst)]
-        raise CalendarError(f"{path}: catalyst {row.get('id', '?')!r}: {first_complaint(error, allowed)}") from None
+        raise CalendarError(
+            f"{path}: catalyst {shortened(row.get('id', '?'))}: {first_complaint(error, allowed)}"
+        ) from None
     if catalyst.kind not in kinds:
         raise CalendarError(
             f"{path}: catalyst {catalyst.id!r}: kind = {catalyst.kind!r} is unknown; "

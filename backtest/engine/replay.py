@@ -12,6 +12,7 @@ import pandas as pd
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import first_open_at_or_after, known_at_ms, last_close_before
 from backtest.config import RunConfig, duration_ms, format_ms, to_ms
+from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
 from backtest.engine.costs import kernel_bars, kernel_rules, last_known
 from backtest.errors import DataError
@@ -56,8 +57,8 @@ class CostLedger:
     net: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Run(Shown):
     """One replay of one strategy, as tables.
 
     Attributes
@@ -114,6 +115,26 @@ class Run:
         from backtest.engine.book import portfolio_of
 
         return portfolio_of(self)
+
+    def _line(self) -> str:
+        net = percent(self.ledger.net / self.config.capital)
+        return (
+            f"{self.strategy or 'intents'} on {self.market.provenance.name}: net {net} in {len(self.trades)} trades, "
+            f"{len(self.rejected)} intents rejected"
+        )
+
+    def _label(self) -> str:
+        return self.market.provenance.label
+
+    def _view(self) -> View:
+        dated = self.trades[self.trades["run_up"].notna()]
+        none = "no trade has a catalyst with a close before it"
+        shares = [(name, getattr(self.ledger, name) / self.config.capital) for name in ("gross", *COSTS, "net")]
+        row = [cell(share, percent) for _, share in shares]
+        row += [cell(float(dated[name].mean()), percent, none) for name in ("run_up", "captured")]
+        columns = (*(name for name, _ in shares), "mean run-up", "mean captured")
+        notes = (f"gross less costs is net, as shares of {self.config.capital:,.0f}", *self.notes)
+        return View(columns, [row], notes)
 
 
 def rows_at_or_after(moments_ms: npt.NDArray[np.int64], market: Market) -> npt.NDArray[np.int64]:

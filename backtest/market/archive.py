@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -26,21 +28,33 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from backtest.config import DAY_MS, timeframe_ms, to_ms
+from backtest.config import DAY_MS, read_whole, shortened, timeframe_ms, to_ms
 from backtest.errors import MarketError
 from backtest.market.files import QUOTES
-from backtest.market.quality import Int64s, Table, clean_bars, clean_funding, clean_open_interest, epoch_ms, snap
+from backtest.market.quality import (
+    EARLIEST_MS,
+    LATEST_MS,
+    Int64s,
+    Table,
+    clean_bars,
+    clean_funding,
+    clean_open_interest,
+    epoch_ms,
+    snap,
+)
 from backtest.market.record import Floats, Kind
 from backtest.market.rows import Rows, SeriesName
 from backtest.market.spans import Span, runs
 
 LARGEST = 512 * 2**20
+_LIMIT = f"{LARGEST >> 20} MiB, which no file of the archive does"
 METRICS_PERIOD = "5m"
 # Metrics files of this day and later stamp a sample with the start of its period, earlier ones with the end.
 LABEL_SWITCH_MS = 1_782_345_600_000  # 2026-06-25
 _NAME = re.compile(
-    r"(?P<code>[A-Z0-9]+)-(?P<what>metrics|fundingRate|[1-9][0-9]*[smhdw])-(?P<date>\d{4}-\d{2}(?:-\d{2})?)\.(?:zip|csv)"
+    r"(?P<code>[A-Z0-9]{1,40})-(?P<what>metrics|fundingRate|[1-9][0-9]{0,3}[smhdw])-(?P<date>\d{4}-\d{2}(?:-\d{2})?)\.(?:zip|csv)"
 )
+_CREATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _KLINE = ("open_time", "open", "high", "low", "close", "volume")
 _METRICS = ("create_time", "sum_open_interest", "sum_open_interest_value")
 _FUNDING = ("calc_time", "last_funding_rate")
@@ -97,7 +111,7 @@ def archive_name(name: str) -> ArchiveName | None:
         start = datetime.fromisoformat(date if len(date) > 7 else f"{date}-01").replace(tzinfo=UTC)
     except ValueError:
         return None
-    if not quote:
+    if not quote or not EARLIEST_MS <= to_ms(start) < LATEST_MS:
         return None
     following = start.replace(day=1, year=start.year + start.month // 12, month=start.month % 12 + 1)
     end_ms = to_ms(start) + DAY_MS if len(date) > 7 else to_ms(following)
@@ -155,16 +169,10 @@ def read_archive_file(where: str, name: str, content: bytes) -> ArchiveContent:
 
 def read_archive_path(path: Path) -> ArchiveContent:
     """Rows of an archive file on disk, checked against `NAME.CHECKSUM` where that stands beside it."""
-    try:
-        if path.stat().st_size > LARGEST:
-            raise MarketError(f"{path} is larger than {LARGEST >> 20} MiB, which no file of the archive is")
-        content = path.read_bytes()
-        beside = path.with_name(path.name + ".CHECKSUM")
-        checksum = beside.read_text(encoding="utf-8") if beside.exists() else None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise MarketError(f"{path} cannot be read: {problem}") from None
-    if checksum is not None:
-        verify_checksum(path.name, content, checksum)
+    content = read_whole(path, MarketError, LARGEST)
+    beside = path.with_name(path.name + ".CHECKSUM")
+    if os.path.lexists(beside):
+        verify_checksum(path.name, content, read_whole(beside, MarketError, 4096).decode("utf-8", "replace"))
     return read_archive_file(str(path), path.name, content)
 
 
@@ -175,14 +183,19 @@ def _unzipped(where: str, name: str, content: bytes) -> bytes:
             names = archive.namelist()
             if names != [inside]:
                 raise MarketError(f"{where} holds {', '.join(names[:4]) or 'nothing'}, but {inside} alone is expected")
-            if archive.infolist()[0].flag_bits & 1:
+            member_info = archive.infolist()[0]
+            if member_info.flag_bits & 1:
                 raise MarketError(f"{where} is encrypted, which no file of the archive is")
+            if member_info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise MarketError(f"{where} is not packed as the archive packs (stored or deflated): download it again")
+            if member_info.file_size > LARGEST:
+                raise MarketError(f"{where} unpacks to more than {_LIMIT}")
             with archive.open(inside) as member:
                 text = member.read(LARGEST + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as problem:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError) as problem:
         raise MarketError(f"{where} is no whole zip ({problem}): download it again") from None
     if len(text) > LARGEST:
-        raise MarketError(f"{where} unpacks to more than {LARGEST >> 20} MiB, which no file of the archive does")
+        raise MarketError(f"{where} unpacks to more than {_LIMIT}")
     return text
 
 
@@ -221,8 +234,14 @@ def _stamps(column: Any) -> Int64s:
 
 def _sampled_ms(where: str, told: ArchiveName, column: Any) -> Int64s:
     """Starts of the sampling periods of `create_time` texts, whichever end of the period they name."""
+    texts = column.to_pylist()
+    wrong = next((text for text in texts if not _CREATED.fullmatch(text)), None)
+    if wrong is not None:
+        raise MarketError(
+            f"{where}, column create_time: {shortened(wrong)} is not as 2025-10-01 00:05:00: download it again"
+        )
     try:
-        times: npt.NDArray[np.datetime64] = np.array(column.to_pylist(), dtype="datetime64[ms]")
+        times: npt.NDArray[np.datetime64] = np.array(texts, dtype="datetime64[ms]")
     except ValueError as problem:
         raise MarketError(f"{where}, column create_time: {problem}: download it again") from None
     stamps = snap(times.astype(np.int64))

@@ -77,6 +77,10 @@ class ArchiveDownloader:
                 self.stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
+        # What stopped the others says more than that they were stopped.
+        problems = [problem for future in futures if (problem := future.exception()) is not None]
+        for problem in sorted(problems, key=lambda one: isinstance(one, Stopped)):
+            raise problem
         fetched = [future.result() for future in futures]
         remember(self.store, self.recipe, tuple(dict.fromkeys(key.symbol for key in keys)))
         return Report(tuple(fetched), ())
@@ -182,7 +186,7 @@ class ArchiveDownloader:
                     if response.status_code == 200:
                         body = b"".join(_bounded(response, address))
                         told = response.headers.get("Content-Length")
-                        if told is None or "Content-Encoding" in response.headers or int(told) == len(body):
+                        if told is None or "Content-Encoding" in response.headers or told.strip() == str(len(body)):
                             return body
                         reason = f"{len(body)} of {told} bytes"
                     else:

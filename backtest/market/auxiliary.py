@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from backtest.config import to_ms
+from backtest.config import read_whole, shortened
 from backtest.errors import DataError, UsageError
+from backtest.market.cells import parse_number, parse_time
+from backtest.market.quality import EARLIEST_MS, LATEST_MS
 from backtest.market.record import Floats
 
 _COLUMNS = ["available_at", "value"]
-_NAME = re.compile(r"[a-z][a-z0-9_]{1,80}")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,80}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,33 +59,35 @@ def read_series(path: Path, name: str | None = None) -> AuxiliarySeries:
     """
     title = path.stem if name is None else name
     if not _NAME.fullmatch(title):
-        raise UsageError(f"series name {title!r}: use lower-case letters, digits and underscores")
+        raise UsageError(f"series name {shortened(title)}: use lower-case letters, digits and underscores")
+    data = read_whole(path, DataError)
     try:
-        table = pd.read_csv(path, dtype=str)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist: check the path") from None
-    except (OSError, ValueError) as problem:
+        rows = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+        table = [(rows.line_num, cells) for cells in rows if any(cell.strip() for cell in cells)]
+    except (csv.Error, UnicodeDecodeError) as problem:
         raise DataError(f"{path} cannot be read as CSV: {problem}") from None
-    if list(table.columns) != _COLUMNS or table.empty:
-        raise DataError(f"{path} has columns {', '.join(table.columns)}: a series needs available_at,value and a row")
-    moments = np.array([_moment(path, row, text) for row, text in enumerate(table["available_at"], start=2)])
-    for row in np.flatnonzero(np.diff(moments) <= 0):
-        raise DataError(f"{path} row {row + 3}: available_at is not after that of the row before: sort the rows")
-    values = pd.to_numeric(table["value"], errors="coerce").to_numpy(dtype=np.float64)
-    for row in np.flatnonzero(~np.isfinite(values) & table["value"].notna().to_numpy()):
-        raise DataError(f"{path} row {row + 2}: value {table['value'].iloc[row]!r} is not a finite number")
-    return AuxiliarySeries(title, moments.astype(np.int64), values)
-
-
-def _moment(path: Path, row: int, text: object) -> int:
-    if isinstance(text, str) and text.isdigit():
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        moment = datetime.min
-    if moment.tzinfo is None:
+    header = [cell.strip() for cell in table[0][1]] if table else []
+    if header != _COLUMNS or len(table) == 1:
+        raise DataError(f"{path} begins {shortened(header)}: a series needs the columns available_at,value and a row")
+    read = [_reading(f"{path} line {line}", cells) for line, cells in table[1:]]
+    moments = np.array([moment for moment, _ in read], dtype=np.int64)
+    for place in np.flatnonzero(np.diff(moments) <= 0):
         raise DataError(
-            f"{path} row {row}: available_at {text!r} is not an instant with a zone: write 2025-11-07T14:00Z"
+            f"{path} line {table[place + 2][0]}: available_at is not after that of the row before: sort the rows"
         )
-    return to_ms(moment)
+    return AuxiliarySeries(title, moments, np.array([value for _, value in read]))
+
+
+def _reading(where: str, cells: list[str]) -> tuple[int, float]:
+    if len(cells) != len(_COLUMNS):
+        raise DataError(f"{where} has {len(cells)} fields, not available_at,value: complete or drop it")
+    moment, value = (cell.strip() for cell in cells)
+    at = parse_time(moment, f"{where}, column available_at")
+    if not EARLIEST_MS <= at < LATEST_MS:
+        raise DataError(
+            f"{where}: available_at {shortened(moment)} is no time from 2009 to 2100 in milliseconds: fix it"
+        )
+    number = parse_number(value, f"{where}, column value")
+    if np.isinf(number):
+        raise DataError(f"{where}: value {shortened(value)} is not a finite number: fix or empty it")
+    return at, number

@@ -13,12 +13,12 @@ import ccxt
 import numpy as np
 
 from backtest.config import DAY_MS, format_ms, near_miss, timeframe_ms
-from backtest.errors import MarketError, UsageError
+from backtest.errors import ConfigError, MarketError, UsageError
 from backtest.market.paging import Page
 from backtest.market.quality import MINUTE_MS, snap
 from backtest.market.record import Floats, Instrument
 from backtest.market.rows import COLUMNS, UNITS, Rows, SeriesName
-from backtest.market.transport import CheckedSession, MalformedAnswer, Patience, RateGate, call
+from backtest.market.transport import STUMBLES, CheckedSession, MalformedAnswer, Patience, RateGate, call
 
 OiUnit = Literal["base", "contracts"]
 _OI_PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
@@ -135,11 +135,18 @@ class Venue:
         self.identifier = identifier
         self.rules = RULES.get(identifier, VenueRules())
         self.session = CheckedSession()
-        self.exchange: Any = _exchange_class(identifier)({"enableRateLimit": True, **options, "session": self.session})
+        settings = {"enableRateLimit": True, **options, "session": self.session}
+        try:
+            self.exchange: Any = _exchange_class(identifier)(settings)
+            unit_ms = float(self.exchange.rateLimit)
+        except (ccxt.BaseError, *STUMBLES) as problem:
+            raise ConfigError(
+                f"exchange options of {identifier} are not what ccxt takes ({problem!r}): fix them"
+            ) from None
         # ccxt leaves the proxies of the environment aside; its own option does so here too, but only when given.
         self.session.trust_env = bool(options.get("requests_trust_env", True))
         self.patience = patience
-        self.gate = gate or RateGate(float(self.exchange.rateLimit), stop)
+        self.gate = gate or RateGate(unit_ms, stop)
         self.exchange.throttle = self.gate.wait
         self._options, self._stop = dict(options), stop
         self._nulls = 0
@@ -298,7 +305,11 @@ class Venue:
             )
         finally:
             self.session.wants_rows = False
-        times, values = _table(series, rows)
+        try:
+            times, values = _table(series, rows)
+        except STUMBLES as problem:
+            what = f"{self.identifier}: {_MEANING[series]} of {symbol} from {format_ms(since_ms)}"
+            raise MarketError(f"{what} has rows that cannot be read ({problem!r}): run it again later") from None
         if series == "ohlcv" and self.rules.volume_in_contracts and listed.instrument.kind == "swap":
             values[:, 4] *= listed.contract
         if series == "oi" and self.rules.oi_unit == "contracts":

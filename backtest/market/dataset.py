@@ -26,16 +26,23 @@ from backtest.config import (
     format_ms,
     from_ms,
     near_miss,
+    read_json,
+    read_whole,
+    shortened,
+    table_of,
     timeframe_ms,
     to_ms,
+    user_path,
 )
 from backtest.errors import MarketError, UsageError
-from backtest.market.files import read_folder
+from backtest.market.files import LARGEST, read_folder
 from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Market, Provenance
+from backtest.market.rows import replace_file
 from backtest.market.store import Store, store_root
 from backtest.market.stored import open_stored, stored_names
 
 METADATA = "metadata.json"
+MOST_CELLS = 200_000_000
 BARS = "bars.parquet"
 FUNDING = "funding.parquet"
 COLUMNS = {
@@ -76,7 +83,7 @@ class Metadata(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    name: str = Field(min_length=1)
+    name: str = Field(pattern=r"^\w[\w .+-]{0,99}$", description="names run folders, so it holds no folder")
     label: str = Field(pattern=f"^({RECONSTRUCTED})?$")
     licence: str
     source: str
@@ -90,7 +97,7 @@ class Metadata(BaseModel):
     repairs: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()
     columns: dict[str, dict[str, str]]
-    files: dict[str, str]
+    files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$")], str]
     content_sha256: str
 
     @model_validator(mode="after")
@@ -98,6 +105,9 @@ class Metadata(BaseModel):
         span, bar_ms = to_ms(self.end) - to_ms(self.start), duration_ms(self.timeframe)
         if span <= 0 or bar_ms == 0 or span % bar_ms:
             raise ValueError(f"start to end must be a whole number of {self.timeframe} bars")
+        cells = span // bar_ms * len(self.instruments)
+        if cells > MOST_CELLS:
+            raise ValueError(f"{cells:,} bars are more than the {MOST_CELLS:,} that a dataset may hold")
         return self
 
 
@@ -130,13 +140,13 @@ def open_dataset(name_or_folder: str, timeframe: str | None = None, store: Path 
     names = stored_names(shelf)
     if name_or_folder in names:
         return open_stored(shelf, name_or_folder, timeframe)
-    folder = Path(name_or_folder).expanduser()
-    if (folder / METADATA).exists():
+    folder = user_path(name_or_folder)
+    if os.path.exists(folder / METADATA):
         return _of_timeframe(read_dataset(folder), timeframe)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return read_folder(folder, timeframe)
     raise UsageError(
-        f"dataset {name_or_folder!r} is neither a folder, nor embedded, nor in the store {shelf.root}; "
+        f"dataset {shortened(name_or_folder)} is neither a folder, nor embedded, nor in the store {shelf.root}; "
         f"{near_miss(name_or_folder, (*embedded_datasets(), *names))}"
     )
 
@@ -188,7 +198,7 @@ def write_dataset(
     metadata = build(Metadata, values, f"dataset {folder}")
     document = json.dumps(metadata.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
     for name, content in (*contents.items(), (METADATA, document.encode())):
-        _replace(folder / name, content)
+        replace_file(folder / name, content)
     return metadata
 
 
@@ -201,16 +211,10 @@ def read_metadata(folder: Path) -> Metadata:
         If the file is missing, is not JSON, or has an unknown, missing or malformed key.
     """
     path = folder / METADATA
+    if not os.path.lexists(path):
+        raise MarketError(f"{folder} is not a dataset: it has no {METADATA}")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MarketError(f"{folder} is not a dataset: it has no {METADATA}") from None
-    except (OSError, ValueError) as problem:
-        raise MarketError(f"{path} cannot be read as JSON: {problem}") from None
-    if not isinstance(values, dict):
-        raise MarketError(f"{path} holds a {type(values).__name__}, not a table of keys: write the dataset again")
-    try:
-        metadata = Metadata(**values)
+        metadata = Metadata(**table_of(read_json(path, MarketError), path, MarketError))
     except ValidationError as error:
         raise MarketError(f"{path}: {first_complaint(error, Metadata.model_fields)}") from None
     for name in COLUMNS:
@@ -270,19 +274,11 @@ def _parquet(name: str, columns: dict[str, npt.NDArray[Any]]) -> bytes:
     return sink.getvalue()
 
 
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-
-
 def _verify(path: Path, expected: str) -> None:
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as problem:
-        raise MarketError(
-            f"{path} cannot be read ({problem.strerror}), but {METADATA} lists it: restore the file"
-        ) from None
+        found = hashlib.sha256(read_whole(path, MarketError, LARGEST)).hexdigest()
+    except MarketError as problem:
+        raise MarketError(f"{problem}; {METADATA} lists it: restore the file") from None
     if found != expected:
         raise MarketError(
             f"{path} was changed: its sha256 is {found[:16]}, but {METADATA} says {expected[:16]}: restore the file"
@@ -291,8 +287,10 @@ def _verify(path: Path, expected: str) -> None:
 
 def _table(path: Path) -> pa.Table:
     try:
+        if pq.read_metadata(path).num_rows > MOST_CELLS:
+            raise MarketError(f"{path} has more than the {MOST_CELLS:,} rows that a dataset may hold")
         table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as problem:
+    except (pa.ArrowException, OSError, ValueError) as problem:
         raise MarketError(f"{path} is not a Parquet file: {problem}") from None
     if not table.schema.equals(_schema(path.name)):
         found, expected = (
@@ -315,25 +313,33 @@ def _assemble(metadata: Metadata, bars: pa.Table, funding: pa.Table, folder: Pat
         )
     panels = {name: _panel(shape, cells, bars[name], np.nan) for name in _BAR_PANELS}
     settled = _cells(funding, metadata, opens + bar_ms, folder / FUNDING)
-    return Market(
-        index=pd.DatetimeIndex(pd.to_datetime(opens, unit="ms", utc=True)),
-        timeframe=metadata.timeframe,
-        instruments=instruments,
-        **panels,
-        funding=_panel(shape, settled, funding["funding_rate"], 0.0),
-        provenance=Provenance(metadata.name, metadata.source, metadata.label, metadata.licence, metadata.repairs),
-    )
+    try:
+        return Market(
+            index=pd.DatetimeIndex(pd.to_datetime(opens, unit="ms", utc=True)),
+            timeframe=metadata.timeframe,
+            instruments=instruments,
+            **panels,
+            funding=_panel(shape, settled, funding["funding_rate"], 0.0),
+            provenance=Provenance(metadata.name, metadata.source, metadata.label, metadata.licence, metadata.repairs),
+        )
+    except MarketError as problem:
+        raise MarketError(f"{folder}: {problem}") from None
 
 
 def _cells(table: pa.Table, metadata: Metadata, stamps: npt.NDArray[np.int64], path: Path) -> npt.NDArray[np.int64]:
     """Flat position of each row in the (T, N) panel whose rows are stamped `stamps`."""
+    for name in ("timestamp", "symbol"):
+        if table[name].null_count:
+            raise MarketError(f"{path} has {table[name].null_count} rows without a {name}: write the dataset again")
     times = table["timestamp"].to_numpy()
     rows = np.searchsorted(stamps, times)
     astray = np.flatnonzero(stamps[np.minimum(rows, len(stamps) - 1)] != times)
     if astray.size:
+        stamp = int(times[astray[0]])
+        when = format_ms(stamp) if 0 <= stamp < 2**47 else str(stamp)
         raise MarketError(
-            f"{path} row {int(astray[0])} is stamped {format_ms(int(times[astray[0]]))}, which is off the grid of "
-            f"{metadata.timeframe} bars that {METADATA} describes: write the dataset again"
+            f"{path} row {int(astray[0])} is stamped {when}, which is off the grid of {metadata.timeframe} bars that "
+            f"{METADATA} describes: write the dataset again"
         )
     positions = {symbol: column for column, symbol in enumerate(metadata.instruments)}
     symbols = table["symbol"].to_pylist()

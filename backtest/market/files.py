@@ -29,7 +29,7 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 
-from backtest.config import timeframe_ms
+from backtest.config import read_whole, timeframe_ms
 from backtest.errors import MarketError
 from backtest.market.align import Series, assemble
 from backtest.market.cells import EMPTY, NUMBER, parse_number, parse_time
@@ -60,6 +60,8 @@ _FORMS = tuple(
     )
 )
 
+LARGEST = 2 * 2**30
+"""Bytes of the largest file that is read into memory."""
 _DATA = (".csv", ".feather", ".gz", ".parquet", ".zip")
 
 Content = Literal["bars", "funding", "open interest"]
@@ -258,10 +260,7 @@ def told_kind(folder: Path, *, swap_data: bool) -> Kind:
 
 
 def _read(path: Path, content: Content) -> Table:
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise MarketError(f"{path} cannot be read: {problem.strerror}") from None
+    data = read_whole(path, MarketError, LARGEST)
     if not data.strip():
         raise MarketError(f"{path} is empty: fetch or export it again")
     file = market_file(path)
@@ -322,7 +321,7 @@ def _read_arrow(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
             return plain
         cells = [["" if cell is None else str(cell) for cell in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, ArithmeticError, LookupError, OSError, ValueError) as problem:
-        raise MarketError(f"{path} is not a whole {form} file ({problem}): export it again") from None
+        raise MarketError(f"{path} is not a whole {form} file ({str(problem)[:300]}): export it again") from None
     return _precise(path, enumerate(map(list, zip(*cells, strict=True))), columns, "row", code)
 
 
@@ -343,9 +342,9 @@ def _find(path: Path, header: tuple[str, ...], layout: _Layout) -> _Columns:
     if time is None or len(values) - len(absent) < layout.least:
         wanted = layout.time[0] if time is None else " or ".join(absent) if layout.least == 1 else absent[0]
         if names and all(NUMBER.fullmatch(name) for name in names):
-            there = f"its first line is no header but {', '.join(header)}"
+            there = f"its first line is no header but {', '.join(header)[:300]}"
         else:
-            there = f"it has {', '.join(header)}" if header else "its header is empty"
+            there = f"it has {', '.join(header)[:300]}" if header else "its header is empty"
         raise MarketError(f"{path} has no column {wanted}: {there}")
     return _Columns(header, time, values, position(("symbol",)))
 
@@ -378,9 +377,9 @@ def _is_number(kind: Any) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
-def _code(symbol: str | None) -> str:
+def _code(symbol: object) -> str:
     """`ZECUSDT` of `ZECUSDT`, `ZEC/USDT:USDT`, `ZEC-USDT-SWAP` and `zec_usdt`."""
-    return re.sub(r":.*|[-_](SWAP|PERP)$|[^A-Z0-9:]", "", (symbol or "").upper())
+    return re.sub(r":.*|[-_](SWAP|PERP)$|[^A-Z0-9:]", "", str(symbol or "").upper())
 
 
 def _precise(
@@ -405,12 +404,12 @@ def _precise(
             code = code or _code(symbol)
             if _code(symbol) != code:
                 raise MarketError(f"{where}, column symbol: {symbol[:40]!r} is not {code}: keep one instrument a file")
-        times.append(parse_time(cells[columns.time].strip(), f"{where}, column {columns.header[columns.time]}"))
+        times.append(parse_time(cells[columns.time].strip(), f"{where}, column {columns.header[columns.time][:40]}"))
         values.append(
             [
                 np.nan
                 if column is None
-                else parse_number(cells[column].strip(), f"{where}, column {columns.header[column]}")
+                else parse_number(cells[column].strip(), f"{where}, column {columns.header[column][:40]}")
                 for column in columns.values
             ]
         )

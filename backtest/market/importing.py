@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from backtest.market.record import Instrument, Kind
 from backtest.market.rows import UNITS, Key, Rows
 from backtest.market.spans import Span, merged
 from backtest.market.store import Store
+from backtest.progress import Progress, silent
 
 ARCHIVE_VENUE: dict[Kind, str] = {"swap": "binanceusdm", "spot": "binance"}
 _READ = (".zip", ".csv", ".feather", ".parquet")
@@ -52,7 +54,14 @@ class _Piece:
     source: str
 
 
-def import_paths(paths: Sequence[Path], store: Store, venue: str | None = None, kind: Kind | None = None) -> Imported:
+def import_paths(
+    paths: Sequence[Path],
+    store: Store,
+    venue: str | None = None,
+    kind: Kind | None = None,
+    *,
+    progress: Progress = silent,
+) -> Imported:
     """Import files and folders (with their subfolders) as data of `venue`.
 
     The archive's own files name theirs (binance, binanceusdm) where `venue` is None; others need one.
@@ -65,7 +74,9 @@ def import_paths(paths: Sequence[Path], store: Store, venue: str | None = None, 
     done = Imported()
     touched: dict[Key, None] = {}
     found = False
-    for path in _files(paths):
+    files = tuple(_files(paths))
+    for read, path in enumerate(files):
+        progress("files", read, len(files))
         piece = _piece(path, venue, kind)
         if piece is None:
             done.notes.append(f"{path} not read: its name follows no known layout")
@@ -96,9 +107,9 @@ def import_paths(paths: Sequence[Path], store: Store, venue: str | None = None, 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in _READ)
-        elif path.is_file():
+        if os.path.isdir(path):
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in _READ and os.path.isfile(p))
+        elif os.path.lexists(path):
             yield path
         else:
             raise MarketError(f"{path} does not exist: check the path")

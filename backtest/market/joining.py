@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from backtest.config import user_path
 from backtest.errors import MarketError
 from backtest.market.dataset import open_dataset
 from backtest.market.record import PANELS, Market, Provenance
@@ -56,7 +58,7 @@ def join(markets: Sequence[Market]) -> Market:
 
 def open_datasets(text: str, timeframe: str | None = None, store: Path | None = None) -> Market:
     """Market of one dataset, or of several joined by `+`, as in `perpetuals+spot`; see `open_dataset`."""
-    if "+" not in text or Path(text).expanduser().exists():
+    if "+" not in text or os.path.exists(user_path(text)):
         return open_dataset(text, timeframe, store)
     return join([open_dataset(part, timeframe, store) for part in text.split("+")])
 

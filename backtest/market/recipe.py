@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from backtest.config import TimeRange, build, datasets_root, near_miss, parse_timerange, read_toml, timeframe_ms
+from backtest.config import (
+    Duration,
+    Milliseconds,
+    TimeRange,
+    build,
+    datasets_root,
+    near_miss,
+    parse_timerange,
+    read_json,
+    read_toml,
+    shortened,
+    timeframe_ms,
+    user_path,
+)
 from backtest.errors import BacktestError, ConfigError, MarketError, UsageError
 from backtest.market.locks import LOCK_SECONDS, locked
 from backtest.market.record import Instrument
 from backtest.market.rows import SeriesName, replace_file
+
+DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
+"""Name of a stored dataset: it names a file, so it holds no folder."""
 
 
 class ExchangeChoice(BaseModel):
@@ -33,7 +50,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")
+    name: DatasetName
     description: str = ""
     exchange: ExchangeChoice
     symbols: tuple[str, ...] = Field(min_length=1)
@@ -74,13 +91,13 @@ class StoredDataset(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    name: str
+    name: DatasetName
     venue: str
     symbols: tuple[str, ...]
     series: tuple[SeriesName, ...]
-    timeframe: str
-    start_ms: int
-    end_ms: int | None
+    timeframe: Duration
+    start_ms: Milliseconds
+    end_ms: Milliseconds | None
 
     def write(self, root: Path) -> None:
         """Make the name known to the store at `root`; raises `MarketError` where that cannot be written."""
@@ -119,10 +136,10 @@ def open_recipe(name_or_file: str) -> Recipe:
     if name_or_file in embedded_recipes():
         path = datasets_root() / "recipes" / f"{name_or_file}.toml"
     else:
-        path = Path(name_or_file).expanduser()
-        if not path.is_file():
+        path = user_path(name_or_file)
+        if not os.path.lexists(path):
             raise UsageError(
-                f"recipe {name_or_file!r} is neither a file nor an embedded recipe; "
+                f"recipe {shortened(name_or_file)} is neither a file nor an embedded recipe; "
                 f"{near_miss(name_or_file, embedded_recipes())}"
             )
     return build(Recipe, read_toml(path, ConfigError), f"recipe {path}")
@@ -145,10 +162,7 @@ def read_exchange_config(path: Path) -> dict[str, Any]:
     ConfigError
         If it cannot be read, or is not an object.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise ConfigError(f"--exchange-config {path} cannot be read as JSON: {problem}") from None
+    values = read_json(path, ConfigError)
     if not isinstance(values, dict):
         raise ConfigError(f"--exchange-config {path} holds a {type(values).__name__}: write an object of ccxt options")
     return values

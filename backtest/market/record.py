@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.config import TimeRange, format_ms, near_miss, timeframe_ms
+from backtest.config import TimeRange, format_ms, near_miss, shortened, timeframe_ms
+from backtest.display import Cell, Shown, View, cell, plain_percent, price
 from backtest.errors import MarketError, UsageError
 
 Floats = npt.NDArray[np.float64]
@@ -37,7 +38,7 @@ class Instrument:
         """`ZEC/USDT:USDT` is a swap, `ZEC/USDT` is spot; anything else raises `UsageError`."""
         match = _SYMBOL.fullmatch(symbol)
         if match is None:
-            raise UsageError(f"{symbol!r} is not a ccxt symbol: write ZEC/USDT:USDT (swap) or ZEC/USDT (spot)")
+            raise UsageError(f"{shortened(symbol)} is not a ccxt symbol: write ZEC/USDT:USDT (swap) or ZEC/USDT (spot)")
         return cls(symbol, match[1], match[2], "swap" if match[3] else "spot")
 
 
@@ -55,8 +56,8 @@ class Provenance:
     repairs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Market:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Market(Shown):
     """One aligned panel of T bars by N instruments; arrays are read-only.
 
     Attributes
@@ -171,6 +172,11 @@ class Market:
         return int(self.open_ms[-1]) + self.bar_ms
 
     @property
+    def span(self) -> str:
+        """First and last bar open in words."""
+        return f"{self.index[0]:%Y-%m-%d %H:%M} to {self.index[-1]:%Y-%m-%d %H:%M} UTC"
+
+    @property
     def funding_known(self) -> Flags:
         """(T, N) whether the bar's funding is known."""
         return ~np.isnan(self.funding)
@@ -240,6 +246,33 @@ class Market:
         if panel not in PANELS:
             raise UsageError(f"panel {panel!r} is unknown; {near_miss(panel, PANELS)}")
         return pd.DataFrame(getattr(self, panel), index=self.index, columns=list(self.symbols))
+
+    def _line(self) -> str:
+        return (
+            f"{self.provenance.name}: {len(self.index):,} bars of {self.timeframe} by {len(self.instruments)} "
+            f"instruments, {self.span}"
+        )
+
+    def _label(self) -> str:
+        return self.provenance.label
+
+    def _view(self) -> View:
+        missing = np.isnan(self.close)
+        known = [~np.isnan(getattr(self, panel)) for panel in ("open_interest", "funding")]
+        rows: list[tuple[str | Cell, ...]] = []
+        for column, one in enumerate(self.instruments):
+            closes = self.close[~missing[:, column], column]
+            rows.append(
+                (
+                    one.symbol,
+                    cell(float(closes[0]) if len(closes) else np.nan, price, "it has no bar"),
+                    cell(float(closes[-1]) if len(closes) else np.nan, price, "it has no bar"),
+                    cell(float(missing[:, column].mean()), plain_percent),
+                    *(cell(float(panel[:, column].mean()), plain_percent) for panel in known),
+                )
+            )
+        columns = ("instrument", "first close", "last close", "bars missing", "OI known", "funding known")
+        return View(columns, rows, (self.provenance.source,))
 
     def sha256(self) -> str:
         """Hash of everything that a replay reads: grid, instruments and panels."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from backtest.config import UNIT_MS, timeframe_ms
+from backtest.config import UNIT_MS, Milliseconds, shortened, timeframe_ms
 from backtest.errors import MarketError, UsageError
 from backtest.market.quality import Int64s
 from backtest.market.record import Floats, Instrument
@@ -33,6 +34,7 @@ UNITS: dict[SeriesName, dict[str, str]] = {
     "funding": {"rate": "share of notional that longs pay"},
 }
 SETTLED = "settled"
+MOST_ROWS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,7 +50,7 @@ class Key:
     def of(cls, venue: str, symbol: str, series: SeriesName, timeframe: str) -> Key:
         """The key of a series, the timeframe left out where the content has none."""
         if not re.fullmatch(r"[a-z0-9]{2,40}", venue):
-            raise UsageError(f"venue {venue!r} is no ccxt exchange id: write for example bybit or binanceusdm")
+            raise UsageError(f"venue {shortened(venue)} is no ccxt exchange id: write for example bybit or binanceusdm")
         period = SETTLED if series == "funding" else plain_timeframe(timeframe)
         return cls(venue, Instrument.parse(symbol).symbol, series, period)
 
@@ -97,11 +99,11 @@ class StoredFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: str = Field(pattern=r"^\d{1,15}-\d{1,15}-[0-9a-f]{12}\.parquet$")
     sha256: str
-    rows: int
-    first_ms: int
-    last_ms: int
+    rows: int = Field(ge=1, le=MOST_ROWS)
+    first_ms: Milliseconds
+    last_ms: Milliseconds
 
 
 def plain_timeframe(timeframe: str) -> str:
@@ -122,7 +124,7 @@ def series_names(text: str) -> tuple[SeriesName, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in COLUMNS]
     if unknown or not names:
-        raise UsageError(f"series {', '.join(unknown) or text!r} is unknown; allowed: {', '.join(COLUMNS)}")
+        raise UsageError(f"series {shortened(', '.join(unknown) or text)} is unknown; allowed: {', '.join(COLUMNS)}")
     return tuple(dict.fromkeys(names))  # type: ignore[arg-type]
 
 
@@ -144,14 +146,25 @@ def write_file(folder: Path, rows: Rows, series: SeriesName) -> StoredFile:
     return StoredFile(name=name, sha256=digest, rows=rows.time_ms.size, first_ms=first, last_ms=last)
 
 
-def read_file(path: Path, series: SeriesName) -> Any:
-    """Arrow table of a file, its page checksums verified; `FileNotFoundError` passes through."""
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        yield
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError) as problem:
+    except (pa.ArrowException, OSError, ValueError) as problem:
         raise MarketError(f"{path} is damaged ({problem}): restore it, or move its folder away and fetch") from None
+
+
+def _row_count(path: Path) -> int:
+    with _damage_told(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
+def read_file(path: Path, series: SeriesName) -> Any:
+    """Arrow table of a file, its page checksums verified; `FileNotFoundError` passes through."""
+    with _damage_told(path):
+        table = pq.read_table(path, page_checksum_verification=True)
     if not table.schema.equals(_schema(series)):
         raise MarketError(
             f"{path} has columns {', '.join(table.column_names)}: move its folder away and fetch it again"
@@ -161,14 +174,19 @@ def read_file(path: Path, series: SeriesName) -> Any:
 
 def read_files(folder: Path, files: Sequence[StoredFile], series: SeriesName) -> Rows:
     """Rows of several files in order of time, whatever the order of the files; errors as in `read_file`."""
+    for file in files:
+        # Room is made for no more rows than the files themselves say they have.
+        found = _row_count(folder / file.name)
+        if found != file.rows:
+            raise MarketError(f"{folder / file.name} has {found} rows, not {file.rows}: move its folder away and fetch")
     ends = np.cumsum([0, *(file.rows for file in files)])
     times = np.empty(ends[-1], dtype=np.int64)
     values = np.empty((len(COLUMNS[series]), ends[-1]))
 
     def fill(place: int) -> None:
         table = read_file(folder / files[place].name, series)
-        if table.num_rows != files[place].rows:
-            raise MarketError(f"{folder / files[place].name} has {table.num_rows} rows, not {files[place].rows}")
+        if table.num_rows != files[place].rows or table["timestamp"].null_count:
+            raise MarketError(f"{folder / files[place].name} is damaged: restore it, or move its folder away and fetch")
         part = slice(ends[place], ends[place + 1])
         times[part] = table["timestamp"].to_numpy()
         for name, row in zip(COLUMNS[series], values, strict=True):
@@ -191,8 +209,14 @@ def read_files(folder: Path, files: Sequence[StoredFile], series: SeriesName) ->
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and onto the disk before it gets its name."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        # A full disk is not made fuller by what could not be finished.
+        with suppress(OSError):
+            partial.unlink()
+        raise

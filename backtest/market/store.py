@@ -25,12 +25,23 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from backtest.config import first_complaint, format_ms, near_miss, timeframe_ms
+from backtest.config import (
+    Milliseconds,
+    first_complaint,
+    format_ms,
+    near_miss,
+    read_json,
+    shortened,
+    table_of,
+    timeframe_ms,
+    user_path,
+)
 from backtest.errors import MarketError, UsageError
 from backtest.market.locks import LOCK_SECONDS, locked
 from backtest.market.quality import EARLIEST_MS, LATEST_MS
 from backtest.market.rows import (
     COLUMNS,
+    SETTLED,
     Key,
     Rows,
     SeriesName,
@@ -44,6 +55,7 @@ from backtest.market.spans import Span, merged, subtract
 MANIFEST = "manifest.json"
 PENDING_MOST = 64
 _NAME = re.compile(r"\d+-\d+-[0-9a-f]{12}\.parquet")
+_PERIOD = re.compile(rf"[1-9][0-9]{{0,8}}[smhdw]|{SETTLED}", re.ASCII)
 _FOLDER = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)(?:_([A-Z0-9]+))?")
 
 
@@ -63,8 +75,8 @@ class Manifest(BaseModel):
     units: dict[str, str]
     sources: tuple[str, ...]
     fetched_at: str
-    coverage: tuple[Span, ...] = ()
-    gaps: tuple[Span, ...] = ()
+    coverage: tuple[tuple[Milliseconds, Milliseconds], ...] = ()
+    gaps: tuple[tuple[Milliseconds, Milliseconds], ...] = ()
     files: tuple[StoredFile, ...] = ()
     sha256: str = ""
 
@@ -91,7 +103,10 @@ def store_root(option: str | Path | None = None) -> Path:
     """Root of the store: the option, else BACKTEST_STORE, else the platform's folder for user data."""
     chosen = option or os.environ.get("BACKTEST_STORE")
     if chosen:
-        return Path(chosen).expanduser()
+        root = user_path(str(chosen))
+        if os.path.exists(root) and not os.path.isdir(root):
+            raise UsageError(f"store {root} is no folder: choose another with --store or BACKTEST_STORE")
+        return root
     import platformdirs
 
     return Path(platformdirs.user_data_dir("backtest", appauthor=False)) / "store"
@@ -109,7 +124,7 @@ class Store:
         for path in self.root.glob(f"*/*/*/*/{MANIFEST}"):
             venue, symbol, series, timeframe = path.parent.relative_to(self.root).parts
             match = _FOLDER.fullmatch(symbol)
-            if match and series in COLUMNS:
+            if match and series in COLUMNS and _PERIOD.fullmatch(timeframe):
                 base, quote, settle = match.groups()
                 found.append(Key(venue, f"{base}/{quote}" + (f":{settle}" if settle else ""), series, timeframe))
         return tuple(sorted(found))
@@ -141,16 +156,20 @@ class Store:
             If it cannot be read or is not what this version writes.
         """
         path = self.root / key.path / MANIFEST
-        try:
-            return Manifest(**json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        if not os.path.lexists(path):
             return None
+        try:
+            manifest = Manifest(**table_of(read_json(path, MarketError), path, MarketError))
         except ValidationError as error:
             raise MarketError(
                 f"{path}: {first_complaint(error, Manifest.model_fields)}; move its folder away and fetch it again"
             ) from None
-        except (OSError, ValueError, TypeError) as problem:
-            raise MarketError(f"{path} cannot be read: {problem}; move its folder away and fetch it again") from None
+        # What is written, or cleared away, goes by the key: it must not lead out of the series' own folder.
+        if manifest.key != key:
+            raise MarketError(
+                f"{path} is of {shortened(str(manifest.key))}, not {key}: move its folder away and fetch it again"
+            )
+        return manifest
 
     def read(self, key: Key, start_ms: int | None = None, end_ms: int | None = None) -> Rows:
         """Rows of a series with time in [start, end).
@@ -235,8 +254,11 @@ class Store:
         Nothing is written, or locked, where there is nothing to do.
         """
         manifest = self.manifest(key)
-        if manifest is None or (_is_compact(manifest) and not self._leftovers(manifest)):
+        if manifest is None:
             return
+        with self._written():
+            if _is_compact(manifest) and not self._leftovers(manifest):
+                return
         with self._locked(key):
             manifest = self.manifest(key)
             if manifest is not None:
@@ -331,12 +353,18 @@ class Store:
     @contextmanager
     def _locked(self, key: Key) -> Iterator[None]:
         folder = self.root / key.path
-        try:
+        with self._written():
             folder.mkdir(parents=True, exist_ok=True)
-            with locked(folder / "lock", LOCK_SECONDS):
-                yield
-        except TimeoutError:
-            raise MarketError(f"{key} is locked by another process for {LOCK_SECONDS:g} s: let it finish") from None
+            try:
+                with locked(folder / "lock", LOCK_SECONDS):
+                    yield
+            except TimeoutError:
+                raise MarketError(f"{key} is locked by another process for {LOCK_SECONDS:g} s: let it finish") from None
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as problem:
             raise MarketError(
                 f"the store {self.root} cannot be written ({problem.strerror or problem}): choose another with --store"

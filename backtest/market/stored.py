@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import os
 
 import numpy as np
 from pydantic import ValidationError
 
-from backtest.config import DAY_MS, first_complaint, format_ms, near_miss, timeframe_ms
+from backtest.config import DAY_MS, first_complaint, format_ms, near_miss, read_json, table_of, timeframe_ms
 from backtest.errors import MarketError, UsageError
 from backtest.market.align import Series, assemble
 from backtest.market.quality import (
@@ -83,14 +83,15 @@ def unusable(store: Store, key: Key) -> list[str]:
 
 def _fetched(store: Store, name: str) -> StoredDataset | None:
     path = dataset_path(store.root, name)
-    try:
-        return StoredDataset(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
+    try:
+        dataset = StoredDataset(**table_of(read_json(path, MarketError), path, MarketError))
     except ValidationError as error:
         raise MarketError(f"{path}: {first_complaint(error, StoredDataset.model_fields)}; fetch it again") from None
-    except (OSError, ValueError, TypeError) as problem:
-        raise MarketError(f"{path} cannot be read: {problem}; fetch it again") from None
+    if dataset.name != name:
+        raise MarketError(f"{path} says that it is {dataset.name!r}: fetch {name!r} again")
+    return dataset
 
 
 def _of_venue(store: Store, name: str, timeframe: str | None) -> StoredDataset:

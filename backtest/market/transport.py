@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +31,10 @@ AGAIN_CODES = {
 DOUBTFUL_CODES = {"10001"}
 DOUBTFUL_STATUS = {403, 451}
 CREDIT_SECONDS = 0.1
+LARGEST_ANSWER = 128 * 2**20
+_ABSURD = re.compile(rb"\d[eE][-+]?\d{4,}|\d{400}|\"\w*[pP]recision\":\s*\"?[-+]?\d{4,}")
+# What ccxt's readers stumble over in a document that has not the fields or types it documents.
+STUMBLES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class Stopped(Exception):  # noqa: N818
@@ -108,7 +114,14 @@ class CheckedSession(requests.Session):
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request; raises `MalformedAnswer` where the body of a good answer is not a document of the API."""
         self.answer = None
-        response = super().request(*args, **kwargs)
+        response = super().request(*args, **{**kwargs, "stream": True})
+        body = bytearray()
+        for chunk in response.iter_content(1 << 20):
+            body += chunk
+            if len(body) > LARGEST_ANSWER:
+                response.close()
+                raise MalformedAnswer(f"HTTP {response.status_code} with more than {LARGEST_ANSWER >> 20} MiB")
+        response._content = bytes(body)
         document, complaint = _document(response.content)
         rows = _longest_list(document)
         self.answer = Answer(
@@ -136,19 +149,20 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     if header is None:
         return None
     try:
-        return max(float(header), 0.0)
+        seconds = float(header)
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError, IndexError):
         return None
     return max((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds(), 0.0)
 
 
 def verdict(problem: Exception, answer: Answer | None) -> Verdict:
     """Whether a failed request is worth repeating, by status and code first and ccxt's class last."""
-    if isinstance(problem, MalformedAnswer):
+    if isinstance(problem, (MalformedAnswer, *STUMBLES)):
         return "again"
     if answer is None:
         return "again" if isinstance(problem, ccxt.NetworkError) else "never"
@@ -175,7 +189,7 @@ def call(what: str, ask: Callable[[], Result], session: CheckedSession, gate: Ra
     while True:
         try:
             return ask()
-        except (ccxt.BaseError, MalformedAnswer) as problem:
+        except (ccxt.BaseError, MalformedAnswer, *STUMBLES) as problem:
             answer = session.answer
             kind = verdict(problem, answer)
             failures[kind] += 1
@@ -214,8 +228,10 @@ def _document(body: bytes) -> tuple[Any, str]:
         return None, "an empty body"
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, f"a body that is not whole JSON ({body[:40]!r})"
+    if absurd := _ABSURD.search(body):
+        return None, f"the number {absurd[0][:40].decode()}, which ccxt would write out digit by digit"
     return (document, "") if isinstance(document, (dict, list)) else (None, f"{str(document)[:40]} as its body")
 
 

@@ -30,6 +30,9 @@ class Prepared:
     bars: Bars
     rules: Rules
 
+    def __repr__(self) -> str:
+        return f"<Prepared {self.market!r}>"
+
     @property
     def bar_count(self) -> int:
         """Number of bars T."""

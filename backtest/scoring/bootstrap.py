@@ -11,16 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from backtest.config import shortened
 from backtest.errors import UsageError
 from backtest.market.record import Floats
 
 NAN = float("nan")
 FEWEST = 30
+MOST_DRAWS = 100_000
 MOST_UNDEFINED = 0.05
 # Cells of one chunk of the index matrix: what is held at once does not grow with bars or draws.
-_CHUNK = 2**18
+_CHUNK = 2**16
 
 Statistic = Callable[[Floats], float]
+Statistics = Callable[[Floats], Floats]
+"""The same statistic of each row: (C, T) returns to (C,) numbers."""
 Method = Literal["percentile", "bca"]
 Indices = npt.NDArray[np.int64]
 
@@ -81,9 +85,14 @@ def stationary_indices(bars: int, block: float, draws: int, seed: int) -> Iterat
         # One array of uniforms, row by row: the draws do not depend on the size of the chunk.
         uniform = rng.random((min(rows, draws - first), 2, bars))
         anew = uniform[:, 0] < 1.0 / block
+        anew[:, 0] = True
         start = (uniform[:, 1] * bars).astype(np.int64)
-        since = np.maximum.accumulate(np.where(anew, step, 0), axis=1)
-        yield (np.take_along_axis(start, since, axis=1) + step - since) % bars
+        # Flat places where a block starts, and how often its distance to the bar it copies is repeated.
+        starts = np.flatnonzero(anew)
+        distance = (start - step).ravel()[starts]
+        drawn = np.repeat(distance, np.diff(starts, append=anew.size)).reshape(anew.shape) + step
+        np.subtract(drawn, bars, out=drawn, where=drawn >= bars)
+        yield drawn
 
 
 def interval(
@@ -102,6 +111,25 @@ def interval(
 
 def intervals(
     statistics: Sequence[Statistic],
+    returns: npt.ArrayLike,
+    *,
+    seed: int,
+    level: float = 0.9,
+    method: Method = "percentile",
+    draws: int = 1_000,
+    block: float | None = None,
+) -> tuple[Interval, ...]:
+    """Bounds of several statistics of one series each, all on the same resamples; see `row_intervals`."""
+    each = [_by_row(statistic) for statistic in statistics]
+    return row_intervals(each, returns, seed=seed, level=level, method=method, draws=draws, block=block)
+
+
+def _by_row(statistic: Statistic) -> Statistics:
+    return lambda rows: np.array([statistic(row) for row in rows], dtype=np.float64)
+
+
+def row_intervals(
+    statistics: Sequence[Statistics],
     returns: npt.ArrayLike,
     *,
     seed: int,
@@ -130,14 +158,15 @@ def intervals(
     if moving < FEWEST:
         reason = f"{moving} of {len(series)} returns differ from 0, at least {FEWEST} are needed"
     if reason:
-        values = [float(statistic(series)) if len(series) else NAN for statistic in statistics]
+        values = [_of(statistic, series) if len(series) else NAN for statistic in statistics]
         return tuple(Interval(value, NAN, NAN, level, length, 0, 0, len(series), reason) for value in values)
     drawn = np.empty((len(statistics), draws))
     done = 0
     for rows in stationary_indices(len(series), length, draws, seed):
-        for resample in series[rows]:
-            drawn[:, done] = [statistic(resample) for statistic in statistics]
-            done += 1
+        resamples = series[rows]
+        for place, statistic in enumerate(statistics):
+            drawn[place, done : done + len(rows)] = statistic(resamples)
+        done += len(rows)
     return tuple(
         _bounds(statistic, series, values, level, method, length)
         for statistic, values in zip(statistics, drawn, strict=True)
@@ -153,14 +182,16 @@ def _check(series: Floats, level: float, method: Method, draws: int, block: floa
         raise UsageError(f"method {method!r} is unknown; allowed: percentile, bca")
     if draws < 100:
         raise UsageError(f"draws = {draws} is too few for quantiles: use at least 100")
+    if draws > MOST_DRAWS:
+        raise UsageError(f"draws = {shortened(draws)} are more than {MOST_DRAWS:,}: draw fewer")
     if block is not None and not 1.0 <= block <= max(len(series), 1):
         raise UsageError(f"block = {block} is not between 1 and the number of returns ({len(series)})")
 
 
 def _bounds(
-    statistic: Statistic, series: Floats, drawn: Floats, level: float, method: Method, block: float
+    statistic: Statistics, series: Floats, drawn: Floats, level: float, method: Method, block: float
 ) -> Interval:
-    value = float(statistic(series))
+    value = _of(statistic, series)
     defined = drawn[~np.isnan(drawn)]
     undefined = len(drawn) - len(defined)
     tails = np.array([(1.0 - level) / 2.0, (1.0 + level) / 2.0])
@@ -176,11 +207,15 @@ def _bounds(
     return Interval(value, float(low), float(high), level, block, len(drawn), undefined, len(series), reason)
 
 
-def _without_blocks(statistic: Statistic, series: Floats, block: float) -> Floats:
+def _of(statistic: Statistics, series: Floats) -> float:
+    return float(statistic(series[np.newaxis])[0])
+
+
+def _without_blocks(statistic: Statistics, series: Floats, block: float) -> Floats:
     """The statistic with each block of ceil(`block`) bars left out in turn; where it is undefined it is left out."""
     size = math.ceil(block)
     left_out = (np.delete(series, slice(first, first + size)) for first in range(0, len(series), size))
-    values = np.array([statistic(rest) for rest in left_out], dtype=np.float64)
+    values = np.array([_of(statistic, rest) for rest in left_out], dtype=np.float64)
     return values[~np.isnan(values)]
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from backtest.config import shortened
 from backtest.errors import BacktestError, UsageError
 
 Work = TypeVar("Work")
@@ -45,7 +46,7 @@ def parts_on_cluster(
         raise UsageError(
             "--cluster needs the package distributed: install privacy-event-backtest[cluster], or leave it out"
         ) from None
-    _check(address)
+    check_address(address)
     missing, packed = set(numbers), _packed(work)
     with Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:
         lost: Any = None
@@ -67,7 +68,7 @@ def parts_on_cluster(
             raise BacktestError(f"{len(missing)} tasks did not end on {address} in {ATTEMPTS} attempts: {lost!r}")
 
 
-def _check(address: str) -> None:
+def check_address(address: str) -> None:
     """A Client that cannot connect says so at length and again when it is collected; a socket does not."""
     try:
         split = urlsplit(address)
@@ -75,12 +76,12 @@ def _check(address: str) -> None:
     except ValueError:
         port = None
     if port is None or split.scheme not in ("tcp", "tls"):
-        raise UsageError(f"--cluster {address!r} is no address of a Dask scheduler: write tcp://host:8786")
+        raise UsageError(f"--cluster {shortened(address)} is no address of a Dask scheduler: write tcp://host:8786")
     try:
         socket.create_connection((split.hostname or "", port), CONNECT_SECONDS).close()
     except OSError as problem:
         raise UsageError(
-            f"no Dask scheduler answers at {address!r} ({problem}): start one, or check --cluster"
+            f"no Dask scheduler answers at {shortened(address)} ({problem}): start one, or check --cluster"
         ) from None
 
 

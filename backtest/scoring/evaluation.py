@@ -8,11 +8,13 @@ from typing import Any
 
 from backtest.catalysts.record import Calendar
 from backtest.config import RunConfig, load_config
+from backtest.display import Cell, Shown, View, cell, number, p_value, percent, plain_percent, whole
 from backtest.engine.replay import Run, replay
 from backtest.market.record import Market
+from backtest.progress import Progress, silent
 from backtest.scoring.batch import Prepared, prepare
-from backtest.scoring.metrics import score_run, with_intervals
-from backtest.scoring.placebo import PlaceboPlan
+from backtest.scoring.metrics import named, score_run, with_intervals
+from backtest.scoring.placebo import Placebo, PlaceboPlan
 from backtest.scoring.recalendar import placebo_strategies
 from backtest.scoring.scorecard import Scorecard, capacity_curve, scorecard
 from backtest.signals.strategy import Strategy
@@ -21,8 +23,8 @@ DRAWS = 1_000
 """Bootstrap draws behind each interval, unless told otherwise."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Evaluation(Shown):
     """What became of S strategies: their runs and their scorecards, in the order of `strategies`.
 
     `plan` is None where no placebo was asked for.
@@ -50,6 +52,32 @@ class Evaluation:
         """Sentences that must be shown with the results, each once."""
         return tuple(dict.fromkeys(note for run in self.runs for note in run.notes))
 
+    def _line(self) -> str:
+        names = ", ".join(run.strategy for run in self.runs)
+        return f"{names} on {self.market.provenance.name} and {self.calendar.name}"
+
+    def _label(self) -> str:
+        return self.market.provenance.label
+
+    def _view(self) -> View:
+        rows: list[tuple[str | Cell, ...]] = []
+        for card in self.cards:
+            score, luck = named(card.scores), card.placebo
+            shown = {"net_return": percent, "sharpe": number, "max_drawdown": plain_percent, "hit_rate": plain_percent,
+                     "run_up": percent, "captured": percent}  # fmt: skip
+            adjusted = (luck.adjusted, luck.reason) if luck else (float("nan"), "no placebo was asked for")
+            rows.append(
+                (
+                    card.strategy,
+                    *(cell(score[name].value, show, score[name].reason) for name, show in shown.items()),
+                    cell(score["trades"].value, whole),
+                    cell(adjusted[0], p_value, adjusted[1]),
+                    card.verdict,
+                )
+            )
+        scored = ("net", "Sharpe", "max DD", "hit", "run-up", "captured", "trades")
+        return View(("strategy", *scored, "adjusted p", "verdict"), rows, self.notes)
+
 
 def evaluate(
     strategies: Sequence[Strategy[Any]],
@@ -60,6 +88,7 @@ def evaluate(
     plan: PlaceboPlan | None = PlaceboPlan(),  # noqa: B008 - frozen
     bootstrap: int = DRAWS,
     detail: Market | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Decide, replay, score and judge every strategy; p is adjusted over all of them.
 
@@ -71,6 +100,8 @@ def evaluate(
         Draws behind each interval; 0 for no intervals.
     detail
         Finer bars of some of the instruments, to resolve the order of exits inside a bar.
+    progress
+        Hears of each step and strategy.
 
     Raises
     ------
@@ -79,15 +110,22 @@ def evaluate(
     """
     settings = config or load_config()
     prepared = prepare(market, settings, detail)
-    runs = tuple(
-        replay(market, one.decide(market, calendar), settings, calendar=calendar, strategy=one.name, detail=detail)
-        for one in strategies
-    )
-    scores = [with_intervals(run, score_run(run), draws=bootstrap) if bootstrap else score_run(run) for run in runs]
-    decided = [run.intents for run in runs]
-    lucks = placebo_strategies(strategies, decided, prepared, calendar, plan) if plan else (None,) * len(runs)
-    cards = tuple(
-        scorecard(run.strategy, table, luck, capacity_curve(run.intents, prepared))
-        for run, table, luck in zip(runs, scores, lucks, strict=True)
-    )
-    return Evaluation(prepared, calendar, plan, tuple(strategies), runs, cards)
+    runs, scores = [], []
+    for done, one in enumerate(strategies):
+        progress("replay", done, len(strategies))
+        intents = one.decide(market, calendar)
+        runs.append(replay(market, intents, settings, calendar=calendar, strategy=one.name, detail=detail))
+    for done, run in enumerate(runs):
+        progress("intervals", done, len(runs))
+        table = score_run(run)
+        scores.append(with_intervals(run, table, draws=bootstrap) if bootstrap else table)
+    lucks: Sequence[Placebo | None] = (None,) * len(runs)
+    if plan:
+        decided = [run.intents for run in runs]
+        lucks = placebo_strategies(strategies, decided, prepared, calendar, plan, progress=progress)
+    cards = []
+    for done, (run, table, luck) in enumerate(zip(runs, scores, lucks, strict=True)):
+        progress("capacity", done, len(runs))
+        curve = capacity_curve(run.intents, prepared)
+        cards.append(scorecard(run.strategy, table, luck, curve, label=market.provenance.label))
+    return Evaluation(prepared, calendar, plan, tuple(strategies), tuple(runs), tuple(cards))

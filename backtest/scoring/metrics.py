@@ -13,7 +13,7 @@ from backtest.config import DAY_MS
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
 from backtest.engine.layout import LEAST_RATIO
 from backtest.engine.replay import COSTS, Run
-from backtest.scoring.bootstrap import Interval, Statistic, intervals
+from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
 
 NAN = float("nan")
 Vector = npt.NDArray[np.float64]
@@ -50,9 +50,18 @@ def sharpe_ratio(returns: Vector, per_year: float) -> float:
     NaN where the deviation is 0 or made of rounding.
     Sharpe, Journal of Portfolio Management (1994), doi:10.3905/jpm.1994.409501.
     """
-    deviation = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
-    least = max(math.sqrt(LEAST_RATIO * float(np.mean(returns**2))), LEAST_RATIO)
-    return float(returns.mean()) / deviation * math.sqrt(per_year) if deviation > least else NAN
+    return float(sharpe_ratios(returns[np.newaxis], per_year)[0]) if len(returns) > 1 else NAN
+
+
+def sharpe_ratios(returns: Vector, per_year: float) -> Vector:
+    """(C,) Sharpe ratios of each row of returns (C, T), T > 1; see `sharpe_ratio`."""
+    deviation = returns.std(axis=1, ddof=1)
+    least = np.maximum(np.sqrt(LEAST_RATIO * np.mean(returns**2, axis=1)), LEAST_RATIO)
+    return _ratios(returns.mean(axis=1), deviation, deviation > least, per_year)
+
+
+def _ratios(mean: Vector, deviation: Vector, defined: npt.NDArray[np.bool_], per_year: float) -> Vector:
+    return np.where(defined, mean / np.where(defined, deviation, 1.0) * math.sqrt(per_year), NAN)
 
 
 def sortino_ratio(returns: Vector, per_year: float) -> float:
@@ -61,14 +70,25 @@ def sortino_ratio(returns: Vector, per_year: float) -> float:
     NaN where nothing was lost but rounding.
     Sortino and Price, Journal of Investing (1994), doi:10.3905/joi.3.3.59.
     """
-    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
-    return float(returns.mean()) / downside * math.sqrt(per_year) if downside > LEAST_RATIO else NAN
+    return float(sortino_ratios(returns[np.newaxis], per_year)[0])
+
+
+def sortino_ratios(returns: Vector, per_year: float) -> Vector:
+    """(C,) Sortino ratios of each row of returns (C, T); see `sortino_ratio`."""
+    downside = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2, axis=1))
+    return _ratios(returns.mean(axis=1), downside, downside > LEAST_RATIO, per_year)
 
 
 def max_drawdown(equity: Vector, capital: float) -> float:
     """Largest fall from a running peak (the capital at first), as a share of the peak."""
-    path = np.concatenate(([capital], equity))
-    return float(np.max(1.0 - path / np.maximum.accumulate(path)))
+    return float(max_drawdowns(equity[np.newaxis], capital)[0])
+
+
+def max_drawdowns(equity: Vector, capital: float) -> Vector:
+    """(C,) largest falls of each row of equity (C, T); see `max_drawdown`."""
+    peak = np.maximum(np.maximum.accumulate(equity, axis=1), capital)
+    # At the capital, before the first bar, nothing has fallen yet.
+    return np.asarray(np.maximum(np.max(1.0 - equity / peak, axis=1), 0.0))
 
 
 def longest_drawdown(equity: Vector, capital: float) -> int:
@@ -157,21 +177,21 @@ def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, lev
     per_year = bars_per_year(run.market.bar_ms)
     returns = bar_returns(np.asarray(run.equity, dtype=np.float64), run.config.capital)
     shares = run.trades["net_return"].to_numpy(dtype=np.float64)
-    of_bars: dict[str, Statistic] = {
-        "net_return": lambda drawn: float(np.prod(1.0 + drawn)) - 1.0,
-        "volatility": lambda drawn: float(drawn.std(ddof=1)) * math.sqrt(per_year),
-        "sharpe": lambda drawn: sharpe_ratio(drawn, per_year),
-        "sortino": lambda drawn: sortino_ratio(drawn, per_year),
-        "max_drawdown": lambda drawn: max_drawdown(np.cumprod(1.0 + drawn, dtype=np.float64), 1.0),
+    of_bars: dict[str, Statistics] = {
+        "net_return": lambda drawn: np.prod(1.0 + drawn, axis=1) - 1.0,
+        "volatility": lambda drawn: drawn.std(axis=1, ddof=1) * math.sqrt(per_year),
+        "sharpe": lambda drawn: sharpe_ratios(drawn, per_year),
+        "sortino": lambda drawn: sortino_ratios(drawn, per_year),
+        "max_drawdown": lambda drawn: max_drawdowns(np.cumprod(1.0 + drawn, axis=1, dtype=np.float64), 1.0),
     }
-    of_trades: dict[str, Statistic] = {
-        "hit_rate": lambda drawn: float(np.mean(drawn > 0.0)),
-        "mean_trade": _mean,
-        "median_trade": lambda drawn: float(np.median(drawn)),
+    of_trades: dict[str, Statistics] = {
+        "hit_rate": lambda drawn: np.mean(drawn > 0.0, axis=1),
+        "mean_trade": lambda drawn: np.mean(drawn, axis=1),
+        "median_trade": lambda drawn: np.median(drawn, axis=1),
     }
     bounds: dict[str, Interval] = {}
     for statistics, values in ((of_bars, returns), (of_trades, shares)):
-        found = intervals(tuple(statistics.values()), values, seed=run.config.seed, level=level, draws=draws)
+        found = row_intervals(tuple(statistics.values()), values, seed=run.config.seed, level=level, draws=draws)
         bounds |= dict(zip(statistics, found, strict=True))
     return tuple(
         replace(score, low=bound.low, high=bound.high, reason=score.reason or bound.reason)

@@ -11,6 +11,7 @@ draws are undefined, p is NaN with the reason.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -19,10 +20,12 @@ import numpy as np
 from scipy.special import betaincinv
 
 from backtest.catalysts.record import Calendar
-from backtest.config import near_miss
+from backtest.config import near_miss, shortened
+from backtest.display import Shown, View, cell, number, p_value, percent
 from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES
 from backtest.errors import UsageError
 from backtest.market.record import Floats
+from backtest.progress import Progress, silent
 from backtest.scoring.batch import Prepared, replay_statistics, statistic_code
 from backtest.scoring.draws import Impossible, moved, subject_of
 from backtest.scoring.familywise import rounding, westfall_young
@@ -34,6 +37,8 @@ KINDS: tuple[str, ...] = get_args(Kind)
 TESTABLE: tuple[str, ...] = get_args(Statistic)
 
 NAN = float("nan")
+MOST_DRAWS = 10_000_000
+PLACEBO = "placebo calendars"
 MOST_UNDEFINED = 0.2
 MOST_EXPOSURE = 0.8
 LONGEST_TRADE = 0.2
@@ -58,11 +63,13 @@ class PlaceboPlan:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UsageError(f"placebo {self.kind!r} is unknown; {near_miss(self.kind, KINDS)}")
+            raise UsageError(f"placebo {shortened(self.kind)} is unknown; {near_miss(self.kind, KINDS)}")
         if self.statistic not in TESTABLE:
-            raise UsageError(f"statistic {self.statistic!r} is unknown; {near_miss(self.statistic, TESTABLE)}")
+            raise UsageError(f"statistic {shortened(self.statistic)} is unknown; {near_miss(self.statistic, TESTABLE)}")
         if self.draws < 19:
             raise UsageError(f"{self.draws} placebo draws cannot reach p = 0.05: use at least 19, or 0 for none")
+        if self.draws > MOST_DRAWS:
+            raise UsageError(f"{shortened(self.draws)} placebo draws are more than {MOST_DRAWS:,}: draw fewer")
 
 
 def parse_plan(text: str, statistic: str, seed: int) -> PlaceboPlan | None:
@@ -74,18 +81,18 @@ def parse_plan(text: str, statistic: str, seed: int) -> PlaceboPlan | None:
         For another form.
     """
     kind, _, count = text.rpartition(":") if ":" in text or text.isdecimal() else (text, "", "10000")
-    if not count.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,18}", count):
         raise UsageError(
-            f"--placebo {text!r} is not KIND, COUNT or KIND:COUNT: write 10000, dates, coins:5000, calendar, or 0 for "
-            f"none; kinds: {', '.join(KINDS)}"
+            f"--placebo {shortened(text)} is not KIND, COUNT or KIND:COUNT: write 10000, dates, coins:5000, "
+            f"calendar, or 0 for none; kinds: {', '.join(KINDS)}"
         )
     if int(count) == 0:
         return None
     return PlaceboPlan(kind or "shift", int(count), statistic, seed)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True)
-class Placebo:
+@dataclass(frozen=True, slots=True, repr=False)
+class Placebo(Shown):
     """Evidence of one strategy against calendars that never happened.
 
     Attributes
@@ -128,6 +135,17 @@ class Placebo:
     deviation: float = NAN
     quantiles: tuple[float, ...] = (NAN,) * len(QUANTILES)
     reason: str = ""
+
+    def _line(self) -> str:
+        return f"{self.statistic} on {self.n:,} calendars of kind {self.kind}: {self.reason or f'p {p_value(self.p)}'}"
+
+    def _view(self) -> View:
+        show = number if self.statistic == "sharpe" else percent
+        numbers = {"observed": self.observed, "mean": self.mean, "5 %": self.quantiles[1], "95 %": self.quantiles[5]}
+        row = [cell(value, show, self.reason) for value in numbers.values()]
+        row += [cell(value, p_value, self.reason) for value in (self.p, self.adjusted)]
+        notes = (f"the adjusted p pays for {self.family} tested together",) if self.family > 1 else ()
+        return View((*numbers, "p", "adjusted p"), [row], notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +192,11 @@ def null_of(intents: Intents, prepared: Prepared, calendar: Calendar, plan: Plac
 
 
 def placebo_intents(
-    members: Sequence[Intents], prepared: Prepared, calendar: Calendar, plan: PlaceboPlan
+    members: Sequence[Intents],
+    prepared: Prepared,
+    calendar: Calendar,
+    plan: PlaceboPlan,
+    progress: Progress = silent,
 ) -> tuple[Placebo, ...]:
     """Evidence of each member, its intents moved; p adjusted over all that can be tested.
 
@@ -185,10 +207,10 @@ def placebo_intents(
     """
     observed = observed_statistics(members, prepared)
     reasons = [without_events(row[EXPOSURE], row[TRADES]) for row in observed]
-    nulls = [
-        Null(np.empty(0), reason=reason) if reason else null_of(intents, prepared, calendar, plan)
-        for intents, reason in zip(members, reasons, strict=True)
-    ]
+    nulls = []
+    for done, (intents, reason) in enumerate(zip(members, reasons, strict=True)):
+        progress(PLACEBO, done, len(members))
+        nulls.append(Null(np.empty(0), reason=reason) if reason else null_of(intents, prepared, calendar, plan))
     return evidence(observed[:, statistic_code(plan.statistic)], nulls, plan)
 
 

@@ -20,9 +20,11 @@ from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import PRECISION_MS
 from backtest.config import from_ms, to_ms
 from backtest.engine.layout import EXPOSURE, TRADES
+from backtest.progress import Progress, silent
 from backtest.scoring.batch import Prepared, replay_statistics, statistic_code
 from backtest.scoring.draws import shifts_of
 from backtest.scoring.placebo import (
+    PLACEBO,
     Null,
     Placebo,
     PlaceboPlan,
@@ -43,16 +45,18 @@ def placebo_strategies(
     calendar: Calendar,
     plan: PlaceboPlan,
     processes: int = 1,
+    progress: Progress = silent,
 ) -> tuple[Placebo, ...]:
     """Evidence of each strategy and what it decided; under `calendar` each decides anew, in so many processes.
 
     For kinds other than `calendar` the intents are moved, as `placebo_intents` does.
     """
     if plan.kind != "calendar":
-        return placebo_intents(members, prepared, calendar, plan)
+        return placebo_intents(members, prepared, calendar, plan, progress)
     observed = observed_statistics(members, prepared)
     nulls = []
-    for strategy, row in zip(strategies, observed, strict=True):
+    for done, (strategy, row) in enumerate(zip(strategies, observed, strict=True)):
+        progress(PLACEBO, done, len(strategies))
         reason = without_events(row[EXPOSURE], row[TRADES])
         if reason:
             nulls.append(Null(np.empty(0), reason=reason))

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from backtest.display import ABSENT, Cell, Shown, View, cell, count, number, p_value, plain_percent, whole
 from backtest.engine.layout import NET_RETURN
 from backtest.market.record import Floats
 from backtest.scoring.batch import Prepared, replay_statistics
@@ -63,9 +64,12 @@ class CapacityCurve:
     half: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scorecard:
-    """A strategy's scores and what they are evidence of; `placebo` is None where it was not asked for."""
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Scorecard(Shown):
+    """A strategy's scores and what they are evidence of; `placebo` is None where it was not asked for.
+
+    `label` is that of the data: `RECONSTRUCTED`, or empty for measured data.
+    """
 
     strategy: str
     scores: tuple[Score, ...]
@@ -74,6 +78,39 @@ class Scorecard:
     verdict: Verdict
     reason: str
     thresholds: Thresholds
+    label: str = ""
+
+    def _line(self) -> str:
+        return f"{self.strategy}: {self.verdict} ({self.reason})"
+
+    def _label(self) -> str:
+        return self.label
+
+    def _view(self) -> View:
+        rows = [
+            (
+                score.name.replace("_", " "),
+                _written(score, score.value),
+                _written(score, score.low),
+                _written(score, score.high),
+                count(score.n),
+            )
+            for score in self.scores
+        ]
+        luck = self.placebo
+        p = () if luck is None else (f"placebo p {p_value(luck.p)}, adjusted {p_value(luck.adjusted)}",)
+        return View(("score", "value", "low", "high", "n"), rows, (*p, self.thresholds.sentence))
+
+
+def _written(score: Score, value: float) -> Cell:
+    """A value or bound of a score in its unit."""
+    why = score.reason or "no interval is computed for it"
+    show = {"share": plain_percent, "per year": plain_percent, "count": whole, "days": _days}.get(score.unit, number)
+    return cell(value, show, why)
+
+
+def _days(value: float) -> str:
+    return ABSENT if math.isnan(value) else f"{value:.1f} d"
 
 
 def scorecard(
@@ -82,11 +119,12 @@ def scorecard(
     placebo: Placebo | None,
     capacity: CapacityCurve,
     thresholds: Thresholds | None = None,
+    label: str = "",
 ) -> Scorecard:
-    """The scorecard of one strategy."""
+    """The scorecard of one strategy, with the label of the data."""
     limits = thresholds or Thresholds()
     verdict, reason = _judged(named(scores), placebo, limits)
-    return Scorecard(strategy, tuple(scores), placebo, capacity, verdict, reason, limits)
+    return Scorecard(strategy, tuple(scores), placebo, capacity, verdict, reason, limits, label)
 
 
 def _judged(scores: dict[str, Score], placebo: Placebo | None, limits: Thresholds) -> tuple[Verdict, str]:

@@ -7,17 +7,30 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
-from backtest.config import UNIT_MS, duration_ms
+from backtest.config import UNIT_MS, duration_ms, shortened
 from backtest.errors import ConfigError, UsageError
 
 Search = Literal["grid", "random"]
 MOST_TRIALS = 1_000_000
+MOST_AMOUNT = 1e15
 _RANGE = re.compile(r"(?P<low>[^./,]*(?:\.\d+)?)\.\.(?P<high>[^/,]*?)(?:/(?P<step>[^,]+))?")
-_DURATION = re.compile(r"\d+[smhdw]")
+_DURATION = re.compile(r"\d+[smhdw]", re.ASCII)
+
+
+class SpaceTable(BaseModel):
+    """What a TOML file says of a search; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: str = ""
+    search: str = "grid"
+    trials: Annotated[int, Field(strict=True)] | None = None
+    parameters: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +66,19 @@ def parse_axis(name: str, text: str) -> Axis:
         return Axis(name, choices)
     low, high, step = match["low"], match["high"], match["step"]
     bounds = [_amount(name, text, part) for part in (low, high)]
+    if len({bool(_DURATION.fullmatch(part)) for part in (low, high, step or low)}) > 1:
+        raise UsageError(f"parameter {name} = {shortened(text)} mixes durations and numbers: write 24h..96h/24h")
     if bounds[1] < bounds[0]:
-        raise UsageError(f"parameter {name} = {text!r} ends before it starts: swap its ends")
+        raise UsageError(f"parameter {name} = {shortened(text)} ends before it starts: swap its ends")
     if step is None:
         return Axis(name, between=(low, high))
     width = _amount(name, text, step)
     if width <= 0:
-        raise UsageError(f"parameter {name} = {text!r} has a step of {step}: it must be above 0")
-    count = math.floor((bounds[1] - bounds[0]) / width + 1e-9) + 1
-    if count > MOST_TRIALS:
-        raise UsageError(f"parameter {name} = {text!r} has {count} values: at most {MOST_TRIALS} are allowed")
+        raise UsageError(f"parameter {name} = {shortened(text)} has a step of {step}: it must be above 0")
+    steps = (bounds[1] - bounds[0]) / width
+    if not steps < MOST_TRIALS:
+        raise UsageError(f"parameter {name} = {shortened(text)} has too many values: at most {MOST_TRIALS} are allowed")
+    count = math.floor(steps + 1e-9) + 1
     return Axis(name, tuple(_text(bounds[0] + place * width, (low, high, step)) for place in range(count)))
 
 
@@ -74,7 +90,7 @@ def axis_of(name: str, value: Any) -> Axis:
         return Axis(name, tuple(dict.fromkeys(_choice(one) for one in value)))
     if isinstance(value, int | float):
         return Axis(name, (_choice(value),))
-    raise ConfigError(f"parameters.{name} = {value!r} must be text, a number or an array of choices")
+    raise ConfigError(f"parameters.{name} = {shortened(value)} must be text, a number or an array of choices")
 
 
 def _choice(value: Any) -> str:
@@ -91,9 +107,10 @@ def _amount(name: str, text: str, part: str) -> float:
         value = float(part)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) < MOST_AMOUNT:
         raise UsageError(
-            f"parameter {name} = {text!r} is no range of numbers or durations: write 0.05..0.30/0.05 or 24h..96h"
+            f"parameter {name} = {shortened(text)} is no range of numbers or durations: "
+            "write 0.05..0.30/0.05 or 24h..96h"
         )
     return value
 
@@ -136,7 +153,7 @@ def random_trials(axes: Sequence[Axis], count: int, seed: int) -> tuple[Trial, .
     A range of whole numbers or durations is drawn in whole steps of its finest unit, another with four digits.
     """
     if not 1 <= count <= MOST_TRIALS:
-        raise UsageError(f"trials = {count} must lie between 1 and {MOST_TRIALS}")
+        raise UsageError(f"trials = {shortened(count)} must lie between 1 and {MOST_TRIALS}")
     random = np.random.default_rng(np.random.SeedSequence([seed % 2**64, 1]))
     seen: dict[tuple[tuple[str, str], ...], None] = {}
     vain = 0

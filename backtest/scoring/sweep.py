@@ -23,13 +23,18 @@ import numpy.typing as npt
 from backtest import __version__
 from backtest.catalysts.record import Calendar
 from backtest.config import RunConfig
-from backtest.engine.layout import EXPOSURE, NET_RETURN, STATISTICS, TRADES
-from backtest.errors import DataError, UsageError
+from backtest.display import Shown, View, cell, p_value, percent, whole
+from backtest.display import number as decimals
+from backtest.engine.layout import EXPOSURE, NET_RETURN, SHARPE, STATISTICS, TRADES
+from backtest.errors import DataError
 from backtest.market.record import Floats, Market
+from backtest.market.rows import replace_file
+from backtest.progress import Progress, silent
 from backtest.scoring.batch import Prepared, prepare, replay_returns, replay_statistics, statistic_code
 from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.cross_validation import Overfitting, probability_of_overfitting
 from backtest.scoring.overfitting import DeflatedSharpe, SuperiorAbility, deflate, superior_ability
+from backtest.scoring.parts import Part, claim, part_path, read_part, room_for, written
 from backtest.scoring.placebo import Null, Placebo, PlaceboPlan, evidence, null_of, without_events
 from backtest.scoring.recalendar import null_anew
 from backtest.scoring.space import Trial
@@ -37,7 +42,8 @@ from backtest.signals.strategy import Strategy
 
 PART = 8
 BLOCKS = 16
-Progress = Callable[[int, int], None]
+SHOWN = 8
+"""Best trials that a notebook shows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +62,9 @@ class Sweep:
     statistic: str = "net_return"
     detail: Market | None = None
     spa: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Sweep {self.strategy.name}: {len(self.trials):,} trials by {self.statistic} on {self.market!r}>"
 
     @property
     def parts(self) -> int:
@@ -88,8 +97,8 @@ def source_of(strategy: type[Strategy[Any]]) -> str:
         return strategy.decide.__code__.co_code.hex()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SweepResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SweepResult(Shown):
     """Every trial of a sweep and what the search was worth.
 
     Attributes
@@ -120,10 +129,40 @@ class SweepResult:
     overfitting: Overfitting | None
     superior: SuperiorAbility | None
 
+    def _line(self) -> str:
+        sweep = self.sweep
+        return f"{sweep.strategy.name}: {len(sweep.trials):,} trials by {sweep.statistic}"
 
-def run_sweep(
-    sweep: Sweep, folder: Path, *, cluster: str | None = None, progress: Progress | None = None
-) -> SweepResult:
+    def _label(self) -> str:
+        return self.sweep.market.provenance.label
+
+    def _view(self) -> View:
+        code = statistic_code(self.sweep.statistic)
+        names = [name for name, _ in self.sweep.trials[0].parameters]
+        rows = []
+        for place in np.argsort(-self.statistics[:, code], kind="stable")[:SHOWN]:
+            row, luck = self.statistics[place], self.placebos[place]
+            untested = luck.reason if luck else "no placebo was asked for"
+            rows.append(
+                (
+                    *(value for _, value in self.sweep.trials[place].parameters),
+                    cell(row[NET_RETURN], percent),
+                    cell(row[SHARPE], decimals, "the returns never varied"),
+                    cell(row[TRADES], whole),
+                    *(cell(p, p_value, untested) for p in ((luck.p, luck.adjusted) if luck else (np.nan, np.nan))),
+                )
+            )
+        notes = [f"the best {len(rows)} of {len(self.placebos):,}"]
+        if self.deflated is not None:
+            told = self.deflated.reason or p_value(self.deflated.deflated)
+            notes.append(f"deflated Sharpe ratio of the best: {told}")
+        if self.overfitting is not None:
+            told = self.overfitting.reason or p_value(self.overfitting.probability)
+            notes.append(f"probability of backtest overfitting: {told}")
+        return View((*names, "net", "Sharpe", "trades", "p", "adjusted p"), rows, notes)
+
+
+def run_sweep(sweep: Sweep, folder: Path, *, cluster: str | None = None, progress: Progress = silent) -> SweepResult:
     """Work out the parts that `folder` lacks, here or on the Dask cluster at an address, and judge the whole.
 
     Raises
@@ -135,54 +174,23 @@ def run_sweep(
     """
     for trial in sweep.trials:
         sweep.strategy(dict(trial.parameters))
+    with written(folder):
+        return _run(sweep, folder, cluster, progress)
+
+
+def _run(sweep: Sweep, folder: Path, cluster: str | None, progress: Progress) -> SweepResult:
     claim(folder, sweep.fingerprint())
     missing = [number for number in range(sweep.parts) if not part_path(folder, number).is_file()]
     done = sweep.parts - len(missing)
-    if progress:
-        progress(done, sweep.parts)
+    progress("trials", done, sweep.parts)
     results = (
         parts_on_cluster(cluster, sweep_part, sweep, missing) if cluster else parts_here(sweep_part, sweep, missing)
     )
     for number, content in results:
-        write_whole(part_path(folder, number), content)
+        replace_file(part_path(folder, number), content)
         done += 1
-        if progress:
-            progress(done, sweep.parts)
+        progress("trials", done, sweep.parts)
     return judge(sweep, folder)
-
-
-def claim(folder: Path, fingerprint: str) -> None:
-    """Make a folder this sweep's own, or find that it is already.
-
-    Raises
-    ------
-    UsageError
-        Where it is another's, or cannot be written.
-    """
-    mark = folder / "fingerprint"
-    try:
-        (folder / "parts").mkdir(parents=True, exist_ok=True)
-        if not mark.is_file():
-            write_whole(mark, fingerprint.encode())
-        found = mark.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise UsageError(f"folder {folder} cannot be written ({problem}): choose another with --out") from None
-    if found != fingerprint:
-        raise UsageError(
-            f"folder {folder} holds another sweep ({found}, not {fingerprint}): choose another with --out, or remove it"
-        )
-
-
-def part_path(folder: Path, number: int) -> Path:
-    """File of one part."""
-    return folder / "parts" / f"{number:06d}.npz"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 @lru_cache(maxsize=1)
@@ -229,21 +237,10 @@ def sweep_part(sweep: Sweep, number: int) -> bytes:
     return content.getvalue()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    statistics: Floats
-    returns: npt.NDArray[np.float32]
-    nulls: tuple[Null, ...]
-
-
-def _parts(sweep: Sweep, folder: Path) -> Iterator[_Part]:
+def _parts(sweep: Sweep, folder: Path) -> Iterator[Part]:
     for number in range(sweep.parts):
-        with np.load(part_path(folder, number)) as part:
-            nulls = tuple(
-                Null(np.empty(0) if reason else values, bool(exact), str(reason))
-                for values, exact, reason in zip(part["drawn"], part["exact"], part["reasons"], strict=True)
-            )
-            yield _Part(part["statistics"], part["returns"], nulls)
+        trials = len(sweep.trials[number * PART : (number + 1) * PART])
+        yield read_part(part_path(folder, number), trials, len(sweep.market.index))
 
 
 def judge(sweep: Sweep, folder: Path) -> SweepResult:
@@ -253,7 +250,7 @@ def judge(sweep: Sweep, folder: Path) -> SweepResult:
     path = folder / "returns.npy"
     part_of_path = folder / "returns.npy.part"
     shape = (len(sweep.market.index), len(sweep.trials))
-    returns = np.lib.format.open_memmap(part_of_path, mode="w+", dtype=np.float32, shape=shape)
+    returns = room_for(part_of_path, shape)
     for part in _parts(sweep, folder):
         columns = slice(len(nulls), len(nulls) + len(part.nulls))
         statistics[columns] = part.statistics
@@ -262,7 +259,7 @@ def judge(sweep: Sweep, folder: Path) -> SweepResult:
     returns.flush()
     del returns
     part_of_path.replace(path)
-    mapped = np.load(path, mmap_mode="r")
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     values = statistics[:, statistic_code(sweep.statistic)]
     best = int(np.nanargmax(values)) if np.isfinite(values).any() else -1
     judged = evidence(values, nulls, sweep.plan) if sweep.plan else (None,) * len(nulls)

@@ -21,10 +21,13 @@ import numpy as np
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms, known_between
 from backtest.config import RunConfig, TimeRange, duration_ms, format_ms
+from backtest.display import Shown, View, cell, count, p_value, percent
+from backtest.display import number as decimals
 from backtest.engine.layout import TRADES
 from backtest.engine.replay import Run, replay
 from backtest.errors import UsageError
 from backtest.market.record import Floats, Market
+from backtest.progress import Progress, silent
 from backtest.scoring.batch import prepare, replay_statistics, statistic_code
 from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_intents
@@ -51,6 +54,9 @@ class WalkForward:
     memory: int = 0
     statistic: str = "net_return"
     detail: Market | None = None
+
+    def __repr__(self) -> str:
+        return f"<WalkForward {self.strategy.name}: {len(self.trials):,} trials, {self.folds} folds on {self.market!r}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,8 @@ class Choice:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WalkForwardResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class WalkForwardResult(Shown):
     """The choices, and one continuous replay of all that they decided out of sample.
 
     `run` starts one liquidity window before the first test, so that liquidity is known there.
@@ -94,6 +100,30 @@ class WalkForwardResult:
     choices: tuple[Choice, ...]
     run: Run
     placebo: Placebo | None
+
+    def _line(self) -> str:
+        net = percent(self.run.ledger.net / self.run.config.capital)
+        return f"{self.run.strategy}: net {net} out of sample over {len(self.choices)} folds"
+
+    def _label(self) -> str:
+        return self.run.market.provenance.label
+
+    def _view(self) -> View:
+        show = decimals if self.walk.statistic in ("sharpe", "sortino") else percent
+        rows = [
+            (
+                f"{one.fold.number}",
+                ", ".join(f"{name}={value}" for name, value in one.trial.parameters) if one.trial else one.reason,
+                cell(one.train_statistic, show, one.reason),
+                cell(one.test_statistic, show, one.reason or "nothing was traded"),
+                count(one.test_trades),
+            )
+            for one in self.choices
+        ]
+        luck = self.placebo
+        told = () if luck is None else (f"placebo: {luck.reason or f'p {p_value(luck.p)}'}",)
+        columns = ("fold", "chosen", f"{self.walk.statistic} in training", "in test", "trades")
+        return View(columns, rows, (*told, *self.run.notes))
 
 
 def folds_of(walk: WalkForward) -> tuple[Fold, ...]:
@@ -165,7 +195,7 @@ def train_part(walk: WalkForward, number: int) -> bytes:
 
 
 def walk_forward(
-    walk: WalkForward, plan: PlaceboPlan | None = None, *, cluster: str | None = None
+    walk: WalkForward, plan: PlaceboPlan | None = None, *, cluster: str | None = None, progress: Progress = silent
 ) -> WalkForwardResult:
     """Choose on each training, trade each test, replay it all as one, and compare that with placebos.
 
@@ -180,9 +210,13 @@ def walk_forward(
     for trial in walk.trials:
         walk.strategy(dict(trial.parameters))
     numbers = range(1, len(folds) + 1)
-    parts = dict(
+    progress("trainings", 0, len(folds))
+    parts: dict[int, bytes] = {}
+    for number, content in (
         parts_on_cluster(cluster, train_part, walk, numbers) if cluster else parts_here(train_part, walk, numbers)
-    )
+    ):
+        parts[number] = content
+        progress("trainings", len(parts), len(folds))
     lead = duration_ms(walk.config.liquidity_window)
     start = max(walk.market.start_ms, _floor(folds[0].test_start_ms - lead, walk.market))
     market = walk.market.between(TimeRange(start, None))
@@ -191,7 +225,7 @@ def walk_forward(
     rows: list[Intent] = []
     choices = []
     for fold in folds:
-        trained = np.load(io.BytesIO(parts[fold.number]))
+        trained = np.load(io.BytesIO(parts[fold.number]), allow_pickle=False)
         if np.isnan(trained).all():
             reason = f"no trial has a {walk.statistic} in training"
             choices.append(Choice(fold, trained, None, float("nan"), float("nan"), 0, reason))
@@ -213,7 +247,7 @@ def walk_forward(
     if plan is not None:
         # What was chosen anew each fold cannot be decided anew as one strategy: its intents are moved.
         moved = replace(plan, kind="shift") if plan.kind == "calendar" else plan
-        (luck,) = placebo_intents([intents], prepared, calendar, moved)
+        (luck,) = placebo_intents([intents], prepared, calendar, moved, progress)
     return WalkForwardResult(walk, tuple(choices), run, luck)
 
 

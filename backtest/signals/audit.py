@@ -15,9 +15,11 @@ import numpy as np
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import UNIT_MS, TimeRange, format_ms
+from backtest.config import UNIT_MS, TimeRange, format_ms, shortened
+from backtest.display import Shown, View
 from backtest.errors import LookaheadError, UsageError
 from backtest.market.record import Market
+from backtest.progress import Progress, silent
 from backtest.signals.corruption import (
     CALENDAR_CORRUPTIONS,
     MARKET_CORRUPTIONS,
@@ -33,6 +35,7 @@ from backtest.signals.strategy import Intent, Strategy
 
 TRUNCATION = "truncation"
 DEFAULT_CUTS = 60
+MOST_CUTS = 100_000
 PANEL_DRAWS = 12
 
 
@@ -78,8 +81,8 @@ class Leak:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+@dataclass(frozen=True, slots=True, repr=False)
+class Audit(Shown):
     """What the audit of one strategy found, and what it exercised.
 
     Attributes
@@ -122,6 +125,21 @@ class Audit:
             return "look-ahead"
         return "clean" if self.tested else "not exercised"
 
+    def _line(self) -> str:
+        return f"{self.strategy}: {self.verdict}, {self.tested} of {self.decisions} decisions tested"
+
+    def _view(self) -> View:
+        said = {
+            "reads": ", ".join(self.reads),
+            "corrupted without effect": ", ".join(self.unread),
+            "unknown in this market": ", ".join(self.unknown),
+            "corruptions": ", ".join(self.corruptions),
+            "instants": f"{len(self.cuts_ms)}",
+            "catalysts hidden": f"{len(self.hidden)}",
+        }
+        rows = [(name, text or "none") for name, text in said.items()]
+        return View(("", ""), rows, (self.leak.sentence,) if self.leak else ())
+
     def check(self) -> None:
         """Raise `LookaheadError` with the first offending decision where there is one."""
         if self.leak is not None:
@@ -140,7 +158,13 @@ class _Answer:
 
 
 def audit(
-    strategy: Strategy[Any], market: Market, calendar: Calendar, *, cuts: int = DEFAULT_CUTS, seed: int = 1
+    strategy: Strategy[Any],
+    market: Market,
+    calendar: Calendar,
+    *,
+    cuts: int = DEFAULT_CUTS,
+    seed: int = 1,
+    progress: Progress = silent,
 ) -> Audit:
     """Audit one strategy on one market and calendar.
 
@@ -158,6 +182,8 @@ def audit(
     """
     if cuts < 3:
         raise UsageError(f"cuts = {cuts} is too few to audit anything: use 3 or more")
+    if cuts > MOST_CUTS:
+        raise UsageError(f"cuts = {shortened(cuts)} are more than {MOST_CUTS:,}: each one runs the strategy again")
     base = strategy.decide(market, calendar).rows
     if _texts(strategy.decide(market, calendar).rows) != _texts(base):
         raise UsageError(
@@ -165,7 +191,8 @@ def audit(
         )
     instants = _instants(base, market, calendar, cuts)
     leak = None
-    for cut in instants:
+    for done, cut in enumerate(instants):
+        progress(strategy.name, done, len(instants))
         leak = _leak_at(cut, strategy, base, market, calendar, seed)
         if leak is not None:
             break

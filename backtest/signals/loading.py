@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import zlib
@@ -11,16 +12,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from backtest.config import near_miss
+from backtest.config import near_miss, shortened, user_path
 from backtest.errors import UsageError
 from backtest.signals.strategy import Parameters, Strategy
 
+_TITLE = re.compile(r"\w[\w -]{0,59}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,60}")
 
 
 def is_file_reference(text: str) -> bool:
     """Whether a strategy is named as `path/to/file.py:Class` or `path/to/file.py`."""
     return text.endswith(".py") or ".py:" in text
+
+
+def file_of(reference: str) -> Path:
+    """Path of `path/to/file.py:Class` or `path/to/file.py`."""
+    place = reference.rpartition(":")[0] if ".py:" in reference else reference
+    return user_path(place)
 
 
 def load_strategy(reference: str) -> type[Strategy[Any]]:
@@ -33,8 +41,8 @@ def load_strategy(reference: str) -> type[Strategy[Any]]:
     UsageError
         Where the file is missing or fails when executed, or the class is missing or not a finished strategy.
     """
-    place, colon, name = reference.rpartition(":") if ".py:" in reference else (reference, "", "")
-    path = Path(place).expanduser()
+    path = file_of(reference)
+    _, colon, name = reference.rpartition(":") if ".py:" in reference else ("", "", "")
     module = _execute(path)
     own = {key: value for key, value in vars(module).items() if _is_own_strategy(value, module)}
     if not colon:
@@ -51,9 +59,9 @@ def load_strategy(reference: str) -> type[Strategy[Any]]:
 
 
 def _execute(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(
-            f"strategy file {path} does not exist: check the path, or write one by `backtest strategies new`"
+            f"strategy file {str(path)[:400]} does not exist: check the path, or write one by `backtest strategies new`"
         )
     # Files of one name in two folders stay two modules.
     title = f"user_strategy_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
@@ -66,8 +74,9 @@ def _execute(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as problem:
         del sys.modules[spec.name]
-        raise UsageError(f"{path} line {problem.lineno} is not valid Python: {problem.msg}") from None
-    except Exception as problem:
+        line = "" if problem.lineno is None else f" line {problem.lineno}"
+        raise UsageError(f"{path}{line} is not valid Python: {problem.msg}") from None
+    except (Exception, SystemExit) as problem:
         del sys.modules[spec.name]
         raise UsageError(f"{path} failed when it was read: {type(problem).__name__}: {problem}") from None
     return module
@@ -90,6 +99,11 @@ def _finished(found: type[Strategy[Any]], path: Path) -> type[Strategy[Any]]:
     for attribute, kind in (("name", str), ("hypothesis", str)):
         if not isinstance(getattr(found, attribute, None), kind):
             raise UsageError(f'{what} has no {attribute}: add `{attribute} = "..."` to the class')
+    if not _TITLE.fullmatch(found.name):
+        raise UsageError(
+            f"{what} is named {shortened(found.name)}: its name stands in names of files, so use letters, digits, "
+            "underscores, hyphens and spaces, at most 60"
+        )
     if not (inspect.isclass(getattr(found, "parameters_type", None)) and issubclass(found.parameters_type, Parameters)):
         raise UsageError(f"{what} has no parameters_type: set it to a class derived from backtest.Parameters")
     return found
@@ -104,7 +118,9 @@ def starting_point(name: str) -> str:
         For a name that is not lower-case letters, digits and underscores.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"strategy name {name!r}: use lower-case letters, digits and underscores, as in my_breakout")
+        raise UsageError(
+            f"strategy name {shortened(name)}: use lower-case letters, digits and underscores, as in my_breakout"
+        )
     title = "".join(part.capitalize() for part in name.split("_"))
     return _TEMPLATE.replace("my_strategy", name).replace("MyStrategy", title)
 

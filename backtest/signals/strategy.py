@@ -101,6 +101,9 @@ class Intents:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __repr__(self) -> str:
+        return f"<Intents {len(self)} decisions>"
+
     def values(self, name: str) -> npt.NDArray[Any]:
         """(K,) array of one field of the intents."""
         return np.array([getattr(row, name) for row in self.rows])

@@ -17,6 +17,8 @@ from backtest.study.multiplicity import Method
 
 Grouping = Literal["kind", "asset", "actor", "direction", "confidence"]
 Names = tuple[str, ...]
+# The covariance of the event window has a cell for each two of its bars.
+MOST_EVENT_BARS, MOST_ESTIMATION_BARS = 10_000, 1_000_000
 
 
 class StudyConfig(BaseModel):
@@ -74,14 +76,21 @@ class StudyConfig(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     def windows(self, bar_ms: int) -> Windows:
-        """The windows in bars of the event axis; a duration that is no whole number of bars raises `UsageError`."""
+        """The windows in bars of the event axis; too many or no whole bars raise `UsageError`."""
         estimation = self.estimation or ("14d" if bar_ms < DAY_MS else "30d")
-        return Windows(
+        windows = Windows(
             estimation=whole_bars("estimation", estimation, bar_ms),
             gap=whole_bars("gap", self.gap, bar_ms, least=0),
             first=-whole_bars("before", self.before, bar_ms),
             last=max(whole_bars("after", one, bar_ms) for one in self.after),
         )
+        event, whole = windows.last - windows.first, windows.estimation + windows.gap
+        if event > MOST_EVENT_BARS or whole > MOST_ESTIMATION_BARS:
+            raise UsageError(
+                f"event window of {event:,} bars and estimation with gap of {whole:,} are more than "
+                f"{MOST_EVENT_BARS:,} and {MOST_ESTIMATION_BARS:,}: shorten them or study a longer timeframe"
+            )
+        return windows
 
     def minimum(self, windows: Windows) -> int:
         """Fewest usable estimation bars.

@@ -10,7 +10,7 @@ two event windows on the event axis, from their announcements: exact for catalys
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,10 @@ import pandas as pd
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.config import near_miss
+from backtest.display import Cell, Shown, View, cell, count, p_value, percent
 from backtest.errors import DataError, UsageError
 from backtest.market.record import Floats, Market
+from backtest.progress import Progress, silent
 from backtest.study.alignment import Exclusion, Panel, resample
 from backtest.study.cross_section import Group, Measured, chance, effects_table, measured, paths_table, tests_table
 from backtest.study.influencers import mean_variance, shrink
@@ -42,8 +44,8 @@ from backtest.study.settings import StudyConfig
 ALL = "all"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Study:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Study(Shown):
     """Abnormal returns, volume and open interest around catalysts, as tables. Unknown is NaN; shares are fractions.
 
     Attributes
@@ -115,15 +117,39 @@ class Study:
         rows = paths.iloc[held[measure, grouping, group]]
         return rows.set_index("bar").drop(columns=["measure", "grouping", "group"])
 
+    def _line(self) -> str:
+        return (
+            f"{len(self.catalysts)} catalysts on {self.market.provenance.name}, model {self.config.model}, bars of "
+            f"{self.config.timeframe or self.market.timeframe}"
+        )
+
+    def _label(self) -> str:
+        return self.market.provenance.label
+
+    def _view(self) -> View:
+        whole = self.effects[self.effects["grouping"] == ALL]
+        few = "too few catalysts for an interval; the p is the placebo's"
+        rows: list[tuple[str | Cell, ...]] = [
+            (
+                str(row["measure"]).replace("_", " "),
+                str(row["span"]).replace("_", " "),
+                count(int(row["n"])),
+                *(cell(row[name], percent, few) for name in ("mean", "low", "high")),
+                *(cell(row[name], p_value, few) for name in ("p_value", "adjusted_p")),
+            )
+            for row in whole.to_dict("records")
+        ]
+        return View(("measure", "span", "n", "mean", "low", "high", "p", "adjusted p"), rows, self.notes)
+
 
 def event_study(
     market: Market,
     calendar: Calendar,
     config: StudyConfig | None = None,
     *,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> Study:
-    """Study the catalysts of a calendar over a market; `tell` hears what is being worked on.
+    """Study the catalysts of a calendar over a market.
 
     Raises
     ------
@@ -151,8 +177,8 @@ def event_study(
     groups = _groups(events, config)
     tables: dict[str, list[pd.DataFrame]] = {"effects": [], "tests": [], "paths": []}
     found: dict[str, Measured] = {}
-    for measure in MEASURES:
-        tell(f"{measure}: {len(dates.rows)} rows, {config.draws} placebo calendars")
+    for done, measure in enumerate(MEASURES):
+        progress(measure.replace("_", " "), done, len(MEASURES))
         returns = fit(sources[measure], dates.rows, windows, minimum)
         if measure == "return":
             dates = keep_usable(dates, returns.kept)

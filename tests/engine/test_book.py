@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,40 +10,16 @@ from hypothesis import strategies as st
 from backtest.config import RunConfig
 from backtest.engine.book import audited_equity, reserve_of
 from backtest.engine.replay import Run, replay
-from backtest.market.record import Instrument, Market
+from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents
+from backtest.testing import synthetic_market
 
 HOUR = 3_600_000
 SYMBOLS = ("ZEC/USDT:USDT", "DASH/USDT:USDT", "ZEC/USDT")
 
 
 def random_market(seed: int, bars: int = 200, holes: bool = True) -> Market:
-    generator = np.random.default_rng(seed)
-    shape = (bars, len(SYMBOLS))
-    close = 50 * np.exp(np.cumsum(generator.normal(0, 0.02, shape), axis=0))
-    opened = np.vstack((close[:1], close[:-1])) * np.exp(generator.normal(0, 0.003, shape))
-    high = np.maximum(opened, close) * np.exp(np.abs(generator.normal(0, 0.01, shape)))
-    low = np.minimum(opened, close) * np.exp(-np.abs(generator.normal(0, 0.01, shape)))
-    volume = generator.lognormal(10, 1, shape)
-    funding = np.where(np.arange(bars)[:, None] % 8 == 7, generator.normal(0, 2e-3, shape), 0.0)
-    if holes:
-        gone = generator.random(shape) < 0.05
-        for values in (opened, high, low, close, volume):
-            values[gone] = np.nan
-        volume[generator.random(shape) < 0.03] = 0.0
-        volume[gone] = np.nan
-    return Market(
-        pd.date_range("2025-10-01", periods=bars, freq="h", tz="UTC"),
-        "1h",
-        tuple(Instrument.parse(symbol) for symbol in SYMBOLS),
-        opened,
-        high,
-        low,
-        close,
-        volume,
-        np.full(shape, np.nan),
-        funding,
-    )
+    return synthetic_market(bars, seed=seed, volatility=0.02, gaps=0.05 if holes else 0.0, spot=("ZEC",))
 
 
 def random_intents(seed: int, market: Market, count: int = 12) -> Intents:

@@ -32,12 +32,12 @@ def test_a_reading_is_known_from_its_instant_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("day,value\n2025-10-01,1\n", "has columns day, value: a series needs available_at,value"),
+        ("day,value\n2025-10-01,1\n", r"begins \['day', 'value'\]: a series needs the columns available_at,value"),
         ("available_at,value\n", "and a row"),
-        ("available_at,value\n2025-10-01,1\n", "row 2: available_at '2025-10-01' is not an instant with a zone"),
-        ("available_at,value\n2025-10-02T00:00Z,1\n2025-10-01T00:00Z,1\n", "row 3: available_at is not after"),
-        ("available_at,value\n2025-10-01T00:00Z,many\n", "row 2: value 'many' is not a finite number"),
-        ("", "cannot be read as CSV"),
+        ("available_at,value\n2025-10-01,1\n", "line 2, column available_at: '2025-10-01' has no time zone"),
+        ("available_at,value\n2025-10-02T00:00Z,1\n2025-10-01T00:00Z,1\n", "line 3: available_at is not after"),
+        ("available_at,value\n2025-10-01T00:00Z,many\n", "line 2, column value: 'many' is not a number"),
+        ("", "a series needs the columns available_at,value and a row"),
     ],
 )
 def test_a_bad_file_names_the_row(tmp_path: Path, text: str, sentence: str) -> None:

@@ -129,7 +129,7 @@ def test_a_label_that_nobody_shows_is_refused(market: Market, tmp_path: Path) ->
 
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "funding.parquet").unlink()
-    with pytest.raises(MarketError, match=r"funding\.parquet cannot be read .*restore the file"):
+    with pytest.raises(MarketError, match=r"funding\.parquet does not exist.*restore the file"):
         read_dataset(folder)
 
 

@@ -130,7 +130,7 @@ def test_bca_is_that_of_scipy() -> None:
 def test_bca_leaves_out_whole_blocks() -> None:
     """Ten bars without blocks of ceil(2.5) = 3: the means without bars 0-2, 3-5, 6-8 and 9."""
     series = np.arange(10.0)
-    found = bootstrap._without_blocks(mean, series, 2.5)
+    found = bootstrap._without_blocks(bootstrap._by_row(mean), series, 2.5)
     np.testing.assert_allclose(found, [42 / 7, 33 / 7, 24 / 7, 36 / 9])
 
 

@@ -89,7 +89,7 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path) -> None:
     done: list[int] = []
     with cluster(tmp_path) as (address, workers):
 
-        def kill_one(parts: int, total: int) -> None:
+        def kill_one(what: str, parts: int, total: int) -> None:
             done.append(parts)
             if parts == 2:
                 os.killpg(workers[0].pid, signal.SIGKILL)

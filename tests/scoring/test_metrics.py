@@ -16,10 +16,13 @@ from backtest.scoring.metrics import (
     bar_returns,
     longest_drawdown,
     max_drawdown,
+    max_drawdowns,
     named,
     score_run,
     sharpe_ratio,
+    sharpe_ratios,
     sortino_ratio,
+    sortino_ratios,
     with_intervals,
 )
 from backtest.signals.strategy import Intent, Intents
@@ -40,6 +43,15 @@ def test_ratios_by_hand() -> None:
     assert sortino_ratio(RETURNS, 4.0) == pytest.approx(0.05 / 0.05 * 2, rel=1e-12)
     assert math.isnan(sharpe_ratio(np.zeros(5), 4.0))
     assert math.isnan(sortino_ratio(np.array([0.1, 0.2]), 4.0))
+
+
+def test_rows_are_scored_each_for_itself() -> None:
+    """By hand: 110 to 99 is a tenth, 100 to 80 a fifth; the second row never varies and never loses."""
+    np.testing.assert_allclose(max_drawdowns(np.array([[110.0, 99.0, 120.0], [90.0, 80.0, 100.0]]), 100.0), [0.1, 0.2])
+    rows = np.stack([RETURNS, np.full(len(RETURNS), 0.1)])
+    ratio = 0.05 / math.sqrt(0.05 / 3) * 2
+    np.testing.assert_allclose(sharpe_ratios(rows, 4.0), [ratio, np.nan], rtol=1e-12)
+    np.testing.assert_allclose(sortino_ratios(rows, 4.0), [2.0, np.nan], rtol=1e-12)
 
 
 def test_drawdowns_by_hand() -> None:

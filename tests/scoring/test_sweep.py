@@ -151,7 +151,7 @@ def test_an_interrupted_search_goes_on_and_ends_in_the_same_bytes(tmp_path: Path
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     write_sweep(whole, run_sweep(work, whole))
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
         assert total == 3
         if done == 2:
             raise KeyboardInterrupt
@@ -161,7 +161,7 @@ def test_an_interrupted_search_goes_on_and_ends_in_the_same_bytes(tmp_path: Path
     kept = (broken / "parts" / "000001.npz").stat().st_mtime_ns
     assert not (broken / "parts" / "000002.npz").exists()
     seen: list[int] = []
-    write_sweep(broken, run_sweep(work, broken, progress=lambda done, total: seen.append(done)))
+    write_sweep(broken, run_sweep(work, broken, progress=lambda what, done, total: seen.append(done)))
     assert seen == [2, 3]
     assert (broken / "parts" / "000001.npz").stat().st_mtime_ns == kept
     assert contents(broken) == contents(whole)

@@ -94,14 +94,6 @@ def test_the_day_that_was_read_is_named(market: Market, calendar: Calendar) -> N
     assert leak.known_at_ms == known_at_ms(first) == leak.decision.decided_at_ms + 24 * planted.HOUR
 
 
-@pytest.mark.parametrize("name", sorted(REGISTRY))
-def test_no_false_alarm_on_the_sample(name: str, sample: Market, calendar: Calendar) -> None:
-    found = audit(REGISTRY[name](), sample, calendar, cuts=24)
-    assert found.leak is None
-    assert found.verdict == "clean"
-    assert found.tested > 0
-
-
 def test_no_false_alarm_on_real_bars(shared: Path, calendar: Calendar) -> None:
     folder = shared / "market"
     real = open_datasets(f"{folder / 'binance-usdm-2025q4'}+{folder / 'binance-spot-2025q4'}")

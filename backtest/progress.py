@@ -1,0 +1,12 @@
+"""How far a long computation is: who computes tells, who listens shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""Hears what is being worked on, how much of it is done, and of how much."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Nobody is told."""

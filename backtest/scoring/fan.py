@@ -1,0 +1,97 @@
+"""Equity under placebo calendars: the bands that a run's own equity is drawn against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backtest.catalysts.record import Calendar
+from backtest.engine.kernel import replay_one
+from backtest.engine.layout import EXPOSURE, FILL_COLUMNS, TRADE_COLUMNS, TRADES, Book, Orders
+from backtest.market.record import Floats
+from backtest.scoring.batch import Prepared
+from backtest.scoring.draws import Impossible, moved, subject_of
+from backtest.scoring.placebo import MOST_UNDEFINED, Kind, PlaceboPlan, observed_statistics, without_events
+from backtest.signals.strategy import Intents
+
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Quantiles of a fan: two bands and the median."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fan:
+    """Quantiles of equity over placebo calendars, bar by bar.
+
+    Attributes
+    ----------
+    kind : str
+        How the intents were moved, a kind of PlaceboPlan.
+    levels : (Q,) float64
+    quantiles : (Q, T) float64
+        Quote currency, marked at each bar's close; NaN where there is a `reason`.
+    draws : int
+        Calendars behind the quantiles.
+    reason : str
+        Why there are none; empty where there are.
+    """
+
+    kind: Kind
+    levels: Floats
+    quantiles: Floats
+    draws: int
+    reason: str = ""
+
+
+def placebo_fan(intents: Intents, prepared: Prepared, calendar: Calendar, plan: PlaceboPlan, draws: int = 200) -> Fan:
+    """Replay the intents on at most `draws` of the plan's placebo calendars and keep the quantiles of equity.
+
+    Draws that met unknown funding under the policy `error` are left out; where they are more than a fifth, or the
+    run has no placebo, the quantiles are NaN with the reason. The kind `calendar` decides anew, which intents cannot.
+    """
+    reason = _reason(intents, prepared, plan)
+    blocks = (
+        Impossible(reason)
+        if reason or plan.kind == "calendar"
+        else moved(subject_of(intents, prepared), prepared, plan.kind, calendar, min(draws, plan.draws), plan.seed)
+    )
+    if isinstance(blocks, Impossible):
+        return _none(plan.kind, prepared, blocks.reason)
+    rows = [_equity(orders, draw, prepared) for orders in blocks for draw in range(len(orders.shift))]
+    curves = np.array(rows).reshape(len(rows), prepared.bar_count)
+    known = ~np.isnan(curves).any(axis=1)
+    undefined = int(np.count_nonzero(~known))
+    if undefined > MOST_UNDEFINED * len(rows):
+        return _none(plan.kind, prepared, f"equity is undefined on {undefined} of {len(rows)} placebo calendars")
+    quantiles = np.quantile(curves[known], LEVELS, axis=0)
+    return Fan(plan.kind, np.array(LEVELS), quantiles, len(rows) - undefined)
+
+
+def _reason(intents: Intents, prepared: Prepared, plan: PlaceboPlan) -> str:
+    if not len(intents):
+        return "nothing was decided, so there is nothing to move"
+    if plan.kind == "calendar":
+        return "the placebo 'calendar' decides anew on every calendar: choose shift, dates or coins for a fan"
+    (row,) = observed_statistics([intents], prepared)
+    return without_events(float(row[EXPOSURE]), float(row[TRADES]))
+
+
+def _none(kind: Kind, prepared: Prepared, reason: str) -> Fan:
+    return Fan(kind, np.array(LEVELS), np.full((len(LEVELS), prepared.bar_count), np.nan), 0, reason)
+
+
+def _equity(orders: Orders, draw: int, prepared: Prepared) -> Floats:
+    """(T,) equity of one variation; NaN where it met unknown funding."""
+    count = orders.earliest.shape[1]
+    book = Book(
+        np.empty(prepared.bar_count),
+        np.zeros(prepared.bar_count),
+        np.empty((2 * count, len(FILL_COLUMNS))),
+        np.empty((count, len(TRADE_COLUMNS))),
+        np.zeros(count, np.int8),
+        np.zeros(2, np.int32),
+    )
+    rows: Any = (values[min(draw, len(values) - 1) :][:1] for values in orders)
+    fault = replay_one(Orders(*rows), prepared.bars, prepared.rules, book)[-2]
+    return book.equity if fault < 0 else np.full(prepared.bar_count, np.nan)

@@ -1,0 +1,112 @@
+"""The folder of a sweep: whose it is, the parts that were worked out, and the matrix of all returns."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.engine.layout import STATISTICS
+from backtest.errors import DataError, UsageError
+from backtest.market.record import Floats
+from backtest.market.rows import replace_file
+from backtest.scoring.placebo import Null
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What a part worked out of its n trials: statistics (n, 8), returns (n, T), and n placebo distributions."""
+
+    statistics: Floats
+    returns: npt.NDArray[np.float32]
+    nulls: tuple[Null, ...]
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Turn a folder that cannot be written, or that vanishes meanwhile, into `UsageError`."""
+    try:
+        yield
+    except OSError as problem:
+        raise UsageError(
+            f"folder {folder} cannot be written or read ({problem}): choose another with --out, or run it again; "
+            "parts that are whole are kept"
+        ) from None
+
+
+def claim(folder: Path, fingerprint: str) -> None:
+    """Make a folder this sweep's own, or find that it is already; another's raises `UsageError`."""
+    mark = folder / "fingerprint"
+    (folder / "parts").mkdir(parents=True, exist_ok=True)
+    if not mark.is_file():
+        replace_file(mark, fingerprint.encode())
+    found = mark.read_text(encoding="utf-8", errors="replace")[:80]
+    if found != fingerprint:
+        raise UsageError(
+            f"folder {folder} holds another sweep ({found}, not {fingerprint}): choose another with --out, or remove it"
+        )
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """File of one part."""
+    return folder / "parts" / f"{number:06d}.npz"
+
+
+def read_part(path: Path, trials: int, bars: int) -> Part:
+    """A part of so many trials over so many bars.
+
+    Raises
+    ------
+    DataError
+        Where the file is damaged or holds something else; nothing in it is executed.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
+            arrays = [np.asarray(part[name]) for name in ("statistics", "returns", "drawn", "reasons", "exact")]
+    except FileNotFoundError:
+        raise
+    except (
+        *(zipfile.BadZipFile, zlib.error, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+        *(SyntaxError, TypeError, ValueError, AttributeError),
+    ) as problem:
+        raise DataError(
+            f"{path} is damaged ({str(problem)[:200]}): remove it, and run the same command again"
+        ) from None
+    statistics, returns, drawn, reasons, exact = arrays
+    shapes = [(trials, len(STATISTICS)), (trials, bars), (trials, *drawn.shape[1:2]), (trials,), (trials,)]
+    if [one.shape for one in arrays] != shapes or [one.dtype.str[1:] for one in arrays[:3]] != ["f8", "f4", "f8"]:
+        raise DataError(f"{path} holds no part of this sweep: remove it, and run the same command again")
+    if drawn.ndim != 2 or (reasons.dtype.kind, exact.dtype.kind) != ("U", "b"):
+        raise DataError(f"{path} holds no part of this sweep: remove it, and run the same command again")
+    nulls = tuple(
+        Null(np.empty(0) if reason else values, bool(certain), str(reason))
+        for values, certain, reason in zip(drawn, exact, reasons, strict=True)
+    )
+    return Part(statistics, returns, nulls)
+
+
+def room_for(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
+    """A new (T, N) file in memory whose room on the disk is taken; `OSError` where the disk has not so much.
+
+    Without it a full disk would end the process in the middle of an assignment.
+    """
+    try:
+        mapped: np.memmap[Any, np.dtype[np.float32]] = np.lib.format.open_memmap(
+            path, mode="w+", dtype=np.float32, shape=shape
+        )
+        if hasattr(os, "posix_fallocate"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    return mapped
