@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from backtest import __version__
 from backtest.engine.layout import STATISTICS
-from backtest.market.record import Market
+from backtest.errors import DataError
+from backtest.market.record import Floats, Market
 from backtest.report.folder import plain, to_json, write_text
 from backtest.report.score_tables import scorecard_document
+from backtest.schemas import schema_id
+from backtest.scoring.cross_validation import Overfitting
 from backtest.scoring.scorecard import Scorecard
 from backtest.scoring.space import Trial
-from backtest.scoring.sweep import Sweep, SweepResult, heat_maps
+from backtest.scoring.sweep import HeatMap, Sweep, SweepResult, heat_maps
 from backtest.scoring.walkforward import WalkForward, WalkForwardResult
 
-SWEEP_SCHEMA = "backtest.sweep/1"
-WALKFORWARD_SCHEMA = "backtest.walkforward/1"
+SWEEP_SCHEMA = schema_id("sweep")
+WALKFORWARD_SCHEMA = schema_id("walkforward")
+# Those of 16 blocks are 12,870.
+MOST_SPLITS = 1_000_000
 
 
 def trial_table(result: SweepResult) -> pd.DataFrame:
@@ -71,7 +78,6 @@ def parameter_values(trials: Sequence[Trial]) -> dict[str, list[str]]:
 
 def sweep_document(result: SweepResult) -> dict[str, Any]:
     """Versioned JSON document of a sweep: NaN is null, shares are fractions."""
-    overfitting = result.overfitting
     document = {
         "schema": SWEEP_SCHEMA,
         **search_document(result.sweep),
@@ -79,12 +85,7 @@ def sweep_document(result: SweepResult) -> dict[str, Any]:
         "trials": len(result.sweep.trials),
         "best": None if result.best < 0 else trial_table(result).iloc[result.best].to_dict(),
         "deflated_sharpe": asdict(result.deflated) if result.deflated else None,
-        "overfitting": None
-        if overfitting is None
-        else {
-            name: getattr(overfitting, name)
-            for name in ("probability", "loss_probability", "slope", "adjusted_r2", "blocks", "trials", "reason")
-        },
+        "overfitting": _overfitting_document(result.overfitting) if result.overfitting else None,
         "superior_ability": asdict(result.superior) if result.superior else None,
         "heat_maps": [
             {**asdict(one), "mean": one.mean.tolist(), "adjusted": one.adjusted.tolist()} for one in heat_maps(result)
@@ -93,6 +94,130 @@ def sweep_document(result: SweepResult) -> dict[str, Any]:
     }
     told: dict[str, Any] = plain(document)
     return told
+
+
+def _overfitting_document(overfitting: Overfitting) -> dict[str, Any]:
+    """PBO and what it is made of; `logits` as the values that occur and the number of splits with each."""
+    names = ("probability", "loss_probability", "slope", "adjusted_r2", "blocks", "trials", "reason")
+    values, splits = np.unique(overfitting.logits[~np.isnan(overfitting.logits)], return_counts=True)
+    logits = {"values": values.tolist(), "splits": splits.tolist()}
+    return {name: getattr(overfitting, name) for name in names} | {"logits": logits}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SweepReading:
+    """What the folder of a sweep says of it.
+
+    Attributes
+    ----------
+    strategy, statistic, dataset : str
+    label : str
+        RECONSTRUCTED for a reconstruction, empty for measured data.
+    trials : int
+    heat_maps : tuple of HeatMap
+    logits : (C,) float64
+        Of the splits where they are defined, in ascending order; empty where overfitting was not judged.
+    probability : float
+        PBO; NaN where undefined.
+    evidence : tuple of str
+        Sentences on the best trial, deflated Sharpe ratio, overfitting and superior ability, in so far as judged.
+    """
+
+    strategy: str
+    statistic: str
+    dataset: str
+    label: str
+    trials: int
+    heat_maps: tuple[HeatMap, ...]
+    logits: Floats
+    probability: float
+    evidence: tuple[str, ...]
+
+
+def read_sweep(folder: Path) -> SweepReading:
+    """Read the sweep.json of a folder that `write_sweep` wrote.
+
+    Raises
+    ------
+    DataError
+        Where there is none, or it is not a sweep of this version.
+    """
+    path = folder / "sweep.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no sweep.json: give a folder that `backtest sweep` wrote") from None
+    except (OSError, ValueError, RecursionError) as problem:
+        raise DataError(f"{path} cannot be read as JSON ({problem}): run `backtest sweep` again") from None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SWEEP_SCHEMA:
+        raise DataError(
+            f"{path} has schema {schema!r}, not {SWEEP_SCHEMA!r}: give a folder that `backtest sweep` wrote"
+        )
+    try:
+        return _reading(document)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as problem:
+        told = f"{type(problem).__name__}: {problem}"
+        raise DataError(f"{path} is not as `backtest sweep` writes it ({told}): run it again") from None
+
+
+def _reading(document: dict[str, Any]) -> SweepReading:
+    overfitting = document["overfitting"] or {"logits": {"values": [], "splits": []}, "probability": None}
+    logits = overfitting["logits"]
+    splits = np.array(logits["splits"], dtype=np.int64)
+    if splits.size and not 0 <= splits.min() <= splits.max() <= MOST_SPLITS:
+        raise ValueError(f"splits reach {splits.max()}, not between 0 and {MOST_SPLITS:,}")
+    return SweepReading(
+        strategy=str(document["strategy"]),
+        statistic=str(document["statistic"]),
+        dataset=str(document["dataset"]["name"]),
+        label=str(document["dataset"]["label"]),
+        trials=int(document["trials"]),
+        heat_maps=tuple(_heat_map(one) for one in document["heat_maps"]),
+        logits=np.repeat(_reals(logits["values"]), splits),
+        probability=float(_reals(overfitting["probability"])),
+        evidence=_evidence(document),
+    )
+
+
+def _reals(values: Any) -> Floats:
+    """JSON numbers as an array, null as NaN."""
+    return np.array(values, dtype=np.float64)
+
+
+def _heat_map(table: dict[str, Any]) -> HeatMap:
+    rows, columns = tuple(map(str, table["rows"])), tuple(map(str, table["columns"]))
+    mean, adjusted = _reals(table["mean"]), _reals(table["adjusted"])
+    if not mean.shape == adjusted.shape == (len(rows), len(columns)):
+        raise ValueError(f"a heat map of {len(rows)} by {len(columns)} values holds {mean.shape} and {adjusted.shape}")
+    return HeatMap(str(table["row_name"]), str(table["column_name"]), rows, columns, mean, adjusted)
+
+
+def _evidence(document: dict[str, Any]) -> tuple[str, ...]:
+    told = []
+    best, statistic = document["best"], document["statistic"]
+    if best is not None:
+        chosen = ", ".join(f"{name} = {best[name]}" for name in document["parameters"])
+        told.append(f"best of {document['trials']} trials by {statistic}: trial {best['trial']} ({chosen})")
+        if best.get("p_adjusted") is not None:
+            told.append(
+                f"its placebo p is {best['p']:.3g} alone and {best['p_adjusted']:.3g} paid for the whole search"
+            )
+    judged = (
+        (
+            "deflated_sharpe",
+            "deflated",
+            "deflated Sharpe ratio: the chance that it beats the best expected without skill",
+        ),
+        ("overfitting", "probability", "probability of backtest overfitting"),
+        ("superior_ability", "p_consistent", "superior predictive ability over holding nothing: p"),
+    )
+    for block, name, what in judged:
+        found = document[block]
+        if found is not None:
+            value = f"undefined, {found['reason']}" if found[name] is None else f"{found[name]:.3g}"
+            told.append(f"{what}: {value}")
+    return tuple(told)
 
 
 def write_sweep(folder: Path, result: SweepResult) -> dict[str, Any]:
