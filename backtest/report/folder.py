@@ -15,11 +15,13 @@ from backtest import __version__
 from backtest.engine.replay import Run
 from backtest.errors import UsageError
 from backtest.market.record import Market
+from backtest.market.rows import replace_file
 from backtest.report.score_tables import scorecard_document
+from backtest.schemas import schema_id
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import Score
 
-RUN_SCHEMA = "backtest.run/1"
+RUN_SCHEMA = schema_id("run")
 
 
 def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -133,6 +135,5 @@ def _joined(runs: Sequence[Run], name: str) -> pd.DataFrame:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file that appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="")
-    part.replace(path)
+    # A lone surrogate, of a file name that is not UTF-8, is written as JSON's own escape.
+    replace_file(path, text.encode("utf-8", "backslashreplace"))

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from backtest.config import format_ms
+from backtest.display import p_value as p_value
 from backtest.engine.layout import NET_RETURN, SHARPE, STATISTICS, TRADES
 from backtest.report.tables import ABSENT, new_table, number, percent
 from backtest.scoring.scorecard import CALENDARS
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
     from backtest.scoring.walkforward import WalkForwardResult
 
 SHOWN_CAPITALS = (1e4, 1e5, 1e6, 1e7, 1e8)
-
-
-def p_value(value: float) -> str:
-    """Three decimals; `<0.001` below; `-` where undefined."""
-    if math.isnan(value):
-        return ABSENT
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def money(value: float) -> str:

@@ -16,9 +16,10 @@ from backtest import __version__
 from backtest.errors import UsageError
 from backtest.report.folder import dataset_block, plain, rows_of, to_json, write_text
 from backtest.report.tables import ABSENT, new_table, percent
+from backtest.schemas import schema_id
 from backtest.study.study import Study
 
-STUDY_SCHEMA = "backtest.study/1"
+STUDY_SCHEMA = schema_id("study")
 _KEYS = ["measure", "grouping", "group"]
 
 

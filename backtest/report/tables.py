@@ -6,19 +6,26 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
+from rich.box import Box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from backtest.display import ABSENT as ABSENT
+from backtest.display import number as number
+from backtest.display import percent as percent
+from backtest.display import plain_percent as plain_percent
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar
     from backtest.engine.replay import Run
     from backtest.scoring.metrics import Score
 
-ABSENT = "-"
+BLANK = "    \n"
 COSTS = ("fees", "slippage", "impact", "funding", "liquidation")
+RULED = Box(f"{BLANK}{BLANK} -- \n{BLANK * 5}", ascii=True)
+"""A rule below the head and nothing else, the same for every stream."""
 REASON_WORDS = {
     "stop_loss": "stop",
     "take_profit": "target",
@@ -29,28 +36,13 @@ REASON_WORDS = {
 """Reasons of exits that are too long for a table of 80 columns."""
 
 
-def percent(value: float, digits: int = 1) -> str:
-    """A share as a percentage with its sign; `-` where undefined."""
-    return ABSENT if math.isnan(value) else f"{value:+.{digits}%}"
-
-
-def plain_percent(value: float) -> str:
-    """A share as a percentage; `-` where undefined."""
-    return ABSENT if math.isnan(value) else f"{value:.1%}"
-
-
-def number(value: float) -> str:
-    """Two decimals; `-` where undefined."""
-    return ABSENT if math.isnan(value) else f"{value:.2f}"
-
-
 def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     """An empty table: the first column is never folded, the `right` ones are flush right."""
     table = Table(
         title=Text(title),
         title_justify="left",
         title_style="bold",
-        box=box.SIMPLE_HEAD,
+        box=RULED,
         pad_edge=False,
         padding=0,
     )

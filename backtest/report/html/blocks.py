@@ -1,0 +1,189 @@
+"""What a page is made of: sections of sentences, facts, tables and figures, none of it markup yet."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+import pandas as pd
+
+from backtest.errors import BacktestError
+from backtest.report.tables import ABSENT, percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+PACKED_FROM = 8_192
+"""Characters from which a CSV file is carried compressed."""
+Tone = Literal["", "gain", "loss", "strong", "weak"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: its text, the number it is sorted by (None: unknown, sorted last), a smaller second line, a tone."""
+
+    text: str
+    value: float | None = None
+    below: str = ""
+    tone: Tone = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Head of a column: cells of a numeric one are flush right and sorted by their value, others by their text."""
+
+    name: str
+    numeric: bool = False
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Numbers to take away: the name and the text of a CSV file."""
+
+    name: str
+    text: str
+
+    @property
+    def packed(self) -> bool:
+        """Whether the page carries it compressed."""
+        return len(self.text) > PACKED_FROM
+
+    @property
+    def file(self) -> str:
+        """The name under which it is saved without scripts, which unpack what is compressed."""
+        return self.name + (".gz" if self.packed else "")
+
+    @property
+    def address(self) -> str:
+        """The file as a data address, which works from disk and without scripts."""
+        if self.packed:
+            content = gzip.compress(self.text.encode(), mtime=0)
+            return "data:application/gzip;base64," + base64.b64encode(content).decode()
+        return "data:text/csv;charset=utf-8," + quote(self.text, safe=",:;/@+=*!$-._~()")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells under columns, with a title, a sentence on how to read them, and their numbers to take away."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    how: str = ""
+    download: Download | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing as SVG text with a sentence on how to read it and its numbers; no SVG where `reason` says why."""
+
+    title: str
+    how: str
+    svg: str = ""
+    download: Download | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Names and what they are, side by side."""
+
+    rows: tuple[tuple[str, str], ...]
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One sentence or more; a warning is set apart, and `answer` is the question that it answers."""
+
+    text: str
+    answer: str = ""
+    warning: bool = False
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Blocks behind a line that opens them; all are open in print."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    remark: str = ""
+    open: bool = False
+
+
+Block = Table | Figure | Facts | Text | Folded
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One heading of the table of contents."""
+
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def share(value: float | None, *, signed: bool = True, below: str = "", toned: bool = False) -> Cell:
+    """A share as a percentage."""
+    if value is None or math.isnan(value):
+        return Cell(ABSENT, None, below, "weak")
+    tone: Tone = ("gain" if value > 0 else "loss" if value < 0 else "") if toned else ""
+    return Cell(percent(value) if signed else f"{value:.1%}", value, below, tone)
+
+
+def figure_cell(value: float | None, form: str = ".2f", below: str = "") -> Cell:
+    """A number in a format."""
+    if value is None or math.isnan(value):
+        return Cell(ABSENT, None, below, "weak")
+    return Cell(format(value, form), value, below)
+
+
+def p_cell(value: float | None, level: float = math.nan) -> Cell:
+    """A p-value, strong at or below the level."""
+    if value is None or math.isnan(value):
+        return Cell(ABSENT, None, "", "weak")
+    return Cell("<0.001" if value < 0.001 else f"{value:.3f}", value, "", "strong" if value <= level else "")
+
+
+def words(text: Any, below: str = "", tone: Tone = "") -> Cell:
+    """Text as it is; `-` where empty."""
+    return Cell(str(text) or ABSENT, None, below, tone)
+
+
+def csv_of(frame: pd.DataFrame) -> str:
+    """CSV text of a table, ten significant digits, its index only where it has a name."""
+    named = frame.reset_index() if frame.index.name else frame
+    return str(named.to_csv(index=False, lineterminator="\n", float_format="%.10g", date_format="%Y-%m-%dT%H:%M:%SZ"))
+
+
+def drawn(
+    title: str,
+    how: str,
+    name: str,
+    numbers: Callable[[], pd.DataFrame],
+    draw: Callable[[], Drawing],
+) -> Figure:
+    """A figure and its numbers; where they cannot be had, the sentence that says why."""
+    from backtest.report.figures import to_svg
+
+    try:
+        frame = numbers()
+        return Figure(title, how, to_svg(draw()), Download(f"{name}.csv", csv_of(frame)))
+    except BacktestError as problem:
+        return Figure(title, how, reason=str(problem))
+
+
+def columns(*names: str, numeric: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Columns by name, numeric where told; `name|meaning` adds what the head says on hovering."""
+    made = []
+    for entry in names:
+        name, _, meaning = entry.partition("|")
+        made.append(Column(name, name in numeric, meaning))
+    return tuple(made)

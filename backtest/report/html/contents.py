@@ -1,0 +1,192 @@
+"""Everything that a report shows, gathered before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from backtest.catalysts.claims import Check, check_claim, open_claims
+from backtest.config import read_json, shortened, table_of
+from backtest.engine.layout import STATISTICS
+from backtest.errors import BacktestError, DataError, UsageError
+from backtest.progress import Progress, silent
+from backtest.report.folder import RUN_SCHEMA, run_document
+from backtest.report.search_folder import SWEEP_SCHEMA, SweepReading, read_sweep
+from backtest.schemas import schema as schema_of
+from backtest.schemas.checking import fault_of
+from backtest.scoring.evaluation import Evaluation
+from backtest.study.settings import StudyConfig
+from backtest.study.study import Study, event_study
+
+DRAWS = 500
+"""Placebo calendars of the report's event study, fewer than those of `backtest study`, so that it stays quick."""
+DEFAULT_CLAIMS = "privacy-2025"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A part that could not be made, and the sentence that says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """A sweep folder: its document, every trial, and what was read of its maps and overfitting."""
+
+    name: str
+    document: dict[str, Any]
+    trials: pd.DataFrame
+    reading: SweepReading
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """What a report is made of.
+
+    `document` is the run as recorded, `evaluation` the same run with its records; None where only searches are
+    reported. `command` reproduces the run.
+    """
+
+    document: dict[str, Any] | None
+    evaluation: Evaluation | None
+    study: Study | Missing
+    checks: tuple[Check, ...] | Missing
+    searches: tuple[Search, ...]
+    command: str
+
+    @property
+    def label(self) -> str:
+        """The label of the data, empty where they were measured."""
+        if self.document is not None:
+            return str(self.document["label"])
+        return next((one.document["dataset"]["label"] for one in self.searches), "")
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """What the first document says of its market."""
+        documents = [self.document] if self.document is not None else [one.document for one in self.searches]
+        found: dict[str, Any] = documents[0]["dataset"]
+        return found
+
+
+def gather(
+    document: dict[str, Any] | None,
+    evaluation: Evaluation | None,
+    *,
+    claims: str = DEFAULT_CLAIMS,
+    draws: int = DRAWS,
+    searches: Sequence[Search] = (),
+    command: str = "",
+    progress: Progress = silent,
+) -> Contents:
+    """Study the catalysts and check the claims on the market of the run; what cannot be made says why.
+
+    Raises
+    ------
+    UsageError
+        For claims that are unknown.
+    """
+    if evaluation is None:
+        missing = Missing("Only searches are reported: name a run folder as well.")
+        return Contents(None, None, missing, missing, tuple(searches), command)
+    checks = _checked(evaluation, claims)
+    study = _studied(evaluation, draws, progress)
+    return Contents(document, evaluation, study, checks, tuple(searches), command)
+
+
+def _studied(evaluation: Evaluation, draws: int, progress: Progress) -> Study | Missing:
+    try:
+        return event_study(evaluation.market, evaluation.calendar, StudyConfig(draws=draws), progress=progress)
+    except BacktestError as problem:
+        return Missing(f"There is no event study: {problem}.")
+
+
+def _checked(evaluation: Evaluation, claims: str) -> tuple[Check, ...] | Missing:
+    market = evaluation.market
+    everywhere = bool(market.provenance.label)
+    checks = tuple(check_claim(one, market, {}, all_venues=everywhere) for one in open_claims(claims))
+    if any(one.measured is not None for one in checks):
+        return checks
+    return Missing(f"No claim of {claims} can be measured on {market.provenance.name}.")
+
+
+def read_document(path: Path, schema: str) -> dict[str, Any]:
+    """A JSON document of a schema; another or a broken one raises `DataError`."""
+    document = table_of(read_json(path, DataError), path, DataError)
+    found = document.get("schema")
+    if found != schema:
+        raise DataError(
+            f"{path} is of schema {shortened(found)}, not {schema!r}: make the folder again with this version"
+        )
+    if fault := fault_of(document, schema_of(schema.removeprefix("backtest.").partition("/")[0])):
+        raise DataError(f"{path}: {fault}: make the folder again")
+    return document
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The document of a run folder.
+
+    Raises
+    ------
+    DataError
+        Where it cannot be read.
+    UsageError
+        Where it does not say what was asked for, as that of a walk-forward.
+    """
+    document = read_document(folder / "run.json", RUN_SCHEMA)
+    if document.get("request") is None:
+        written = "walkforward" if (folder / "walkforward.json").is_file() else "something other than `backtest run`"
+        raise UsageError(
+            f"{folder} was written by {written}: its run.json does not say how to run it again, so it cannot be "
+            "reported; name a folder of `backtest run`, or of `backtest sweep`"
+        )
+    return document
+
+
+def verify(document: dict[str, Any], evaluation: Evaluation, where: str) -> None:
+    """Hold a run that was made again against its record.
+
+    Raises
+    ------
+    DataError
+        Where data or calendar are not those of the record.
+    UsageError
+        Where the configuration or a strategy's trades are not.
+    """
+    again = run_document(evaluation)
+    named = {"data": evaluation.market.provenance.name, "calendar": evaluation.calendar.name}
+    for what, name in named.items():
+        recorded, now = document["hashes"][what], again["hashes"][what]
+        if recorded != now:
+            raise DataError(
+                f"the {what} of {where} has changed since: {name} had hash {recorded} when it ran and has {now} now: "
+                "bring it back, or run again"
+            )
+    changed = [f"{key} = {again['config'].get(key)!r} (was {value!r})" for key, value in document["config"].items()
+               if again["config"].get(key) != value]  # fmt: skip
+    if changed or document["hashes"]["config"] != again["hashes"]["config"]:
+        raise UsageError(f"the configuration of {where} has changed since: {', '.join(changed) or 'other keys'}: "
+                         "run it again")  # fmt: skip
+    for recorded, now in zip(document["strategies"], again["strategies"], strict=True):
+        if recorded["name"] != now["name"] or recorded["trades"] != now["trades"]:
+            raise UsageError(
+                f"strategy {recorded['name']!r} of {where} has changed since: it made {len(recorded['trades'])} trades "
+                f"then and makes {len(now['trades'])} now, not the same ones: run it again"
+            )
+
+
+def read_search(folder: Path) -> Search:
+    """A sweep folder; one that cannot be read raises `DataError`."""
+    document = read_document(folder / "sweep.json", SWEEP_SCHEMA)
+    try:
+        trials = pd.read_csv(folder / "trials.csv")
+        if absent := {"trial", *STATISTICS} - set(trials.columns):
+            raise ValueError(f"trials.csv has no column {', '.join(sorted(absent))}")
+    except (OSError, ValueError) as problem:
+        raise DataError(f"sweep folder {folder} cannot be read ({problem}): run the sweep again") from None
+    return Search(folder.name, document, trials, read_sweep(folder))

@@ -1,0 +1,303 @@
+"""Sections on what the data say beyond the strategies: event study, searches, claims."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from backtest.catalysts.claims import VERDICTS
+from backtest.progress import Progress
+from backtest.report.claim_tables import figure as claim_figure
+from backtest.report.html.blocks import (
+    Block,
+    Cell,
+    Download,
+    Facts,
+    Section,
+    Table,
+    Text,
+    Tone,
+    columns,
+    csv_of,
+    drawn,
+    figure_cell,
+    p_cell,
+    share,
+    words,
+)
+from backtest.report.html.contents import Contents, Missing, Search
+from backtest.report.score_tables import plural
+from backtest.report.study_tables import heading
+from backtest.report.tables import ABSENT
+from backtest.study.study import Study
+
+_CLAIM_MARKS: dict[str, tuple[str, Tone]] = {
+    "confirmed": ("● ", "gain"),
+    "overstated": ("▲ ", "loss"),
+    "understated": ("▽ ", "loss"),
+    "contradicted": ("✕ ", "loss"),
+    "inconsistent": ("≠ ", "loss"),
+    "not measurable": ("– ", "weak"),
+}
+_MOST_TRIALS = 50
+
+
+def study_section(contents: Contents, progress: Progress) -> Section:
+    """Abnormal returns around the catalysts, by kind and by actor."""
+    from backtest.report import figures
+
+    study = contents.study
+    if isinstance(study, Missing):
+        return Section("study", "The event study", (Text(study.reason),))
+    progress("figures of the event study", 0, 1)
+    blocks: list[Block] = [
+        Text(heading(study) + "."),
+        drawn(
+            "Cumulated abnormal return around the announcement, all catalysts",
+            "What the coins did beyond the benchmark's share, from the run-up on; a line outside the chance band is "
+            "more than what placebo dates show.",
+            "abnormal-returns",
+            lambda: figures.abnormal_returns_data(study),
+            lambda: figures.abnormal_returns(study),
+        ),
+    ]
+    if (study.paths["grouping"] == "kind").any():
+        blocks.append(
+            drawn(
+                "The same by kind of catalyst",
+                "n is the number of catalysts: a kind with one or two says little, whatever its line does.",
+                "abnormal-returns-by-kind",
+                lambda: figures.abnormal_returns_data(study, "kind"),
+                lambda: figures.abnormal_returns(study, "kind"),
+            )
+        )
+    blocks.append(_effects(study))
+    if len(study.influencers):
+        blocks += [
+            drawn(
+                "Abnormal return after the calls of each actor",
+                "The filled dot is the mean shrunken by how little so few calls can say, the hollow one the raw mean; "
+                "an interval across zero is no evidence.",
+                "influencers",
+                lambda: figures.influencers_data(study),
+                lambda: figures.influencers(study),
+            ),
+            _influencers(study),
+        ]
+    blocks += [_left_out(study)] if len(study.rejected) else []
+    return Section("study", "The event study", tuple(blocks))
+
+
+def _effects(study: Study) -> Table:
+    rows = study.effects[study.effects["measure"] == "return"]
+    head = columns(
+        "Group", "Span", "n", "Mean", "Low", "High", "Chance low", "Chance high", "p", "Adjusted p", "Test",
+        numeric=("n", "Mean", "Low", "High", "Chance low", "Chance high", "p", "Adjusted p"),
+    )  # fmt: skip
+    level = 1.0 - study.config.level
+    return Table(
+        "Mean abnormal return by group and span",
+        head,
+        tuple(
+            (
+                words(row["group"], "" if row["grouping"] == row["group"] else str(row["grouping"])),
+                words(str(row["span"]).replace("_", " ")),
+                figure_cell(row["n"], ".0f"),
+                share(row["mean"], toned=True),
+                *(share(row[name]) for name in ("low", "high", "chance_low", "chance_high")),
+                p_cell(row["p_value"]),
+                p_cell(row["adjusted_p"], level),
+                words(str(row["method"]).replace("_", " ")),
+            )
+            for row in rows.to_dict("records")
+        ),
+        f"Log returns less the model's. Adjusted p pays for spans and groups ({study.config.multiplicity}); chance low "
+        "and high hold the means on placebo dates.",
+        Download("effects.csv", csv_of(study.effects)),
+    )
+
+
+def _influencers(study: Study) -> Table:
+    numeric = ("Calls", "Hit rate", "Mean", "Error", "Kept", "Shrunken", "p", "Adjusted p")
+    return Table(
+        "Actors, ranked",
+        columns("Actor", *numeric, numeric=numeric),
+        tuple(
+            (
+                words(row["actor"]),
+                figure_cell(row["calls"], ".0f"),
+                share(row["hit_rate"], signed=False),
+                share(row["mean"]),
+                share(row["error"], signed=False),
+                share(row["kept"], signed=False),
+                share(row["shrunken"], toned=True),
+                p_cell(row["placebo_p"]),
+                p_cell(row["adjusted_p"], 1.0 - study.config.level),
+            )
+            for row in study.influencers.to_dict("records")
+        ),
+        "In the direction called; kept is the share of the mean that shrinking leaves. p is that of placebo dates.",
+    )
+
+
+def _left_out(study: Study) -> Table:
+    rows = study.rejected.fillna("").to_dict("records")
+    return Table(
+        "Left out of the study",
+        columns("Catalyst", "Coin", "Measure", "Span", "Reason"),
+        tuple(
+            (
+                words(row["catalyst_id"]),
+                words(row["asset"]),
+                words(str(row["measure"]).replace("_", " ") or "all"),
+                words(str(row["span"]).replace("_", " ") or "all"),
+                words(row["detail"]),
+            )
+            for row in rows
+        ),
+        download=Download("left-out.csv", csv_of(study.rejected)),
+    )
+
+
+def claims_section(contents: Contents, progress: Progress) -> Section:
+    """The figures that an article prints, held against the bars."""
+    from backtest.report import figures
+
+    checks = contents.checks
+    if isinstance(checks, Missing):
+        return Section("claims", "The article's claims", (Text(checks.reason),))
+    progress("claims", 0, 1)
+    settled = [one for one in checks if one.verdict != "not measurable"]
+    counts = {verdict: sum(one.verdict == verdict for one in checks) for verdict in VERDICTS}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    rows = []
+    for one in checks:
+        mark, tone = _CLAIM_MARKS[one.verdict]
+        unit = one.claim.unit
+        rows.append(
+            (
+                words(one.claim.id, one.claim.says),
+                words(mark + one.verdict, one.reason if one.verdict != "confirmed" else "", tone),
+                words(claim_figure(one.claim.claimed, unit), one.claim.sense.replace("_", " ")),
+                words(ABSENT if one.measured is None else claim_figure(one.measured, unit)),
+                Cell(ABSENT) if one.measured is None else figure_cell(one.measured / one.claim.claimed),
+                words(one.window),
+            )
+        )
+    return Section(
+        "claims",
+        "The article's claims",
+        (
+            Text(f"{plural(len(checks), 'claim', 'claims')}: {told}."),
+            drawn(
+                "Claimed against measured",
+                "Each claim that can be measured is a row; on the line, measured equals claimed. Shape and colour both "
+                "say the verdict.",
+                "claims",
+                lambda: figures.claims_data(settled),
+                lambda: figures.claims(settled, label=contents.label),
+            ),
+            Table(
+                "Every claim",
+                columns("Claim", "Verdict", "Claimed", "Measured", "Measured / claimed", "Window",
+                        numeric=("Measured / claimed",)),
+                tuple(rows),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def search_section(search: Search, number: int, contents: Contents, progress: Progress) -> Section:
+    """A sweep: heat maps, what the search was worth, and its best trials."""
+    from backtest.report import figures
+
+    document, statistic = search.document, str(search.document["statistic"])
+    label = str(document["dataset"]["label"])
+    progress("searches", number - 1, len(contents.searches))
+    blocks: list[Block] = [_same_bars(document, contents), _worth(document)]
+    for place, heat in enumerate(search.reading.heat_maps):
+        blocks.append(
+            drawn(
+                f"{heat.row_name} by {heat.column_name}: mean {statistic.replace('_', ' ')}",
+                "Outlined cells hold a trial that passes once the whole search is paid for (adjusted p at most 0.05); "
+                "without an outline the best cell is the best of chance.",
+                f"{search.name}-heat-map-{place + 1}",
+                lambda heat=heat: figures.heat_map_data(heat, statistic),  # type: ignore[misc]
+                lambda heat=heat: figures.heat_map(heat, statistic, label=label),  # type: ignore[misc]
+            )
+        )
+    logits, probability = search.reading.logits, search.reading.probability
+    if len(logits):
+        blocks.append(
+            drawn(
+                "Overfitting: rank of the chosen trial out of sample",
+                "Each count is one split of the bars; at or below zero the trial that was best in one half was worse "
+                "than the median in the other. Their share is the probability of backtest overfitting.",
+                f"{search.name}-overfitting",
+                lambda: figures.overfitting_data(logits, probability),
+                lambda: figures.overfitting(logits, probability, label=label),
+            )
+        )
+    blocks.append(_trials(search, statistic))
+    return Section(f"sweep-{number}", f"Search: {document['strategy']} ({search.name})", tuple(blocks))
+
+
+def _same_bars(document: dict[str, Any], contents: Contents) -> Text:
+    """What was searched, with a warning where it was not the run's bars and catalysts."""
+    bars = document["dataset"]
+    told = (
+        f"{plural(document['trials'], 'trial', 'trials')} on {bars['name']}, {bars['timeframe']} bars, "
+        f"{bars['start'][:10]} to {bars['end'][:10]}."
+    )
+    if contents.document is None:
+        return Text(told)
+    other = [what for what in ("data", "calendar", "config")
+             if document["hashes"][what] != contents.document["hashes"][what]]  # fmt: skip
+    if not other:
+        return Text(told)
+    return Text(f"{told} Its {' and '.join(other)} are not those of the run in this report.", warning=True)
+
+
+def _worth(document: dict[str, Any]) -> Facts:
+    """Deflated Sharpe ratio, probability of overfitting, superior predictive ability: number or reason."""
+    rows = []
+    for key, name, field in (
+        ("deflated_sharpe", "Deflated Sharpe ratio", "deflated"),
+        ("overfitting", "Probability of backtest overfitting", "probability"),
+        ("superior_ability", "Superior predictive ability, p", "p_consistent"),
+    ):
+        one = document[key]
+        if one is None:
+            rows.append((name, "not asked for" if key == "superior_ability" else "undefined"))
+        elif one["reason"]:
+            rows.append((name, f"undefined, {one['reason']}"))
+        else:
+            rows.append((name, f"{one[field]:.3f}"))
+    return Facts(tuple(rows), "What the search was worth")
+
+
+def _trials(search: Search, statistic: str) -> Table:
+    ranked = search.trials.sort_values(statistic, ascending=False, kind="stable").head(_MOST_TRIALS)
+    searched = [name for name, values in search.document["parameters"].items() if len(values) > 1]
+    numeric = ("Trial", "Net return", "Sharpe", "Trades", "p", "Adjusted p")
+    rows = [
+        (
+            figure_cell(row["trial"], ".0f"),
+            *(words(row[name]) for name in searched),
+            share(row["net_return"], toned=True),
+            figure_cell(row["sharpe"]),
+            figure_cell(row["trades"], ".0f"),
+            p_cell(row.get("p", math.nan)),
+            p_cell(row.get("p_adjusted", math.nan), 0.05),
+        )
+        for row in pd.DataFrame(ranked).to_dict("records")
+    ]
+    return Table(
+        f"The best {len(rows)} of {plural(len(search.trials), 'trial', 'trials')}",
+        columns(numeric[0], *searched, *numeric[1:], numeric=numeric),
+        tuple(rows),
+        "Ranked by the statistic of the search; the CSV holds every trial.",
+        Download(f"{search.name}-trials.csv", csv_of(search.trials)),
+    )

@@ -1,0 +1,182 @@
+"""The page: sections put into one HTML file that reaches for nothing outside itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import unicodedata
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from backtest import __version__
+from backtest.config import RunConfig
+from backtest.errors import UsageError
+from backtest.progress import Progress, silent
+from backtest.report.figures.palette import DARK, LIGHT, css_variables
+from backtest.report.folder import write_text
+from backtest.report.html.blocks import Block, Facts, Figure, Folded, Section, Table, Text
+from backtest.report.html.contents import Contents
+from backtest.report.html.evidence import claims_section, search_section, study_section
+from backtest.report.html.strategies import catalysts, season, strategies
+from backtest.report.html.summary import summary
+
+CELL_LENGTH, TEXT_LENGTH = 160, 700
+"""Characters of a cell and of a sentence that are shown at once; the rest is folded."""
+_PICTURES: dict[int, int | str] = {
+    **{code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"},
+    **dict.fromkeys([*range(0x7F, 0xA0), *range(0xD800, 0xE000)], "\N{REPLACEMENT CHARACTER}"),
+}
+_MEANING = {
+    "RECONSTRUCTED": "Not market data: these bars show how the tool works and prove nothing about the market.",
+}
+
+
+def render(contents: Contents, *, progress: Progress = silent) -> str:
+    """The report as HTML text: the same contents give the same text."""
+    style, script = _asset("page.css"), _asset("page.js")
+    label = contents.label
+    return _environment().get_template("page.html").render(
+        title=f"{f'{label}: ' if label else ''}Catalysts on {contents.dataset['name']}",
+        label=label,
+        meaning=_MEANING.get(label, "The source of these bars has labelled them: read every number with that in mind."),
+        name=contents.dataset["name"],
+        lead=_lead(contents),
+        sections=_sections(contents, progress),
+        style=Markup(f":root {{ {css_variables(LIGHT)} }}\n{style}".replace("/* DARK */", css_variables(DARK))),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        version=__version__,
+        cell_length=CELL_LENGTH,
+        text_length=TEXT_LENGTH,
+    )  # fmt: skip
+
+
+def write_page(path: Path, contents: Contents, *, progress: Progress = silent) -> None:
+    """Write the report; it appears whole or not at all.
+
+    Raises
+    ------
+    UsageError
+        Where the file cannot be written.
+    """
+    text = render(contents, progress=progress)
+    try:
+        write_text(path, text)
+    except OSError as problem:
+        raise _unwritable(path, problem) from None
+
+
+def make_room(path: Path) -> None:
+    """Make the folder of a report before anything is computed for it; where that fails, raise `UsageError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise _unwritable(path, problem) from None
+
+
+def _unwritable(path: Path, problem: OSError) -> UsageError:
+    return UsageError(f"report {path} cannot be written ({problem}): choose another with --out")
+
+
+def _sections(contents: Contents, progress: Progress) -> list[Section]:
+    searches = [
+        search_section(one, number, contents, progress) for number, one in enumerate(contents.searches, start=1)
+    ]
+    if contents.document is None:
+        return searches
+    return [
+        summary(contents),
+        season(contents, progress),
+        catalysts(contents, progress),
+        strategies(contents, progress),
+        study_section(contents, progress),
+        *searches,
+        claims_section(contents, progress),
+        _record(contents),
+    ]
+
+
+def _lead(contents: Contents) -> str:
+    """What the page is about, in one line."""
+    bars = contents.dataset
+    start, end = (bars[side][:16].replace("T", " ") for side in ("start", "end"))
+    told = f"{bars['timeframe']} bars, {start} to {end} UTC"
+    if contents.document is None:
+        return told
+    document = contents.document
+    counts = (len(document["strategies"]), len(document["strategies"][0]["catalysts"]), len(bars["instruments"]))
+    return f"{counts[0]} strategies, {counts[1]} catalysts, {counts[2]} instruments; {told}"
+
+
+def _record(contents: Contents) -> Section:
+    """What the results depend on, and the command that makes them again."""
+    document = contents.document
+    assert document is not None
+    bars, hashes = document["dataset"], document["hashes"]
+    notes = list(dict.fromkeys(note for one in document["strategies"] for note in one["notes"]))
+    blocks: list[Block] = [
+        Text("The same command on the same data gives the same numbers:"),
+        Text(contents.command, code=True),
+        *(Text(note, warning=True) for note in notes),
+        Facts(
+            (
+                ("Dataset", bars["name"]),
+                ("Source", bars["source"]),
+                ("Licence", bars["licence"] or "not said"),
+                ("Repairs", "; ".join(bars["repairs"]) or "none"),
+                ("Instruments", ", ".join(bars["instruments"])),
+                ("Hash of data", hashes["data"]),
+                ("Hash of calendar", hashes["calendar"]),
+                ("Hash of configuration", hashes["config"]),
+                ("Run by version", document["version"]),
+                ("Drawn by version", __version__),
+            ),
+            "Data and versions",
+        ),
+        Facts(
+            tuple((_setting(name), str(value)) for name, value in document["config"].items()),
+            "Configuration: costs, margin and timing",
+        ),
+    ]  # fmt: skip
+    return Section("record", "The record: data, costs, versions", tuple(blocks))
+
+
+def _setting(name: str) -> str:
+    """A key of the configuration with its description, where this version knows it."""
+    field = RunConfig.model_fields.get(name)
+    return f"{name} ({field.description})" if field and field.description else name
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters["visible"] = visible
+    made.filters["flat"] = flat
+    made.tests.update(
+        {
+            kind.__name__.lower(): lambda block, kind=kind: isinstance(block, kind)
+            for kind in (Table, Figure, Facts, Text, Folded)
+        }
+    )
+    return made
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("backtest.report.html").joinpath(name).read_text(encoding="utf-8")
+
+
+def visible(text: str) -> str:
+    """The text with control characters, which HTML forbids, as their pictures; line breaks and tabs stay."""
+    return text.translate(_PICTURES)
+
+
+def flat(text: str) -> str:
+    """The text for places that cannot isolate directions (titles, attributes): no control or format characters."""
+    return "".join(one for one in text if unicodedata.category(one) not in ("Cc", "Cf"))

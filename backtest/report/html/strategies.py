@@ -1,0 +1,316 @@
+"""Sections on what the strategies did: the season, each catalyst replayed, each strategy with its trades and costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from backtest.catalysts.record import Calendar
+from backtest.engine.replay import Run
+from backtest.progress import Progress
+from backtest.report.html.blocks import (
+    Block,
+    Cell,
+    Download,
+    Facts,
+    Folded,
+    Section,
+    Table,
+    Text,
+    columns,
+    csv_of,
+    drawn,
+    figure_cell,
+    share,
+    words,
+)
+from backtest.report.html.contents import Contents
+from backtest.report.html.summary import outcome_words
+from backtest.report.score_tables import SHOWN_CAPITALS, money, plural
+from backtest.report.tables import ABSENT, COSTS, percent
+from backtest.scoring.evaluation import Evaluation
+
+RISKS = {
+    "net_return": "Net return",
+    "cagr": "CAGR",
+    "volatility": "Volatility",
+    "sharpe": "Sharpe",
+    "sortino": "Sortino",
+    "calmar": "Calmar",
+    "max_drawdown": "Max drawdown",
+    "longest_drawdown": "Longest drawdown",
+    "exposure": "Exposure",
+    "turnover": "Turnover",
+}
+BY_TRADE = {
+    "trades": "Trades",
+    "hit_rate": "Hit rate",
+    "profit_factor": "Profit factor",
+    "mean_trade": "Mean trade",
+    "median_trade": "Median trade",
+    "run_up": "Run-up",
+    "captured": "Captured",
+    "captured_per_run_up": "Captured per run-up",
+}
+"""Scores in the order of the page; the drags of cost stand with the ledger."""
+_UNSIGNED = {"max_drawdown", "exposure", "hit_rate", "volatility"}
+
+
+def season(contents: Contents, progress: Progress) -> Section:
+    """Bars, catalysts and the fills of the strategy that traded most catalysts."""
+    from backtest.report import figures
+
+    evaluation = _needed(contents)
+    lead, calendar = lead_run(evaluation), evaluation.calendar
+    progress("timeline", 0, 1)
+    return Section(
+        "season",
+        "The season",
+        (
+            drawn(
+                f"Catalysts over price, volume, open interest and funding, with the fills of {lead.strategy}",
+                "Numbers mark the announcements keyed beneath; markers are fills. Where fills come after the move, the "
+                "catalyst was known too late to be traded.",
+                "timeline",
+                lambda: figures.timeline_data(lead, calendar),
+                lambda: figures.timeline(lead, calendar),
+            ),
+        ),
+    )
+
+
+def catalysts(contents: Contents, progress: Progress) -> Section:
+    """What is known of each catalyst, and a replay of each one that was traded."""
+    from backtest.report import figures
+
+    evaluation = _needed(contents)
+    blocks: list[Block] = [calendar_table(evaluation.calendar)]
+    order = [lead_run(evaluation), *evaluation.runs]
+    for done, one in enumerate(evaluation.calendar):
+        progress("replays of the catalysts", done, len(evaluation.calendar))
+        run = next((run for run in order if (run.trades["catalyst_id"] == one.id).any()), None)
+        if run is None:
+            continue
+        blocks.append(
+            drawn(
+                f"{one.id}, traded by {run.strategy}",
+                "The first shading is the run-up that was missed, the second what was captured between entry and exit; "
+                "the lines mark when it was announced, known, entered and left.",
+                f"replay-{one.id}",
+                lambda run=run, one=one: figures.replay_panel_data(run, one),  # type: ignore[misc]
+                lambda run=run, one=one: figures.replay_panel(run, one),  # type: ignore[misc]
+            )
+        )
+    return Section("catalysts", "The catalysts, replayed", tuple(blocks))
+
+
+def calendar_table(calendar: Calendar) -> Table:
+    """One row a catalyst with everything that the calendar says of it."""
+    head = columns(
+        "Catalyst", "Announced (UTC)", "Coins", "Kind", "Actor", "Expected", "Confidence", "Source", "Note",
+    )  # fmt: skip
+    signs = {1: "up", -1: "down", 0: "either way"}
+    return Table(
+        f"Calendar {calendar.name}",
+        head,
+        tuple(
+            (
+                words(one.id, f"confounded with {', '.join(one.confounded_with)}" if one.confounded_with else ""),
+                words(one.when),
+                words(", ".join(one.assets)),
+                words(one.kind.replace("_", " ")),
+                words(one.actor),
+                words(signs[one.direction]),
+                words(one.confidence),
+                words(one.source),
+                words(one.note),
+            )
+            for one in calendar
+        ),
+        "A catalyst of which only the day is known counts as known at the next midnight; an untimed one is never "
+        "traded.",
+    )
+
+
+def strategies(contents: Contents, progress: Progress) -> Section:
+    """Scores of all strategies side by side, then each one on its own, and what capital they carry."""
+    from backtest.report import figures
+    from backtest.scoring.fan import placebo_fan
+
+    evaluation, document = _needed(contents), contents.document
+    assert document is not None
+    blocks: list[Block] = [*_scores(document)]
+    lead = lead_run(evaluation)
+    for done, (one, run) in enumerate(zip(document["strategies"], evaluation.runs, strict=True)):
+        progress("equity and costs", done, len(evaluation.runs))
+        fan = placebo_fan(run.intents, evaluation.prepared, evaluation.calendar, evaluation.plan) if evaluation.plan \
+            else None  # fmt: skip
+        inside: list[Block] = [Text(f"{one['evidence']['verdict'].capitalize()}: {one['evidence']['reason']}.")]
+        inside += [Text(note, warning=note.startswith("funding unknown")) for note in one["notes"]
+                   if not note.startswith(str(document["label"]) or " ")]  # fmt: skip
+        inside.append(
+            drawn(
+                f"Equity of {run.strategy} against placebo calendars",
+                "The line is equity after every cost, the bands hold the same decisions on calendars that never "
+                "happened; a line inside the bands is what luck does. Below, the fall from the last peak.",
+                f"equity-{run.strategy}",
+                lambda run=run, fan=fan: figures.equity_data(run, fan),  # type: ignore[misc]
+                lambda run=run, fan=fan: figures.equity(run, fan),  # type: ignore[misc]
+            )
+        )
+        if len(run.trades):
+            inside += [
+                drawn(
+                    f"From gross to net: {run.strategy}",
+                    "Each step is what one kind of cost took from the profit at reference prices.",
+                    f"costs-{run.strategy}",
+                    lambda run=run: figures.costs_data(run),  # type: ignore[misc]
+                    lambda run=run: figures.costs(run),  # type: ignore[misc]
+                ),
+                _trades(one),
+            ]
+        inside += [_refused(one)] if one["rejected"] else []
+        inside.append(_parameters(one))
+        blocks.append(Folded(run.strategy, tuple(inside), _remark(one), open=run is lead))
+    blocks += _capacity(evaluation, document)
+    return Section("strategies", "The strategies", tuple(blocks))
+
+
+def lead_run(evaluation: Evaluation) -> Run:
+    """The run that traded most catalysts, the first of equals; where none did, the one with most trades."""
+    return max(
+        evaluation.runs,
+        key=lambda run: (run.trades.loc[run.trades["catalyst_id"] != "", "catalyst_id"].nunique(), len(run.trades)),
+    )
+
+
+def _needed(contents: Contents) -> Evaluation:
+    assert contents.evaluation is not None
+    return contents.evaluation
+
+
+def _remark(one: dict[str, Any]) -> str:
+    net, trades = one["scores"]["net_return"]["value"], int(one["scores"]["trades"]["value"])
+    return f"net {percent(net)}, {plural(trades, 'trade', 'trades')}, {one['evidence']['verdict']}"
+
+
+def _scores(document: dict[str, Any]) -> list[Table]:
+    frame = pd.DataFrame([{"strategy": one["name"], "score": name, **score} for one in document["strategies"]
+                          for name, score in one["scores"].items()])  # fmt: skip
+    return [
+        Table(
+            title,
+            columns("Strategy", *names.values(), numeric=tuple(names.values())),
+            tuple(
+                (words(one["name"]), *(_score(name, one["scores"][name]) for name in names))
+                for one in document["strategies"]
+            ),
+            how,
+            Download(file, csv_of(frame[frame["score"].isin(list(names))])),
+        )
+        for title, names, how, file in (
+            ("Return and risk", RISKS, "Small print is the bootstrap interval; - is undefined, its reason stands in "
+             "the CSV. Longest drawdown is in days.", "return-and-risk.csv"),
+            ("Trade by trade", BY_TRADE, "Run-up and captured are means over trades with a dated catalyst.",
+             "trade-by-trade.csv"),
+        )
+    ]  # fmt: skip
+
+
+def _score(name: str, score: dict[str, Any]) -> Cell:
+    value, low, high = score["value"], score["low"], score["high"]
+    if score["unit"] == "share" or (score["unit"] == "per year" and name != "sharpe"):
+        between = "" if low is None else f"{percent(low)} to {percent(high)}"
+        return share(value, signed=name not in _UNSIGNED, below=between)
+    between = "" if low is None else f"{low:.2f} to {high:.2f}"
+    return figure_cell(value, {"count": ".0f", "days": ".1f"}.get(score["unit"], ".2f"), between)
+
+
+def _trades(one: dict[str, Any]) -> Table:
+    rows = one["trades"]
+    numeric = ("Run-up", "Captured", "Net", "Net money", *(cost.capitalize() for cost in COSTS))
+    head = columns(
+        "Catalyst", "Instrument", "Side", "Entry (UTC)", "Exit (UTC)", "Exit by",
+        "Run-up|missed: from the last close before the announcement to the fill", "Captured|from fill to exit",
+        "Net|of the notional, after every cost", "Net money|quote currency",
+        *(cost.capitalize() for cost in COSTS), numeric=numeric,
+    )  # fmt: skip
+    return Table(
+        f"Trades of {one['name']}",
+        head,
+        tuple(
+            (
+                words(trade["catalyst_id"]),
+                words(trade["instrument"]),
+                words("long" if trade["side"] > 0 else "short"),
+                words(_clock(trade["entry_time"])),
+                words(_clock(trade["exit_time"])),
+                words(trade["reason"].replace("_", " "), "order inside the bar unknown" if trade["ambiguous"] else ""),
+                share(trade["run_up"]),
+                share(trade["captured"], toned=True),
+                share(trade["net_return"], toned=True),
+                figure_cell(trade["net"], ",.0f"),
+                *(figure_cell(trade[cost], ",.0f") for cost in COSTS),
+            )
+            for trade in rows
+        ),
+        "Where the order inside a bar is unknown, the worse one is counted.",
+        Download(f"trades-{one['name']}.csv", csv_of(pd.DataFrame(rows))),
+    )
+
+
+def _clock(text: str) -> str:
+    return text[:16].replace("T", " ")
+
+
+def _refused(one: dict[str, Any]) -> Table:
+    counts: dict[str, list[str]] = {}
+    for row in one["rejected"]:
+        counts.setdefault(row["reason"], []).append(row["catalyst_id"])
+    return Table(
+        f"Intents of {one['name']} that opened nothing",
+        columns("Reason", "Intents", "Catalysts", numeric=("Intents",)),
+        tuple(
+            (
+                words(outcome_words(reason)),
+                figure_cell(float(len(ids)), ".0f"),
+                words(", ".join(sorted({name for name in ids if name})) or "no catalyst"),
+            )
+            for reason, ids in sorted(counts.items(), key=lambda item: -len(item[1]))
+        ),
+        download=Download(f"rejected-{one['name']}.csv", csv_of(pd.DataFrame(one["rejected"]))),
+    )
+
+
+def _parameters(one: dict[str, Any]) -> Facts:
+    return Facts(
+        tuple((name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+              for name, value in one["parameters"].items()),
+        f"Parameters of {one['name']}",
+    )  # fmt: skip
+
+
+def _capacity(evaluation: Evaluation, document: dict[str, Any]) -> list[Block]:
+    from backtest.report import figures
+
+    cards = evaluation.cards
+    heads = [money(capital) for capital in SHOWN_CAPITALS]
+    rows = []
+    for one in document["strategies"]:
+        curve = one["evidence"]["capacity"]
+        by_capital = dict(zip(curve["capital"], curve["net_return"], strict=True))
+        half = curve["half"]
+        rows.append((words(one["name"]), *(share(by_capital[capital]) for capital in SHOWN_CAPITALS),
+                     Cell(ABSENT if half is None else money(half), half)))  # fmt: skip
+    return [
+        drawn(
+            "Net return by capital",
+            "Impact grows with the size of the orders: a curve that falls early carries little money. The mark is "
+            "where less than half of the return is left.",
+            "capacity",
+            lambda: figures.capacity_data(cards),
+            lambda: figures.capacity(cards, label=str(document["label"])),
+        ),
+        Table("Capacity", columns("Strategy", *heads, "Halved at", numeric=(*heads, "Halved at")), tuple(rows)),
+    ]

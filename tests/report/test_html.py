@@ -1,0 +1,285 @@
+"""The report as text: what it says, that all of it is escaped, and that it needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+
+from backtest.catalysts.record import Calendar, Catalyst
+from backtest.errors import DataError, UsageError
+from backtest.report.folder import run_document
+from backtest.report.html import Missing
+from backtest.report.html.blocks import PACKED_FROM, Download, Figure, Table, Text, csv_of, drawn, share
+from backtest.report.html.contents import Contents, gather, verify
+from backtest.report.html.page import flat, render, visible
+from backtest.report.html.strategies import lead_run
+from backtest.report.html.summary import summary
+from tests.report.conftest import FLAG, HOSTILE, Reported
+
+CLAIMS = """
+name = "elsewhere"
+[[claim]]
+id = "doge-close"
+says = "DOGE closed at 1 USD"
+subject = "DOGE"
+claimed = 1.0
+unit = "USD"
+measure = "close('DOGE', '2025-10-01')"
+"""
+
+
+class Outline(HTMLParser):
+    """Elements with their attributes, and the text outside scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self._open[-1:]):
+            self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def outline(reported: Reported) -> Outline:
+    return Outline(reported.text)
+
+
+def test_nothing_outside_the_file_is_referred_to(outline: Outline, reported: Reported) -> None:
+    addresses = [value for _, attributes in outline.elements for name, value in attributes.items()
+                 if name in ("href", "src", "srcset", "action", "data", "xlink:href", "poster")]  # fmt: skip
+    assert len(addresses) > 30
+    assert [one for one in addresses if not one.startswith(("#", "data:"))] == []
+    style = re.search(r"<style>(.*?)</style>", reported.text, re.S)
+    assert style
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+    ids = [attributes["id"] for _, attributes in outline.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {one[1:] for one in addresses if one.startswith("#")} <= set(ids)
+
+
+def test_only_its_own_script_may_run(outline: Outline, reported: Reported) -> None:
+    policy = next(attributes["content"] for tag, attributes in outline.elements
+                  if attributes.get("http-equiv") == "Content-Security-Policy")  # fmt: skip
+    assert policy.startswith("default-src 'none'; ")
+    scripts = re.findall(r"<script>(.*?)</script>", reported.text, re.S)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "http" not in policy
+
+
+def test_hostile_text_is_escaped(outline: Outline) -> None:
+    tags = [tag for tag, _ in outline.elements]
+    assert tags.count("script") == 1
+    assert not {"img", "iframe", "object", "embed", "base", "form", "textarea"} & set(tags)
+    assert not [name for _, attributes in outline.elements for name in attributes if name.startswith("on")]
+    said = "".join(outline.texts)
+    for text in HOSTILE:
+        assert visible(text) in said
+    assert f"javascript:{FLAG}" in said
+    assert "49" not in said[said.index("{{ 7 * 7 }}") - 3 : said.index("{{ 7 * 7 }}")]
+
+
+def test_control_characters_show_and_directions_stay_out_of_titles() -> None:
+    assert visible("a\x00b\x1b\nc\x85\ud800") == "a\u2400b\u241b\nc\ufffd\ufffd"
+    assert flat("a\u202eb\x07c\u2066") == "abc"
+
+
+def test_a_reconstruction_says_so_everywhere(reported: Reported, outline: Outline) -> None:
+    assert re.search(r"<title>RECONSTRUCTED: ", reported.text)
+    classes = [attributes.get("class") for _, attributes in outline.elements]
+    assert classes.count("label") == classes.count("edge") == 1
+    drawings = re.findall(r"<svg.*?</svg>", reported.text, re.S)
+    assert len(drawings) > 10
+    assert all("RECONSTRUCTED" in one for one in drawings)
+
+
+def test_measured_data_carry_no_label(reported: Reported) -> None:
+    (search,) = reported.contents.searches
+    missing = Missing("not asked for")
+    texts = {}
+    for label in ("RECONSTRUCTED", ""):
+        dataset = {**search.document["dataset"], "label": label}
+        measured = replace(search, document={**search.document, "dataset": dataset})
+        texts[label] = render(Contents(None, None, missing, missing, (measured,), ""))
+    for mark in ("<title>RECONSTRUCTED: ", 'class="label"', 'class="edge"'):
+        assert mark in texts["RECONSTRUCTED"]
+        assert mark not in texts[""]
+
+
+def test_every_figure_has_a_sentence_and_its_numbers(outline: Outline, reported: Reported) -> None:
+    figures = re.findall(r"<figure>.*?</figure>", reported.text, re.S)
+    assert len(figures) > 10
+    for one in figures:
+        assert re.search(r'<p class="how"><bdi>[^<]{30,}', one)
+        assert "<svg" in one
+        assert re.search(r'<a class="save" download="[^"]+\.csv(\.gz)?"', one)
+
+
+def test_a_figure_that_cannot_be_drawn_says_why() -> None:
+    def refused() -> Any:
+        raise DataError("there are no bars on that day")
+
+    figure = drawn("Title", "How to read it.", "name", refused, refused)
+    assert figure == Figure("Title", "How to read it.", reason="there are no bars on that day")
+
+
+@pytest.mark.parametrize("rows", [2, PACKED_FROM])
+def test_a_download_holds_the_text(rows: int) -> None:
+    text = csv_of(pd.DataFrame({"actor": ['a "b", \u202e#%&'] * rows, "value": [0.1] * rows}))
+    download = Download("numbers.csv", text)
+    head, _, content = download.address.partition(",")
+    if download.packed:
+        assert (head, download.file) == ("data:application/gzip;base64", "numbers.csv.gz")
+        assert gzip.decompress(base64.b64decode(content)).decode() == text
+    else:
+        assert (head, download.file) == ("data:text/csv;charset=utf-8", "numbers.csv")
+        assert unquote(content) == text
+        assert not set(content) & set('"<> \n#')
+    assert download.packed == (rows > 2)
+
+
+def catalyst(identifier: str, direction: int = 1) -> Catalyst:
+    return Catalyst(
+        id=identifier, assets=("ZEC",), kind="listing", actor="X", direction=direction,  # type: ignore[arg-type]
+        precision="day", source="s", confidence="high", announced_at="2025-10-01",  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def trade(
+    identifier: str, side: int, run_up: float | None, captured: float, net: float, coin: str = "ZEC"
+) -> dict[str, Any]:
+    return {
+        "catalyst_id": identifier,
+        "instrument": f"{coin}/USDT:USDT",
+        "side": side,
+        "run_up": run_up,
+        "captured": captured,
+        "net_return": net,
+    }
+
+
+def card(verdict: str, adjusted: float | None) -> dict[str, Any]:
+    placebo = {"adjusted": adjusted, "p": adjusted, "reason": "", "n": 99, "exact": False, "kind": "shift", "family": 2,
+               "statistic": "net_return", "quantiles": [None] * 7}  # fmt: skip
+    return {"verdict": verdict, "reason": "why", "placebo": placebo, "thresholds": {"level": 0.05, "trades": 5}}
+
+
+def answered(verdict: str, adjusted: float) -> tuple[list[str], list[Table]]:
+    """Sentences and tables of the summary of two strategies on three catalysts, worked out by hand below."""
+    score = {"value": 0.1, "low": None, "high": None}
+    names = ("net_return", "max_drawdown", "sharpe", "trades", "fees_drag", "slippage_drag", "impact_drag",
+             "funding_drag", "liquidation_drag")  # fmt: skip
+    scores = dict.fromkeys(names, score)
+    outcomes = [{"catalyst_id": "one-a", "outcome": "traded"}, {"catalyst_id": "two-b", "outcome": "traded"},
+                {"catalyst_id": "three-c", "outcome": "NO_BAR"}]  # fmt: skip
+    strategies = [
+        {"name": "first", "scores": scores, "evidence": card(verdict, adjusted), "catalysts": outcomes,
+         "trades": [trade("one-a", 1, 0.1, 0.3, 0.2), trade("two-b", -1, 0.5, -0.4, -0.5)]},
+        {"name": "second", "scores": scores, "evidence": card("too few trades", 0.5), "catalysts": outcomes,
+         "trades": [trade("one-a", 1, 0.3, 0.1, 0.0), trade("one-a", -1, None, -0.1, -0.2),
+                    trade("one-a", 1, 0.9, 0.9, 0.9, "XMR")]},
+    ]  # fmt: skip
+    calendar = Calendar("c", (catalyst("one-a"), catalyst("two-b", -1), catalyst("three-c")))
+    missing = Missing("")
+    contents = Contents(
+        {"strategies": strategies, "label": ""}, SimpleNamespace(calendar=calendar), missing, missing, (), ""
+    )  # type: ignore[arg-type]
+    blocks = summary(contents).blocks
+    return [one.text for one in blocks if isinstance(one, Text)], [one for one in blocks if isinstance(one, Table)]
+
+
+def test_the_answer_counts_and_takes_medians() -> None:
+    texts, (_, catalysts) = answered("indistinguishable from chance", 0.2)
+    # Along the catalyst: one-a long ZEC twice (run-up 0.1 and 0.3, net 0.2 and 0.0), two-b short once.
+    assert texts[0] == (
+        "2 of 3 catalysts were traded by at least one strategy, 2 on their own coin in the direction that they "
+        "called for; on 1 of these 2 the median trade gained after every cost. In the median of those trades +30.0% "
+        "had gone before the fill (run-up, missed), +10.0% came after it (captured), and +0.0% was left net of costs."
+    )
+    assert "none beats them: the nearest is first with p 0.2" in texts[1]
+    rows = [[cell.text for cell in row] for row in catalysts.rows]
+    assert [row[0] for row in rows] == ["one-a", "one-a", "one-a", "two-b", "three-c"]
+    assert rows[0][2:] == ["long ZEC", "2 strategies", "+20.0%", "+20.0%", "+10.0%", "+0.0%", "+20.0%"]
+    assert rows[1][2:] == ["short ZEC", "1 strategy", "-", "-10.0%", "-20.0%", "-20.0%", "-20.0%"]
+    assert rows[2][2:4] == ["long XMR", "1 strategy"]
+    assert catalysts.rows[2][2].below == "other coins"
+    assert rows[4][2:] == ["-", "no strategy", "-", "-", "-", "-", "-"]
+    assert catalysts.rows[4][3].below == "no bar opened in time (NO_BAR)"
+
+
+def test_a_winner_is_named() -> None:
+    texts, (verdicts, _) = answered("beats placebo", 0.01)
+    assert texts[1].endswith("; first beats them.")
+    assert [cell.tone for cell in verdicts.rows[0]][4] == "strong"
+    assert [cell.tone for cell in verdicts.rows[1]][4] == ""
+
+
+def test_the_unknown_has_no_value_to_sort_by() -> None:
+    assert share(None).value is None
+    assert share(float("nan")).value is None
+    assert share(0.5).value == 0.5
+
+
+def test_a_run_that_changed_is_refused(reported: Reported) -> None:
+    evaluation = reported.contents.evaluation
+    assert evaluation is not None
+    document = run_document(evaluation)
+    verify(document, evaluation, "runs/x")
+    for what, error, said in (
+        ("data", DataError, "the data of runs/x has changed since: privacy-2025-sample had hash 0"),
+        ("calendar", DataError, "the calendar of runs/x has changed since: hostile had hash 0"),
+        ("config", UsageError, "the configuration of runs/x has changed since"),
+    ):
+        with pytest.raises(error, match=said):
+            verify({**document, "hashes": {**document["hashes"], what: "0"}}, evaluation, "runs/x")
+    first, *others = document["strategies"]
+    fewer = {**document, "strategies": [{**first, "trades": first["trades"][1:]}, *others]}
+    count = len(first["trades"])
+    with pytest.raises(UsageError, match=f"made {count - 1} trades then and makes {count} now, .* run it again"):
+        verify(fewer, evaluation, "runs/x")
+
+
+def test_a_part_that_cannot_be_made_says_why(reported: Reported, tmp_path: Path) -> None:
+    evaluation = reported.contents.evaluation
+    assert evaluation is not None
+    untimed = replace(catalyst("zec-untimed"), announced_at=None, precision="untimed")
+    claims = tmp_path / "claims.toml"
+    claims.write_text(CLAIMS)
+    contents = gather(None, replace(evaluation, calendar=Calendar("none", (untimed,))), claims=str(claims))
+    assert isinstance(contents.study, Missing)
+    assert "UNTIMED" in contents.study.reason
+    assert contents.checks == Missing(f"No claim of {claims} can be measured on privacy-2025-sample.")
+    with pytest.raises(UsageError, match="claims 'absent' are neither"):
+        gather(None, evaluation, claims="absent")
+
+
+def test_the_lead_traded_most_catalysts(reported: Reported) -> None:
+    evaluation = reported.contents.evaluation
+    assert evaluation is not None
+    counts = {run.strategy: run.trades["catalyst_id"].replace("", None).nunique() for run in evaluation.runs}
+    assert counts[lead_run(evaluation).strategy] == max(counts.values()) > 0
