@@ -1,0 +1,30 @@
+"""Baselines for CI: what a strategy did on a market, written down, reviewed, and compared with what it does today."""
+
+from backtest.baseline.checklist import Checked, Checklist
+from backtest.baseline.comparison import Comparison, Difference, changes, compare, data_differences, failed, refused
+from backtest.baseline.files import baseline_path, baseline_text, read_baseline, write_baseline
+from backtest.baseline.record import Baseline, Metric, data_of, keep_tolerances, record_baseline, rows_of
+from backtest.baseline.tolerances import METRICS
+
+__all__ = [
+    "METRICS",
+    "Baseline",
+    "Checked",
+    "Checklist",
+    "Comparison",
+    "Difference",
+    "Metric",
+    "baseline_path",
+    "baseline_text",
+    "changes",
+    "compare",
+    "data_differences",
+    "data_of",
+    "failed",
+    "keep_tolerances",
+    "read_baseline",
+    "record_baseline",
+    "refused",
+    "rows_of",
+    "write_baseline",
+]

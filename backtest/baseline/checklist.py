@@ -1,0 +1,72 @@
+"""Many baselines checked at once, and the one exit code that they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backtest.baseline.comparison import Comparison
+from backtest.errors import BaselineError, DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A baseline file and what became of it."""
+
+    file: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """Every file checked, in order.
+
+    `missing` are registered strategies without a baseline, a failure where `all_required`.
+    """
+
+    checked: tuple[Checked, ...]
+    missing: tuple[str, ...]
+    all_required: bool
+
+    def having(self, status: str) -> tuple[Checked, ...]:
+        """The files of one status."""
+        return tuple(one for one in self.checked if one.comparison.status == status)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Strategies that fail for want of a baseline."""
+        return self.missing if self.all_required else ()
+
+    @property
+    def exit_code(self) -> int:
+        """3 where any was refused, else 4 where any regressed or a required one is missing, else 0."""
+        if self.having("refused"):
+            return DataError.exit_code
+        return BaselineError.exit_code if self.having("regressed") or self.lacking else 0
+
+    @property
+    def sentence(self) -> str:
+        """`12 baselines: 10 passed, 1 regressed, 1 refused`."""
+        counts = [(len(self.having(status)), status) for status in ("passed", "regressed", "refused")]
+        counts.append((len(self.lacking), "missing"))
+        total = len(self.checked)
+        told = ", ".join(f"{count} {status}" for count, status in counts if count)
+        return f"{total} baseline{'' if total == 1 else 's'}: {told}"
+
+    def check(self) -> None:
+        """Raise what the list comes to.
+
+        Raises
+        ------
+        DataError
+            Where any file was refused: data come before metrics, since on other data no metric says anything.
+        BaselineError
+            Where any regressed, or a required one is missing.
+        """
+        if self.exit_code == DataError.exit_code:
+            raise DataError(
+                f"{self.sentence}: restore the data or calendar named above, or `backtest baseline record` on the new"
+            )
+        if self.exit_code:
+            raise BaselineError(
+                f"{self.sentence}: undo what changed, or `backtest baseline record` where it is meant, and review that"
+            )

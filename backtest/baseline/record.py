@@ -1,0 +1,288 @@
+"""What a baseline holds: what was asked for, on which data, under which configuration, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import sys
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numba
+import numpy as np
+import pandas as pd
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from backtest import __version__
+from backtest.baseline.ledger import DIGITS, ledger_hash, ledger_lines
+from backtest.baseline.tolerances import METRICS
+from backtest.catalysts.record import Calendar, Catalyst
+from backtest.config import TimeRange, from_ms, timeframe_ms, to_ms
+from backtest.errors import UsageError
+from backtest.market.record import PANELS, Market
+from backtest.scoring.batch import Prepared
+from backtest.scoring.evaluation import Evaluation
+from backtest.scoring.metrics import Score
+from backtest.signals.strategy import Strategy
+
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+SHORT = 16
+
+
+def _instant(text: str) -> str:
+    try:
+        to_ms(datetime.fromisoformat(text))
+    except (ValueError, UsageError):
+        raise ValueError("not an instant such as 2025-10-01T00:00:00Z") from None
+    return text
+
+
+def _timeframe(text: str) -> str:
+    try:
+        timeframe_ms(text)
+    except UsageError as problem:
+        raise ValueError(str(problem)) from None
+    return text
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(_Part):
+    """Which bars: what they are called, their span (end exclusive), and hashes of what a replay reads.
+
+    `instruments` hashes each instrument's own bars; `detail` the finer bars, empty where there were none.
+    """
+
+    name: str
+    label: str
+    timeframe: Annotated[str, AfterValidator(_timeframe)]
+    start: Annotated[str, AfterValidator(_instant)]
+    end: Annotated[str, AfterValidator(_instant)]
+    sha256: str
+    instruments: dict[str, str]
+    detail: str = ""
+
+    @property
+    def span(self) -> TimeRange:
+        """The recorded bars as a time range."""
+        start, end = (to_ms(datetime.fromisoformat(text)) for text in (self.start, self.end))
+        return TimeRange(start, end)
+
+    @model_validator(mode="after")
+    def _spanned(self) -> Data:
+        start, end = self.span
+        if start is None or end is None or end <= start:
+            raise ValueError(f"end {self.end} is not after start {self.start}")
+        return self
+
+
+class Rows(_Part):
+    """Which catalysts: the calendar's name and hash, and the hash of each row by its id."""
+
+    name: str
+    hash: str
+    catalysts: dict[str, str]
+
+
+class Configuration(_Part):
+    """The whole RunConfig, what was given and what was default alike."""
+
+    hash: str
+    values: dict[str, JsonValue]
+
+
+class Decider(_Part):
+    """The strategy: every parameter, and the hash of its module's source (null where it has no file)."""
+
+    name: str
+    parameters: dict[str, JsonValue]
+    source: str | None
+
+
+class Plan(_Part):
+    """The placebo that p comes from."""
+
+    kind: str
+    draws: int
+    statistic: str
+    seed: int
+
+
+class Trades(_Part):
+    """Every closed trade: how many, one line each, and the hash of exactly these lines."""
+
+    count: Count
+    ledger_hash: str
+    ledger: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Trades:
+        if self.count != len(self.ledger):
+            raise ValueError(f"count is {self.count}, but the ledger has {len(self.ledger)} lines")
+        if self.ledger_hash != ledger_hash(self.ledger):
+            raise ValueError(f"ledger_hash {self.ledger_hash} is not that of the ledger, so it was edited by hand")
+        return self
+
+
+class Metric(_Part):
+    """One number and how far it may move: by the larger of `absolute` and `relative` times its value.
+
+    `value` is null where undefined, with the reason.
+    """
+
+    value: float | None
+    absolute: NonNegative
+    relative: NonNegative
+    reason: str = ""
+
+
+class Baseline(_Part):
+    """What one strategy did on one dataset, as it was recorded.
+
+    `request` is what the user asked for, by which `check` asks again; null where it was recorded from Python.
+    `versions` inform and are never compared.
+    """
+
+    schema_: Literal["backtest.baseline/1"] = Field(alias="schema")
+    request: dict[str, JsonValue] | None
+    strategy: Decider
+    data: Data
+    calendar: Rows
+    config: Configuration
+    placebo: Plan | None
+    versions: dict[str, str]
+    verdict: str
+    metrics: dict[str, Metric]
+    rejected: dict[str, Count]
+    trades: Trades
+
+
+def record_baseline(evaluation: Evaluation, request: dict[str, Any] | None) -> Baseline:
+    """Baseline of an evaluation of one strategy, with the default tolerances.
+
+    Raises
+    ------
+    UsageError
+        Where the evaluation holds another number of strategies: p is paid for all that are tested together.
+    """
+    if len(evaluation.runs) != 1:
+        raise UsageError(
+            f"a baseline is of one strategy, and the evaluation holds {len(evaluation.runs)}: evaluate each alone"
+        )
+    (strategy,), (run,), (card,) = evaluation.strategies, evaluation.runs, evaluation.cards
+    scores = [
+        *card.scores,
+        Score("net_low", run.net_low, "quote", len(run.trades)),
+        Score("net_high", run.net_high, "quote", len(run.trades)),
+    ]
+    if card.placebo is not None:
+        scores.append(Score("placebo_p", card.placebo.p, "share", card.placebo.n, reason=card.placebo.reason))
+    lines = ledger_lines(run.trades)
+    counts = run.rejected["reason"].value_counts()
+    plan = evaluation.plan
+    return Baseline(
+        schema="backtest.baseline/1",
+        request=request,
+        strategy=Decider(
+            name=strategy.name,
+            parameters=json.loads(strategy.parameters.model_dump_json()),
+            source=source_hash(strategy),
+        ),
+        data=data_of(evaluation.market, evaluation.prepared),
+        calendar=rows_of(evaluation.calendar),
+        config=Configuration(hash=evaluation.config.hash(), values=json.loads(evaluation.config.model_dump_json())),
+        placebo=None
+        if plan is None
+        else Plan(kind=plan.kind, draws=plan.draws, statistic=plan.statistic, seed=plan.seed),
+        versions={
+            "backtest": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "pandas": pd.__version__,
+            "numba": numba.__version__,
+        },
+        verdict=card.verdict,
+        metrics={score.name: _metric(score) for score in scores},
+        rejected={str(reason): int(counts[reason]) for reason in sorted(counts.index)},
+        trades=Trades(count=len(lines), ledger_hash=ledger_hash(lines), ledger=lines),
+    )
+
+
+def _metric(score: Score) -> Metric:
+    allowed = METRICS[score.name]
+    defined = math.isfinite(score.value)
+    value = float(f"{score.value:.{DIGITS}g}") if defined else None
+    return Metric(
+        value=value, absolute=allowed.absolute, relative=allowed.relative, reason="" if defined else score.reason
+    )
+
+
+def data_of(market: Market, prepared: Prepared | None = None) -> Data:
+    """What a baseline says of a market; the finer bars are read from `prepared`."""
+    digests = {}
+    for column, symbol in enumerate(market.symbols):
+        digest = hashlib.sha256()
+        for panel in PANELS:
+            digest.update((getattr(market, panel)[:, column] + 0.0).tobytes())
+        digests[symbol] = digest.hexdigest()[:SHORT]
+    return Data(
+        name=market.provenance.name,
+        label=market.provenance.label,
+        timeframe=market.timeframe,
+        start=_iso(market.start_ms),
+        end=_iso(market.end_ms),
+        sha256=market.sha256(),
+        instruments=digests,
+        detail="" if prepared is None else _detail_hash(prepared),
+    )
+
+
+def _detail_hash(prepared: Prepared) -> str:
+    """Hash of the finer bars inside the market's own span; empty where there are none."""
+    bars = prepared.bars
+    if not bars.detail.size:
+        return ""
+    first = max(int(bars.detail_first), 0)
+    inside = bars.detail[:, first : max(int(bars.detail_first) + prepared.bar_count * int(bars.detail_ratio), first)]
+    place = repr((inside.shape, bars.detail_column.tolist(), min(int(bars.detail_first), 0), int(bars.detail_ratio)))
+    return hashlib.sha256(place.encode() + np.ascontiguousarray(inside + 0.0).tobytes()).hexdigest()[:SHORT]
+
+
+def _iso(milliseconds: int) -> str:
+    return from_ms(milliseconds).isoformat().replace("+00:00", "Z")
+
+
+def rows_of(calendar: Calendar) -> Rows:
+    """What a baseline says of a calendar."""
+    return Rows(name=calendar.name, hash=calendar.hash(), catalysts={one.id: _row_hash(one) for one in calendar})
+
+
+def _row_hash(one: Catalyst) -> str:
+    row = {field.name: getattr(one, field.name) for field in fields(one)}
+    return hashlib.sha256(json.dumps(row, default=str, sort_keys=True).encode()).hexdigest()[:SHORT]
+
+
+def source_hash(strategy: Strategy[Any]) -> str | None:
+    """Hash of the text of the strategy's module, whatever its line endings; None where it has no file."""
+    file = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
+    if file is None or not Path(file).is_file():
+        return None
+    return hashlib.sha256(Path(file).read_text(encoding="utf-8").encode()).hexdigest()[:SHORT]
+
+
+def keep_tolerances(baseline: Baseline, before: Baseline) -> Baseline:
+    """The baseline with the tolerances of the one before it, which may have been edited by hand."""
+    kept = {
+        name: metric.model_copy(update={"absolute": old.absolute, "relative": old.relative})
+        if (old := before.metrics.get(name))
+        else metric
+        for name, metric in baseline.metrics.items()
+    }
+    return baseline.model_copy(update={"metrics": kept})
