@@ -1,0 +1,54 @@
+"""JSON Schemas (draft 2020-12) of every document that the tool prints or writes.
+
+A document says in its `schema` key which one it keeps to: `backtest.run/1` is `run-1.schema.json` in this folder. A
+key that is added, renamed, removed or changes its meaning makes a new version, and the old file stays.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from backtest.errors import UsageError
+
+VERSION = {
+    "audit": 1,
+    "baseline": 1,
+    "baseline-check": 1,
+    "claims": 1,
+    "data": 1,
+    "events": 1,
+    "run": 1,
+    "strategies": 1,
+    "study": 1,
+    "sweep": 1,
+    "walkforward": 1,
+}
+"""Name of each document, and the version that this release writes."""
+
+
+def schema_id(name: str) -> str:
+    """What the `schema` key of a document says: `backtest.run/1`."""
+    return f"backtest.{name}/{VERSION[name]}"
+
+
+def schema_text(name: str) -> str:
+    """Text of the schema that a document of this name keeps to.
+
+    Raises
+    ------
+    UsageError
+        For a name that no document has.
+    """
+    if name not in VERSION:
+        from backtest.config import near_miss
+
+        raise UsageError(f"schema {name!r} is unknown; {near_miss(name, VERSION)}")
+    return (Path(__file__).parent / f"{name}-{VERSION[name]}.schema.json").read_text(encoding="utf-8")
+
+
+def schema(name: str) -> dict[str, Any]:
+    """JSON Schema that a document of this name keeps to; raises as `schema_text` does."""
+    read: dict[str, Any] = json.loads(schema_text(name))
+    return read
