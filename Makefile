@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lint bench sample clean
+.PHONY: run test lint bench fuzz sample baseline clean
 
 run: $(READY)
 	$(BIN)/backtest run
@@ -19,9 +19,17 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+# Ten thousand hostile cases of every parser.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
 # After an edit of the sample's anchors.toml.
 sample: $(READY)
 	$(BIN)/python -m backtest.market.synthetic datasets/privacy-2025-sample
+
+# After a change that is meant to move figures: review what it prints, and commit it.
+baseline: $(READY)
+	$(BIN)/backtest baseline record
 
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv

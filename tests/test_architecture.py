@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Container, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 LEVEL = {
     "errors": 0,
     "config": 1,
+    "display": 1,
+    "progress": 1,
+    "schemas": 2,
     "market": 2,
     "catalysts": 2,
     "signals": 3,
@@ -25,7 +30,9 @@ LEVEL = {
     "report": 8,
     "testing": 9,
     "cli": 9,
+    "acceptance": 10,
 }
+MAY_IMPORT_STRATEGIES = {"cli", "acceptance"}
 STRATEGY_MAY_IMPORT = {"signals", "market", "catalysts", "config"}
 MOST_LINES = 450
 
@@ -36,8 +43,11 @@ def modules(folder: str) -> list[Path]:
     return found
 
 
-def imported(path: Path) -> set[str]:
-    """Dotted names of every import in a module, those inside functions too; imports for type checking are left out."""
+def imported(path: Path, known: Container[str] = ()) -> set[str]:
+    """Dotted names of every import in a module, those inside functions too; imports for type checking are left out.
+
+    Of `from package import module` the module stands alone where it is among the `known` ones.
+    """
     tree = ast.parse(path.read_text())
     names = set()
     for node in ast.walk(tree):
@@ -47,13 +57,31 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= full
+            if not all(one in known for one in full):
+                names.add(node.module)
     return names
 
 
-def room(dotted: str) -> str | None:
-    parts = dotted.split(".")
-    return parts[1] if parts[0] == "backtest" and len(parts) > 1 else None
+def dotted(path: Path) -> str:
+    """Module name of a file below the root."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def cycle(graph: Mapping[str, set[str]]) -> list[str]:
+    """One cycle of a graph of modules and what each imports, first and last the same; empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as found:
+        return list(found.args[1])
+    return []
+
+
+def room(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[1] if parts[0] == "backtest" and len(parts) > 1 and parts[1] != "__version__" else None
 
 
 @pytest.mark.parametrize("path", modules("backtest"), ids=lambda path: str(path.relative_to(ROOT)))
@@ -64,7 +92,7 @@ def test_imports_run_one_way(path: Path) -> None:
     assert own in LEVEL, f"{own} has no place in the drawing: give it a level"
     for name in imported(path):
         assert not name.startswith("datasets")
-        assert not name.startswith("strategies") or own == "cli", f"only cli imports strategies, not {path}"
+        assert not name.startswith("strategies") or own in MAY_IMPORT_STRATEGIES, f"{path} imports {name}"
         other = room(name)
         if other is None or other == own:
             continue
@@ -85,16 +113,60 @@ def test_a_wrong_import_would_be_seen(tmp_path: Path) -> None:
     assert LEVEL["engine"] > LEVEL["signals"]
 
 
+def test_no_module_imports_itself_by_a_detour() -> None:
+    paths = modules("backtest") + modules("strategies")
+    names = {dotted(path) for path in paths}
+    graph = {dotted(path): imported(path, names) & names - {dotted(path)} for path in paths}
+    assert sum(map(len, graph.values())) > len(graph)
+    assert cycle(graph) == []
+    assert len(cycle({"one": {"two"}, "two": {"three"}, "three": {"one"}})) == 4
+
+
 def test_datasets_hold_data_only() -> None:
     assert not list((ROOT / "datasets").rglob("*.py"))
     assert (ROOT / "datasets" / "README.md").is_file()
 
 
-@pytest.mark.parametrize(
-    "path", modules("backtest") + modules("strategies"), ids=lambda path: str(path.relative_to(ROOT))
-)
-def test_modules_are_short_enough_to_read(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MOST_LINES
+def test_modules_are_short_enough_to_read() -> None:
+    """Prints the sizes: `pytest tests/test_architecture.py -k short_enough -s`."""
+    lines = {path: len(path.read_text().splitlines()) for path in modules("backtest") + modules("strategies")}
+    largest = sorted(lines.items(), key=lambda item: -item[1])
+    report = "\n".join(f"{count:5} {path.relative_to(ROOT)}" for path, count in largest[:15])
+    report = f"{len(lines)} modules, {sum(lines.values()):,} lines, {MOST_LINES} at most; the longest:\n{report}"
+    print(report)
+    assert largest[0][1] <= MOST_LINES, report
+
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def public(node: Documented, name: str) -> Iterator[tuple[str, Documented]]:
+    """A module or class and what is public in it, by dotted name; what stands inside functions is not."""
+    yield name, node
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return
+    for child in node.body:
+        if isinstance(child, Documented) and not child.name.startswith("_"):
+            yield from public(child, f"{name}.{child.name}")
+
+
+def undocumented(source: str, name: str) -> tuple[int, list[str]]:
+    """How much of a module is public, and what of that has no docstring."""
+    found = dict(public(ast.parse(source), name))
+    return len(found), [one for one, node in found.items() if not (ast.get_docstring(node) or "").strip()]
+
+
+def test_everything_public_is_documented() -> None:
+    paths = modules("backtest") + modules("strategies")
+    counted = [undocumented(path.read_text(), dotted(path)) for path in paths]
+    total, missing = sum(count for count, _ in counted), [name for _, names in counted for name in names]
+    assert total > 700
+    assert missing == [], f"{1 - len(missing) / total:.1%} of {total} public names have a docstring"
+
+
+def test_a_missing_docstring_would_be_seen() -> None:
+    source = '"""M."""\nclass A:\n    """A."""\n    def seen(self): ...\n    def _own(self): ...\ndef bare(): ...\n'
+    assert undocumented(source, "m") == (4, ["m.A.seen", "m.bare"])
 
 
 def test_all_names_are_public_sorted_and_load() -> None:
@@ -106,9 +178,15 @@ def test_all_names_are_public_sorted_and_load() -> None:
         _ = backtest.nothing
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
-    heavy = ("numpy", "pandas", "numba", "pydantic", "typer")
-    code = f"import sys, backtest; print([name for name in {heavy} if name in sys.modules])"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("backtest", ("numpy", "pandas", "numba", "pydantic", "typer")),
+        ("backtest.cli", ("numpy", "pandas", "numba", "pydantic", "rich", "ccxt", "matplotlib", "vectorbt")),
+    ],
+)
+def test_importing_loads_nothing_heavy(module: str, heavy: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 

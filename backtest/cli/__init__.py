@@ -9,23 +9,26 @@ from typing import Annotated
 import typer
 
 from backtest import __version__
-from backtest.cli import data, events, strategies
+from backtest.cli import baseline, data, events, strategies
 from backtest.cli.audit import audit
 from backtest.cli.claims import claims
 from backtest.cli.fetch import fetch
+from backtest.cli.report import report
 from backtest.cli.run import run
+from backtest.cli.schema import print_schema
+from backtest.cli.streams import leave_quietly, prepare_streams
 from backtest.cli.study import study
 from backtest.cli.sweep import sweep
 from backtest.cli.walkforward import walkforward
 from backtest.errors import BacktestError
 
-EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 130
+EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
 
 app = typer.Typer(
     name="backtest",
     help="Which privacy-coin catalysts could have been traded, net of every cost, and was it more than luck?",
     epilog="Exit codes: 0 ok, 1 internal, 2 usage or config, 3 data, 4 baseline regression, 5 look-ahead, "
-    "130 interrupted.",
+    "130 interrupted, 141 the reader of a pipe left.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,10 +40,13 @@ app.command()(walkforward)
 app.command()(study)
 app.command()(fetch)
 app.command()(audit)
+app.command()(report)
+app.command("schema")(print_schema)
 app.add_typer(data.app, name="data")
 events.app.command()(claims)
 app.add_typer(events.app, name="events")
 app.add_typer(strategies.app, name="strategies")
+app.add_typer(baseline.app, name="baseline")
 
 
 def _version(asked: bool) -> None:
@@ -59,17 +65,36 @@ def options(
 
 
 def main() -> None:
-    """Entry point: every foreseen error is one sentence on stderr and its documented exit code."""
+    """Entry point: every foreseen error is one sentence on stderr and its documented exit code.
+
+    A reader who closes the pipe ends the command without a word, as the signal would.
+    """
+    prepare_streams()
+    try:
+        code = _exit_code()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        leave_quietly()
+        code = EXIT_READER_LEFT
+    sys.exit(code)
+
+
+def _exit_code() -> int:
     try:
         app()
+    except SystemExit as leaving:
+        # typer and rich turn a closed pipe into exit code 1, and typer an interrupt into 130 without a word.
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise leaving.__context__ from None
+        stopped = leaving.__context__ and leaving.__context__.__cause__
+        if isinstance(stopped, KeyboardInterrupt):
+            typer.echo("; ".join(("backtest: interrupted", *stopped.args)), err=True)
+        return leaving.code if isinstance(leaving.code, int) else EXIT_INTERNAL if leaving.code else 0
     except BacktestError as error:
         typer.echo(f"backtest: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("backtest: interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
     except Exception as error:
         if os.environ.get("BACKTEST_DEBUG"):
             raise
@@ -77,4 +102,5 @@ def main() -> None:
             f"backtest: internal error: {type(error).__name__}: {error}; set BACKTEST_DEBUG=1 for the traceback",
             err=True,
         )
-        sys.exit(EXIT_INTERNAL)
+        return EXIT_INTERNAL
+    return 0

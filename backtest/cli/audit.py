@@ -21,12 +21,11 @@ from backtest.cli.options import (
     market_of,
     strategies_of,
 )
-from backtest.config import format_ms, parse_timerange
+from backtest.cli.progress import progress_bar
+from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
     from backtest.signals.audit import Audit
-
-AUDIT_SCHEMA = "backtest.audit/1"
 
 
 def audit(
@@ -41,6 +40,8 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Cut and corrupt the future of market and calendar; exit code 5 where a decision changes."""
+    from backtest.config import parse_timerange
+
     chosen = strategies_of(strategy or (), assignments(param or (), "-p"))
     catalysts = calendar_of(calendar)
     window = parse_timerange(timerange) if timerange else None
@@ -50,13 +51,20 @@ def audit(
     from backtest.signals.audit import audit as audit_one
 
     market = market_of(dataset, timeframe, store, window)
-    audits = [audit_one(one, market, catalysts, cuts=cuts) for one in chosen]
+    with progress_bar() as progress:
+        audits = [audit_one(one, market, catalysts, cuts=cuts, progress=progress) for one in chosen]
     if as_json:
-        typer.echo(json.dumps({"schema": AUDIT_SCHEMA, "audits": [_document(one) for one in audits]}, indent=2))
+        typer.echo(json.dumps({"schema": schema_id("audit"), "audits": [_document(one) for one in audits]}, indent=2))
     else:
         show(new_console(), audit_table(audits), *audit_lines(audits))
     for one in audits:
         one.check()
+
+
+def _iso(moment_ms: int) -> str:
+    from backtest.config import from_ms
+
+    return from_ms(moment_ms).isoformat()
 
 
 def _document(one: Audit) -> dict[str, Any]:
@@ -66,7 +74,7 @@ def _document(one: Audit) -> dict[str, Any]:
         "verdict": one.verdict,
         "decisions": one.decisions,
         "tested": one.tested,
-        "cuts": [format_ms(cut) for cut in one.cuts_ms],
+        "cuts": [_iso(cut) for cut in one.cuts_ms],
         "reads": list(one.reads),
         "unread": list(one.unread),
         "unknown": list(one.unknown),
@@ -75,12 +83,12 @@ def _document(one: Audit) -> dict[str, Any]:
         "leak": None
         if leak is None
         else {
-            "decided_at": format_ms(leak.decision.decided_at_ms),
+            "decided_at": _iso(leak.decision.decided_at_ms),
             "decision": {name: value for name, value in asdict(leak.decision).items() if value == value},
             "became": leak.became,
-            "cut": format_ms(leak.cut_ms),
+            "cut": _iso(leak.cut_ms),
             "corruption": leak.corruption,
             "read": leak.read,
-            "known_at": None if leak.known_at_ms is None else format_ms(leak.known_at_ms),
+            "known_at": None if leak.known_at_ms is None else _iso(leak.known_at_ms),
         },
     }

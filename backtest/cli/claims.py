@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backtest.cli.progress import progress_bar
 from backtest.errors import UsageError
+from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries
-
-CLAIMS_SCHEMA = "backtest.claims/1"
 
 
 def claims(
@@ -43,9 +43,13 @@ def claims(
     if not chosen:
         raise UsageError(f"no claim of {file!r} is about {', '.join(subject or ())}: name another --subject")
     given = _series_of(series or [])
-    market = open_datasets(dataset or default_dataset())
+    market = open_datasets(default_dataset() if dataset is None else dataset)
     everywhere = all_venues or bool(market.provenance.label)
-    checks = [check_claim(one, market, given, all_venues=everywhere) for one in chosen]
+    checks = []
+    with progress_bar() as progress:
+        for done, one in enumerate(chosen):
+            progress("claims", done, len(chosen))
+            checks.append(check_claim(one, market, given, all_venues=everywhere))
     label = market.provenance.label
     if as_json:
         rows = [
@@ -58,7 +62,7 @@ def claims(
             }
             for one in checks
         ]
-        document = {"schema": CLAIMS_SCHEMA, "dataset": market.provenance.name, "label": label, "claims": rows}
+        document = {"schema": schema_id("claims"), "dataset": market.provenance.name, "label": label, "claims": rows}
         typer.echo(json.dumps(document, indent=2))
         return
     console = new_console()

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.fetch import ConfigOption, SeriesOption, StoreOption, progress_bars, show_report
+from backtest.cli.fetch import ConfigOption, SeriesOption, StoreOption, show_report
+from backtest.cli.progress import progress_bar, series_bars
 from backtest.errors import MarketError, UsageError
+from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
     from backtest.market.record import Kind
 
 app = typer.Typer(help="List, show, check, import and record market data.", no_args_is_help=True)
-DATA_SCHEMA = "backtest.data/1"
 
 Venue = Annotated[str | None, typer.Argument(help="ccxt exchange id.", show_default="all")]
 Symbol = Annotated[str | None, typer.Argument(help="ccxt symbol.", show_default="all")]
@@ -35,7 +36,7 @@ def list_data(store: StoreOption = None, as_json: AsJson = False) -> None:
     names = stored_names(shelf)
     if as_json:
         series = [one.model_dump(mode="json", exclude={"files"}) | {"rows": one.rows} for one in manifests]
-        document = {"schema": DATA_SCHEMA, "store": str(shelf.root), "datasets": names, "series": series}
+        document = {"schema": schema_id("data"), "store": str(shelf.root), "datasets": names, "series": series}
         typer.echo(json.dumps(document, indent=2))
     elif manifests:
         show(new_console(), store_table(manifests), f"datasets: {', '.join(names)}")
@@ -88,7 +89,8 @@ def import_data(
     from backtest.market.store import Store, store_root
     from backtest.report.tables import new_console, show
 
-    imported = import_paths(paths, Store(store_root(store)), venue, _kind(kind))
+    with progress_bar() as progress:
+        imported = import_paths(paths, Store(store_root(store)), venue, _kind(kind), progress=progress)
     show(new_console(), *imported.lines())
 
 
@@ -110,7 +112,7 @@ def record_data(
     options = read_exchange_config(exchange_config) if exchange_config else {}
     names = tuple(symbol.strip() for symbol in symbols.split(",") if symbol.strip())
     chosen = series_names(series) if series else None
-    with progress_bars() as bars:
+    with series_bars() as bars:
         report = record(Store(store_root(store)), exchange, options, names, chosen, timeframe, progress=bars)
     show_report(report)
     if complaint := report.complaint():

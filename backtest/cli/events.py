@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated, get_args
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from backtest.catalysts.clusters import cluster_numbers, confounding
-from backtest.catalysts.record import Calendar, Confidence, embedded_calendars, merge_calendars, open_calendar
-from backtest.catalysts.timing import known_at_ms
-from backtest.config import duration_ms, format_ms, near_miss, parse_timerange
 from backtest.errors import UsageError
-from backtest.report.tables import calendar_table, new_console, show
+from backtest.schemas import schema_id
+
+if TYPE_CHECKING:
+    from backtest.catalysts.record import Calendar, Catalyst
 
 app = typer.Typer(help="List, show and validate catalysts.", no_args_is_help=True)
-EVENTS_SCHEMA = "backtest.events/1"
 
 Calendars = Annotated[
     list[str] | None,
@@ -29,6 +28,8 @@ Sector = Annotated[bool, typer.Option("--sector/--same-coin", help="Whether othe
 
 def calendar_of(names: list[str] | None) -> Calendar:
     """One calendar of the names given, or the default."""
+    from backtest.catalysts.record import merge_calendars, open_calendar
+
     calendars = [open_calendar(name) for name in names or ["privacy-2025"]]
     return calendars[0] if len(calendars) == 1 else merge_calendars(calendars)
 
@@ -48,6 +49,9 @@ def list_events(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List catalysts that match every filter, with the cluster that each belongs to."""
+    from backtest.catalysts.clusters import cluster_numbers, confounding
+    from backtest.config import duration_ms, parse_timerange
+
     whole = calendar_of(calendar)
     numbers = cluster_numbers(whole, duration_ms(within), sector=sector)
     near = confounding(whole, duration_ms(within), sector=sector)
@@ -64,16 +68,17 @@ def list_events(
         rows = [
             {
                 **asdict(one),
-                "known_at": _known(one.id, chosen),
+                "known_at": _known_at(one),
                 "cluster": numbers.get(one.id),
                 "known_near": near[one.id],
             }
             for one in chosen
         ]
-        typer.echo(
-            json.dumps({"schema": EVENTS_SCHEMA, "calendar": chosen.name, "catalysts": rows}, indent=2, default=str)
-        )
+        document = {"schema": schema_id("events"), "calendar": chosen.name, "catalysts": rows}
+        typer.echo(json.dumps(document, indent=2, default=datetime.isoformat))
         return
+    from backtest.report.tables import calendar_table, new_console, show
+
     console = new_console()
     show(console, calendar_table(chosen, console.width, numbers, within))
 
@@ -86,6 +91,10 @@ def show_event(
     sector: Sector = False,
 ) -> None:
     """Show everything known of one catalyst, when it was known, and what else was known near it."""
+    from backtest.catalysts.clusters import confounding
+    from backtest.config import duration_ms
+    from backtest.report.tables import new_console, show
+
     chosen = calendar_of(calendar)
     one = chosen[identifier]
     lines = [
@@ -94,13 +103,18 @@ def show_event(
         if value not in (None, (), "")
     ]
     near = confounding(chosen, duration_ms(within), sector=sector)[identifier]
-    lines.append(f"{'known_at':<16}{_known(identifier, chosen) or 'never: it has no day'}")
+    known = _known_at(one)
+    lines.append(f"{'known_at':<16}{'never: it has no day' if known is None else f'{known:%Y-%m-%d %H:%M} UTC'}")
     show(new_console(), *lines, f"{f'within {within}':<16}{', '.join(near) or 'none'}")
 
 
 @app.command("validate")
 def validate(calendar: Annotated[list[str] | None, typer.Argument(help="Names or TOML files.")] = None) -> None:
     """Read calendars strictly; the first fault ends with exit code 3."""
+    from backtest.catalysts.clusters import confounding
+    from backtest.catalysts.record import embedded_calendars, open_calendar
+    from backtest.config import duration_ms
+
     for name in calendar or embedded_calendars():
         read = open_calendar(name)
         untimed = sum(not one.timed for one in read)
@@ -113,12 +127,18 @@ def validate(calendar: Annotated[list[str] | None, typer.Argument(help="Names or
 
 
 def _confidences(names: list[str]) -> list[str]:
+    from backtest.catalysts.record import Confidence
+    from backtest.config import near_miss
+
     for name in names:
         if name not in get_args(Confidence):
             raise UsageError(f"confidence {name!r} is unknown; {near_miss(name, get_args(Confidence))}")
     return names
 
 
-def _known(identifier: str, calendar: Calendar) -> str | None:
-    known = known_at_ms(calendar[identifier])
-    return None if known is None else format_ms(known) + " UTC"
+def _known_at(catalyst: Catalyst) -> datetime | None:
+    from backtest.catalysts.timing import known_at_ms
+    from backtest.config import from_ms
+
+    known = known_at_ms(catalyst)
+    return None if known is None else from_ms(known)

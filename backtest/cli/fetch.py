@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backtest.config import build
+from backtest.cli.progress import series_bars
 from backtest.errors import MarketError, UsageError
 
 if TYPE_CHECKING:
-    from backtest.market.download import Progress, Report
+    from backtest.market.download import Report
     from backtest.market.recipe import Recipe
-    from backtest.market.rows import Key
 
 StoreOption = Annotated[
     Path | None, typer.Option(help="Root of the store.", show_default="BACKTEST_STORE or the user data folder")
@@ -56,14 +52,14 @@ def fetch(
     if archive:
         from backtest.market.archive_download import ARCHIVE_URL, ArchiveDownloader
 
-        with progress_bars() as bars:
+        with series_bars() as bars:
             report = ArchiveDownloader(chosen, shelf, archive_url or ARCHIVE_URL, workers=workers, progress=bars).run()
     else:
         if exchange_config is not None:
             options = merged_deep(chosen.exchange.options, read_exchange_config(exchange_config))
             choice = chosen.exchange.model_copy(update={"options": options})
             chosen = chosen.model_copy(update={"exchange": choice})
-        with progress_bars() as bars:
+        with series_bars() as bars:
             report = Downloader(chosen, shelf, workers=workers, progress=bars).run()
     show_report(report)
     if complaint := report.complaint():
@@ -88,6 +84,7 @@ def _recipe(
     timerange: str | None,
     name: str | None,
 ) -> Recipe:
+    from backtest.config import build
     from backtest.market.recipe import Recipe, open_recipe
     from backtest.market.rows import series_names
 
@@ -115,53 +112,3 @@ def _recipe(
         **({"timeframe": timeframe} if timeframe else {}),
     }
     return build(Recipe, values, "fetch")
-
-
-@contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Bars with rate and time left on stderr, or silence where it is no terminal."""
-    from backtest.market.download import Silent
-
-    if not sys.stderr.isatty():
-        with _interrupted():
-            yield Silent()
-        return
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as RichProgress
-
-    from backtest.report.tables import new_console
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with _interrupted(), RichProgress(*columns, console=new_console(stderr=True)) as progress:
-        yield _Bars(progress, {})
-
-
-@contextmanager
-def _interrupted() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("backtest: interrupted; what came is in the store, the same command goes on from there", err=True)
-        raise
-
-
-class _Bars:
-    """One bar a series."""
-
-    def __init__(self, progress: Any, tasks: dict[Key, Any]) -> None:
-        self._progress, self._tasks = progress, tasks
-
-    def begin(self, key: Key, total: int) -> None:
-        self._tasks[key] = self._progress.add_task(str(key), total=max(total, 1), completed=0 if total else 1, rate="")
-
-    def advance(self, key: Key, amount: int, rows: int) -> None:
-        task = self._tasks[key]
-        elapsed = self._progress.tasks[task].elapsed or 0.0
-        rate = f"{rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
-        self._progress.update(task, advance=amount, rate=rate)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backtest.config import TimeRange, near_miss
 from backtest.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from backtest.config import TimeRange
     from backtest.market.record import Market
     from backtest.signals.strategy import Strategy
 
@@ -50,7 +50,7 @@ def market_of(dataset: str | None, timeframe: str | None, store: Path | None, wi
     from backtest.market.dataset import default_dataset
     from backtest.market.joining import open_datasets
 
-    market = open_datasets(dataset or default_dataset(), timeframe, store)
+    market = open_datasets(default_dataset() if dataset is None else dataset, timeframe, store)
     return market.between(window) if window else market
 
 
@@ -63,13 +63,15 @@ def detail_of(name: str | None, store: Path | None) -> Market | None:
 
 def assignments(texts: Sequence[str], option: str) -> dict[str, str]:
     """`name=value` texts as a mapping; a malformed or repeated one raises `UsageError`."""
+    from backtest.config import shortened
+
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise UsageError(f"{option} {text!r} is not name=value: write for example {option} hold=48h")
+            raise UsageError(f"{option} {shortened(text)} is not name=value: write for example {option} hold=48h")
         if name in values:
-            raise UsageError(f"{option} {name!r} is given twice: keep one")
+            raise UsageError(f"{option} {shortened(name)} is given twice: keep one")
         values[name] = value
     return values
 
@@ -84,12 +86,15 @@ def strategies_of(names: Sequence[str], parameters: dict[str, str]) -> list[Stra
     UsageError
         For an unknown strategy, or a parameter that no chosen strategy has.
     """
+    from backtest.config import near_miss, shortened
     from backtest.signals.loading import is_file_reference, load_strategy
     from strategies import REGISTRY
 
     for name in names:
         if name not in REGISTRY and not is_file_reference(name):
-            raise UsageError(f"strategy {name!r} is unknown; {near_miss(name, REGISTRY)}; or name a file.py:Class")
+            raise UsageError(
+                f"strategy {shortened(name)} is unknown; {near_miss(name, REGISTRY)}; or name a file.py:Class"
+            )
     chosen = [REGISTRY.get(name) or load_strategy(name) for name in dict.fromkeys(names or REGISTRY)]
     titles = [strategy.name for strategy in chosen]
     for title in titles:
@@ -102,7 +107,9 @@ def strategies_of(names: Sequence[str], parameters: dict[str, str]) -> list[Stra
         if not takers:
             known = {field for one in chosen for field in one.parameters_type.model_fields}
             who = owner or ", ".join(strategy.name for strategy in chosen)
-            raise ConfigError(f"parameter {name!r} is unknown to {who}; {near_miss(name, known)}")
+            raise ConfigError(
+                f"parameter {shortened(name)} is unknown to {shortened(who)[1:-1]}; {near_miss(name, known)}"
+            )
         for strategy in takers:
             values[strategy.name][name] = value
     return [strategy(values[strategy.name]) for strategy in chosen]

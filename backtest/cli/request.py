@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from backtest.config import RunConfig, TimeRange, build, load_config, parse_timerange
+from backtest.config import RunConfig, TimeRange, build, load_config, parse_timerange, table_of
+from backtest.errors import ConfigError, UsageError
+from backtest.progress import Progress, silent
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar
@@ -35,9 +37,24 @@ class Request(BaseModel):
     bootstrap: int = 1_000
 
     @classmethod
-    def read(cls, values: dict[str, Any], what: str) -> Request:
-        """The request of a document; a malformed one raises `ConfigError`."""
-        return build(cls, values, what)
+    def read(cls, values: Any, document: Path) -> Request:
+        """The request that a document holds; a malformed one raises `ConfigError`.
+
+        A strategy file that it names is executed when the request is run again. Nobody typed that name here, so the
+        file must lie inside the folder one is in, and not beside the document that came with it; else `UsageError`.
+        """
+        from backtest.signals.loading import file_of, is_file_reference
+
+        request = build(cls, table_of(values, document, ConfigError), f"request of {document}")
+        here, beside = Path.cwd().resolve(), document.resolve().parent
+        for name in filter(is_file_reference, request.strategies):
+            file = file_of(name).resolve()
+            if not file.is_relative_to(here) or file.is_relative_to(beside):
+                raise UsageError(
+                    f"{document} names the strategy file {file}, which is not run because it lies outside of {here} or "
+                    "beside the document: if you trust it, copy it into a folder of your project and run it by -s"
+                )
+        return request
 
     def chosen(self) -> list[Strategy[Any]]:
         """The strategies asked for, each with its parameters."""
@@ -55,7 +72,7 @@ class Request(BaseModel):
         """The configuration: defaults, then the file, then what was set."""
         return load_config(Path(self.config) if self.config else None, **self.settings)
 
-    def evaluate(self, within: TimeRange | None = None) -> Evaluation:
+    def evaluate(self, within: TimeRange | None = None, progress: Progress = silent) -> Evaluation:
         """Run what was asked for; `within` replaces the time range, so that bars which came later are left out."""
         settings, strategies, calendar = self.run_config(), self.chosen(), self.calendar()
         window = within or (parse_timerange(self.timerange) if self.timerange else None)
@@ -75,4 +92,5 @@ class Request(BaseModel):
             plan=plan,
             bootstrap=self.bootstrap,
             detail=detail_of(self.detail, store),
+            progress=progress,
         )

@@ -24,7 +24,7 @@ from backtest.cli.options import (
     Timerange,
     assignments,
 )
-from backtest.cli.request import Request
+from backtest.cli.progress import progress_bar
 
 
 def run(
@@ -43,9 +43,12 @@ def run(
     statistic: StatisticOption = "net_return",
     bootstrap: Annotated[int, typer.Option(min=0, help="Draws behind each interval; 0 for none.")] = 1_000,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/DATASET-HASH")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html into the run folder.")] = False,
     as_json: Json = False,
 ) -> None:
     """Replay strategies over a market and its catalysts, net of every cost."""
+    from backtest.cli.request import Request
+
     request = Request(
         dataset=dataset,
         timeframe=timeframe,
@@ -61,7 +64,8 @@ def run(
         statistic=statistic,
         bootstrap=bootstrap,
     )
-    evaluation = request.evaluate()
+    with progress_bar() as progress:
+        evaluation = request.evaluate(progress=progress)
 
     from backtest.report.folder import run_document, to_json, write_run_folder
     from backtest.report.score_tables import capacity_table, verdict_lines, verdict_table
@@ -88,3 +92,7 @@ def run(
         show(console, *(f"{one.strategy}: {note}" for one in runs for note in one.intents.notes))
         show(console, *(line for one in runs for line in rejected_lines(one)))
     typer.echo(f"run folder: {folder}", err=True)
+    if report:
+        from backtest.cli.report import write_report_of
+
+        typer.echo(f"report: {write_report_of(folder, document, evaluation, request)}", err=True)

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from backtest.errors import UsageError
+from backtest.schemas import schema_id
 
 app = typer.Typer(help="List strategies with their parameters, or begin a new one.", invoke_without_command=True)
-STRATEGIES_SCHEMA = "backtest.strategies/1"
 
 
 @app.callback()
@@ -42,7 +42,7 @@ def list_strategies(
             }
             for one in chosen
         ]
-        typer.echo(json.dumps({"schema": STRATEGIES_SCHEMA, "strategies": rows}, indent=2))
+        typer.echo(json.dumps({"schema": schema_id("strategies"), "strategies": rows}, indent=2))
         return
     show(new_console(), *strategy_lines(chosen))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,28 +9,8 @@ import typer
 
 from backtest.cli.events import Calendars, calendar_of
 from backtest.cli.options import assignments
-from backtest.config import build, parse_timerange, read_toml
+from backtest.cli.progress import progress_bar
 from backtest.errors import ConfigError, UsageError
-
-# A study that answers sooner says nothing on the way.
-_PATIENCE_S = 2.0
-
-
-class _Progress:
-    """One line on a terminal's stderr, once a study has taken some time."""
-
-    def __init__(self) -> None:
-        self.start = time.monotonic()
-        self.shown = False
-
-    def tell(self, step: str) -> None:
-        if sys.stderr.isatty() and time.monotonic() - self.start > _PATIENCE_S:
-            typer.echo(f"\r\x1b[K{step}", err=True, nl=False)
-            self.shown = True
-
-    def clear(self) -> None:
-        if self.shown:
-            typer.echo("\r\x1b[K", err=True, nl=False)
 
 
 def study(
@@ -76,6 +54,8 @@ def study(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Study abnormal returns, volume and open interest around catalysts."""
+    from backtest.config import build, parse_timerange, read_toml
+
     given: dict[str, Any] = {
         "timeframe": timeframe,
         "model": model,
@@ -117,19 +97,17 @@ def study(
     from backtest.report.tables import new_console, show
     from backtest.study.study import event_study
 
-    market = open_datasets(dataset or default_dataset())
+    market = open_datasets(default_dataset() if dataset is None else dataset)
     if window:
         market = market.between(window)
-    progress = _Progress()
-    try:
-        found = event_study(market, catalysts, settings, tell=progress.tell)
-    finally:
-        progress.clear()
+    with progress_bar() as progress:
+        found = event_study(market, catalysts, settings, progress=progress)
     document = study_document(found)
+    if out:
+        write_study_folder(out, found, document)
     if as_json:
         typer.echo(to_json(document))
     else:
         show(new_console(), *found.notes, heading(found), *study_tables(found), *left_out_lines(found))
     if out:
-        write_study_folder(out, found, document)
         typer.echo(f"study folder: {out}", err=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,14 +28,11 @@ from backtest.cli.options import (
     market_of,
     strategies_of,
 )
-from backtest.config import load_config, near_miss, parse_timerange, read_toml
+from backtest.cli.progress import progress_bar
 from backtest.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from backtest.scoring.space import Trial
-    from backtest.scoring.sweep import Progress
-
-FILE_KEYS = ("strategy", "search", "trials", "parameters")
 
 Axes = Annotated[
     list[str] | None,
@@ -69,28 +65,26 @@ def space_of(
     UsageError
         For a search that is neither grid nor random, or trials of a grid.
     """
-    from backtest.scoring.space import axes_of, grid_trials, random_trials
+    from backtest.config import build, near_miss, read_toml, shortened
+    from backtest.scoring.space import SpaceTable, axes_of, grid_trials, random_trials
 
-    said: dict[str, Any] = read_toml(file, ConfigError) if file else {}
-    for key in said:
-        if key not in FILE_KEYS:
-            raise ConfigError(f"{file}: unknown key {key!r}; {near_miss(key, FILE_KEYS)}")
-    named = strategy or said.get("strategy", "")
+    said = build(SpaceTable, read_toml(file, ConfigError), str(file)) if file else SpaceTable()
+    named = strategy or said.strategy
     if not named:
         raise UsageError("no strategy is named: write -s catalyst_momentum, or strategy = ... in the file of --space")
-    parameters = {**said.get("parameters", {}), **assignments(param, "-p")}
+    parameters = {**said.parameters, **assignments(param, "-p")}
     if not parameters:
         raise UsageError("no parameter is searched: write for example -p hold=24h,48h,72h")
-    how = search or said.get("search", "grid")
-    count = trials if trials is not None else said.get("trials")
+    how = search or said.search
+    count = trials if trials is not None else said.trials
     axes = axes_of(parameters)
     if how == "grid":
         if count is not None:
-            raise UsageError(f"trials = {count} belongs to --search random: a grid tries every combination")
+            raise UsageError(f"trials = {shortened(count)} belongs to --search random: a grid tries every combination")
         return Space(named, grid_trials(axes))
     if how == "random":
-        return Space(named, random_trials(axes, 100 if count is None else int(count), seed))
-    raise UsageError(f"search {how!r} is unknown; {near_miss(str(how), ('grid', 'random'))}")
+        return Space(named, random_trials(axes, 100 if count is None else count, seed))
+    raise UsageError(f"search {shortened(how)} is unknown; {near_miss(how, ('grid', 'random'))}")
 
 
 def sweep(
@@ -116,6 +110,8 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Search a strategy's parameters; every trial is kept, and p, Sharpe ratio and choice pay for all of them."""
+    from backtest.config import load_config, parse_timerange
+
     overrides = assignments(setting or (), "--set") | ({"funding_unknown": funding} if funding else {})
     settings = load_config(config, **overrides)
     catalysts = calendar_of(calendar)
@@ -136,7 +132,7 @@ def sweep(
         type(one), searched.trials, market, catalysts, settings, plan, statistic, detail_of(detail, store), spa
     )
     folder = out or Path("runs") / f"sweep-{one.name}-{work.fingerprint()[:8]}"
-    with progress_bar("parts") as progress:
+    with progress_bar() as progress:
         result = run_sweep(work, folder, cluster=cluster, progress=progress)
     document = write_sweep(folder, result)
     if as_json:
@@ -147,20 +143,3 @@ def sweep(
         show(console, *([f"{label}: {market.provenance.source}"] if label else []))
         show(console, sweep_table(result), *sweep_lines(result))
     typer.echo(f"sweep folder: {folder}", err=True)
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Progress | None]:
-    """A bar with the time left on a terminal's stderr; None elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from backtest.report.tables import new_console
-
-    console = new_console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("ETA"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -26,8 +26,8 @@ from backtest.cli.options import (
     market_of,
     strategies_of,
 )
+from backtest.cli.progress import progress_bar
 from backtest.cli.sweep import Axes, SearchOption, SpaceFile, TrialsOption, space_of
-from backtest.config import duration_ms, load_config, parse_timerange
 
 
 def walkforward(
@@ -56,6 +56,8 @@ def walkforward(
     as_json: Json = False,
 ) -> None:
     """Choose parameters on past catalysts, trade the next ones with them, and score that as one run."""
+    from backtest.config import duration_ms, load_config, parse_timerange
+
     overrides = assignments(setting or (), "--set") | ({"funding_unknown": funding} if funding else {})
     settings = load_config(config, **overrides)
     catalysts = calendar_of(calendar)
@@ -81,19 +83,21 @@ def walkforward(
     walk = WalkForward(
         type(one), searched.trials, market, catalysts, settings, folds, purge, gap, memory, statistic, finer
     )
-    result = walk_forward(walk, plan, cluster=cluster)
+    with progress_bar() as progress:
+        result = walk_forward(walk, plan, cluster=cluster, progress=progress)
     scores = score_run(result.run)
     prepared = prepare(result.run.market, settings, finer)
-    card = scorecard(one.name, scores, result.placebo, capacity_curve(result.run.intents, prepared))
+    curve = capacity_curve(result.run.intents, prepared)
+    card = scorecard(one.name, scores, result.placebo, curve, label=market.provenance.label)
     evaluation = Evaluation(prepared, catalysts, plan, (one,), (result.run,), (card,))
     document = walkforward_document(result, card)
     folder = out or Path("runs") / f"walkforward-{one.name}-{market.sha256()[:8]}"
+    write_run_folder(folder, [result.run], run_document(evaluation))
+    write_text(folder / "walkforward.json", to_json(document) + "\n")
     if as_json:
         typer.echo(to_json(document))
     else:
         console = new_console()
         show(console, *result.run.notes, fold_table(result), run_table([result.run], [named(scores)]))
         show(console, verdict_table([card]), *verdict_lines([card]), trade_table(result.run))
-    write_run_folder(folder, [result.run], run_document(evaluation))
-    write_text(folder / "walkforward.json", to_json(document) + "\n")
     typer.echo(f"run folder: {folder}", err=True)

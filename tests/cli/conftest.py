@@ -12,6 +12,8 @@ import pytest
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
+UTF8 = {"PYTHONIOENCODING": "utf-8"}
+"""Whatever locale the tests run under."""
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def backtest(tmp_path: Path) -> Command:
         return subprocess.run(
             [sys.executable, "-m", "backtest", *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1", **environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1", **UTF8, **environment},
             capture_output=True,
             text=True,
             timeout=300,

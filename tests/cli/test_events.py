@@ -21,8 +21,8 @@ def test_list_as_json_says_when_each_was_known(backtest: Command) -> None:
     assert document["schema"] == "backtest.events/1"
     known = {one["id"]: one["known_at"] for one in document["catalysts"]}
     assert len(known) == 19
-    assert known["zec-2025-10-01-grayscale-trust"] == "2025-10-02 00:00 UTC"
-    assert known["zec-2025-11-06-okx-perpetual"] == "2025-11-06 03:16 UTC"
+    assert known["zec-2025-10-01-grayscale-trust"] == "2025-10-02T00:00:00+00:00"
+    assert known["zec-2025-11-06-okx-perpetual"] == "2025-11-06T03:16:00+00:00"
     assert known["zec-2025-10-mert"] is None
 
 

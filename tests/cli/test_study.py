@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -124,21 +122,3 @@ def test_help_answers_without_heavy_imports(backtest: Command) -> None:
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "typer" in imported
     assert imported.isdisjoint({"pandas", "numba", "scipy", "statsmodels", "matplotlib", "pyarrow"})
-
-
-def test_progress_is_for_terminals_and_for_studies_that_take_time(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # The package holds the verb under the module's name.
-    module = importlib.import_module("backtest.cli.study")
-
-    progress = module._Progress()
-    progress.start -= 10
-    progress.tell("working")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    progress.tell("working on a terminal")
-    progress.clear()
-    quick = module._Progress()
-    quick.tell("too soon")
-    quick.clear()
-    assert capsys.readouterr().err == "\r\x1b[Kworking on a terminal\r\x1b[K"

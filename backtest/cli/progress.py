@@ -1,0 +1,125 @@
+"""Progress on a terminal's stderr, and silence wherever else stderr goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
+from typing import TYPE_CHECKING, Any
+
+from backtest.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    from backtest.market.download import Progress as SeriesProgress
+    from backtest.market.rows import Key
+
+PATIENCE_S = 2.0
+"""What answers sooner says nothing on the way."""
+
+
+def terminal() -> Console | None:
+    """The console of stderr where it is a terminal that can redraw a line, else None."""
+    from backtest.report.tables import new_console
+
+    if not sys.stderr.isatty():
+        return None
+    console = new_console(stderr=True)
+    return console if console.is_interactive else None
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """One bar with the step that is worked on and its time left, shown once two seconds have passed, then removed."""
+    console = terminal()
+    if console is None:
+        yield silent
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    bars = Bars(*columns, console=console, transient=True, redirect_stdout=False)
+    steps = _Steps(bars)
+    patience = Timer(PATIENCE_S, bars.start)
+    patience.daemon = True
+    patience.start()
+    try:
+        yield steps
+    finally:
+        patience.cancel()
+        patience.join()
+        bars.stop()
+
+
+class _Steps:
+    """Shows the step that was told last."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars, self._what = bars, "reading"
+        self._task = bars.add_task(self._what, total=None)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what != self._what:
+            self._what = what
+            self._bars.reset(self._task, description=what, total=total, completed=done)
+        else:
+            self._bars.update(self._task, total=total, completed=done)
+
+
+@contextmanager
+def series_bars() -> Iterator[SeriesProgress]:
+    """A bar a series that is downloaded, with rate and time left, which stay."""
+    from backtest.market.download import Silent
+
+    console = terminal()
+    if console is None:
+        with _interrupted():
+            yield Silent()
+        return
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with _interrupted(), Bars(*columns, console=console) as bars:
+        yield _Series(bars)
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("what came is in the store, the same command goes on from there") from None
+
+
+class _Series:
+    """One bar a series."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[Key, Any] = {}
+
+    def begin(self, key: Key, total: int) -> None:
+        self._tasks[key] = self._bars.add_task(str(key), total=max(total, 1), completed=0 if total else 1, rate="")
+
+    def advance(self, key: Key, amount: int, rows: int) -> None:
+        task = self._tasks[key]
+        elapsed = self._bars.tasks[task].elapsed or 0.0
+        rate = f"{rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
+        self._bars.update(task, advance=amount, rate=rate)

@@ -1,0 +1,119 @@
+"""`backtest report`: one HTML file of a run and of searches."""
+
+from __future__ import annotations
+
+import gc
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backtest.cli.progress import progress_bar
+from backtest.errors import UsageError
+
+if TYPE_CHECKING:
+    from backtest.cli.request import Request
+    from backtest.config import TimeRange
+    from backtest.progress import Progress
+    from backtest.scoring.evaluation import Evaluation
+
+REPORT = "report.html"
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="One run folder, any number of sweeps.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file.", show_default="report.html in the first folder")] = None,
+    claims: Annotated[str, typer.Option(help="Name or TOML file of claims to check.")] = "privacy-2025",
+    draws: Annotated[int, typer.Option(min=1, help="Placebo calendars of the event study.")] = 500,
+) -> None:
+    """Write one self-contained HTML file of a run, its event study, claims and searches."""
+    runs = [folder for folder in folders if (folder / "run.json").is_file()]
+    searches = [folder for folder in folders if (folder / "sweep.json").is_file()]
+    for folder in folders:
+        if folder not in runs and folder not in searches:
+            raise UsageError(f"{folder} holds neither run.json nor sweep.json: name a folder of `run` or `sweep`")
+    if len(runs) > 1:
+        raise UsageError(f"{' and '.join(map(str, runs))} are both run folders: report them one at a time")
+
+    from backtest.report.html import gather, make_room, write_page
+    from backtest.report.html.contents import read_run, read_search, verify
+
+    path = out or folders[0] / REPORT
+    make_room(path)
+    # What was imported is never garbage: each collection in the study would go through all of it again.
+    gc.freeze()
+    with progress_bar() as progress:
+        document, evaluation, command = None, None, ""
+        if runs:
+            document = read_run(runs[0])
+            request, within = asked(document, runs[0])
+            command = command_of(request, document)
+            evaluation = evaluated(request, within, progress)
+            verify(document, evaluation, str(runs[0]))
+        found = [read_search(folder) for folder in searches]
+        contents = gather(
+            document, evaluation, claims=claims, draws=draws, searches=found, command=command, progress=progress
+        )  # fmt: skip
+        write_page(path, contents, progress=progress)
+    typer.echo(f"report: {path}", err=True)
+
+
+def write_report_of(folder: Path, document: dict[str, Any], evaluation: Evaluation, request: Request) -> Path:
+    """The report of a run that is still in memory, in its run folder."""
+    from backtest.report.html import gather, write_page
+
+    path = folder / REPORT
+    gc.freeze()
+    with progress_bar() as progress:
+        write_page(
+            path,
+            gather(document, evaluation, command=command_of(request, document), progress=progress),
+            progress=progress,
+        )
+    return path
+
+
+def asked(document: dict[str, Any], folder: Path) -> tuple[Request, TimeRange]:
+    """What was asked for, with the strategies that it meant then, and the bars that it was run on."""
+    from datetime import datetime
+
+    from backtest.cli.request import Request
+    from backtest.config import TimeRange, to_ms
+
+    request = Request.read(document["request"], folder / "run.json")
+    names = request.strategies or tuple(one["name"] for one in document["strategies"])
+    start, end = (to_ms(datetime.fromisoformat(document["dataset"][side])) for side in ("start", "end"))
+    return request.model_copy(update={"strategies": names}), TimeRange(start, end)
+
+
+def evaluated(request: Request, within: TimeRange, progress: Progress) -> Evaluation:
+    """The run made again without draws, whose results are recorded; its plan is kept for the fans of equity."""
+    from dataclasses import replace
+
+    from backtest.scoring.placebo import parse_plan
+
+    plain = request.model_copy(update={"bootstrap": 0, "placebo": "0"})
+    evaluation = plain.evaluate(within, progress=progress)
+    return replace(evaluation, plan=parse_plan(request.placebo, request.statistic, evaluation.config.seed))
+
+
+def command_of(request: Request, document: dict[str, Any]) -> str:
+    """The command line that asks for a run again, on exactly its bars."""
+    bars = document["dataset"]
+    words = ["backtest", "run"]
+    words += ["--dataset", request.dataset or bars["name"]]
+    words += ["--timerange", f"{bars['start'][:19]}Z/{bars['end'][:19]}Z"]
+    for option, value in (
+        ("--timeframe", request.timeframe),
+        ("--store", request.store),
+        ("--config", request.config),
+        ("--detail", request.detail),
+    ):
+        words += [option, value] if value else []
+    for option, values in (("--calendar", request.calendars), ("--strategy", request.strategies)):
+        words += [word for value in values for word in (option, value)]
+    for option, table in (("--param", request.parameters), ("--set", request.settings)):
+        words += [word for key, value in table.items() for word in (option, f"{key}={value}")]
+    words += ["--placebo", request.placebo, "--statistic", request.statistic, "--bootstrap", str(request.bootstrap)]
+    return shlex.join(words)
