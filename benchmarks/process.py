@@ -105,25 +105,35 @@ def measure(jobs: Sequence[Job], repeats: int) -> list[Measurement]:
         return [one.finish() for one in measured]
 
 
-def whole_process(command: Sequence[str], repeats: int) -> float:
-    """Median seconds from start to end of a command that succeeds, in a folder of its own."""
-    seconds = []
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A command from start to end: seconds of the fastest of its repeats, and the most memory that any of them held."""
+
+    seconds: float
+    megabytes: float
+
+
+def side_by_side(commands: Sequence[Sequence[str]], repeats: int) -> list[Whole]:
+    """Commands that succeed, in turn in one empty folder, so that drift of the machine cancels.
+
+    Each is started once before. A child's peak memory begins at its parent's: call this from one that holds little.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(repeats):
-            start = time.perf_counter()
-            subprocess.run(
-                command, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUIET
-            )
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+        for command in commands:
+            once(command, folder)
+        rounds = [[once(command, folder) for command in commands] for _ in range(repeats)]
+    return [
+        Whole(min(one.seconds for one in runs), max(one.megabytes for one in runs))
+        for runs in zip(*rounds, strict=True)
+    ]
 
 
-def once(command: Sequence[str]) -> tuple[float, float]:
-    """Seconds and peak megabytes of a command that succeeds."""
+def once(command: Sequence[str], folder: str | None = None) -> Whole:
+    """One run of a command that succeeds, in a folder if one is named."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUIET)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUIET)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return Whole(time.perf_counter() - start, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
-from benchmarks.process import QUIET, Job, Measurement, measure, once, whole_process
+from benchmarks.process import QUIET, Job, Measurement, measure, once, side_by_side
 from benchmarks.table import count, short, table
 
 OURS, ONE_THREAD, RUST, NUMBA, BY_BAR = (
@@ -102,43 +102,82 @@ def sweep(quick: bool) -> Iterator[str]:
     stops = ",".join(f"{step / 100}" for step in range(5, 25))
     command = [sys.executable, "-m", "backtest", "sweep", "-s", "catalyst_momentum", "-p", f"hold={holds}"]
     with tempfile.TemporaryDirectory() as folder:
-        seconds, megabytes = once(
-            [*command, "-p", f"stop_loss={stops}", "--placebo", "dates:10000", "--out", f"{folder}/sweep"]
-        )
+        ours = once([*command, "-p", f"stop_loss={stops}", "--placebo", "dates:10000", "--out", f"{folder}/sweep"])
     replays = points * 10_001
     (theirs,) = measure([Job(NUMBA, replays // 100, BARS)], 1)
     rows = [
-        ("backtest sweep", count(replays), f"{seconds:.1f}", count(megabytes)),
+        ("backtest sweep", count(replays), f"{ours.seconds:.1f}", count(ours.megabytes)),
         (NUMBA, count(theirs.job.replays), f"{theirs.seconds:.1f}", count(theirs.megabytes)),
     ]
     yield table(
         f"A sweep of {points} points with 10,000 placebos each, start to end of the command",
         ("engine", "replays", "seconds", "peak MB"),
         rows,
-        (f"per replay: {theirs.seconds / theirs.job.replays * replays / seconds:,.0f} times as fast",),
+        (f"per replay: {theirs.seconds / theirs.job.replays * replays / ours.seconds:,.0f} times as fast",),
     )
 
 
 def startup(quick: bool) -> Iterator[str]:
     """Whole processes, from start to end, beside the import that a like tool would begin with."""
-    python, backtest = sys.executable, [sys.executable, "-m", "backtest"]
-    repeats = 2 if quick else 5
+    python, backtest = [sys.executable, "-c"], [sys.executable, "-m", "backtest"]
+    bare = ["run", "--placebo", "0", "--bootstrap", "0"]
     pairs = (
-        ("backtest --help", [*backtest, "--help"], "import typer"),
-        ("backtest events list", [*backtest, "events", "list"], "import typer"),
-        ("backtest run, no placebo", [*backtest, "run", "--placebo", "0", "--bootstrap", "0"], "import vectorbt"),
-        ("backtest run", [*backtest, "run"], "import vectorbt"),
+        ("--help", ["--help"], "import click", ""),
+        ("--help", ["--help"], "import typer", ""),
+        ("events list", ["events", "list"], "import pydantic", ""),
+        ("run, no placebo, no interval", bare, "import vectorbt", "1.5"),
+        ("run, no placebo", bare[:3], "import vectorbt", "1.5"),
+        ("run", ["run"], "import vectorbt", ""),
     )
     rows = []
-    for name, command, other in pairs:
-        whole_process(command, 1)
-        ours, theirs = whole_process(command, repeats), whole_process([python, "-c", other], repeats)
-        rows.append((name, f"{ours:.2f}", other, f"{theirs:.2f}", f"{ours / theirs:.2f}"))
+    for name, arguments, other, goal in pairs:
+        ours, theirs = side_by_side([[*backtest, *arguments], [*python, other]], 2 if quick else 7)
+        ratio = f"{ours.seconds / theirs.seconds:.2f}"
+        memory = f"{ours.megabytes:.0f} / {theirs.megabytes:.0f}"
+        rows.append((name, f"{ours.seconds:.2f}", other, f"{theirs.seconds:.2f}", ratio, goal, memory))
     yield table(
-        "Start-up: whole processes, second start and later",
-        ("command", "seconds", "python -c", "seconds", "ratio"),
+        "Start-up: whole processes in turn, the fastest of each",
+        ("backtest", "s", "python -c", "s", "ratio", "goal", "MB"),
         rows,
+        ("no placebo: --placebo 0, no interval: --bootstrap 0. MB: the most that either held.",),
     )
+
+
+def verbs(quick: bool) -> Iterator[str]:
+    """Every verb on the embedded sample: seconds of a whole process, and peak memory."""
+    momentum = ["-s", "catalyst_momentum"]
+    grid = [*momentum, "-p", "hold=24h,48h,72h"]
+    commands = (
+        ("strategies", ["strategies"]),
+        ("events list", ["events", "list"]),
+        ("events validate", ["events", "validate"]),
+        ("events claims", ["events", "claims"]),
+        ("run", ["run", "--out", "all"]),
+        ("run, one strategy", ["run", *momentum, "--out", "one"]),
+        ("report", ["report", "one"]),
+        ("study", ["study"]),
+        ("sweep, 6 trials", ["sweep", *grid, "-p", "stop_loss=0.1,0.2", "--out", "@sweep"]),
+        ("walkforward, 3 trials", ["walkforward", *grid, "--out", "walk"]),
+        ("audit, one strategy", ["audit", *momentum]),
+        ("baseline record", ["baseline", "record", *momentum]),
+        ("baseline check", ["baseline", "check"]),
+        ("data list", ["data", "list", "--store", "store"]),
+    )
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, arguments in commands:
+            # A sweep goes on where it stands, so each needs a folder of its own.
+            runs = [
+                once([sys.executable, "-m", "backtest", *(one.replace("@", f"{turn}-") for one in arguments)], folder)
+                for turn in range(1 if quick else 4)
+            ]
+            rows.append((name, f"{min(one.seconds for one in runs):.2f}", count(max(one.megabytes for one in runs))))
+    yield table("Every verb on the sample: fastest of its runs", ("backtest", "seconds", "peak MB"), rows)
+
+
+def scale(quick: bool) -> Iterator[str]:
+    """What large work costs, by a model fitted to small work, in a process of its own."""
+    yield _output("benchmarks.scale", *(["--quick"] if quick else []))
 
 
 def data(quick: bool) -> Iterator[str]:  # noqa: ARG001
@@ -157,5 +196,7 @@ SECTIONS: dict[str, Callable[[bool], Iterator[str]]] = {
     "growth": growth,
     "sweep": sweep,
     "startup": startup,
+    "verbs": verbs,
     "data": data,
+    "scale": scale,
 }

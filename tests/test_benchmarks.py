@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 from benchmarks import agreement
 from benchmarks.agreement import agreements
 from benchmarks.engines import ENGINES, OURS
-from benchmarks.process import Job, measure
+from benchmarks.process import Job, measure, side_by_side
+from benchmarks.scale import DAY_BARS, FITTED, Cost, Model, Size, expected, fit
+from benchmarks.scale import measure as measure_size
 from benchmarks.table import WIDTH, table
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +49,30 @@ def test_sections_are_named_in_the_help() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "replay,growth,sweep,startup,data" in done.stdout
+    assert "replay,growth,sweep,startup,verbs,data,scale" in done.stdout
+
+
+def test_commands_are_measured_beside_each_other() -> None:
+    slow, quick = side_by_side([[sys.executable, "-c", f"import time; time.sleep({nap})"] for nap in (0.2, 0.0)], 1)
+    assert slow.seconds - quick.seconds > 0.1
+    assert 1 < quick.megabytes < 1_000
+
+
+def test_the_cost_model_finds_what_was_planted() -> None:
+    planted = Model(3e-8, 1.2, 2e-6, 5e-9, 2e-9, 2e8, 180.0)
+    found = fit(FITTED, [planted.cost(size, expected(size)) for size in FITTED])
+    assert astuple(found) == pytest.approx(astuple(planted), rel=1e-6)
+
+
+def test_a_size_costs_what_it_counts() -> None:
+    size = Size(12, 2, 30, 3)
+    cost = measure_size(size, 1)
+    hold = size.hold_hours * 60
+    assert cost.entries == 90
+    assert 0 < cost.walked <= size.bars * size.draws
+    assert cost.walked <= cost.held <= expected(size).held == 90 * hold
+    assert expected(Size(2, 1, 5, 1)).walked == 2 * DAY_BARS
+    assert isinstance(cost, Cost)
 
 
 def test_a_table_stays_within_its_width() -> None:
