@@ -280,8 +280,11 @@ def _how_to_record(strategy: Strategy[Any], path: Path) -> str:
     """What to type, for data that has a name and for data that is in memory only."""
     kind = type(strategy)
     file = inspect.getsourcefile(kind)
-    own = file is not None and not kind.__module__.startswith("strategies.")
-    reference = f"{file}:{kind.__name__}" if own else strategy.name
+    reference = strategy.name
+    if file is not None and not kind.__module__.startswith("strategies."):
+        # What is typed is kept in the baseline, which other machines read.
+        here = Path(file).resolve()
+        reference = f"{here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here}:{kind.__name__}"
     return (
         f"no baseline of {strategy.name} at {path}: record it, read it and commit it, by `backtest baseline record -s "
         f"{reference} --folder {path.parent.parent}` with the -d, -c and -p that it is tested on (which writes "

@@ -177,7 +177,8 @@ def test_other_data_fail_as_other_data(recorded: Path) -> None:
         assert_baseline(MOMENTUM(), recorded, made.market, made.calendar)
 
 
-def test_no_baseline_says_how_to_record_one_and_writes_none(tmp_path: Path) -> None:
+def test_no_baseline_says_how_to_record_one_and_writes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
     made = planted_effect()
     path = tmp_path / "none.json"
     with pytest.raises(AssertionError) as told:
@@ -185,6 +186,9 @@ def test_no_baseline_says_how_to_record_one_and_writes_none(tmp_path: Path) -> N
     assert f"no baseline of catalyst_momentum at {path}" in str(told.value)
     assert f"`backtest baseline record -s catalyst_momentum --folder {tmp_path.parent}` with" in str(told.value)
     assert f"`write_baseline(Path('{path}'), record_baseline(evaluation, None))`" in str(told.value)
+    own = planted.strategy_of(planted.same_bar_close)
+    with pytest.raises(AssertionError, match=r"record -s tests/signals/planted.py:Planted --folder"):
+        assert_baseline(own, path, made.market, made.calendar)
     assert not list(tmp_path.iterdir())
     with pytest.raises(
         UsageError, match="assert_baseline of strategy 'catalyst_momentum' needs the market and calendar"
