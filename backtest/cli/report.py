@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,8 +40,6 @@ def report(
 
     path = out or folders[0] / REPORT
     make_room(path)
-    # What was imported is never garbage: each collection in the study would go through all of it again.
-    gc.freeze()
     with progress_bar() as progress:
         document, evaluation, command = None, None, ""
         if runs:
@@ -64,7 +61,6 @@ def write_report_of(folder: Path, document: dict[str, Any], evaluation: Evaluati
     from backtest.report.html import gather, write_page
 
     path = folder / REPORT
-    gc.freeze()
     with progress_bar() as progress:
         write_page(
             path,

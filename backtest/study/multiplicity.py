@@ -6,13 +6,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from statsmodels.stats.multitest import multipletests
+from scipy.stats import false_discovery_control
 
 from backtest.errors import UsageError
 from backtest.market.record import Floats
 
 Method = Literal["holm", "benjamini_hochberg"]
-_STATSMODELS = {"holm": "holm", "benjamini_hochberg": "fdr_bh"}
 
 
 def adjust(p_values: npt.ArrayLike, method: Method) -> Floats:
@@ -25,8 +24,15 @@ def adjust(p_values: npt.ArrayLike, method: Method) -> Floats:
     adjusted = np.array(p_values, dtype=np.float64)
     tested = ~np.isnan(adjusted)
     if tested.any():
-        adjusted[tested] = multipletests(adjusted[tested], method=_STATSMODELS[method])[1]
+        adjusted[tested] = (_holm if method == "holm" else false_discovery_control)(adjusted[tested])
     return adjusted
+
+
+def _holm(p_values: Floats) -> Floats:
+    """Step down: the least p times their number, the next times one fewer, none below the one before it."""
+    order = np.argsort(p_values)
+    stepped = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
+    return np.minimum(stepped, 1.0)[np.argsort(order)]
 
 
 def placebo_p(observed: npt.ArrayLike, draws: npt.ArrayLike) -> Floats:

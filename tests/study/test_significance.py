@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from backtest.errors import UsageError
 from backtest.study.cumulation import Undefined, cumulate, moments
 from backtest.study.models import AbnormalReturns, Windows, mean_adjusted
-from backtest.study.multiplicity import adjust, placebo_p
+from backtest.study.multiplicity import Method, adjust, placebo_p
 from backtest.study.parametric import PAIR_BARS, average, mean_correlation, residual_correlation
 from backtest.study.significance import HEADLINE, TESTS, significance
 
@@ -222,6 +223,15 @@ def test_adjust_by_hand() -> None:
     np.testing.assert_allclose(adjust(p, "holm"), [[0.03, 0.06, np.nan], [0.06, 0.02, np.nan]])
     np.testing.assert_allclose(adjust(p, "benjamini_hochberg"), [[0.02, 0.04, np.nan], [0.04, 0.02, np.nan]])
     assert np.isnan(adjust([np.nan], "holm")).all()
+
+
+@pytest.mark.parametrize(("method", "theirs"), [("holm", "holm"), ("benjamini_hochberg", "fdr_bh")])
+def test_adjusted_p_values_are_those_of_statsmodels(method: Method, theirs: str) -> None:
+    for seed in range(50):
+        random = np.random.default_rng(seed)
+        p = np.round(random.random(1 + seed) ** 3, 2)
+        np.testing.assert_allclose(adjust(p, method), multipletests(p, method=theirs)[1], atol=1e-12)
+
 
 
 def test_placebo_p_by_hand() -> None:
