@@ -124,8 +124,8 @@ def startup(quick: bool) -> Iterator[str]:
     pairs = (
         ("--help", ["--help"], "import click", ""),
         ("--help", ["--help"], "import typer", ""),
-        ("events list", ["events", "list"], "import pydantic", ""),
-        ("run, no placebo, no interval", bare, "import vectorbt", "1.5"),
+        ("events list", ["events", "list"], "import typer", ""),
+        ("run, replay only", bare, "import vectorbt", "1.5"),
         ("run, no placebo", bare[:3], "import vectorbt", "1.5"),
         ("run", ["run"], "import vectorbt", ""),
     )
@@ -139,7 +139,7 @@ def startup(quick: bool) -> Iterator[str]:
         "Start-up: whole processes in turn, the fastest of each",
         ("backtest", "s", "python -c", "s", "ratio", "goal", "MB"),
         rows,
-        ("no placebo: --placebo 0, no interval: --bootstrap 0. MB: the most that either held.",),
+        ("no placebo: --placebo 0; replay only: --bootstrap 0 as well. MB: the most held.",),
     )
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import agreement
+from benchmarks import agreement, sections
 from benchmarks.agreement import agreements
 from benchmarks.engines import ENGINES, OURS
-from benchmarks.process import Job, measure, side_by_side
+from benchmarks.process import Job, Whole, measure, side_by_side
 from benchmarks.scale import DAY_BARS, FITTED, Cost, Model, Size, expected, fit
 from benchmarks.scale import measure as measure_size
 from benchmarks.table import WIDTH, table
@@ -56,6 +56,15 @@ def test_commands_are_measured_beside_each_other() -> None:
     slow, quick = side_by_side([[sys.executable, "-c", f"import time; time.sleep({nap})"] for nap in (0.2, 0.0)], 1)
     assert slow.seconds - quick.seconds > 0.1
     assert 1 < quick.megabytes < 1_000
+
+
+@pytest.mark.parametrize("name", ["startup", "verbs"])
+def test_tables_of_commands_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = Whole(123.456, 1_234.5)
+    monkeypatch.setattr(sections, "side_by_side", lambda commands, repeats: [taken] * len(commands))
+    monkeypatch.setattr(sections, "once", lambda command, folder: taken)
+    (text,) = sections.SECTIONS[name](True)
+    assert text.count("123.46") >= 12
 
 
 def test_the_cost_model_finds_what_was_planted() -> None:
