@@ -26,7 +26,7 @@ from backtest.catalysts.measures import measure
 from backtest.catalysts.record import open_calendar, read_calendar
 from backtest.cli.request import Request
 from backtest.config import DEEPEST, load_config, read_json, read_toml
-from backtest.errors import BacktestError, ConfigError, DataError, MarketError, UsageError
+from backtest.errors import BacktestError, CalendarError, ConfigError, DataError, MarketError, UsageError
 from backtest.market.archive import read_archive_file, read_archive_path
 from backtest.market.auxiliary import read_series
 from backtest.market.ccxt_source import Venue
@@ -39,6 +39,7 @@ from backtest.market.store import MANIFEST, Store, store_root
 from backtest.market.stored import open_stored
 from backtest.market.transport import Patience, retry_after, utc_now
 from backtest.report.folder import write_text
+from backtest.report.search_folder import read_sweep, write_sweep
 from backtest.schemas import schema
 from backtest.schemas.checking import fault_of
 from backtest.scoring.bootstrap import interval
@@ -50,6 +51,7 @@ from backtest.signals.audit import audit
 from backtest.signals.loading import load_strategy, starting_point
 from backtest.study.settings import StudyConfig
 from strategies import REGISTRY
+from tests.fuzz import documents
 from tests.fuzz.targets import small_market
 from tests.market.loopback import HOUR, NOW, Listing, Loopback, options, serving
 from tests.scoring.test_sweep import small_sweep
@@ -235,6 +237,15 @@ def test_absurd_sizes_are_refused() -> None:
         load_config(None, path="x")
     for header in ("nan", "inf", "x", "Wed, 99 Foo 9999"):
         assert retry_after(header, utc_now()) is None
+
+
+def test_kinds_that_a_calendar_adds_are_kinds(tmp_path: Path) -> None:
+    path = tmp_path / "case.toml"
+    for odd in ('["a b"]', "[1]", '["' + "a" * 9_000 + '"]', '[["x"]]'):
+        path.write_text(documents.CALENDAR.replace('["rumour"]', odd))
+        with pytest.raises(CalendarError, match=r"case\.toml: extra_kinds has .*, which is no kind") as caught:
+            read_calendar(path)
+        assert len(str(caught.value)) < 400
 
 
 def test_windows_and_cuts_have_bounds() -> None:
@@ -630,6 +641,15 @@ def test_a_document_that_leaves_its_schema_is_told_where() -> None:
     rule = schema("sweep")
     assert fault_of({"schema": "backtest.sweep/1"}, rule).startswith("the document has no")
     assert fault_of([], rule) == "the document is [], not of type object"
+
+
+def test_a_sweep_makes_no_room_for_splits_that_cannot_be(tmp_path: Path) -> None:
+    write_sweep(tmp_path, run_sweep(small_sweep(), tmp_path))
+    document = json.loads((tmp_path / "sweep.json").read_text())
+    document["overfitting"]["logits"]["splits"][0] = 2**32
+    (tmp_path / "sweep.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"sweep\.json .*splits reach 4294967296"):
+        read_sweep(tmp_path)
 
 
 def test_a_baselines_file_stands_inside_its_folder(tmp_path: Path) -> None:

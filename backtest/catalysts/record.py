@@ -39,6 +39,7 @@ KINDS = frozenset(
         "regulation", "security", "technical", "tokenomics", "treasury", "trust_relaunch", "upgrade",
     }
 )  # fmt: skip
+_KIND = r"^[a-z][a-z0-9_]{1,40}$"
 _ID = r"^[a-z0-9][a-z0-9-]{2,80}$"
 _ZERO_BELOW = {
     "second": ("microsecond",),
@@ -112,7 +113,7 @@ class Catalyst(Shown):
 
     id: Annotated[str, Field(pattern=_ID)]
     assets: Annotated[tuple[Coin, ...], Field(min_length=1)]
-    kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,40}$")]
+    kind: Annotated[str, Field(pattern=_KIND)]
     actor: Name
     direction: Literal[1, -1, 0]
     precision: Precision
@@ -289,7 +290,14 @@ def read_calendar(path: Path) -> Calendar:
     for key, form in (("name", str), ("description", str), ("extra_kinds", list), ("catalyst", list)):
         if not isinstance(table.get(key, form()), form):
             raise CalendarError(f"{path}: {key} = {shortened(table[key])} must be a {form.__name__}")
-    kinds = KINDS | {str(kind) for kind in table.get("extra_kinds", ())}
+    extra = table.get("extra_kinds", ())
+    for kind in extra:
+        if not (isinstance(kind, str) and re.fullmatch(_KIND, kind)):
+            raise CalendarError(
+                f"{path}: extra_kinds has {shortened(kind)}, which is no kind: use lower-case letters, digits and "
+                "underscores"
+            )
+    kinds = KINDS | set(extra)
     catalysts = [_catalyst(path, row, kinds) for row in table.get("catalyst", ())]
     if not catalysts:
         raise CalendarError(f"{path} holds no [[catalyst]] table: add at least one")

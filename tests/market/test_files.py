@@ -228,8 +228,8 @@ def test_a_file_that_is_no_table_of_bars_is_refused(tmp_path: Path, content: byt
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    assert refused(tmp_path / "ZECUSDT-1h.csv") == "cannot be read: No such file or directory"
-    assert refused(tmp_path) == "cannot be read: Is a directory"
+    assert refused(tmp_path / "ZECUSDT-1h.csv") == "does not exist: check the path"
+    assert refused(tmp_path) == "is a folder: name a file"
 
 
 @pytest.mark.parametrize(
