@@ -233,7 +233,6 @@ def test_adjusted_p_values_are_those_of_statsmodels(method: Method, theirs: str)
         np.testing.assert_allclose(adjust(p, method), multipletests(p, method=theirs)[1], atol=1e-12)
 
 
-
 def test_placebo_p_by_hand() -> None:
     """Two-sided, the observed one counts: draws -3 2 1 NaN against 2 give (1 + 2) / (3 + 1)."""
     draws = np.array([[-3.0, 0.0], [2.0, 1.0], [1.0, 1.0], [np.nan, 1.0]])
