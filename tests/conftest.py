@@ -43,3 +43,9 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _not_on_github(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what tests check out of the summary of the job that runs them."""
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)

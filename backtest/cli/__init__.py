@@ -98,6 +98,12 @@ def _exit_code() -> int:
     except Exception as error:
         if os.environ.get("BACKTEST_DEBUG"):
             raise
+        from backtest.signals.loading import fault_of
+
+        theirs = fault_of(error)
+        if theirs is not None:
+            typer.echo(f"backtest: {theirs}", err=True)
+            return theirs.exit_code
         typer.echo(
             f"backtest: internal error: {type(error).__name__}: {error}; set BACKTEST_DEBUG=1 for the traceback",
             err=True,

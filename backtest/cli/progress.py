@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
 
-    from backtest.market.download import Progress as SeriesProgress
+    from backtest.market.download import SeriesProgress
     from backtest.market.rows import Key
 
 PATIENCE_S = 2.0

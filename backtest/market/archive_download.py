@@ -13,7 +13,7 @@ import requests
 from backtest.config import UNIT_MS, from_ms, to_ms
 from backtest.errors import MarketError, UsageError
 from backtest.market.archive import LARGEST, METRICS_PERIOD, read_archive_file, verify_checksum
-from backtest.market.download import Fetched, Progress, Report, Silent, clock_ms, remember
+from backtest.market.download import Fetched, Report, SeriesProgress, Silent, clock_ms, remember
 from backtest.market.importing import ARCHIVE_VENUE
 from backtest.market.quality import SNAP_MS
 from backtest.market.recipe import Recipe
@@ -45,7 +45,7 @@ class ArchiveDownloader:
     url: str = ARCHIVE_URL
     workers: int = 4
     patience: Patience = field(default_factory=Patience)
-    progress: Progress = field(default_factory=Silent)
+    progress: SeriesProgress = field(default_factory=Silent)
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], int] = clock_ms
 

@@ -29,7 +29,7 @@ PUBLISHED_MS = UNIT_MS["h"]
 REST_MOST = 4.0
 
 
-class Progress(Protocol):
+class SeriesProgress(Protocol):
     """Told how far each series has come, in milliseconds of time; called by several threads."""
 
     def begin(self, key: Key, total: int) -> None:
@@ -133,7 +133,7 @@ class Downloader:
     store: Store
     workers: int = WORKERS
     patience: Patience = field(default_factory=Patience)
-    progress: Progress = field(default_factory=Silent)
+    progress: SeriesProgress = field(default_factory=Silent)
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], int] = clock_ms
     named: bool = True

@@ -8,7 +8,7 @@ from typing import Any
 from backtest.config import DAY_MS, build, from_ms
 from backtest.errors import UsageError
 from backtest.market.ccxt_source import RULES, VenueRules, serves
-from backtest.market.download import Downloader, Progress, Report, Silent, clock_ms
+from backtest.market.download import Downloader, Report, SeriesProgress, Silent, clock_ms
 from backtest.market.recipe import Recipe
 from backtest.market.rows import COLUMNS, SeriesName
 from backtest.market.store import Store
@@ -28,7 +28,7 @@ def record(
     series: tuple[SeriesName, ...] | None,
     timeframe: str,
     *,
-    progress: Progress | None = None,
+    progress: SeriesProgress | None = None,
     patience: Patience | None = None,
     clock: Callable[[], int] = clock_ms,
 ) -> Report:

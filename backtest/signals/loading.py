@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import sys
+import traceback
 import zlib
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from backtest.config import near_miss, shortened, user_path
 from backtest.errors import UsageError
 from backtest.signals.strategy import Parameters, Strategy
 
+_MODULE = "user_strategy_"
 _TITLE = re.compile(r"\w[\w -]{0,59}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,60}")
 
@@ -64,7 +66,7 @@ def _execute(path: Path) -> ModuleType:
             f"strategy file {str(path)[:400]} does not exist: check the path, or write one by `backtest strategies new`"
         )
     # Files of one name in two folders stay two modules.
-    title = f"user_strategy_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
+    title = f"{_MODULE}{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
     spec = importlib.util.spec_from_file_location(title, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"strategy file {path} cannot be imported: give it a name that ends in .py")
@@ -80,6 +82,19 @@ def _execute(path: Path) -> ModuleType:
         del sys.modules[spec.name]
         raise UsageError(f"{path} failed when it was read: {type(problem).__name__}: {problem}") from None
     return module
+
+
+def fault_of(problem: Exception) -> UsageError | None:
+    """The error to show where a user's strategy file let an exception pass; None where none had a part in it."""
+    steps = traceback.walk_tb(problem.__traceback__)
+    own = [(frame, line) for frame, line in steps if frame.f_globals.get("__name__", "").startswith(_MODULE)]
+    if not own:
+        return None
+    frame, line = own[-1]
+    return UsageError(
+        f"{frame.f_code.co_filename} line {line} failed: {type(problem).__name__}: {problem}; mend the strategy (set "
+        "BACKTEST_DEBUG=1 for the whole traceback)"
+    )
 
 
 def _is_own_strategy(value: object, module: ModuleType) -> bool:

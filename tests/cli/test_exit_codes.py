@@ -222,3 +222,13 @@ def test_130_for_a_run_which_leaves_no_half_of_a_folder(tmp_path: Path) -> None:
     code, said = interrupted(tmp_path, asked, (tmp_path / "begun").exists)
     assert (code, said) == (130, "backtest: interrupted\n")
     assert not (tmp_path / "here").exists()
+
+
+def test_a_strategy_that_fails_is_named_with_its_line(ends: Ends, tmp_path: Path) -> None:
+    line = 'market.start_ms + "240"'
+    (tmp_path / "wrong.py").write_text(SLOW.replace("market.start_ms + 240 * 3_600_000", line))
+    number = next(place for place, text in enumerate(SLOW.splitlines(), 1) if "decided = " in text)
+    code, out, said = ends("run", "-s", "wrong.py:Slow")
+    assert (code, out) == (2, "")
+    assert f"wrong.py line {number} failed: TypeError: " in said
+    assert len(said.splitlines()) == 1

@@ -135,7 +135,7 @@ def test_an_intent_out_of_range_is_refused(changes: dict[str, object], message: 
 
 
 def test_an_instrument_that_is_not_there_is_refused(market: Market) -> None:
-    with pytest.raises(UsageError, match="instrument 'XMR/USDT:USDT' is not in market 'memory'"):
+    with pytest.raises(UsageError, match="instrument 'XMR/USDT:USDT' is not in market 'synthetic'"):
         run_of(market, Intent(instrument="XMR/USDT:USDT", decided_at_ms=at(market, 30)))
 
 

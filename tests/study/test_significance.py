@@ -227,9 +227,9 @@ def test_adjust_by_hand() -> None:
 
 @pytest.mark.parametrize(("method", "theirs"), [("holm", "holm"), ("benjamini_hochberg", "fdr_bh")])
 def test_adjusted_p_values_are_those_of_statsmodels(method: Method, theirs: str) -> None:
-    for seed in range(50):
+    for seed in range(8):
         random = np.random.default_rng(seed)
-        p = np.round(random.random(1 + seed) ** 3, 2)
+        p = np.round(random.random(1 + 3 * seed) ** 3, 2)
         np.testing.assert_allclose(adjust(p, method), multipletests(p, method=theirs)[1], atol=1e-12)
 
 
