@@ -260,7 +260,7 @@ def tests_table(data: Measured, groups: Sequence[Group], names: Sequence[str]) -
 def paths_table(data: Measured, groups: Sequence[Group]) -> pd.DataFrame:
     """One row a group and bar: the mean and median path, its interval, and the band of chance alone."""
     tables = []
-    path, draws = data.path, data.draws[:_BAND_DRAWS]
+    path = data.path
     unknown = np.isnan(path.car)
     values, holes = np.where(unknown, 0.0, path.car), unknown.any()
     for group in groups:
@@ -271,12 +271,16 @@ def paths_table(data: Measured, groups: Sequence[Group]) -> pd.DataFrame:
         part = subset(path, rows)
         found = average(part, data.config.level)
         low, high = _interval(found, _distinct(data, rows, part.known), data.config.minimum_catalysts)
+        # Few dates: all but the observed one, which drawn at random would be the edge of its own band.
+        draws = every_calendar(data.dates, events, _BAND_DRAWS)
+        if draws is None:
+            draws = data.draws[:_BAND_DRAWS, events]
         picked = np.zeros((len(draws), len(path.car)))
-        for event in events:
-            picked[np.arange(len(draws)), draws[:, event]] += 1.0
+        for column in draws.T:
+            picked[np.arange(len(draws)), column] += 1.0
         count = len(events) - picked @ unknown if holes else np.full((1, 1), len(events))
         means = np.where(count > 0, picked @ values / np.maximum(count, 1), np.nan)
-        moved = bool((draws[:, events] != rows).any())
+        moved = bool((draws != rows).any())
         chance_low, chance_high = band(means if moved else means[:0], data.config.level)
         tables.append(
             pd.DataFrame(

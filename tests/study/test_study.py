@@ -377,6 +377,14 @@ def test_a_planted_effect_is_found_where_it_was_planted(base: Market) -> None:
     assert path["mean"][0] > path["chance_high"][0]
 
 
+def test_a_lone_catalyst_is_not_the_edge_of_its_own_band(base: Market) -> None:
+    """It has some thirty dates, so the real one, were it among the draws, would be their upper 2.5 %."""
+    start = int((pd.Timestamp("2025-09-22", tz="UTC") - START) / pd.Timedelta("1h")) + 6
+    lifted = changed(base, "close", slice(start, None), 2, np.exp(0.5))
+    path = event_study(lifted, Calendar("one", (catalyst("zec-one", ("ZEC",), "2025-09-22"),)), SMALL).path()
+    assert path["mean"][0] > path["chance_high"][0] + 0.2
+
+
 def test_paths_plot_directly(made: Study) -> None:
     assert made.car.columns.tolist() == made.catalysts["catalyst_id"].tolist()
     assert made.car.index.tolist() == list(range(-12, 25))
