@@ -107,6 +107,11 @@ def count(value: int) -> Cell:
     return Cell(f"{value:,}")
 
 
+def plural(count: int, one: str, many: str) -> str:
+    """`1 strategy`, `2 strategies`."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def plain(text: str, most: int = MOST_CHARACTERS) -> str:
     """Text of one line, without the characters that control or turn it, cut after `most` of them."""
     kept = "".join(

@@ -16,9 +16,9 @@ import pandas as pd
 
 from backtest.config import UNIT_MS, load_config
 from backtest.engine.kernel import replay_many, replay_one
-from backtest.engine.layout import EXPOSURE, FILL_COLUMNS, TRADE_COLUMNS, TRADES, Book, Orders
+from backtest.engine.layout import EXPOSURE, TRADE_COLUMNS, TRADES, Orders
 from backtest.market.record import Instrument, Market
-from backtest.scoring.batch import Prepared, prepare
+from backtest.scoring.batch import Prepared, empty_book, prepare
 from backtest.scoring.draws import shifts_of
 from backtest.signals.strategy import Intent, Intents
 from benchmarks.scale import DAY_BARS, Cost, Size
@@ -72,15 +72,7 @@ def intents_of(size: Size, market: Market) -> Intents:
 
 def bars_a_trade(orders: Orders, prepared: Prepared) -> float:
     """Mean bars that a trade of the first draw lasts."""
-    count = orders.column.shape[1]
-    book = Book(
-        np.empty(prepared.bar_count),
-        np.zeros(prepared.bar_count),
-        np.empty((2 * count, len(FILL_COLUMNS))),
-        np.empty((count, len(TRADE_COLUMNS))),
-        np.zeros(count, np.int8),
-        np.zeros(2, np.int32),
-    )
+    book = empty_book(prepared.bar_count, orders.column.shape[1])
     replay_one(orders, prepared.bars, prepared.rules, book)
     made = book.trades[: book.counts[1]]
     return float((made[:, TRADE_COLUMNS.index("exit_row")] - made[:, TRADE_COLUMNS.index("entry_row")]).mean())

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from backtest.market.record import Market
 
 # A shared machine is slow at times: no deadline. CI draws the same examples each time, so that a commit is judged by
 # what it changed; a run by hand draws new ones.
@@ -29,6 +33,14 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample() -> Market:
+    """The embedded reconstruction."""
+    from backtest.market.dataset import default_dataset, open_dataset
+
+    return open_dataset(default_dataset())
 
 
 @pytest.fixture(autouse=True)

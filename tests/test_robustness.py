@@ -39,7 +39,7 @@ from backtest.market.store import MANIFEST, Store, store_root
 from backtest.market.stored import open_stored
 from backtest.market.transport import Patience, retry_after, utc_now
 from backtest.report.folder import write_text
-from backtest.report.search_folder import read_sweep, write_sweep
+from backtest.report.search_folder import read_search, write_sweep
 from backtest.schemas import schema
 from backtest.schemas.checking import fault_of
 from backtest.scoring.bootstrap import interval
@@ -648,8 +648,8 @@ def test_a_sweep_makes_no_room_for_splits_that_cannot_be(tmp_path: Path) -> None
     document = json.loads((tmp_path / "sweep.json").read_text())
     document["overfitting"]["logits"]["splits"][0] = 2**32
     (tmp_path / "sweep.json").write_text(json.dumps(document))
-    with pytest.raises(DataError, match=r"sweep\.json .*splits reach 4294967296"):
-        read_sweep(tmp_path)
+    with pytest.raises(DataError, match=r"sweep folder .*splits reach 4294967296"):
+        read_search(tmp_path)
 
 
 def test_a_baselines_file_stands_inside_its_folder(tmp_path: Path) -> None:

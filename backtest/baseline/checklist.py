@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backtest.baseline.comparison import Comparison
+from backtest.display import plural
 from backtest.errors import BaselineError, DataError
 
 
@@ -48,9 +49,8 @@ class Checklist:
         """`12 baselines: 10 passed, 1 regressed, 1 refused`."""
         counts = [(len(self.having(status)), status) for status in ("passed", "regressed", "refused")]
         counts.append((len(self.lacking), "missing"))
-        total = len(self.checked)
         told = ", ".join(f"{count} {status}" for count, status in counts if count)
-        return f"{total} baseline{'' if total == 1 else 's'}: {told}"
+        return f"{plural(len(self.checked), 'baseline', 'baselines')}: {told}"
 
     def check(self) -> None:
         """Raise what the list comes to.
@@ -64,7 +64,7 @@ class Checklist:
         """
         if self.exit_code == DataError.exit_code:
             raise DataError(
-                f"{self.sentence}: restore the data or calendar named above, or `backtest baseline record` on the new"
+                f"{self.sentence}: restore the data, calendar or file named above, or `backtest baseline record` anew"
             )
         if self.exit_code:
             raise BaselineError(

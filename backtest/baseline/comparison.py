@@ -226,6 +226,9 @@ def _requests(was: Baseline, now: Baseline) -> Iterator[Difference]:
 
 
 def _causes(was: Baseline, now: Baseline) -> Iterator[Difference]:
+    if was.strategy.name != now.strategy.name:
+        sentence = f"the baseline is of {was.strategy.name}, and its request runs {now.strategy.name}"
+        yield Difference("request", "strategy", was.strategy.name, now.strategy.name, None, sentence)
     yield from _settings("config", was.config.values, now.config.values, "configuration")
     old, new = ({} if one.placebo is None else one.placebo.model_dump() for one in (was, now))
     yield from _settings("placebo", old, new, "placebo")

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from backtest.display import plural
+
 DIGITS = 10
 """Significant digits of every number written: machines differ in the last of sixteen."""
 
@@ -78,8 +80,7 @@ class LedgerChange:
     @property
     def sentence(self) -> str:
         """`2 trades changed, 1 added, 0 removed`."""
-        trades = "trade" if self.changed == 1 else "trades"
-        return f"{self.changed} {trades} changed, {self.added} added, {self.removed} removed"
+        return f"{plural(self.changed, 'trade', 'trades')} changed, {self.added} added, {self.removed} removed"
 
 
 def ledger_change(was: Sequence[str], now: Sequence[str]) -> LedgerChange | None:

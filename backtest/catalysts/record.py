@@ -241,6 +241,19 @@ class Calendar(Shown):
 
         return Calendar(self.name, tuple(one for one in self.catalysts if matches(one)))
 
+    def check_names(
+        self, *, assets: Collection[str] = (), kinds: Collection[str] = (), actors: Collection[str] = ()
+    ) -> None:
+        """Refuse by `UsageError` a coin, kind or actor that no catalyst has."""
+        for key, wanted, held in (
+            ("assets", assets, {asset for one in self.catalysts for asset in one.assets}),
+            ("kinds", kinds, {one.kind for one in self.catalysts}),
+            ("actors", actors, {one.actor for one in self.catalysts}),
+        ):
+            for name in wanted:
+                if name not in held:
+                    raise UsageError(f"{key}: calendar {self.name!r} has no {name!r}; {near_miss(name, held)}")
+
     def confounded(self, identifier: str) -> tuple[str, ...]:
         """Ids tied to one catalyst by a `confounded_with` on either side, in calendar order."""
         own = self[identifier].confounded_with

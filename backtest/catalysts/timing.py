@@ -26,12 +26,6 @@ def known_at_ms(catalyst: Catalyst) -> int | None:
     return to_ms(catalyst.announced_at) + PRECISION_MS[catalyst.precision]
 
 
-def tradable_at_ms(catalyst: Catalyst, reaction_ms: int) -> int | None:
-    """Earliest moment an order can reach the market: `known_at + reaction`; None where untimed."""
-    known = known_at_ms(catalyst)
-    return None if known is None else known + reaction_ms
-
-
 def known_between(catalysts: Iterable[Catalyst], start_ms: int, end_ms: int) -> list[tuple[Catalyst, int]]:
     """Timed catalysts that became known in [start, end), each with its `known_at`, earliest first."""
     known = ((catalyst, known_at_ms(catalyst)) for catalyst in catalysts)

@@ -19,6 +19,7 @@ from backtest.cli.schema import print_schema
 from backtest.cli.streams import leave_quietly, prepare_streams
 from backtest.cli.study import study
 from backtest.cli.sweep import sweep
+from backtest.cli.verbs import Verbs
 from backtest.cli.walkforward import walkforward
 from backtest.errors import BacktestError
 
@@ -26,6 +27,7 @@ EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
 
 app = typer.Typer(
     name="backtest",
+    cls=Verbs,
     help="Which privacy-coin catalysts could have been traded, net of every cost, and was it more than luck?",
     epilog="Exit codes: 0 ok, 1 internal, 2 usage or config, 3 data, 4 baseline regression, 5 look-ahead, "
     "130 interrupted, 141 the reader of a pipe left.",

@@ -26,8 +26,10 @@ from backtest.cli.options import (
     assignments,
     detail_of,
     market_of,
+    settings_of,
 )
 from backtest.cli.progress import progress_bar
+from backtest.cli.verbs import Verbs
 from backtest.errors import BacktestError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from backtest.cli.request import Request
     from backtest.progress import Progress
 
-app = typer.Typer(help="Record what strategies do, and check that they still do it.", no_args_is_help=True)
+app = typer.Typer(cls=Verbs, help="Record what strategies do, and check that they still do it.", no_args_is_help=True)
 FOLDER = Path("baselines")
 
 
@@ -69,7 +71,7 @@ def record(
         parameters=assignments(param or (), "-p"),
         timerange=timerange,
         config=str(config) if config else None,
-        settings=assignments(setting or (), "--set") | ({"funding_unknown": funding} if funding else {}),
+        settings=settings_of(setting, funding),
         detail=detail,
         placebo=placebo,
         statistic=statistic,
@@ -91,6 +93,11 @@ def record(
     for baseline in baselines:
         path = baseline_path(folder, baseline)
         before = read_baseline(path) if path.exists() else None
+        if before and before.strategy.name != baseline.strategy.name:
+            raise UsageError(
+                f"{path} is the baseline of {before.strategy.name!r}, not of {baseline.strategy.name!r}: record into "
+                "another --folder"
+            )
         now = keep_tolerances(baseline, before) if before else baseline
         changed = before is None or baseline_text(before) != baseline_text(now)
         written += changed
@@ -156,7 +163,7 @@ def check(
     paths = baseline_files(files or [FOLDER])
 
     from backtest.report.baseline_formats import check_document, github_annotations, junit_xml, print_checklist
-    from backtest.report.folder import to_json
+    from backtest.report.folder import to_json, write_text, writing
     from backtest.report.tables import new_console, show
 
     with progress_bar() as progress:
@@ -168,7 +175,9 @@ def check(
         print_checklist(console, checklist)
         show(console, checklist.sentence)
     if junit is not None:
-        _write(junit, junit_xml(checklist))
+        with writing("JUnit file", junit, "--junit"):
+            junit.parent.mkdir(parents=True, exist_ok=True)
+            write_text(junit, junit_xml(checklist))
     if github if github is not None else os.environ.get("GITHUB_ACTIONS") == "true":
         for line in github_annotations(checklist):
             typer.echo(line, err=True)
@@ -237,6 +246,7 @@ def check_file(path: Path, accept: tuple[str, ...] = ()) -> Comparison:
 def _not_run(baseline: Baseline, request: Request, problem: Exception) -> Comparison:
     """What a failed run amounts to: other data where they are, else a regression."""
     from backtest.baseline import Comparison, data_differences, data_of, failed, refused, rows_of
+    from backtest.signals.loading import file_of, is_file_reference
 
     try:
         store = Path(request.store) if request.store else None
@@ -250,20 +260,12 @@ def _not_run(baseline: Baseline, request: Request, problem: Exception) -> Compar
     if differences:
         return Comparison(baseline.strategy.name, baseline.data.name, differences, (), label=baseline.data.label)
     sentence = str(problem) if isinstance(problem, BacktestError) else f"{type(problem).__name__}: {problem}"
+    if any(is_file_reference(name) and not file_of(name).is_file() for name in request.strategies):
+        sentence += f"; its paths are relative to where it was recorded, and this is {Path.cwd()}"
     try:
         return failed(baseline, sentence, request.run_config())
     except UsageError:
         return failed(baseline, sentence, None)
-
-
-def _write(path: Path, text: str) -> None:
-    from backtest.report.folder import write_text
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
-    except OSError as problem:
-        raise UsageError(f"{path} cannot be written ({problem}): choose another file with --junit") from None
 
 
 def _summarise(checklist: Checklist) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backtest.cli.options import Dataset, Json, market_of
 from backtest.cli.progress import progress_bar
 from backtest.errors import UsageError
 from backtest.schemas import schema_id
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
 def claims(
     file: Annotated[str, typer.Argument(metavar="CLAIMS", help="Name or TOML file of claims.")] = "privacy-2025",
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", "-d", help="Name or folder of bars; A+B joins.", show_default="the embedded sample"),
-    ] = None,
+    dataset: Dataset = None,
     series: Annotated[
         list[str] | None, typer.Option(help="NAME=FILE.csv with available_at,value; repeat for several.")
     ] = None,
@@ -30,12 +28,10 @@ def claims(
     all_venues: Annotated[
         bool, typer.Option("--all-venues", help="The volumes and open interest are those of all venues together.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure each figure that an article prints, and say whether it holds."""
     from backtest.catalysts.claims import check_claim, open_claims
-    from backtest.market.dataset import default_dataset
-    from backtest.market.joining import open_datasets
     from backtest.report.claim_tables import claim_lines, claim_table
     from backtest.report.tables import new_console, show
 
@@ -43,7 +39,7 @@ def claims(
     if not chosen:
         raise UsageError(f"no claim of {file!r} is about {', '.join(subject or ())}: name another --subject")
     given = _series_of(series or [])
-    market = open_datasets(default_dataset() if dataset is None else dataset)
+    market = market_of(dataset, None, None, None)
     everywhere = all_venues or bool(market.provenance.label)
     checks = []
     with progress_bar() as progress:

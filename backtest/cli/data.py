@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.fetch import ConfigOption, SeriesOption, StoreOption, show_report
+from backtest.cli.fetch import ConfigOption, SeriesOption, show_report
+from backtest.cli.options import Json
+from backtest.cli.options import Store as StoreOption
 from backtest.cli.progress import progress_bar, series_bars
+from backtest.cli.verbs import Verbs
 from backtest.errors import MarketError, UsageError
 from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
     from backtest.market.record import Kind
 
-app = typer.Typer(help="List, show, check, import and record market data.", no_args_is_help=True)
+app = typer.Typer(cls=Verbs, help="List, show, check, import and record market data.", no_args_is_help=True)
 
 Venue = Annotated[str | None, typer.Argument(help="ccxt exchange id.", show_default="all")]
 Symbol = Annotated[str | None, typer.Argument(help="ccxt symbol.", show_default="all")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_EMPTY = "the store {} is empty: fill it with backtest fetch privacy-2025"
 
 
 @app.command("list")
-def list_data(store: StoreOption = None, as_json: AsJson = False) -> None:
+def list_data(store: StoreOption = None, as_json: Json = False) -> None:
     """List every series of the store."""
     from backtest.market.store import Store, store_root
     from backtest.market.stored import stored_names
@@ -41,7 +45,7 @@ def list_data(store: StoreOption = None, as_json: AsJson = False) -> None:
     elif manifests:
         show(new_console(), store_table(manifests), f"datasets: {', '.join(names)}")
     else:
-        typer.echo(f"the store {shelf.root} is empty: fill it with backtest fetch privacy-2025", err=True)
+        typer.echo(_EMPTY.format(shelf.root), err=True)
 
 
 @app.command("show")
@@ -53,8 +57,11 @@ def show_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = N
 
     shelf = Store(store_root(store))
     console = new_console()
-    for one in shelf.manifests(venue, symbol):
+    manifests = shelf.manifests(venue, symbol)
+    for one in manifests:
         show(console, *manifest_lines(one, console.width))
+    if not manifests:
+        typer.echo(_EMPTY.format(shelf.root), err=True)
     show(console, LEGEND)
 
 
@@ -66,6 +73,8 @@ def check_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = 
 
     shelf = Store(store_root(store))
     manifests = shelf.manifests(venue, symbol)
+    if not manifests:
+        typer.echo(_EMPTY.format(shelf.root), err=True)
     problems = [sentence for one in manifests for sentence in shelf.problems(one.key) or unusable(shelf, one.key)]
     rows = sum(one.rows for one in manifests)
     typer.echo(f"{len(manifests)} series, {rows:,} rows, {len(problems)} broken")

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from backtest.cli.options import Json, Timerange
+from backtest.cli.verbs import Verbs
 from backtest.errors import UsageError
 from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar, Catalyst
 
-app = typer.Typer(help="List, show and validate catalysts.", no_args_is_help=True)
+app = typer.Typer(cls=Verbs, help="List, show and validate catalysts.", no_args_is_help=True)
 
 Calendars = Annotated[
     list[str] | None,
@@ -43,10 +45,10 @@ def list_events(
     timed: Annotated[bool | None, typer.Option("--timed/--untimed", help="Only those with or without a day.")] = None,
     confidence: Annotated[list[str] | None, typer.Option(help="high, medium or low; repeat for several.")] = None,
     direction: Annotated[int | None, typer.Option(min=-1, max=1, help="Expected sign: 1, -1 or 0.")] = None,
-    timerange: Annotated[str | None, typer.Option(help="20250901-20251116, end exclusive.")] = None,
+    timerange: Timerange = None,
     within: Within = "24h",
     sector: Sector = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List catalysts that match every filter, with the cluster that each belongs to."""
     from backtest.catalysts.clusters import cluster_numbers, confounding
@@ -55,6 +57,7 @@ def list_events(
     whole = calendar_of(calendar)
     numbers = cluster_numbers(whole, duration_ms(within), sector=sector)
     near = confounding(whole, duration_ms(within), sector=sector)
+    whole.check_names(assets=asset or (), kinds=kind or (), actors=actor or ())
     chosen = whole.filter(
         assets=asset or (),
         kinds=kind or (),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backtest.cli.options import Store as StoreOption
 from backtest.cli.progress import series_bars
 from backtest.errors import MarketError, UsageError
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from backtest.market.download import Report
     from backtest.market.recipe import Recipe
 
-StoreOption = Annotated[
-    Path | None, typer.Option(help="Root of the store.", show_default="BACKTEST_STORE or the user data folder")
-]
 ConfigOption = Annotated[
     Path | None, typer.Option(help="JSON of ccxt constructor options (proxies, hosts, ...), merged deep.")
 ]

@@ -76,6 +76,11 @@ def assignments(texts: Sequence[str], option: str) -> dict[str, str]:
     return values
 
 
+def settings_of(given: Sequence[str] | None, funding: str | None) -> dict[str, str]:
+    """What `--set` and `--funding` change of the run configuration."""
+    return assignments(given or (), "--set") | ({"funding_unknown": funding} if funding else {})
+
+
 def strategies_of(names: Sequence[str], parameters: dict[str, str]) -> list[Strategy[Any]]:
     """Strategies by name or `file.py:Class`, all of the project's where none is named, each with its parameters.
 

@@ -36,7 +36,8 @@ def report(
         raise UsageError(f"{' and '.join(map(str, runs))} are both run folders: report them one at a time")
 
     from backtest.report.html import gather, make_room, write_page
-    from backtest.report.html.contents import read_run, read_search, verify
+    from backtest.report.html.contents import read_run, verify
+    from backtest.report.search_folder import read_search
 
     path = out or folders[0] / REPORT
     make_room(path)

@@ -23,6 +23,7 @@ from backtest.cli.options import (
     Timeframe,
     Timerange,
     assignments,
+    settings_of,
 )
 from backtest.cli.progress import progress_bar
 
@@ -58,7 +59,7 @@ def run(
         parameters=assignments(param or (), "-p"),
         timerange=timerange,
         config=str(config) if config else None,
-        settings=assignments(setting or (), "--set") | ({"funding_unknown": funding} if funding else {}),
+        settings=settings_of(setting, funding),
         detail=detail,
         placebo=placebo,
         statistic=statistic,

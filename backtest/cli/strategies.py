@@ -8,24 +8,25 @@ from typing import Annotated
 
 import typer
 
+from backtest.cli.options import Json, Strategies, strategies_of
+from backtest.cli.verbs import Verbs
 from backtest.errors import UsageError
 from backtest.schemas import schema_id
 
-app = typer.Typer(help="List strategies with their parameters, or begin a new one.", invoke_without_command=True)
+app = typer.Typer(
+    cls=Verbs, help="List strategies with their parameters, or begin a new one.", invoke_without_command=True
+)
 
 
 @app.callback()
 def list_strategies(
     context: typer.Context,
-    strategy: Annotated[
-        list[str] | None, typer.Option("--strategy", "-s", help="Name or file.py:Class; repeat.", show_default="all")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    strategy: Strategies = None,
+    as_json: Json = False,
 ) -> None:
     """List strategies with their hypotheses, parameters and defaults."""
     if context.invoked_subcommand is not None:
         return
-    from backtest.cli.options import strategies_of
     from backtest.report.signal_tables import strategy_lines
     from backtest.report.tables import new_console, show
 

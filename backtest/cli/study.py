@@ -8,17 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from backtest.cli.events import Calendars, calendar_of
-from backtest.cli.options import assignments
+from backtest.cli.options import Dataset, Json, Timerange, assignments, market_of
 from backtest.cli.progress import progress_bar
 from backtest.errors import ConfigError, UsageError
 
 
 def study(
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Name, or folder of bars.", show_default="the embedded sample")
-    ] = None,
+    dataset: Dataset = None,
     calendar: Calendars = None,
-    timerange: Annotated[str | None, typer.Option(help="20250901-20251116, end exclusive, or ISO/ISO.")] = None,
+    timerange: Timerange = None,
     timeframe: Annotated[
         str | None, typer.Option(help="Bars to study, a multiple of the data's: 4h, 1d.", show_default="the data's")
     ] = None,
@@ -51,7 +49,7 @@ def study(
         list[str] | None, typer.Option("--set", help="key=value of the study's configuration; repeat.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write study.json and CSV tables to.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Study abnormal returns, volume and open interest around catalysts."""
     from backtest.config import build, parse_timerange, read_toml
@@ -84,8 +82,6 @@ def study(
 
     settings = build(StudyConfig, values | overrides | options, f"configuration {config}" if config else "study")
 
-    from backtest.market.dataset import default_dataset
-    from backtest.market.joining import open_datasets
     from backtest.report.folder import to_json
     from backtest.report.study_tables import (
         heading,
@@ -97,9 +93,7 @@ def study(
     from backtest.report.tables import new_console, show
     from backtest.study.study import event_study
 
-    market = open_datasets(default_dataset() if dataset is None else dataset)
-    if window:
-        market = market.between(window)
+    market = market_of(dataset, None, None, window)
     with progress_bar() as progress:
         found = event_study(market, catalysts, settings, progress=progress)
     document = study_document(found)

@@ -26,6 +26,7 @@ from backtest.cli.options import (
     assignments,
     detail_of,
     market_of,
+    settings_of,
     strategies_of,
 )
 from backtest.cli.progress import progress_bar
@@ -112,8 +113,7 @@ def sweep(
     """Search a strategy's parameters; every trial is kept, and p, Sharpe ratio and choice pay for all of them."""
     from backtest.config import load_config, parse_timerange
 
-    overrides = assignments(setting or (), "--set") | ({"funding_unknown": funding} if funding else {})
-    settings = load_config(config, **overrides)
+    settings = load_config(config, **settings_of(setting, funding))
     catalysts = calendar_of(calendar)
     window = parse_timerange(timerange) if timerange else None
 

@@ -21,9 +21,9 @@ from backtest.cli.options import (
     Store,
     Timeframe,
     Timerange,
-    assignments,
     detail_of,
     market_of,
+    settings_of,
     strategies_of,
 )
 from backtest.cli.progress import progress_bar
@@ -36,7 +36,7 @@ def walkforward(
     space: SpaceFile = None,
     search: SearchOption = None,
     trials: TrialsOption = None,
-    folds: Annotated[int, typer.Option(help="Tests, in order of time.")] = 4,
+    folds: Annotated[int, typer.Option(min=1, help="Tests, in order of time.")] = 4,
     horizon: Annotated[str, typer.Option(help="How long a catalyst's outcome takes; purged before a test.")] = "72h",
     embargo: Annotated[str, typer.Option(help="Gap before a test that is not trained on.")] = "24h",
     memory: Annotated[int, typer.Option(help="Blocks of catalysts trained on; 0 for all before.")] = 0,
@@ -58,13 +58,12 @@ def walkforward(
     """Choose parameters on past catalysts, trade the next ones with them, and score that as one run."""
     from backtest.config import duration_ms, load_config, parse_timerange
 
-    overrides = assignments(setting or (), "--set") | ({"funding_unknown": funding} if funding else {})
-    settings = load_config(config, **overrides)
+    settings = load_config(config, **settings_of(setting, funding))
     catalysts = calendar_of(calendar)
     window = parse_timerange(timerange) if timerange else None
     purge, gap = duration_ms(horizon), duration_ms(embargo)
 
-    from backtest.report.folder import run_document, to_json, write_run_folder, write_text
+    from backtest.report.folder import run_document, to_json, write_run_folder, write_text, writing
     from backtest.report.score_tables import fold_table, verdict_lines, verdict_table
     from backtest.report.search_folder import walkforward_document
     from backtest.report.tables import new_console, run_table, show, trade_table
@@ -93,7 +92,8 @@ def walkforward(
     document = walkforward_document(result, card)
     folder = out or Path("runs") / f"walkforward-{one.name}-{market.sha256()[:8]}"
     write_run_folder(folder, [result.run], run_document(evaluation))
-    write_text(folder / "walkforward.json", to_json(document) + "\n")
+    with writing("run folder", folder):
+        write_text(folder / "walkforward.json", to_json(document) + "\n")
     if as_json:
         typer.echo(to_json(document))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ import requests
 from backtest.config import UNIT_MS, from_ms, to_ms
 from backtest.errors import MarketError, UsageError
 from backtest.market.archive import LARGEST, METRICS_PERIOD, read_archive_file, verify_checksum
-from backtest.market.download import Fetched, Report, SeriesProgress, Silent, clock_ms, remember
+from backtest.market.download import Fetched, Report, SeriesProgress, Silent, all_of, clock_ms, remember
 from backtest.market.importing import ARCHIVE_VENUE
 from backtest.market.quality import SNAP_MS
 from backtest.market.recipe import Recipe
@@ -67,21 +67,7 @@ class ArchiveDownloader:
             )
         keys = self._keys()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="archive") as pool:
-            futures = [pool.submit(self._series, key) for key in keys]
-            try:
-                while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
-                    if any(future.done() and future.exception() for future in futures):
-                        self.stop.set()
-                        break
-            except KeyboardInterrupt:
-                self.stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
-        # What stopped the others says more than that they were stopped.
-        problems = [problem for future in futures if (problem := future.exception()) is not None]
-        for problem in sorted(problems, key=lambda one: isinstance(one, Stopped)):
-            raise problem
-        fetched = [future.result() for future in futures]
+            fetched = all_of([pool.submit(self._series, key) for key in keys], pool, self.stop)
         remember(self.store, self.recipe, tuple(dict.fromkeys(key.symbol for key in keys)))
         return Report(tuple(fetched), ())
 

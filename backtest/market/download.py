@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Protocol
@@ -213,21 +213,7 @@ class Downloader:
                 venues.put(client)
 
         with ThreadPoolExecutor(self.workers, thread_name_prefix="fetch") as pool:
-            futures = [pool.submit(run, task) for task in tasks]
-            try:
-                # A wait without an end would not let Ctrl-C through.
-                while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
-                    if any(future.done() and future.exception() for future in futures):
-                        self.stop.set()
-                        break
-            except KeyboardInterrupt:
-                self.stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
-        problems = [problem for future in futures if (problem := future.exception()) is not None]
-        for problem in sorted(problems, key=lambda one: isinstance(one, Stopped)):
-            raise problem
-        return [future.result() for future in futures]
+            return all_of([pool.submit(run, task) for task in tasks], pool, self.stop)
 
     def _series(self, venue: Venue, task: Task) -> Fetched:
         result = Fetched(task.key)
@@ -301,6 +287,25 @@ def _task(
     open_end = end is None or end >= last
     until = last if open_end or end is None else end
     return Task(key, listed, period, first, until, open_end, venue.oldest_ms(series, period, now_ms), newest, step)
+
+
+def all_of(futures: Sequence[Future[Fetched]], pool: Executor, stop: threading.Event) -> list[Fetched]:
+    """What all series came to, in order; the first that fails, or an interrupt, stops the others and is raised."""
+    try:
+        # A wait without an end would not let Ctrl-C through.
+        while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
+            if any(future.done() and future.exception() for future in futures):
+                stop.set()
+                break
+    except KeyboardInterrupt:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        raise
+    # What stopped the others says more than that they were stopped.
+    problems = [problem for future in futures if (problem := future.exception()) is not None]
+    for problem in sorted(problems, key=lambda one: isinstance(one, Stopped)):
+        raise problem
+    return [future.result() for future in futures]
 
 
 def remember(store: Store, recipe: Recipe, symbols: tuple[str, ...]) -> None:

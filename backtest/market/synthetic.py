@@ -208,11 +208,6 @@ class Grid:
         return hours * UNIT_MS["h"] / self.step_ms
 
 
-def reconstruct_privacy_2025() -> Market:
-    """The embedded sample, made anew from its anchors; equal to the stored one by `Market.sha256()`."""
-    return reconstruct(_embedded_plan())
-
-
 def reconstruct(plan: Plan) -> Market:
     """Market of a plan: a swap of every coin, then the spots; the same plan gives the same market.
 
@@ -385,16 +380,12 @@ def _midnight(day: date) -> int:
     return (day - date(1970, 1, 1)).days * DAY_MS
 
 
-def _embedded_plan() -> Plan:
-    return read_plan(datasets_root() / default_dataset() / ANCHORS)
-
-
 def main(arguments: list[str]) -> int:
     """Write the embedded reconstruction anew into the one folder named."""
     try:
         if len(arguments) != 1:
             raise UsageError(f"{len(arguments)} arguments given, one is needed: the folder to write to")
-        plan = _embedded_plan()
+        plan = read_plan(datasets_root() / default_dataset() / ANCHORS)
         metadata = write_dataset(
             reconstruct(plan),
             Path(arguments[0]),

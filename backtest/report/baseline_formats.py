@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from backtest.baseline import Baseline, Checklist, Difference, changes
-from backtest.report.score_tables import plural
-from backtest.report.tables import ABSENT, new_table, percent
+from backtest.display import ABSENT, percent, plural
+from backtest.report.tables import new_table
 from backtest.schemas import schema_id
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -45,11 +45,11 @@ def print_checklist(console: Console, checklist: Checklist) -> None:
         f"{one.comparison.label}: {one.comparison.dataset}" for one in checklist.checked if one.comparison.label
     )
     for line in labelled:
-        console.print(Text(line))
+        console.print(_one_line(line))
     for one in checklist.checked:
         comparison = one.comparison
         counted = f": {plural(comparison.trades, 'trade', 'trades')}" if comparison.passed else ""
-        console.print(Text(f"{comparison.status:<10}{one.file}{counted}"))
+        console.print(_one_line(f"{comparison.status:<10}{one.file}{counted}"))
         print_differences(console, (*comparison.data_differences, *comparison.differences))
         _indented(console, *(f"note: {note}" for note in comparison.notes))
     if checklist.missing:
@@ -87,7 +87,12 @@ def print_differences(console: Console, differences: Sequence[Difference], *, re
 
 def _indented(console: Console, *lines: str, by: int = 2) -> None:
     for line in lines:
-        console.print(Padding(Text(line), (0, 0, 0, by), expand=False))
+        console.print(Padding(_one_line(line), (0, 0, 0, by), expand=False))
+
+
+def _one_line(text: str) -> Text:
+    """Text without line breaks: a runner obeys each line of output that begins as a workflow command."""
+    return Text(" ".join(text.split("\n")))
 
 
 def _metric_table(metrics: Sequence[Difference], recording: bool) -> Table:
@@ -192,28 +197,24 @@ def _property(text: str) -> str:
 
 def summary_markdown(checklist: Checklist) -> str:
     """Job summary: a table of the files, and one of everything that differs."""
-    lines = [f"### {_cell(checklist.sentence)}", "", "| strategy | dataset | status |", "| --- | --- | --- |"]
+    lines = [f"### {_cell(checklist.sentence)}", "", "| file | dataset | status |", "| --- | --- | --- |"]
     for one in checklist.checked:
         comparison = one.comparison
         dataset = _cell(_labelled(comparison.dataset, comparison.label))
-        lines.append(f"| {_cell(comparison.strategy)} | {dataset} | {comparison.status} |")
+        lines.append(f"| {_cell(one.file)} | {dataset} | {comparison.status} |")
     lines += [f"| {_cell(name)} | | missing |" for name in checklist.lacking]
     rows = [
-        (one.comparison.strategy, part)
+        (one.file, part)
         for one in checklist.checked
         for part in (*one.comparison.data_differences, *one.comparison.differences)
     ]
     if rows:
-        lines += ["", "| strategy | what | baseline | now | allowed |", "| --- | --- | --- | --- | --- |"]
+        lines += ["", "| file | what | baseline | now | allowed |", "| --- | --- | --- | --- | --- |"]
         for name, part in rows:
             allowed = "" if part.allowed is None else f"{part.allowed:.2g}"
             cells = (name, *_told(part), allowed)
             lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    noted = [
-        f"- {_cell(one.comparison.strategy)}: {_cell(note)}"
-        for one in checklist.checked
-        for note in one.comparison.notes
-    ]
+    noted = [f"- {_cell(one.file)}: {_cell(note)}" for one in checklist.checked for note in one.comparison.notes]
     return "\n".join(lines + ([""] if noted else []) + noted) + "\n"
 
 

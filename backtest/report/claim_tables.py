@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from backtest.report.tables import ABSENT, new_table
+from backtest.display import ABSENT
+from backtest.report.tables import new_table
 
 if TYPE_CHECKING:
     from backtest.catalysts.claims import Check
@@ -42,6 +43,12 @@ def claim_table(checks: Sequence[Check], market: str) -> Table:
             short_window(one.window) or ABSENT,
         )
     return table
+
+
+def plain_window(window: str) -> str:
+    """`2025-10-23 to 2025-11-07` as it is, one day as itself."""
+    first, _, last = window.partition(" to ")
+    return first if first == last else window
 
 
 def short_window(window: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,16 @@ from typing import Any
 import pandas as pd
 
 from backtest import __version__
+from backtest.config import read_json, shortened, table_of
 from backtest.engine.replay import Run
-from backtest.errors import UsageError
+from backtest.errors import DataError, UsageError
 from backtest.market.record import Market
 from backtest.market.rows import replace_file
 from backtest.report.score_tables import scorecard_document
-from backtest.schemas import schema_id
+from backtest.schemas import schema, schema_id
+from backtest.schemas.checking import fault_of
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import Score
-
-RUN_SCHEMA = schema_id("run")
 
 
 def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) 
     """
     market, config, runs = evaluation.market, evaluation.config, evaluation.runs
     document = {
-        "schema": RUN_SCHEMA,
+        "schema": schema_id("run"),
         "version": __version__,
         "label": market.provenance.label,
         "dataset": dataset_block(market),
@@ -104,6 +105,19 @@ def to_json(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
 
 
+def read_document(path: Path, name: str) -> dict[str, Any]:
+    """A JSON document by the name of its schema; another or a broken one raises `DataError`."""
+    document = table_of(read_json(path, DataError), path, DataError)
+    found, wanted = document.get("schema"), schema_id(name)
+    if found != wanted:
+        raise DataError(
+            f"{path} is of schema {shortened(found)}, not {wanted!r}: make the folder again with this version"
+        )
+    if fault := fault_of(document, schema(name)):
+        raise DataError(f"{path}: {fault}: make the folder again")
+    return document
+
+
 def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]) -> None:
     """Write run.json, fills.csv, trades.csv and equity.csv; each file appears whole or not at all.
 
@@ -117,13 +131,11 @@ def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]
         "trades.csv": _joined(runs, "trades"),
         "equity.csv": pd.DataFrame({run.strategy: run.equity for run in runs}).rename_axis("bar").reset_index(),
     }
-    try:
+    with writing("run folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "run.json", to_json(document) + "\n")
         for name, table in tables.items():
             write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
-    except OSError as problem:
-        raise UsageError(f"run folder {folder} cannot be written ({problem}): choose another with --out") from None
 
 
 def _joined(runs: Sequence[Run], name: str) -> pd.DataFrame:
@@ -131,6 +143,15 @@ def _joined(runs: Sequence[Run], name: str) -> pd.DataFrame:
     filled = [table for table in tables if len(table)] or tables[:1]
     joined: pd.DataFrame = pd.concat(filled, ignore_index=True)
     return joined[["strategy", *(column for column in joined.columns if column != "strategy")]]
+
+
+@contextmanager
+def writing(what: str, path: Path, option: str = "--out") -> Iterator[None]:
+    """Turn a file or folder that cannot be written into `UsageError`, which names the option that chooses another."""
+    try:
+        yield
+    except OSError as problem:
+        raise UsageError(f"{what} {path} cannot be written ({problem}): choose another with {option}") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from backtest.config import format_ms
-from backtest.display import p_value as p_value
+from backtest.display import ABSENT, number, p_value, percent, plural
 from backtest.engine.layout import NET_RETURN, SHARPE, STATISTICS, TRADES
-from backtest.report.tables import ABSENT, new_table, number, percent
+from backtest.report.tables import new_table
 from backtest.scoring.scorecard import CALENDARS
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ SHOWN_CAPITALS = (1e4, 1e5, 1e6, 1e7, 1e8)
 def money(value: float) -> str:
     """10k, 3.2M: whole thousands or millions where they are."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
+        # Three figures of 999,700 are 1M.
+        if value >= 0.9995 * size:
             return f"{value / size:.3g}{unit}"
     return f"{value:.3g}"
 
@@ -70,11 +71,6 @@ def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
             f"them lie. The adjusted p pays for {plural(one.family, 'strategy', 'strategies')}"
         )
     return [*told, cards[0].thresholds.sentence]
-
-
-def plural(count: int, one: str, many: str) -> str:
-    """`1 strategy`, `2 strategies`."""
-    return f"{count} {one if count == 1 else many}"
 
 
 def _on_p(card: Scorecard) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from backtest import __version__
 from backtest.engine.layout import STATISTICS
 from backtest.errors import DataError
 from backtest.market.record import Floats, Market
-from backtest.report.folder import plain, to_json, write_text
+from backtest.report.folder import plain, read_document, to_json, write_text, writing
 from backtest.report.score_tables import scorecard_document
 from backtest.schemas import schema_id
 from backtest.scoring.cross_validation import Overfitting
@@ -24,8 +23,6 @@ from backtest.scoring.space import Trial
 from backtest.scoring.sweep import HeatMap, Sweep, SweepResult, heat_maps
 from backtest.scoring.walkforward import WalkForward, WalkForwardResult
 
-SWEEP_SCHEMA = schema_id("sweep")
-WALKFORWARD_SCHEMA = schema_id("walkforward")
 # Those of 16 blocks are 12,870.
 MOST_SPLITS = 1_000_000
 
@@ -79,7 +76,7 @@ def parameter_values(trials: Sequence[Trial]) -> dict[str, list[str]]:
 def sweep_document(result: SweepResult) -> dict[str, Any]:
     """Versioned JSON document of a sweep: NaN is null, shares are fractions."""
     document = {
-        "schema": SWEEP_SCHEMA,
+        "schema": schema_id("sweep"),
         **search_document(result.sweep),
         "placebo": asdict(result.sweep.plan) if result.sweep.plan else None,
         "trials": len(result.sweep.trials),
@@ -105,79 +102,53 @@ def _overfitting_document(overfitting: Overfitting) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SweepReading:
-    """What the folder of a sweep says of it.
+class Search:
+    """The folder of a sweep: its name, its document, every trial, and the document's numbers as figures take them.
 
     Attributes
     ----------
-    strategy, statistic, dataset : str
-    label : str
-        RECONSTRUCTED for a reconstruction, empty for measured data.
-    trials : int
     heat_maps : tuple of HeatMap
     logits : (C,) float64
         Of the splits where they are defined, in ascending order; empty where overfitting was not judged.
     probability : float
         PBO; NaN where undefined.
-    evidence : tuple of str
-        Sentences on the best trial, deflated Sharpe ratio, overfitting and superior ability, in so far as judged.
     """
 
-    strategy: str
-    statistic: str
-    dataset: str
-    label: str
-    trials: int
+    name: str
+    document: dict[str, Any]
+    trials: pd.DataFrame
     heat_maps: tuple[HeatMap, ...]
     logits: Floats
     probability: float
-    evidence: tuple[str, ...]
 
 
-def read_sweep(folder: Path) -> SweepReading:
-    """Read the sweep.json of a folder that `write_sweep` wrote.
-
-    Raises
-    ------
-    DataError
-        Where there is none, or it is not a sweep of this version.
-    """
-    path = folder / "sweep.json"
+def read_search(folder: Path) -> Search:
+    """The folder that `write_sweep` wrote; one that cannot be read raises `DataError`."""
+    document = read_document(folder / "sweep.json", "sweep")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{folder} holds no sweep.json: give a folder that `backtest sweep` wrote") from None
-    except (OSError, ValueError, RecursionError) as problem:
-        raise DataError(f"{path} cannot be read as JSON ({problem}): run `backtest sweep` again") from None
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SWEEP_SCHEMA:
-        raise DataError(
-            f"{path} has schema {schema!r}, not {SWEEP_SCHEMA!r}: give a folder that `backtest sweep` wrote"
+        trials = pd.read_csv(folder / "trials.csv")
+        if absent := {"trial", *STATISTICS} - set(trials.columns):
+            raise ValueError(f"trials.csv has no column {', '.join(sorted(absent))}")
+        overfitting = document["overfitting"] or {"logits": {"values": [], "splits": []}, "probability": None}
+        return Search(
+            folder.name,
+            document,
+            trials,
+            tuple(_heat_map(one) for one in document["heat_maps"]),
+            _logits(**overfitting["logits"]),
+            float(_reals(overfitting["probability"])),
         )
-    try:
-        return _reading(document)
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as problem:
-        told = f"{type(problem).__name__}: {problem}"
-        raise DataError(f"{path} is not as `backtest sweep` writes it ({told}): run it again") from None
+    except (OSError, ValueError, OverflowError) as problem:
+        raise DataError(f"sweep folder {folder} cannot be read ({problem}): run the sweep again") from None
 
 
-def _reading(document: dict[str, Any]) -> SweepReading:
-    overfitting = document["overfitting"] or {"logits": {"values": [], "splits": []}, "probability": None}
-    logits = overfitting["logits"]
-    splits = np.array(logits["splits"], dtype=np.int64)
-    if splits.size and not 0 <= splits.min() <= splits.max() <= MOST_SPLITS:
-        raise ValueError(f"splits reach {splits.max()}, not between 0 and {MOST_SPLITS:,}")
-    return SweepReading(
-        strategy=str(document["strategy"]),
-        statistic=str(document["statistic"]),
-        dataset=str(document["dataset"]["name"]),
-        label=str(document["dataset"]["label"]),
-        trials=int(document["trials"]),
-        heat_maps=tuple(_heat_map(one) for one in document["heat_maps"]),
-        logits=np.repeat(_reals(logits["values"]), splits),
-        probability=float(_reals(overfitting["probability"])),
-        evidence=_evidence(document),
-    )
+def _logits(values: list[float], splits: list[int]) -> Floats:
+    counts = np.array(splits, dtype=np.int64)
+    if counts.size and not 0 <= counts.min() <= counts.max() <= MOST_SPLITS:
+        raise ValueError(f"splits reach {counts.max()}, not between 0 and {MOST_SPLITS:,}")
+    if len(values) != len(splits):
+        raise ValueError(f"there are {len(values)} logits and counts of {len(splits)}")
+    return np.repeat(_reals(values), counts)
 
 
 def _reals(values: Any) -> Floats:
@@ -193,38 +164,12 @@ def _heat_map(table: dict[str, Any]) -> HeatMap:
     return HeatMap(str(table["row_name"]), str(table["column_name"]), rows, columns, mean, adjusted)
 
 
-def _evidence(document: dict[str, Any]) -> tuple[str, ...]:
-    told = []
-    best, statistic = document["best"], document["statistic"]
-    if best is not None:
-        chosen = ", ".join(f"{name} = {best[name]}" for name in document["parameters"])
-        told.append(f"best of {document['trials']} trials by {statistic}: trial {best['trial']} ({chosen})")
-        if best.get("p_adjusted") is not None:
-            told.append(
-                f"its placebo p is {best['p']:.3g} alone and {best['p_adjusted']:.3g} paid for the whole search"
-            )
-    judged = (
-        (
-            "deflated_sharpe",
-            "deflated",
-            "deflated Sharpe ratio: the chance that it beats the best expected without skill",
-        ),
-        ("overfitting", "probability", "probability of backtest overfitting"),
-        ("superior_ability", "p_consistent", "superior predictive ability over holding nothing: p"),
-    )
-    for block, name, what in judged:
-        found = document[block]
-        if found is not None:
-            value = f"undefined, {found['reason']}" if found[name] is None else f"{found[name]:.3g}"
-            told.append(f"{what}: {value}")
-    return tuple(told)
-
-
 def write_sweep(folder: Path, result: SweepResult) -> dict[str, Any]:
     """Write sweep.json and trials.csv beside returns.npy; returns the document."""
     document = sweep_document(result)
-    write_text(folder / "trials.csv", trial_table(result).to_csv(index=False, lineterminator="\n"))
-    write_text(folder / "sweep.json", to_json(document) + "\n")
+    with writing("sweep folder", folder):
+        write_text(folder / "trials.csv", trial_table(result).to_csv(index=False, lineterminator="\n"))
+        write_text(folder / "sweep.json", to_json(document) + "\n")
     return document
 
 
@@ -232,7 +177,7 @@ def walkforward_document(result: WalkForwardResult, card: Scorecard) -> dict[str
     """Versioned JSON document of a walk-forward: its cuts and choices, and the scores of what they earned."""
     walk = result.walk
     document = {
-        "schema": WALKFORWARD_SCHEMA,
+        "schema": schema_id("walkforward"),
         **search_document(walk),
         "trials": len(walk.trials),
         "parameters": parameter_values(walk.trials),

@@ -13,13 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from backtest import __version__
-from backtest.errors import UsageError
-from backtest.report.folder import dataset_block, plain, rows_of, to_json, write_text
-from backtest.report.tables import ABSENT, new_table, percent
+from backtest.display import ABSENT, percent
+from backtest.report.folder import dataset_block, plain, rows_of, to_json, write_text, writing
+from backtest.report.tables import new_table
 from backtest.schemas import schema_id
 from backtest.study.study import Study
 
-STUDY_SCHEMA = schema_id("study")
 _KEYS = ["measure", "grouping", "group"]
 
 
@@ -51,7 +50,6 @@ def catalyst_table(study: Study) -> Table:
         "event window holds another catalyst: o of the coin, x of other coins\n"
         "e: estimation window holds one of the coin; c: confounded, says the calendar"
     )
-    table.caption_justify = "left"
     return table
 
 
@@ -92,7 +90,6 @@ def _effects(rows: pd.DataFrame, title: str, study: Study, scale: Callable[[floa
         f"p: Kolari-Pynnonen; ~ placebo p, fewer than {least} distinct catalysts\n"
         f"by chance: where {level} of the means on placebo dates lie"
     )
-    table.caption_justify = "left"
     return table
 
 
@@ -114,7 +111,6 @@ def influencer_table(study: Study) -> Table:
             _p(row["adjusted_p"]),
         )
     table.caption = "shrunken towards no effect by the error (empirical Bayes)\n~ placebo p"
-    table.caption_justify = "left"
     return table
 
 
@@ -153,7 +149,7 @@ def study_document(study: Study) -> dict[str, Any]:
     market = study.market
     spans = study.effects[["span", "first", "last"]].drop_duplicates().rename(columns={"span": "name"})
     document = {
-        "schema": STUDY_SCHEMA,
+        "schema": schema_id("study"),
         "version": __version__,
         "label": market.provenance.label,
         "dataset": dataset_block(market),
@@ -187,13 +183,11 @@ def write_study_folder(folder: Path, study: Study, document: dict[str, Any]) -> 
         Where the folder cannot be written.
     """
     tables = ("catalysts", "legs", "rejected", "effects", "tests", "paths", "influencers")
-    try:
+    with writing("study folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "study.json", to_json(document) + "\n")
         for name in tables:
             write_text(folder / f"{name}.csv", getattr(study, name).to_csv(index=False, lineterminator="\n"))
-    except OSError as problem:
-        raise UsageError(f"study folder {folder} cannot be written ({problem}): choose another with --out") from None
 
 
 def _header(span: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from backtest.display import ABSENT as ABSENT
-from backtest.display import number as number
-from backtest.display import percent as percent
-from backtest.display import plain_percent as plain_percent
+from backtest.display import ABSENT, number, percent, plain_percent
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from backtest.scoring.metrics import Score
 
 BLANK = "    \n"
-COSTS = ("fees", "slippage", "impact", "funding", "liquidation")
 RULED = Box(f"{BLANK}{BLANK} -- \n{BLANK * 5}", ascii=True)
 """A rule below the head and nothing else, the same for every stream."""
 REASON_WORDS = {
@@ -39,9 +36,9 @@ REASON_WORDS = {
 def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     """An empty table: the first column is never folded, the `right` ones are flush right."""
     table = Table(
-        title=Text(title),
+        title=Text(title, "bold"),
         title_justify="left",
-        title_style="bold",
+        caption_justify="left",
         box=RULED,
         pad_edge=False,
         padding=0,
@@ -55,6 +52,8 @@ def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 
 def run_table(runs: Sequence[Run], scores: Sequence[dict[str, Score]]) -> Table:
     """One row a strategy: what it earned, risked, traded and missed; costs are a share of the capital."""
+    from backtest.engine.replay import COSTS
+
     columns = ("net", "Sharpe", "max DD", "trades", "hit", "run-up", "captured", "costs")
     table = new_table("Strategies", ("strategy",), columns)
     for run, score in zip(runs, scores, strict=True):
@@ -114,12 +113,24 @@ def calendar_table(calendar: Calendar, width: int, numbers: Mapping[str, int], w
 
 
 def show(console: Console, *parts: Table | str) -> None:
-    """Print tables and lines; lines are never read as markup."""
+    """Print tables, apart from what stands before them, and lines, which are never read as markup."""
+    close = False
     for part in parts:
         if isinstance(part, str):
-            console.print(Text(part))
+            console.print(Text(_hanging(part, console.width)))
+            close = bool(part)
         else:
+            if close:
+                console.print()
             console.print(part)
+            # A table ends in an empty line, its caption does not.
+            close = part.caption is not None
+
+
+def _hanging(line: str, width: int) -> str:
+    """A line that begins with spaces, its continuations indented by two more."""
+    lead = len(line) - len(line.lstrip(" "))
+    return textwrap.fill(line, width, subsequent_indent=" " * (lead + 2)) if lead else line
 
 
 def new_console(*, stderr: bool = False) -> Console:

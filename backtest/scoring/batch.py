@@ -48,6 +48,18 @@ def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> 
     return Prepared(market, config, kernel_bars(market, config, detail), kernel_rules(config, market.bar_ms))
 
 
+def empty_book(bars: int, intents: int) -> Book:
+    """Room for everything that a replay of so many intents over so many bars may write down."""
+    return Book(
+        np.empty(bars),
+        np.zeros(bars),
+        np.empty((2 * intents, len(FILL_COLUMNS))),
+        np.empty((intents, len(TRADE_COLUMNS))),
+        np.zeros(intents, np.int8),
+        np.zeros(2, np.int32),
+    )
+
+
 def replay_statistics(orders: Orders, prepared: Prepared, replays: int) -> Floats:
     """STATISTICS (replays, 8) of that many variations, the same whatever the number of cores.
 
@@ -59,15 +71,7 @@ def replay_statistics(orders: Orders, prepared: Prepared, replays: int) -> Float
 
 def replay_returns(orders: Orders, prepared: Prepared) -> npt.NDArray[np.float32]:
     """(T,) simple returns a bar of variation 0."""
-    count = orders.earliest.shape[1]
-    book = Book(
-        np.empty(prepared.bar_count),
-        np.zeros(prepared.bar_count),
-        np.empty((2 * count, len(FILL_COLUMNS))),
-        np.empty((count, len(TRADE_COLUMNS))),
-        np.zeros(count, np.int8),
-        np.zeros(2, np.int32),
-    )
+    book = empty_book(prepared.bar_count, orders.earliest.shape[1])
     replay_one(orders, prepared.bars, prepared.rules, book)
     return bar_returns(book.equity, prepared.config.capital).astype(np.float32)
 

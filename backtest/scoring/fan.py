@@ -9,9 +9,9 @@ import numpy as np
 
 from backtest.catalysts.record import Calendar
 from backtest.engine.kernel import replay_one
-from backtest.engine.layout import EXPOSURE, FILL_COLUMNS, TRADE_COLUMNS, TRADES, Book, Orders
+from backtest.engine.layout import EXPOSURE, TRADES, Orders
 from backtest.market.record import Floats
-from backtest.scoring.batch import Prepared
+from backtest.scoring.batch import Prepared, empty_book
 from backtest.scoring.draws import Impossible, moved, subject_of
 from backtest.scoring.placebo import MOST_UNDEFINED, Kind, PlaceboPlan, observed_statistics, without_events
 from backtest.signals.strategy import Intents
@@ -83,15 +83,7 @@ def _none(kind: Kind, prepared: Prepared, reason: str) -> Fan:
 
 def _equity(orders: Orders, draw: int, prepared: Prepared) -> Floats:
     """(T,) equity of one variation; NaN where it met unknown funding."""
-    count = orders.earliest.shape[1]
-    book = Book(
-        np.empty(prepared.bar_count),
-        np.zeros(prepared.bar_count),
-        np.empty((2 * count, len(FILL_COLUMNS))),
-        np.empty((count, len(TRADE_COLUMNS))),
-        np.zeros(count, np.int8),
-        np.zeros(2, np.int32),
-    )
+    book = empty_book(prepared.bar_count, orders.earliest.shape[1])
     rows: Any = (values[min(draw, len(values) - 1) :][:1] for values in orders)
     fault = replay_one(Orders(*rows), prepared.bars, prepared.rules, book)[-2]
     return book.equity if fault < 0 else np.full(prepared.bar_count, np.nan)

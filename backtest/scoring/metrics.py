@@ -16,6 +16,8 @@ from backtest.engine.replay import COSTS, Run
 from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
 
 NAN = float("nan")
+LEVEL = 0.9
+"""Of the intervals of scores, unless another is asked for."""
 Vector = npt.NDArray[np.float64]
 
 
@@ -169,7 +171,7 @@ def _mean(values: Vector) -> float:
     return float(np.mean(values)) if len(values) else NAN
 
 
-def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, level: float = 0.9) -> tuple[Score, ...]:
+def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, level: float = LEVEL) -> tuple[Score, ...]:
     """The scores with `low` and `high` by stationary bootstrap, over bars or over trades in order of entry.
 
     Where there is a value but no interval, `reason` says why. The seed is the run's.

@@ -62,14 +62,7 @@ def chosen_catalysts(calendar: Calendar, config: StudyConfig) -> Calendar:
     UsageError
         Where a filter names what the calendar does not hold, or nothing matches all of them.
     """
-    for key, wanted, held in (
-        ("assets", config.assets, {asset for one in calendar for asset in one.assets}),
-        ("kinds", config.kinds, {one.kind for one in calendar}),
-        ("actors", config.actors, {one.actor for one in calendar}),
-    ):
-        for name in wanted:
-            if name not in held:
-                raise UsageError(f"{key}: calendar {calendar.name!r} has no {name!r}; {near_miss(name, held)}")
+    calendar.check_names(assets=config.assets, kinds=config.kinds, actors=config.actors)
     chosen = calendar.filter(assets=config.assets, kinds=config.kinds, actors=config.actors)
     if not len(chosen):
         raise UsageError(f"calendar {calendar.name!r} has no catalyst that matches every filter: drop one")

@@ -10,9 +10,10 @@ import pandas as pd
 from backtest.config import load_config
 from backtest.engine.costs import kernel_bars, kernel_rules
 from backtest.engine.kernel import replay_many, replay_one
-from backtest.engine.layout import CAPACITY, FILL_COLUMNS, NET_RETURN, SHARPE, TRADE_COLUMNS, Book
+from backtest.engine.layout import CAPACITY, NET_RETURN, SHARPE, TRADE_COLUMNS
 from backtest.engine.replay import kernel_orders
 from backtest.market.record import Instrument, Market
+from backtest.scoring.batch import empty_book
 from backtest.signals.strategy import Intent, Intents
 from benchmarks.engines.contract import Engine, Scores, Trades
 from benchmarks.workload import CAPITAL, FEE, STOP_LOSS, TAKE_PROFIT, Workload
@@ -78,15 +79,7 @@ class Backtest(Engine):
         tables = []
         for number in range(self.work.replays):
             orders = self.orders._replace(shift=self.work.shifts[number : number + 1])
-            count = orders.column.shape[1]
-            book = Book(
-                np.empty(self.work.bars),
-                np.zeros(self.work.bars),
-                np.empty((2 * count, len(FILL_COLUMNS))),
-                np.empty((count, len(TRADE_COLUMNS))),
-                np.zeros(count, np.int8),
-                np.zeros(2, np.int32),
-            )
+            book = empty_book(self.work.bars, orders.column.shape[1])
             replay_one(orders, self.bars, self.rules, book)
             made = book.trades[: book.counts[1]]
             tables.append(np.column_stack((np.full(len(made), float(number)), made)))

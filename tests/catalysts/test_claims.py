@@ -13,7 +13,6 @@ from backtest.catalysts.claims import Check, Claim, check_claim, open_claims, re
 from backtest.catalysts.measures import measure
 from backtest.errors import DataError, UsageError
 from backtest.market.auxiliary import read_series
-from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.joining import open_datasets
 from backtest.market.record import Market
 
@@ -26,11 +25,6 @@ CLAIM = Claim(
     tolerance=0.05,
     measure="days('2025-10-01', '2025-10-03')",
 )
-
-
-@pytest.fixture(scope="module")
-def sample() -> Market:
-    return open_dataset(default_dataset())
 
 
 @pytest.fixture(scope="module")

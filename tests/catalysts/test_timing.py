@@ -15,7 +15,6 @@ from backtest.catalysts.timing import (
     known_at_ms,
     known_between,
     last_close_before,
-    tradable_at_ms,
 )
 from backtest.config import to_ms
 
@@ -52,15 +51,10 @@ def test_known_at_is_the_end_of_the_period_it_fell_in(announced: str, precision:
     assert known_at_ms(one) == to_ms(datetime.fromisoformat(known))
 
 
-def test_an_untimed_catalyst_is_never_known_nor_tradable() -> None:
+def test_an_untimed_catalyst_is_never_known() -> None:
     one = a_catalyst(announced_at=None, precision="untimed")
     assert known_at_ms(one) is None
-    assert tradable_at_ms(one, 0) is None
     assert known_between([one], 0, 2**62) == []
-
-
-def test_reaction_comes_after_knowledge() -> None:
-    assert tradable_at_ms(a_catalyst(), 90_000) == to_ms(datetime(2025, 10, 2, 0, 1, 30, tzinfo=UTC))
 
 
 def test_known_between_is_half_open_and_in_order_of_knowledge() -> None:

@@ -115,6 +115,26 @@ def test_tolerances_of_the_file_are_kept_and_obeyed(call: Call, recorded: Path) 
     assert json.loads(recorded.read_text())["metrics"]["sharpe"] == {**old, "absolute": 99.0}
 
 
+def test_a_file_speaks_for_the_strategy_that_it_runs_only(call: Call, recorded: Path) -> None:
+    edit(recorded, '"name": "catalyst_momentum"', '"name": "random_entry"')
+    done = call("check", "--require-all")
+    assert done.code == 4
+    assert "the baseline is of random_entry, and its request runs catalyst_momentum" in " ".join(done.out.split())
+    before = recorded.read_bytes()
+    done = call("record", "-s", "catalyst_momentum", *SHORT)
+    assert done.code == 2
+    assert "is the baseline of 'random_entry', not of 'catalyst_momentum'" in done.err
+    assert recorded.read_bytes() == before
+
+
+def test_no_text_of_a_file_begins_a_line_as_a_command(call: Call, recorded: Path) -> None:
+    edit(recorded, '"hold": "72h"', '"hold": "72h", "x\\n::stop-commands::y": "z"')
+    done = call("check", "--github")
+    assert done.code == 4
+    assert "parameter x ::stop-commands::y: z -> none" in " ".join(done.out.split())
+    assert not any(line.lstrip().startswith("::") for line in done.out.splitlines())
+
+
 def test_a_regression_ends_with_4_and_its_table(call: Call, recorded: Path) -> None:
     value = json.loads(recorded.read_text())["metrics"]["sharpe"]["value"]
     edit(recorded, f'"sharpe": {{"value": {value}', '"sharpe": {"value": 1.5')
@@ -245,6 +265,10 @@ def test_a_strategy_of_ones_own_is_recorded_broken_and_caught(call: Call, tmp_pa
     done = call("check")
     assert done.code == 4
     assert "it cannot be run as it was recorded: ZeroDivisionError" in " ".join(done.out.split())
+    mine.rename(tmp_path / "ours.py")
+    done = call("check")
+    assert done.code == 4
+    assert "its paths are relative to where it was recorded, and this is" in " ".join(done.out.split())
 
 
 def test_parameters_go_to_the_strategies_that_have_them(call: Call) -> None:
@@ -297,7 +321,7 @@ def test_json_junit_annotations_and_summary_say_the_same(
     assert last.startswith("backtest: 1 baseline: 1 regressed")
     summary = (tmp_path / "summary.md").read_text()
     assert summary.startswith("before\n### 1 baseline: 1 regressed\n")
-    assert "| catalyst\\_momentum | config fee\\_rate | 0.0004 | 0.0005 |  |" in summary
+    assert "catalyst\\_momentum.json | config fee\\_rate | 0.0004 | 0.0005 |  |" in summary
     assert call("check", "--no-github").err.splitlines() == [last]
     assert call("check", "--junit", "deep/report.xml/inside").code == 2
 
@@ -346,7 +370,9 @@ def test_the_action_calls_what_there_is(tmp_path: Path) -> None:
             env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **environment},
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        return done.stdout.rstrip("|").split("|")[2:]
+        words = done.stdout.rstrip("|").split("|")
+        assert words[:3] == ["-P", "-m", "backtest"]
+        return words[3:]
 
     assert arguments(BASELINES="baselines", ARGUMENTS="", JUNIT="") == ["baseline", "check", "baselines"]
     assert arguments(BASELINES="a b*", ARGUMENTS="--require-all", JUNIT="out of/x.xml") == [

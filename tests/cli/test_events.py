@@ -38,3 +38,15 @@ def test_validate_reads_all_calendars(backtest: Command) -> None:
     assert done.returncode == 0
     assert "privacy-2025: 19 catalysts, 2 untimed" in done.stdout
     assert "privacy-history: 14 catalysts, 0 untimed" in done.stdout
+
+
+def test_a_filter_that_names_nothing_of_the_calendar_is_refused(backtest: Command) -> None:
+    done = backtest("events", "list", "--actor", "Arthur Hays")
+    assert done.returncode == 2
+    assert "actors: calendar 'privacy-2025' has no 'Arthur Hays'; did you mean 'Arthur Hayes'?" in done.stderr
+
+
+def test_a_group_lists_its_verbs_with_whole_sentences(backtest: Command) -> None:
+    said = " ".join(backtest("data", "--help").stdout.split())
+    assert "Verify every file against its hash and every row against the rules; exit 3 if one is broken." in said
+    assert said.endswith("meant for cron, safe to repeat.")

@@ -19,7 +19,7 @@ from backtest.signals.strategy import Intent, Intents
 from tests.engine.test_book import HOUR, random_market, random_run
 
 FREE = {"impact": 0.0, "participation": float("inf"), "fee_rate": 0.0, "half_spread": 0.0}
-SWAP, OTHER, SPOT = "ZEC/USDT:USDT", "DASH/USDT:USDT", "ZEC/USDT"
+SWAP, SPOT = "ZEC/USDT:USDT", "ZEC/USDT"
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,8 @@ from backtest.market.store import MANIFEST, Store
 from backtest.market.stored import open_stored, unusable
 from backtest.market.transport import Patience, retry_after, utc_now
 from backtest.report.folder import run_document, to_json
-from backtest.report.html.contents import read_run, read_search
-from backtest.report.search_folder import write_sweep
+from backtest.report.html.contents import read_run
+from backtest.report.search_folder import read_search, write_sweep
 from backtest.scoring.cluster import check_address
 from backtest.scoring.evaluation import Evaluation, evaluate
 from backtest.scoring.parts import read_part

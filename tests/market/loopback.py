@@ -97,7 +97,6 @@ class Loopback:
     only: str = ""
     seed: int = 1
     delay: float = 0.0
-    limit_per_second: float = 0.0
     url: str = ""
     asked: list[tuple[float, str, dict[str, str]]] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)

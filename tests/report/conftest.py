@@ -13,8 +13,7 @@ from backtest.engine.replay import Run
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.report.folder import run_document
 from backtest.report.html import Contents, gather, render
-from backtest.report.html.contents import read_search
-from backtest.report.search_folder import write_sweep
+from backtest.report.search_folder import read_search, write_sweep
 from backtest.scoring.evaluation import Evaluation, evaluate
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import axes_of, grid_trials

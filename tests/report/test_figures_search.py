@@ -17,7 +17,7 @@ from backtest.config import load_config
 from backtest.errors import DataError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.report import figures
-from backtest.report.search_folder import read_sweep, write_sweep
+from backtest.report.search_folder import read_search, write_sweep
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import axes_of, grid_trials
 from backtest.scoring.sweep import HeatMap, Sweep, SweepResult, heat_maps, run_sweep
@@ -132,9 +132,10 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepResul
 
 def test_a_sweep_is_read_as_it_was_written(searched: tuple[Path, SweepResult]) -> None:
     folder, result = searched
-    found = read_sweep(folder)
-    assert (found.strategy, found.statistic, found.trials) == ("catalyst_momentum", "net_return", 4)
-    assert (found.label, found.dataset) == ("RECONSTRUCTED", "privacy-2025-sample")
+    found = read_search(folder)
+    assert (found.document["strategy"], found.document["statistic"]) == ("catalyst_momentum", "net_return")
+    assert found.document["dataset"]["label"] == "RECONSTRUCTED"
+    assert found.trials["trial"].tolist() == [0, 1, 2, 3]
     (heat,), (written,) = found.heat_maps, heat_maps(result)
     assert (heat.row_name, heat.column_name, heat.rows, heat.columns) == (
         "hold",
@@ -150,8 +151,6 @@ def test_a_sweep_is_read_as_it_was_written(searched: tuple[Path, SweepResult]) -
     )
     assert len(found.logits) + result.overfitting.undefined == 12_870
     assert found.probability == result.overfitting.probability == pytest.approx(np.mean(found.logits <= 0))
-    assert found.evidence[0].startswith(f"best of 4 trials by net_return: trial {result.best} (hold = ")
-    assert any(line.startswith("probability of backtest overfitting: ") for line in found.evidence)
 
 
 def test_a_search_that_was_not_judged_has_no_logits(searched: tuple[Path, SweepResult], tmp_path: Path) -> None:
@@ -159,10 +158,10 @@ def test_a_search_that_was_not_judged_has_no_logits(searched: tuple[Path, SweepR
     document = json.loads((folder / "sweep.json").read_text())
     document |= {"overfitting": None, "deflated_sharpe": None, "best": None}
     (tmp_path / "sweep.json").write_text(json.dumps(document))
-    found = read_sweep(tmp_path)
+    (tmp_path / "trials.csv").write_bytes((folder / "trials.csv").read_bytes())
+    found = read_search(tmp_path)
     assert found.logits.shape == (0,)
     assert np.isnan(found.probability)
-    assert found.evidence == ()
 
 
 def broken(document: dict[str, Any], *path: str | int, value: Any) -> str:
@@ -176,12 +175,13 @@ def broken(document: dict[str, Any], *path: str | int, value: Any) -> str:
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("schema",), "backtest.run/1", "has schema 'backtest.run/1', not 'backtest.sweep/1'"),
-        (("overfitting",), {}, "is not as `backtest sweep` writes it"),
-        (("overfitting", "logits", "values"), ["a"], "is not as `backtest sweep` writes it"),
-        (("overfitting", "logits", "splits"), [-1], "is not as `backtest sweep` writes it"),
+        (("schema",), "backtest.run/1", "is of schema 'backtest.run/1', not 'backtest.sweep/1'"),
+        (("overfitting",), {}, "overfitting has no 'probability'"),
+        (("overfitting", "logits", "values"), ["a"], "overfitting.logits.values[0] is 'a', not of type number"),
+        (("overfitting", "logits", "splits"), [-1], "splits reach -1, not between 0 and"),
+        (("overfitting", "logits", "splits"), [1], "logits and counts of 1"),
         (("heat_maps", 0, "rows"), ["24h"], "a heat map of 1 by 2 values holds"),
-        (("dataset",), None, "is not as `backtest sweep` writes it"),
+        (("dataset",), None, "dataset is None, not of type object"),
     ],
 )
 def test_a_broken_or_foreign_folder_is_refused(
@@ -189,16 +189,17 @@ def test_a_broken_or_foreign_folder_is_refused(
 ) -> None:
     document = json.loads((searched[0] / "sweep.json").read_text())
     (tmp_path / "sweep.json").write_text(broken(document, *path, value=value))
+    (tmp_path / "trials.csv").write_bytes((searched[0] / "trials.csv").read_bytes())
     with pytest.raises(DataError) as caught:
-        read_sweep(tmp_path)
+        read_search(tmp_path)
     assert sentence in str(caught.value)
     assert str(tmp_path) in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_sweep_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(DataError, match=r"holds no sweep\.json: give a folder that `backtest sweep` wrote"):
-        read_sweep(tmp_path)
+    with pytest.raises(DataError, match=r"sweep\.json does not exist: check the path"):
+        read_search(tmp_path)
     (tmp_path / "sweep.json").write_bytes(content)
-    with pytest.raises(DataError, match=r"cannot be read as JSON|has schema None"):
-        read_sweep(tmp_path)
+    with pytest.raises(DataError, match=r"cannot be read as JSON|nests deeper|not an object|is not UTF-8"):
+        read_search(tmp_path)

@@ -18,10 +18,12 @@ import pytest
 
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.errors import DataError, UsageError
+from backtest.progress import silent
 from backtest.report.folder import run_document
 from backtest.report.html import Missing
 from backtest.report.html.blocks import PACKED_FROM, Download, Figure, Table, Text, csv_of, drawn, share
 from backtest.report.html.contents import Contents, gather, verify
+from backtest.report.html.evidence import claims_section, study_section
 from backtest.report.html.page import flat, render, visible
 from backtest.report.html.strategies import lead_run
 from backtest.report.html.summary import summary
@@ -215,13 +217,16 @@ def answered(verdict: str, adjusted: float) -> tuple[list[str], list[Table]]:
 
 def test_the_answer_counts_and_takes_medians() -> None:
     texts, (_, catalysts) = answered("indistinguishable from chance", 0.2)
-    # Along the catalyst: one-a long ZEC twice (run-up 0.1 and 0.3, net 0.2 and 0.0), two-b short once.
+    # Along the catalyst: one-a long ZEC twice (medians 0.2, 0.2, 0.1), two-b short once (0.5, -0.4, -0.5).
     assert texts[0] == (
         "2 of 3 catalysts were traded by at least one strategy, 2 on their own coin in the direction that they "
-        "called for; on 1 of these 2 the median trade gained after every cost. In the median of those trades +30.0% "
-        "had gone before the fill (run-up, missed), +10.0% came after it (captured), and +0.0% was left net of costs."
+        "called for; on 1 of these 2 the median trade gained after every cost. With each of them counted once, three "
+        "medians: +35.0% had gone before the fill (run-up, missed), -10.0% came after it (captured), and -20.0% was "
+        "left net of costs. Against that direction 1 was traded, and on 0 of these the median trade gained. Trades "
+        "in other coins, the other leg of a pair among them, are not in these figures."
     )
-    assert "none beats them: the nearest is first with p 0.2" in texts[1]
+    assert texts[1].endswith("none beats them: the nearest is first with p 0.2 once trying them all is paid for.")
+    assert "not how they were chosen" in texts[2]
     rows = [[cell.text for cell in row] for row in catalysts.rows]
     assert [row[0] for row in rows] == ["one-a", "one-a", "one-a", "two-b", "three-c"]
     assert rows[0][2:] == ["long ZEC", "2 strategies", "+20.0%", "+20.0%", "+10.0%", "+0.0%", "+20.0%"]
@@ -234,9 +239,58 @@ def test_the_answer_counts_and_takes_medians() -> None:
 
 def test_a_winner_is_named() -> None:
     texts, (verdicts, _) = answered("beats placebo", 0.01)
-    assert texts[1].endswith("; first beats them.")
+    assert texts[1].endswith("; first (adjusted p 0.01) beats them at the level 0.05.")
     assert [cell.tone for cell in verdicts.rows[0]][4] == "strong"
     assert [cell.tone for cell in verdicts.rows[1]][4] == ""
+
+
+def test_a_small_p_without_a_win_says_why_it_is_none() -> None:
+    texts, _ = answered("loses money", 0.01)
+    assert texts[1].endswith(
+        "the nearest is first with p 0.01 once trying them all is paid for, but its verdict is: loses money."
+    )
+
+
+def test_the_answer_on_labelled_bars_carries_the_label(reported: Reported) -> None:
+    luck = next(one.text for one in summary(reported.contents).blocks if isinstance(one, Text) and "luck" in one.answer)
+    assert "placebo calendars of RECONSTRUCTED bars" in luck
+
+
+def test_intervals_have_their_level_and_p_its_price(reported: Reported) -> None:
+    study = reported.contents.study
+    assert not isinstance(study, Missing)
+    said = re.sub(r"\s+", " ", reported.text)
+    for sentence in (
+        "90% bootstrap interval",
+        "go by the adjusted one",
+        "Low and high are the 95% interval of the mean",
+        "not for looking at several groupings",
+        "Both bands hold 95% bar by bar",
+        "lines are 95% intervals, one actor at a time",
+        "p is unadjusted; adjusted p pays for every trial",
+    ):
+        assert sentence in said, sentence
+
+
+def test_claims_on_a_reconstruction_are_confirmed_by_construction(reported: Reported) -> None:
+    document = reported.contents.document
+    assert document is not None
+    for label, warnings in (("RECONSTRUCTED", 1), ("", 0)):
+        contents = replace(reported.contents, document={**document, "label": label})
+        said = [one.text for one in claims_section(contents, silent).blocks if isinstance(one, Text) and one.warning]
+        assert len(said) == warnings
+        assert all("confirmed by construction" in one for one in said)
+
+
+def test_what_must_be_shown_with_a_study_is_on_the_page(reported: Reported) -> None:
+    study = reported.contents.study
+    assert not isinstance(study, Missing)
+    label = study.notes[0]
+    assert label.startswith("RECONSTRUCTED: ")
+    told = replace(study, notes=(label, "no placebo date for zec-news: every week alike lies in an event window"))
+    warnings = [one.text for one in study_section(replace(reported.contents, study=told), silent).blocks
+                if isinstance(one, Text) and one.warning]  # fmt: skip
+    assert warnings == ["No placebo date for zec-news: every week alike lies in an event window."]
 
 
 def test_the_unknown_has_no_value_to_sort_by() -> None:

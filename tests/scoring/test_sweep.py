@@ -100,6 +100,9 @@ def test_a_grid_is_every_combination() -> None:
         "1x", "1y", "1z", "2x", "2y", "2z",
     ]  # fmt: skip
     assert [trial.number for trial in trials] == list(range(6))
+    thousand = tuple(map(str, range(1001)))
+    with pytest.raises(UsageError, match="the grid has 1002001 trials, at most 1000000 are allowed: search at random"):
+        grid_trials([Axis("a", thousand), Axis("b", thousand)])
     with pytest.raises(UsageError, match=r"parameter a = '1\.\.2' has no step"):
         grid_trials([parse_axis("a", "1..2")])
 

@@ -13,7 +13,7 @@ from backtest.catalysts.record import Calendar, open_calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.config import parse_timerange, to_ms
 from backtest.errors import LookaheadError, UsageError
-from backtest.market.dataset import default_dataset, open_dataset
+from backtest.market.dataset import open_dataset
 from backtest.market.joining import open_datasets
 from backtest.market.record import PANELS, Market
 from backtest.signals.audit import audit
@@ -21,11 +21,6 @@ from backtest.signals.corruption import MARKET_CORRUPTIONS, corrupt, corrupt_cal
 from backtest.signals.strategy import Intent, Strategy
 from strategies import REGISTRY
 from tests.signals import planted
-
-
-@pytest.fixture(scope="module")
-def sample() -> Market:
-    return open_dataset(default_dataset())
 
 
 @pytest.fixture(scope="module")

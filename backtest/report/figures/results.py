@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,14 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from backtest.engine.replay import Run
+from backtest.engine.replay import COSTS, Run
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, RED
 from backtest.report.figures.wording import clean, number, percent
 from backtest.scoring.fan import Fan
 from backtest.scoring.scorecard import Scorecard
-
-COSTS = ("fees", "slippage", "impact", "funding", "liquidation")
 
 
 def equity_data(run: Run, fan: Fan | None = None) -> pd.DataFrame:
@@ -228,7 +225,6 @@ def _capacity_panel(axes: Axes, card: Scorecard) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axes.set_xlim(capital.min() / 1.4, capital.max() * 1.4)
-    low, high = style.padded(np.append(net, 0.0), share=0.1)
-    axes.set_ylim(low, high if not math.isclose(low, high) else low + 0.01)
+    axes.set_ylim(*(style.padded(np.append(net, 0.0), share=0.1) if net.any() else (-0.01, 0.01)))
     axes.axhline(0.0, color=MUTED, linewidth=0.8)
     style.percent_axis(axes, ticks=4)

@@ -201,6 +201,6 @@ def influencers(study: Study) -> Figure:
     style.percent_axis(axes, upright=False, ticks=7, sign=True)
     for place, row in enumerate(data.to_dict("records")):
         p = row["adjusted_p"]
-        told = f"n = {row['calls']}" + (f", p {p:.2f}" if p == p else "")
+        told = f"n = {row['calls']}" + (f", adjusted p {p:.2f}" if p == p else "")
         axes.text(1.02, place, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     return made.figure

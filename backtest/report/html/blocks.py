@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from backtest.display import ABSENT, p_value, percent, plain_percent
 from backtest.errors import BacktestError
-from backtest.report.tables import ABSENT, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -135,7 +135,7 @@ def share(value: float | None, *, signed: bool = True, below: str = "", toned: b
     if value is None or math.isnan(value):
         return Cell(ABSENT, None, below, "weak")
     tone: Tone = ("gain" if value > 0 else "loss" if value < 0 else "") if toned else ""
-    return Cell(percent(value) if signed else f"{value:.1%}", value, below, tone)
+    return Cell(percent(value) if signed else plain_percent(value), value, below, tone)
 
 
 def figure_cell(value: float | None, form: str = ".2f", below: str = "") -> Cell:
@@ -149,7 +149,7 @@ def p_cell(value: float | None, level: float = math.nan) -> Cell:
     """A p-value, strong at or below the level."""
     if value is None or math.isnan(value):
         return Cell(ABSENT, None, "", "weak")
-    return Cell("<0.001" if value < 0.001 else f"{value:.3f}", value, "", "strong" if value <= level else "")
+    return Cell(p_value(value), value, "", "strong" if value <= level else "")
 
 
 def words(text: Any, below: str = "", tone: Tone = "") -> Cell:

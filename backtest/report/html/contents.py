@@ -7,17 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from backtest.catalysts.claims import Check, check_claim, open_claims
-from backtest.config import read_json, shortened, table_of
-from backtest.engine.layout import STATISTICS
 from backtest.errors import BacktestError, DataError, UsageError
 from backtest.progress import Progress, silent
-from backtest.report.folder import RUN_SCHEMA, run_document
-from backtest.report.search_folder import SWEEP_SCHEMA, SweepReading, read_sweep
-from backtest.schemas import schema as schema_of
-from backtest.schemas.checking import fault_of
+from backtest.report.folder import read_document, run_document
+from backtest.report.search_folder import Search
 from backtest.scoring.evaluation import Evaluation
 from backtest.study.settings import StudyConfig
 from backtest.study.study import Study, event_study
@@ -32,16 +26,6 @@ class Missing:
     """A part that could not be made, and the sentence that says why."""
 
     reason: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Search:
-    """A sweep folder: its document, every trial, and what was read of its maps and overfitting."""
-
-    name: str
-    document: dict[str, Any]
-    trials: pd.DataFrame
-    reading: SweepReading
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,19 +99,6 @@ def _checked(evaluation: Evaluation, claims: str) -> tuple[Check, ...] | Missing
     return Missing(f"No claim of {claims} can be measured on {market.provenance.name}.")
 
 
-def read_document(path: Path, schema: str) -> dict[str, Any]:
-    """A JSON document of a schema; another or a broken one raises `DataError`."""
-    document = table_of(read_json(path, DataError), path, DataError)
-    found = document.get("schema")
-    if found != schema:
-        raise DataError(
-            f"{path} is of schema {shortened(found)}, not {schema!r}: make the folder again with this version"
-        )
-    if fault := fault_of(document, schema_of(schema.removeprefix("backtest.").partition("/")[0])):
-        raise DataError(f"{path}: {fault}: make the folder again")
-    return document
-
-
 def read_run(folder: Path) -> dict[str, Any]:
     """The document of a run folder.
 
@@ -138,7 +109,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     UsageError
         Where it does not say what was asked for, as that of a walk-forward.
     """
-    document = read_document(folder / "run.json", RUN_SCHEMA)
+    document = read_document(folder / "run.json", "run")
     if document.get("request") is None:
         written = "walkforward" if (folder / "walkforward.json").is_file() else "something other than `backtest run`"
         raise UsageError(
@@ -178,15 +149,3 @@ def verify(document: dict[str, Any], evaluation: Evaluation, where: str) -> None
                 f"strategy {recorded['name']!r} of {where} has changed since: it made {len(recorded['trades'])} trades "
                 f"then and makes {len(now['trades'])} now, not the same ones: run it again"
             )
-
-
-def read_search(folder: Path) -> Search:
-    """A sweep folder; one that cannot be read raises `DataError`."""
-    document = read_document(folder / "sweep.json", SWEEP_SCHEMA)
-    try:
-        trials = pd.read_csv(folder / "trials.csv")
-        if absent := {"trial", *STATISTICS} - set(trials.columns):
-            raise ValueError(f"trials.csv has no column {', '.join(sorted(absent))}")
-    except (OSError, ValueError) as problem:
-        raise DataError(f"sweep folder {folder} cannot be read ({problem}): run the sweep again") from None
-    return Search(folder.name, document, trials, read_sweep(folder))

@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from backtest.catalysts.claims import VERDICTS
+from backtest.display import ABSENT, plural
 from backtest.progress import Progress
 from backtest.report.claim_tables import figure as claim_figure
+from backtest.report.claim_tables import plain_window
 from backtest.report.html.blocks import (
     Block,
     Cell,
@@ -27,10 +29,9 @@ from backtest.report.html.blocks import (
     share,
     words,
 )
-from backtest.report.html.contents import Contents, Missing, Search
-from backtest.report.score_tables import plural
+from backtest.report.html.contents import Contents, Missing
+from backtest.report.search_folder import Search
 from backtest.report.study_tables import heading
-from backtest.report.tables import ABSENT
 from backtest.study.study import Study
 
 _CLAIM_MARKS: dict[str, tuple[str, Tone]] = {
@@ -54,10 +55,12 @@ def study_section(contents: Contents, progress: Progress) -> Section:
     progress("figures of the event study", 0, 1)
     blocks: list[Block] = [
         Text(heading(study) + "."),
+        *(Text(f"{note[0].upper()}{note[1:]}.", warning=True) for note in study.notes if not _labels(note, study)),
         drawn(
             "Cumulated abnormal return around the announcement, all catalysts",
-            "What the coins did beyond the benchmark's share, from the run-up on; a line outside the chance band is "
-            "more than what placebo dates show.",
+            "What the coins did beyond the benchmark's share, from the run-up on: the growth that a mean log return "
+            f"stands for. Both bands hold {study.config.level:.0%} bar by bar, and a sum that left one stays out for "
+            "many bars: a line outside the chance band is a reason to read the adjusted p below, not a test.",
             "abnormal-returns",
             lambda: figures.abnormal_returns_data(study),
             lambda: figures.abnormal_returns(study),
@@ -67,7 +70,8 @@ def study_section(contents: Contents, progress: Progress) -> Section:
         blocks.append(
             drawn(
                 "The same by kind of catalyst",
-                "n is the number of catalysts: a kind with one or two says little, whatever its line does.",
+                f"n is the number of catalysts: a kind with one or two says little, whatever its line does. Bands hold "
+                f"{study.config.level:.0%} bar by bar and pay for neither bars nor kinds.",
                 "abnormal-returns-by-kind",
                 lambda: figures.abnormal_returns_data(study, "kind"),
                 lambda: figures.abnormal_returns(study, "kind"),
@@ -79,7 +83,8 @@ def study_section(contents: Contents, progress: Progress) -> Section:
             drawn(
                 "Abnormal return after the calls of each actor",
                 "The filled dot is the mean shrunken by how little so few calls can say, the hollow one the raw mean; "
-                "an interval across zero is no evidence.",
+                f"lines are {study.config.level:.0%} intervals, one actor at a time, and one across zero is no "
+                "evidence. Growth: the table below has the log returns.",
                 "influencers",
                 lambda: figures.influencers_data(study),
                 lambda: figures.influencers(study),
@@ -90,13 +95,19 @@ def study_section(contents: Contents, progress: Progress) -> Section:
     return Section("study", "The event study", tuple(blocks))
 
 
+def _labels(note: str, study: Study) -> bool:
+    """Whether a note is the label of the data, which the page carries at its top."""
+    label = study.market.provenance.label
+    return bool(label) and note.startswith(label)
+
+
 def _effects(study: Study) -> Table:
     rows = study.effects[study.effects["measure"] == "return"]
     head = columns(
         "Group", "Span", "n", "Mean", "Low", "High", "Chance low", "Chance high", "p", "Adjusted p", "Test",
         numeric=("n", "Mean", "Low", "High", "Chance low", "Chance high", "p", "Adjusted p"),
     )  # fmt: skip
-    level = 1.0 - study.config.level
+    level, share_of = 1.0 - study.config.level, f"{study.config.level:.0%}"
     return Table(
         "Mean abnormal return by group and span",
         head,
@@ -113,8 +124,10 @@ def _effects(study: Study) -> Table:
             )
             for row in rows.to_dict("records")
         ),
-        f"Log returns less the model's. Adjusted p pays for spans and groups ({study.config.multiplicity}); chance low "
-        "and high hold the means on placebo dates.",
+        f"Log returns less the model's. Low and high are the {share_of} interval of the mean, chance low and high hold "
+        f"{share_of} of the means on placebo dates. p is unadjusted; adjusted p ({study.config.multiplicity}) pays for "
+        "the spans and groups of one grouping, not for looking at several groupings. n counts catalysts, also those of "
+        "one coin and day, which are one observation (distinct, in the CSV).",
         Download("effects.csv", csv_of(study.effects)),
     )
 
@@ -138,7 +151,8 @@ def _influencers(study: Study) -> Table:
             )
             for row in study.influencers.to_dict("records")
         ),
-        "In the direction called; kept is the share of the mean that shrinking leaves. p is that of placebo dates.",
+        "Mean log return in the direction called, its standard error, and the share of it that shrinking keeps. p is "
+        f"that of placebo dates, unadjusted; adjusted p pays for every actor ({study.config.multiplicity}).",
     )
 
 
@@ -172,6 +186,8 @@ def claims_section(contents: Contents, progress: Progress) -> Section:
     settled = [one for one in checks if one.verdict != "not measurable"]
     counts = {verdict: sum(one.verdict == verdict for one in checks) for verdict in VERDICTS}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    source = f"The bars are {contents.label}: a figure that they were made from is confirmed by construction."
+    circular = [Text(source, warning=True)] if contents.label else []
     rows = []
     for one in checks:
         mark, tone = _CLAIM_MARKS[one.verdict]
@@ -183,7 +199,7 @@ def claims_section(contents: Contents, progress: Progress) -> Section:
                 words(claim_figure(one.claim.claimed, unit), one.claim.sense.replace("_", " ")),
                 words(ABSENT if one.measured is None else claim_figure(one.measured, unit)),
                 Cell(ABSENT) if one.measured is None else figure_cell(one.measured / one.claim.claimed),
-                words(one.window),
+                words(plain_window(one.window)),
             )
         )
     return Section(
@@ -191,6 +207,7 @@ def claims_section(contents: Contents, progress: Progress) -> Section:
         "The article's claims",
         (
             Text(f"{plural(len(checks), 'claim', 'claims')}: {told}."),
+            *circular,
             drawn(
                 "Claimed against measured",
                 "Each claim that can be measured is a row; on the line, measured equals claimed. Shape and colour both "
@@ -217,18 +234,19 @@ def search_section(search: Search, number: int, contents: Contents, progress: Pr
     label = str(document["dataset"]["label"])
     progress("searches", number - 1, len(contents.searches))
     blocks: list[Block] = [_same_bars(document, contents), _worth(document)]
-    for place, heat in enumerate(search.reading.heat_maps):
+    for place, heat in enumerate(search.heat_maps):
         blocks.append(
             drawn(
                 f"{heat.row_name} by {heat.column_name}: mean {statistic.replace('_', ' ')}",
-                "Outlined cells hold a trial that passes once the whole search is paid for (adjusted p at most 0.05); "
-                "without an outline the best cell is the best of chance.",
+                "Outlined cells hold a trial that passes once the whole search is paid for (adjusted p at most 0.05), "
+                "whatever the mean of the cell; without an outline the best cell cannot be told from the best of "
+                "chance.",
                 f"{search.name}-heat-map-{place + 1}",
                 lambda heat=heat: figures.heat_map_data(heat, statistic),  # type: ignore[misc]
                 lambda heat=heat: figures.heat_map(heat, statistic, label=label),  # type: ignore[misc]
             )
         )
-    logits, probability = search.reading.logits, search.reading.probability
+    logits, probability = search.logits, search.probability
     if len(logits):
         blocks.append(
             drawn(
@@ -264,7 +282,7 @@ def _worth(document: dict[str, Any]) -> Facts:
     """Deflated Sharpe ratio, probability of overfitting, superior predictive ability: number or reason."""
     rows = []
     for key, name, field in (
-        ("deflated_sharpe", "Deflated Sharpe ratio", "deflated"),
+        ("deflated_sharpe", "Deflated Sharpe ratio, chance of being above the best expected without skill", "deflated"),
         ("overfitting", "Probability of backtest overfitting", "probability"),
         ("superior_ability", "Superior predictive ability, p", "p_consistent"),
     ):
@@ -298,6 +316,7 @@ def _trials(search: Search, statistic: str) -> Table:
         f"The best {len(rows)} of {plural(len(search.trials), 'trial', 'trials')}",
         columns(numeric[0], *searched, *numeric[1:], numeric=numeric),
         tuple(rows),
-        "Ranked by the statistic of the search; the CSV holds every trial.",
+        "Ranked by the statistic of the search, so that luck is part of why the first is first. p is unadjusted; "
+        "adjusted p pays for every trial. The CSV holds all of them.",
         Download(f"{search.name}-trials.csv", csv_of(search.trials)),
     )

@@ -14,10 +14,9 @@ from markupsafe import Markup
 
 from backtest import __version__
 from backtest.config import RunConfig
-from backtest.errors import UsageError
 from backtest.progress import Progress, silent
 from backtest.report.figures.palette import DARK, LIGHT, css_variables
-from backtest.report.folder import write_text
+from backtest.report.folder import write_text, writing
 from backtest.report.html.blocks import Block, Facts, Figure, Folded, Section, Table, Text
 from backtest.report.html.contents import Contents
 from backtest.report.html.evidence import claims_section, search_section, study_section
@@ -64,22 +63,14 @@ def write_page(path: Path, contents: Contents, *, progress: Progress = silent) -
         Where the file cannot be written.
     """
     text = render(contents, progress=progress)
-    try:
+    with writing("report", path):
         write_text(path, text)
-    except OSError as problem:
-        raise _unwritable(path, problem) from None
 
 
 def make_room(path: Path) -> None:
     """Make the folder of a report before anything is computed for it; where that fails, raise `UsageError`."""
-    try:
+    with writing("report", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise _unwritable(path, problem) from None
-
-
-def _unwritable(path: Path, problem: OSError) -> UsageError:
-    return UsageError(f"report {path} cannot be written ({problem}): choose another with --out")
 
 
 def _sections(contents: Contents, progress: Progress) -> list[Section]:

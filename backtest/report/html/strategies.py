@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from backtest.catalysts.record import Calendar
-from backtest.engine.replay import Run
+from backtest.display import ABSENT, percent, plural
+from backtest.engine.replay import COSTS, Run
 from backtest.progress import Progress
 from backtest.report.html.blocks import (
     Block,
@@ -27,9 +28,10 @@ from backtest.report.html.blocks import (
 )
 from backtest.report.html.contents import Contents
 from backtest.report.html.summary import outcome_words
-from backtest.report.score_tables import SHOWN_CAPITALS, money, plural
-from backtest.report.tables import ABSENT, COSTS, percent
+from backtest.report.score_tables import SHOWN_CAPITALS, money
+from backtest.report.signal_tables import parameter_text
 from backtest.scoring.evaluation import Evaluation
+from backtest.scoring.metrics import LEVEL
 
 RISKS = {
     "net_return": "Net return",
@@ -70,8 +72,9 @@ def season(contents: Contents, progress: Progress) -> Section:
         (
             drawn(
                 f"Catalysts over price, volume, open interest and funding, with the fills of {lead.strategy}",
-                "Numbers mark the announcements keyed beneath; markers are fills. Where fills come after the move, the "
-                "catalyst was known too late to be traded.",
+                "Shown is the strategy that traded most catalysts, whatever it earned. Numbers mark the announcements "
+                "keyed beneath; markers are fills. Where fills come after the move, it was over before the catalyst "
+                "was certain to be public.",
                 "timeline",
                 lambda: figures.timeline_data(lead, calendar),
                 lambda: figures.timeline(lead, calendar),
@@ -108,7 +111,7 @@ def catalysts(contents: Contents, progress: Progress) -> Section:
 def calendar_table(calendar: Calendar) -> Table:
     """One row a catalyst with everything that the calendar says of it."""
     head = columns(
-        "Catalyst", "Announced (UTC)", "Coins", "Kind", "Actor", "Expected", "Confidence", "Source", "Note",
+        "Catalyst", "Announced (UTC)", "Coins", "Kind", "Actor", "Expected", "Confidence, source", "Note",
     )  # fmt: skip
     signs = {1: "up", -1: "down", 0: "either way"}
     return Table(
@@ -117,13 +120,12 @@ def calendar_table(calendar: Calendar) -> Table:
         tuple(
             (
                 words(one.id, f"confounded with {', '.join(one.confounded_with)}" if one.confounded_with else ""),
-                words(one.when),
+                words(one.when.replace("..", " to ")),
                 words(", ".join(one.assets)),
                 words(one.kind.replace("_", " ")),
                 words(one.actor),
                 words(signs[one.direction]),
-                words(one.confidence),
-                words(one.source),
+                words(one.confidence, one.source),
                 words(one.note),
             )
             for one in calendar
@@ -153,7 +155,8 @@ def strategies(contents: Contents, progress: Progress) -> Section:
             drawn(
                 f"Equity of {run.strategy} against placebo calendars",
                 "The line is equity after every cost, the bands hold the same decisions on calendars that never "
-                "happened; a line inside the bands is what luck does. Below, the fall from the last peak.",
+                "happened, bar by bar: a line inside them is what luck does, one outside at some bar proves nothing, "
+                "and the verdict is that of the adjusted p. Below, the fall from the last peak.",
                 f"equity-{run.strategy}",
                 lambda run=run, fan=fan: figures.equity_data(run, fan),  # type: ignore[misc]
                 lambda run=run, fan=fan: figures.equity(run, fan),  # type: ignore[misc]
@@ -210,8 +213,8 @@ def _scores(document: dict[str, Any]) -> list[Table]:
             Download(file, csv_of(frame[frame["score"].isin(list(names))])),
         )
         for title, names, how, file in (
-            ("Return and risk", RISKS, "Small print is the bootstrap interval; - is undefined, its reason stands in "
-             "the CSV. Longest drawdown is in days.", "return-and-risk.csv"),
+            ("Return and risk", RISKS, f"Small print is the {LEVEL:.0%} bootstrap interval; - is undefined, its "
+             "reason stands in the CSV. Longest drawdown is in days.", "return-and-risk.csv"),
             ("Trade by trade", BY_TRADE, "Run-up and captured are means over trades with a dated catalyst.",
              "trade-by-trade.csv"),
         )
@@ -232,7 +235,8 @@ def _trades(one: dict[str, Any]) -> Table:
     numeric = ("Run-up", "Captured", "Net", "Net money", *(cost.capitalize() for cost in COSTS))
     head = columns(
         "Catalyst", "Instrument", "Side", "Entry (UTC)", "Exit (UTC)", "Exit by",
-        "Run-up|missed: from the last close before the announcement to the fill", "Captured|from fill to exit",
+        "Run-up|missed: from the last close before the announcement to the fill",
+        "Captured|from fill to exit, after spread and impact and before fees and funding",
         "Net|of the notional, after every cost", "Net money|quote currency",
         *(cost.capitalize() for cost in COSTS), numeric=numeric,
     )  # fmt: skip
@@ -285,7 +289,7 @@ def _refused(one: dict[str, Any]) -> Table:
 
 def _parameters(one: dict[str, Any]) -> Facts:
     return Facts(
-        tuple((name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        tuple((name, parameter_text(tuple(value) if isinstance(value, list) else value).replace(",", ", "))
               for name, value in one["parameters"].items()),
         f"Parameters of {one['name']}",
     )  # fmt: skip
@@ -307,7 +311,8 @@ def _capacity(evaluation: Evaluation, document: dict[str, Any]) -> list[Block]:
         drawn(
             "Net return by capital",
             "Impact grows with the size of the orders: a curve that falls early carries little money. The mark is "
-            "where less than half of the return is left.",
+            "the first of the capitals tried at which less than half of the return is left; they lie half a decade "
+            "apart, and a curve that begins without a gain has none.",
             "capacity",
             lambda: figures.capacity_data(cards),
             lambda: figures.capacity(cards, label=str(document["label"])),

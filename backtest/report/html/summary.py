@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from backtest.catalysts.record import Calendar
+from backtest.display import percent, plural
+from backtest.engine.replay import COSTS
 from backtest.report.html.blocks import (
     Block,
     Cell,
@@ -26,8 +28,7 @@ from backtest.report.html.blocks import (
     words,
 )
 from backtest.report.html.contents import Contents
-from backtest.report.score_tables import plural
-from backtest.report.tables import COSTS, percent
+from backtest.scoring.metrics import LEVEL
 from backtest.scoring.scorecard import CALENDARS, Thresholds
 
 OUTCOMES = {
@@ -124,7 +125,10 @@ def _middle(values: Sequence[float]) -> float | None:
 
 
 def _tradable(traded: Sequence[_Traded], calendar: Calendar) -> str:
-    """How many were traded, and what became of the trades on their own coin in the direction called for."""
+    """How many were traded, and what became of the trades on their own coin, along the direction called for or against.
+
+    Each catalyst counts once, by the medians of its trades: several strategies that trade one are not several answers.
+    """
     total = plural(len(calendar), "catalyst", "catalysts")
     if not traded:
         return f"No strategy traded any of {total}."
@@ -133,39 +137,60 @@ def _tradable(traded: Sequence[_Traded], calendar: Calendar) -> str:
     along = [one for one in traded if one.own and one.side == direction[one.catalyst]]
     if not along:
         return f"{told}, none on its own coin in the direction that it called for."
-    gained = sum((_middle(one.net) or 0.0) > 0 for one in along)
-    medians = (_middle([value for one in along for value in getattr(one, name)]) for name in ("run_up", "captured",
-               "net"))  # fmt: skip
+    by_name = {name: [_middle(getattr(one, name)) for one in along] for name in ("run_up", "captured", "net")}
+    medians = (_middle([value for value in values if value is not None]) for values in by_name.values())
     missed, captured, net = ("an unknown share" if value is None else percent(value) for value in medians)
+    against = [one for one in traded if one.own and one.side == -direction[one.catalyst]]
+    contrary = (
+        f" Against that direction {len(against)} {'was' if len(against) == 1 else 'were'} traded, and on "
+        f"{_gained(against)} of these the median trade gained."
+        if against
+        else ""
+    )
+    apart = " Trades in other coins, the other leg of a pair among them, are not in these figures." if any(
+        not one.own for one in traded) else ""  # fmt: skip
     return (
-        f"{told}, {len(along)} on their own coin in the direction that they called for; on {gained} of these "
-        f"{len(along)} the median trade gained after every cost. In the median of those trades {missed} had gone "
-        f"before the fill (run-up, missed), {captured} came after it (captured), and {net} was left net of costs."
+        f"{told}, {len(along)} on their own coin in the direction that they called for; on {_gained(along)} of these "
+        f"{len(along)} the median trade gained after every cost. With each of them counted once, three medians: "
+        f"{missed} had gone before the fill (run-up, missed), {captured} came after it (captured), and {net} was left "
+        f"net of costs.{contrary}{apart}"
     )
 
 
+def _gained(groups: Sequence[_Traded]) -> int:
+    return sum((_middle(one.net) or 0.0) > 0 for one in groups)
+
+
 def _luck(document: dict[str, Any]) -> str:
+    """Who beats the placebos at which level, or who came nearest; on labelled bars the sentence carries the label."""
     cards = [(one["name"], one["evidence"]) for one in document["strategies"]]
-    tested = [(card["placebo"]["adjusted"], name) for name, card in cards
+    tested = [(card["placebo"]["adjusted"], name, card["verdict"]) for name, card in cards
               if card["placebo"] and card["placebo"]["adjusted"] is not None]  # fmt: skip
-    winners = [name for name, card in cards if card["verdict"] == "beats placebo"]
+    winners = [f"{name} (adjusted p {card['placebo']['adjusted']:.3g})" for name, card in cards
+               if card["verdict"] == "beats placebo"]  # fmt: skip
     if not tested:
         return "No strategy could be held against placebos, so nothing here says so."
-    least, name = min(tested)
-    of = f"{len(tested)} of {plural(len(cards), 'strategy', 'strategies')} could be held against placebo calendars"
+    least, name, verdict = min(tested)
+    where = f" of {document['label']} bars" if document["label"] else ""
+    of = (
+        f"{len(tested)} of {plural(len(cards), 'strategy', 'strategies')} could be held against placebo calendars"
+        f"{where}"
+    )
+    level = cards[0][1]["thresholds"]["level"]
     if winners:
-        return f"{of}; {', '.join(winners)} {'beats' if len(winners) == 1 else 'beat'} them."
-    return f"{of}, and none beats them: the nearest is {name} with p {least:.3g} once trying them all is paid for."
+        return f"{of}; {', '.join(winners)} {'beats' if len(winners) == 1 else 'beat'} them at the level {level:g}."
+    but = f", but its verdict is: {verdict}" if least <= level else ""
+    return f"{of}, and none beats them: the nearest is {name} with p {least:.3g} once trying them all is paid for{but}."
 
 
 def _verdicts(document: dict[str, Any]) -> Table:
     head = columns(
         "Strategy",
         "Verdict",
-        "Net return|share of the starting capital, after every cost; below, its bootstrap interval",
-        "p|share of placebo calendars that did at least as well",
+        f"Net return|share of the starting capital, after every cost; below, its {LEVEL:.0%} bootstrap interval",
+        "p|unadjusted: share of calendars, the real one included, that did at least as well",
         "Adjusted p|paid for every strategy that was tried",
-        "Placebos|where nine in ten placebo calendars ended; sorted by the upper end",
+        "Placebos|where the middle nine in ten placebo calendars lie; sorted by the upper end",
         "Sharpe|annualised, 365 days",
         "Worst fall|largest fall from a peak of equity",
         "Trades",
@@ -176,7 +201,8 @@ def _verdicts(document: dict[str, Any]) -> Table:
         "Verdict on each strategy",
         head,
         tuple(_verdict_row(one) for one in document["strategies"]),
-        "Net return beside what the same decisions earned on calendars that never happened; small print says why.",
+        f"Net return, with its {LEVEL:.0%} bootstrap interval in small print, beside what the same decisions earned on "
+        "calendars that never happened. The least of many p is small by chance: go by the adjusted one.",
     )
 
 
@@ -213,7 +239,9 @@ def _terms(document: dict[str, Any]) -> str:
     how = f"all {luck['n']:,} there are" if luck["exact"] else f"{luck['n']:,} drawn"
     return (
         f"Placebos: {luck['statistic'].replace('_', ' ')} on {CALENDARS[luck['kind']]}, {how}. The adjusted p pays "
-        f"for {plural(luck['family'], 'strategy', 'strategies')}. {told}"
+        f"for {plural(luck['family'], 'strategy', 'strategies')}. {told} Placebos ask whether these dates were better "
+        "than others, not how they were chosen: catalysts picked once their outcome was known, that are themselves "
+        "moves of the price, or that lie where everything rose can beat them without having foretold anything."
     )
 
 
@@ -225,7 +253,7 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
         "Trades",
         "Traded by|or why it was not",
         "Run-up|missed: from the last close before the announcement to the fill, median over its trades",
-        "Captured|from fill to exit, median over its trades",
+        "Captured|from fill to exit, after spread and impact and before fees and funding, median over its trades",
         "Net|of the notional, after every cost, median over its trades",
         "Worst net",
         "Best net",
@@ -236,7 +264,7 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
         by_catalyst.setdefault(group.catalyst, []).append(group)
     rows: list[tuple[Cell, ...]] = []
     for one in calendar:
-        about = (words(one.id, f"{one.kind.replace('_', ' ')}, {one.actor}"), words(one.when))
+        about = (words(one.id, f"{one.kind.replace('_', ' ')}, {one.actor}"), words(one.when.replace("..", " to ")))
         if one.id not in by_catalyst:
             rows.append((*about, words(""), words("no strategy", _untraded(one.id, document), "weak"),
                          *(share(None) for _ in range(5))))  # fmt: skip
@@ -261,7 +289,7 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
         head,
         tuple(rows),
         "Both are signed in the direction of the trade: a large run-up beside a small captured is a headline move that "
-        "nobody could have caught.",
+        "was over before the catalyst was certain to be public. Medians over the strategies that traded it.",
         Download("trades.csv", csv_of(_trade_frame(document))),
     )
 

@@ -1,0 +1,19 @@
+"""How a group of verbs is listed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+_WHOLE = 1_000
+
+
+class Verbs(TyperGroup):
+    """A group that lists each verb with its whole sentence, on several lines where it needs them."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the verbs in the order in which they were added."""
+        verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.get_short_help_str(_WHOLE)) for name, verb in verbs if verb])
