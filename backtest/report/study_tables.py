@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from backtest import __version__
-from backtest.display import ABSENT, percent
+from backtest.display import ABSENT, p_value, percent
 from backtest.report.folder import dataset_block, plain, rows_of, to_json, write_text, writing
 from backtest.report.tables import new_table
 from backtest.schemas import schema_id
@@ -82,8 +82,8 @@ def _effects(rows: pd.DataFrame, title: str, study: Study, scale: Callable[[floa
             _signed(scale(row["mean"]), 1),
             _between(scale(row["low"]), scale(row["high"])),
             _between(scale(row["chance_low"]), scale(row["chance_high"])),
-            _p(row["p_value"]) + ("~" if row["method"] == "placebo" and not math.isnan(row["p_value"]) else " "),
-            _p(row["adjusted_p"]),
+            p_value(row["p_value"]) + ("~" if row["method"] == "placebo" and not math.isnan(row["p_value"]) else " "),
+            p_value(row["adjusted_p"]),
         )
         before = key
     table.caption = (
@@ -107,8 +107,8 @@ def influencer_table(study: Study) -> Table:
             f"{row['error']:.1%}",
             f"{row['kept']:.0%}",
             percent(row["shrunken"]),
-            _p(row["placebo_p"]) + "~",
-            _p(row["adjusted_p"]),
+            p_value(row["placebo_p"]) + "~",
+            p_value(row["adjusted_p"]),
         )
     table.caption = "shrunken towards no effect by the error (empirical Bayes)\n~ placebo p"
     return table
@@ -218,7 +218,3 @@ def _signed(value: float, digits: int) -> str:
 
 def _between(low: float, high: float) -> str:
     return ABSENT if math.isnan(low) else f"{low:+.0f} to {high:+.0f}"
-
-
-def _p(value: float) -> str:
-    return ABSENT if math.isnan(value) else f"{value:.3f}"
