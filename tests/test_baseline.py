@@ -314,6 +314,31 @@ def test_causes_come_first_then_the_trade_then_metrics(baseline: Baseline, evalu
     assert {one.kind for one in accepted.differences} == {"config", "placebo", "parameter", "source"}
 
 
+def test_without_a_cause_the_notes_say_where_to_look(baseline: Baseline, evaluation: Evaluation) -> None:
+    """Each outcome moved alone; the last note says what stayed, so that the change is in what it calls."""
+    first, *others = baseline.trades.ledger
+    *fields, _ = first.split(" ")
+    net = (" ".join((*fields, "1.00000")), *others)
+    undone = (first.replace(" long ", " short "), *others)
+    called = "data, calendar, configuration, parameters and the strategy's source are as recorded: "
+
+    def notes(**changes: object) -> tuple[str, ...]:
+        found = compare(baseline.model_copy(update=changes), evaluation)
+        assert not found.passed
+        return found.notes
+
+    (where, what) = notes(trades=baseline.trades.model_copy(update={"ledger": net}))
+    assert "another net: fees, funding, liquidation or size changed" in where
+    assert what.startswith(called)
+    (what,) = notes(trades=baseline.trades.model_copy(update={"ledger": undone}))
+    assert what.startswith(called)
+    (what,) = notes(rejected={"NO_BAR": 2})
+    assert what.startswith(called)
+    (where, what) = notes(verdict="loses money")
+    assert where == "trades and all other metrics are as recorded: the placebo test or the verdict on it changed"
+    assert what.startswith(called)
+
+
 def test_a_new_source_that_changes_nothing_is_noted_and_passes(baseline: Baseline, evaluation: Evaluation) -> None:
     edited = baseline.model_copy(update={"strategy": baseline.strategy.model_copy(update={"source": "0" * 16})})
     found = compare(edited, evaluation)
@@ -363,6 +388,8 @@ def test_each_way_in_which_data_differ_has_its_sentence(baseline: Baseline, eval
     assert [text[:13] for text in said(replace(market, volume=volume))] == ["ZEC/USDT:USDT"]
     without = Calendar(calendar.name, calendar.catalysts[1:])
     assert said(rows=without)[0].startswith(f"catalyst {calendar.catalysts[0].id} is not in the calendar")
+    turned = Calendar(calendar.name, calendar.catalysts[::-1])
+    assert said(rows=turned) == ["the catalysts stand in another order"]
     finer = baseline.model_copy(update={"data": baseline.data.model_copy(update={"detail": "0123abcd"})})
     (found,) = data_differences(finer, baseline.data, rows_of(calendar))
     assert found.sentence.startswith("the finer bars are others (")

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,12 +22,13 @@ from backtest.errors import DataError, UsageError
 from backtest.progress import silent
 from backtest.report.folder import run_document
 from backtest.report.html import Missing
-from backtest.report.html.blocks import PACKED_FROM, Download, Figure, Table, Text, csv_of, drawn, share
+from backtest.report.html.blocks import PACKED_FROM, Download, Facts, Figure, Table, Text, csv_of, drawn, share
 from backtest.report.html.contents import Contents, gather, verify
-from backtest.report.html.evidence import claims_section, study_section
+from backtest.report.html.evidence import claims_section, search_section, study_section
 from backtest.report.html.page import flat, render, visible
 from backtest.report.html.strategies import lead_run
 from backtest.report.html.summary import summary
+from backtest.study.study import Study
 from tests.report.conftest import FLAG, HOSTILE, Reported
 
 CLAIMS = """
@@ -330,6 +332,55 @@ def test_a_part_that_cannot_be_made_says_why(reported: Reported, tmp_path: Path)
     assert contents.checks == Missing(f"No claim of {claims} can be measured on privacy-2025-sample.")
     with pytest.raises(UsageError, match="claims 'absent' are neither"):
         gather(None, evaluation, claims="absent")
+
+
+def test_a_study_shows_what_it_has(reported: Reported) -> None:
+    """Without kinds and actors there is one figure; without a study, the reason."""
+    study = reported.contents.study
+    assert isinstance(study, Study)
+    whole = study_section(reported.contents, silent)
+    bare = replace(
+        study,
+        paths=study.paths[study.paths["grouping"] == "all"],
+        influencers=study.influencers.iloc[:0],
+        rejected=study.rejected.iloc[:0],
+    )
+    blocks = study_section(replace(reported.contents, study=bare), silent).blocks
+    figures = [[one for one in part if isinstance(one, Figure)] for part in (whole.blocks, blocks)]
+    assert [len(part) for part in figures] == [3, 1]
+    assert [one.title for one in blocks if isinstance(one, Table)] == ["Mean abnormal return by group and span"]
+    none = study_section(replace(reported.contents, study=Missing("No catalyst has a day.")), silent)
+    assert none.blocks == (Text("No catalyst has a day."),)
+
+
+def test_a_search_on_other_bars_is_not_taken_for_the_run(reported: Reported) -> None:
+    (search,) = reported.contents.searches
+    document = reported.contents.document
+    assert document is not None
+    told = search_section(search, 1, reported.contents, silent).blocks[0]
+    assert isinstance(told, Text)
+    assert not told.warning
+    assert "4 trials on privacy-2025-sample, 1h bars, 2025-08-15 to 2025-12-01." in told.text
+    other = {**document, "hashes": {**document["hashes"], "data": "0" * 16, "config": "0" * 16}}
+    told = search_section(search, 1, replace(reported.contents, document=other), silent).blocks[0]
+    assert isinstance(told, Text)
+    assert told.warning
+    assert told.text.endswith("Its data and config are not those of the run in this report.")
+    alone = search_section(search, 1, replace(reported.contents, document=None), silent).blocks[0]
+    assert isinstance(alone, Text)
+    assert not alone.warning
+
+
+def test_a_search_that_could_not_be_judged_says_so(reported: Reported) -> None:
+    (search,) = reported.contents.searches
+    lost = {"reason": "too few bars", "probability": None}
+    document = {**search.document, "overfitting": lost, "deflated_sharpe": None, "superior_ability": None}
+    section = search_section(
+        replace(search, document=document, logits=np.empty(0), heat_maps=()), 1, reported.contents, silent
+    )
+    assert not [one for one in section.blocks if isinstance(one, Figure)]
+    (facts,) = [one for one in section.blocks if isinstance(one, Facts)]
+    assert [str(value) for _, value in facts.rows] == ["undefined", "undefined, too few bars", "not asked for"]
 
 
 def test_the_lead_traded_most_catalysts(reported: Reported) -> None:
