@@ -55,7 +55,8 @@ def test_sections_are_named_in_the_help() -> None:
 def test_commands_are_measured_beside_each_other() -> None:
     slow, quick = side_by_side([[sys.executable, "-c", f"import time; time.sleep({nap})"] for nap in (0.2, 0.0)], 1)
     assert slow.seconds - quick.seconds > 0.1
-    assert 1 < quick.megabytes < 1_000
+    # No upper bound: a child begins with what its parent held, and a worker of the tests may hold a gigabyte.
+    assert quick.megabytes > 1
 
 
 @pytest.mark.parametrize("name", ["startup", "verbs"])
