@@ -12,7 +12,7 @@ import json
 import re
 import stat
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -277,8 +277,8 @@ def _text_of(path: Path, error: type[BacktestError], most: int = LARGEST_TEXT) -
         ) from None
 
 
-def read_toml(path: Path, error: type[BacktestError]) -> dict[str, Any]:
-    """Parse a TOML file; every failure becomes `error` with the file named."""
+def read_toml(path: Path, error: type[BacktestError], keys: Collection[str] | None = None) -> dict[str, Any]:
+    """Parse a TOML file; every failure becomes `error` with the file named, a key that is none of `keys` too."""
     text = _text_of(path, error, LARGEST_TOML)
     # The time that a dotted key takes grows with the square of its parts.
     if _DOTTED.search(text):
@@ -290,6 +290,10 @@ def read_toml(path: Path, error: type[BacktestError]) -> dict[str, Any]:
     except ValueError as problem:
         raise error(f"{path} is not valid TOML: {str(problem)[:300]}") from None
     _check_depth(table, path, error)
+    if keys is not None:
+        for key in table:
+            if key not in keys:
+                raise error(f"{path}: unknown key {shortened(key)}; {near_miss(key, keys)}")
     return table
 
 

@@ -117,11 +117,7 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
     DataError
         Naming the file, the claim and the key for anything unknown, missing, duplicated or malformed.
     """
-    table = read_toml(path, DataError)
-    allowed = {"name", "description", "source", "claim"}
-    for key in table:
-        if key not in allowed:
-            raise DataError(f"{path}: unknown key {shortened(key)}; {near_miss(key, allowed)}")
+    table = read_toml(path, DataError, {"name", "description", "source", "claim"})
     rows = table.get("claim")
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path} holds no [[claim]] table: add at least one")

@@ -295,11 +295,7 @@ def read_calendar(path: Path) -> Calendar:
     CalendarError
         Naming the file, the catalyst and the key for anything unknown, missing, duplicated or malformed.
     """
-    table = read_toml(path, CalendarError)
-    allowed = {"name", "description", "extra_kinds", "catalyst"}
-    for key in table:
-        if key not in allowed:
-            raise CalendarError(f"{path}: unknown key {shortened(key)}; {near_miss(key, allowed)}")
+    table = read_toml(path, CalendarError, {"name", "description", "extra_kinds", "catalyst"})
     for key, form in (("name", str), ("description", str), ("extra_kinds", list), ("catalyst", list)):
         if not isinstance(table.get(key, form()), form):
             raise CalendarError(f"{path}: {key} = {shortened(table[key])} must be a {form.__name__}")
