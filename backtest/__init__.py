@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from backtest.catalysts.claims import Check, Claim, check_claim, open_claims, read_claims
     from backtest.catalysts.record import Calendar, Catalyst, open_calendar, read_calendar
     from backtest.catalysts.timing import known_between
-    from backtest.config import RunConfig, TimeRange, duration_ms, load_config, parse_timerange
+    from backtest.config import RunConfig, load_config
     from backtest.engine.replay import Run, replay
     from backtest.errors import (
         BacktestError,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from backtest.study.models import Windows
     from backtest.study.settings import StudyConfig
     from backtest.study.study import Study, event_study
+    from backtest.units import TimeRange, duration_ms, parse_timerange
 
 _HOME = {
     "Audit": "backtest.signals.audit",
@@ -90,7 +91,7 @@ _HOME = {
     "Sweep": "backtest.scoring.sweep",
     "SweepResult": "backtest.scoring.sweep",
     "Thresholds": "backtest.scoring.scorecard",
-    "TimeRange": "backtest.config",
+    "TimeRange": "backtest.units",
     "TradeParameters": "backtest.signals.trading",
     "Trial": "backtest.scoring.space",
     "UsageError": "backtest.errors",
@@ -101,7 +102,7 @@ _HOME = {
     "capacity_curve": "backtest.scoring.scorecard",
     "check_claim": "backtest.catalysts.claims",
     "compare": "backtest.baseline.comparison",
-    "duration_ms": "backtest.config",
+    "duration_ms": "backtest.units",
     "evaluate": "backtest.scoring.evaluation",
     "event_study": "backtest.study.study",
     "grid_trials": "backtest.scoring.space",
@@ -114,7 +115,7 @@ _HOME = {
     "open_claims": "backtest.catalysts.claims",
     "open_dataset": "backtest.market.dataset",
     "parse_axis": "backtest.scoring.space",
-    "parse_timerange": "backtest.config",
+    "parse_timerange": "backtest.units",
     "placebo_fan": "backtest.scoring.fan",
     "placebo_intents": "backtest.scoring.placebo",
     "prepare": "backtest.scoring.batch",

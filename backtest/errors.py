@@ -14,10 +14,12 @@ Each message is one sentence that names the thing, the value received, what is a
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import ClassVar
 
-LONGEST = 8_000
+LONGEST, LONGEST_SHOWN = 8_000, 80
 
 
 class BacktestError(Exception):
@@ -76,3 +78,20 @@ def one_line(text: str) -> str:
         return text
     text = re.sub(r"\s*[\r\n]\s*", " ", text.strip())
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def near_miss(name: str, allowed: Iterable[str]) -> str:
+    """Text for an unknown `name`: the one it begins or comes closest to, then all that are allowed."""
+    names, name = sorted(allowed), name[:LONGEST_SHOWN]
+    begun = [one for one in names if name and one.startswith(name)]
+    close = begun or difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(names) or 'none'}"
+
+
+def shortened(value: object) -> str:
+    """The value as Python writes it, cut where it is long: what a message may show of it."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "a whole number of more than 77 digits"
+    text = repr(value[: LONGEST_SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from backtest.catalysts.record import Calendar
-from backtest.config import Duration, duration_ms
+from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents, Names, Parameters, Strategy, instruments_of
+from backtest.units import duration_ms
 
 
 class BuyAndHoldParameters(Parameters):

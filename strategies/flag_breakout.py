@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from backtest.catalysts.record import Calendar
-from backtest.config import Duration
+from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.features import (
     bars_of,

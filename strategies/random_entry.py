@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from backtest.catalysts.record import Calendar
-from backtest.config import DAY_MS
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents, Names, Strategy
 from backtest.signals.trading import TradeParameters, columns_of, signal_intents
+from backtest.units import DAY_MS
 
 
 class RandomEntryParameters(TradeParameters):

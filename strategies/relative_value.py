@@ -6,7 +6,7 @@ from pydantic import Field
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_between
-from backtest.config import Duration
+from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents, Names, Share, Strategy
 from backtest.signals.trading import TradeParameters, absent

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_between
-from backtest.config import Duration
+from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.features import bars_of, change, row_known_at
 from backtest.signals.strategy import Intents, Names, Strategy

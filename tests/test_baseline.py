@@ -38,12 +38,12 @@ from backtest.baseline import (
 from backtest.baseline.ledger import ledger_change, ledger_hash, ledger_lines, what_stayed
 from backtest.catalysts.record import Calendar
 from backtest.cli.request import Request
-from backtest.config import TimeRange
 from backtest.errors import BaselineError, DataError, UsageError
 from backtest.market.record import Market
 from backtest.report.baseline_formats import check_document, github_annotations, junit_xml, summary_markdown
 from backtest.scoring.batch import prepare
 from backtest.scoring.evaluation import Evaluation
+from backtest.units import TimeRange
 
 HOUR = 3_600_000
 

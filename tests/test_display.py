@@ -34,7 +34,7 @@ from backtest import (
 )
 from backtest.display import ABSENT, MOST_ROWS, Cell, Shown, View, cell, number, plain, view_html
 from backtest.market.record import Instrument
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
 
 HOSTILE = '<script>alert("x")</script>\'&\x00\x1b[31m\u202egnp.exe\u2028'
 

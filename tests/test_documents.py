@@ -32,7 +32,7 @@ import pytest
 import yaml
 
 from backtest.cli import main
-from backtest.config import datasets_root
+from backtest.documents import datasets_root
 from backtest.market.dataset import open_dataset, read_metadata
 from tests.market.loopback import Listing, Loopback, options, serving
 
@@ -227,7 +227,7 @@ def test_what_is_shown_is_what_happens(
         folder = folder / "checkout"
         for name in ("backtest", "strategies", "tests", "datasets"):
             # Times are kept, and with them the kernel's cache.
-            shutil.copytree(ROOT / name, folder / name)
+            shutil.copytree(ROOT / name, folder / name, symlinks=True)
         shutil.copy(ROOT / "pyproject.toml", folder)
         monkeypatch.chdir(folder)
     reader = Reader(folder, gateway, capsys)

@@ -281,7 +281,7 @@ def copied(source: Path, target: Path) -> Path:
     if source is not ROOT:
         names, left_out = (*names, "baselines", "unfunded"), ()
     for name in names:
-        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns(*left_out))
+        shutil.copytree(source / name, target / name, symlinks=True, ignore=shutil.ignore_patterns(*left_out))
     return target
 
 

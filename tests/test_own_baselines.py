@@ -8,7 +8,7 @@ import pytest
 
 from backtest.baseline import baseline_path, baseline_text, read_baseline
 from backtest.cli.baseline import baseline_files, check_file
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
 
 FOLDER = Path(__file__).parents[1] / "baselines"
 SAMPLE = "privacy-2025-sample"

@@ -25,7 +25,8 @@ from backtest.catalysts.claims import Claim, check_claim, read_claims
 from backtest.catalysts.measures import measure
 from backtest.catalysts.record import open_calendar, read_calendar
 from backtest.cli.request import Request
-from backtest.config import DEEPEST, load_config, read_json, read_toml
+from backtest.config import load_config
+from backtest.documents import DEEPEST, read_json, read_toml
 from backtest.errors import BacktestError, CalendarError, ConfigError, DataError, MarketError, UsageError
 from backtest.market.archive import read_archive_file, read_archive_path
 from backtest.market.auxiliary import read_series
@@ -49,8 +50,8 @@ from backtest.scoring.space import parse_axis
 from backtest.scoring.sweep import run_sweep
 from backtest.signals.audit import audit
 from backtest.signals.loading import load_strategy, starting_point
+from backtest.strategies import REGISTRY
 from backtest.study.settings import StudyConfig
-from strategies import REGISTRY
 from tests.fuzz import documents
 from tests.fuzz.targets import small_market
 from tests.market.loopback import HOUR, NOW, Listing, Loopback, options, serving

@@ -16,6 +16,7 @@ from backtest.errors import UsageError
 from backtest.market.record import PANELS
 from backtest.scoring.evaluation import evaluate
 from backtest.scoring.placebo import PlaceboPlan
+from backtest.strategies import REGISTRY
 from backtest.testing import (
     HOUR_MS,
     assert_baseline,
@@ -23,7 +24,6 @@ from backtest.testing import (
     planted_effect,
     synthetic_market,
 )
-from strategies import REGISTRY
 from tests.signals import planted
 
 FREE = RunConfig(fee_rate=0.0, half_spread=0.0, impact=0.0, participation=float("inf"), funding_unknown="zero")

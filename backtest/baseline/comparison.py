@@ -10,9 +10,10 @@ from typing import Any, Literal
 from backtest.baseline.ledger import LedgerChange, ledger_change, what_stayed
 from backtest.baseline.record import Baseline, Data, Metric, Rows, record_baseline
 from backtest.baseline.tolerances import METRICS
-from backtest.config import RunConfig, near_miss, timeframe_ms
-from backtest.errors import BaselineError, DataError, UsageError
+from backtest.config import RunConfig
+from backtest.errors import BaselineError, DataError, UsageError, near_miss
 from backtest.scoring.evaluation import Evaluation
+from backtest.units import timeframe_ms
 
 Kind = Literal[
     "data", "calendar", "request", "config", "placebo", "parameter", "source", "ledger", "trade", "rejected", "metric",

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backtest.baseline.record import Baseline
-from backtest.config import first_complaint, read_json
+from backtest.documents import first_complaint, read_json
 from backtest.errors import DataError, UsageError
 from backtest.market.rows import replace_file
 

@@ -21,13 +21,13 @@ from backtest import __version__
 from backtest.baseline.ledger import DIGITS, ledger_hash, ledger_lines
 from backtest.baseline.tolerances import METRICS
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.config import TimeRange, from_ms, timeframe_ms, to_ms
 from backtest.errors import UsageError
 from backtest.market.record import PANELS, Market
 from backtest.scoring.batch import Prepared
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import Score
 from backtest.signals.strategy import Strategy
+from backtest.units import TimeRange, from_ms, timeframe_ms, to_ms
 
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]

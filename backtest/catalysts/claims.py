@@ -12,8 +12,8 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from backtest.catalysts.measures import measure, parse
-from backtest.config import datasets_root, first_complaint, near_miss, read_toml, shortened, user_path
-from backtest.errors import DataError, UsageError
+from backtest.documents import datasets_root, first_complaint, read_toml, user_path
+from backtest.errors import DataError, UsageError, near_miss, shortened
 
 if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.config import DAY_MS, format_ms, near_miss, shortened, to_ms
-from backtest.errors import DataError
+from backtest.errors import DataError, near_miss, shortened
+from backtest.units import DAY_MS, format_ms, to_ms
 
 if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries

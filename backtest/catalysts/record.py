@@ -15,20 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from backtest.config import (
-    FIRST_YEAR,
-    LAST_YEAR,
-    TimeRange,
-    datasets_root,
-    first_complaint,
-    near_miss,
-    read_toml,
-    shortened,
-    to_ms,
-    user_path,
-)
 from backtest.display import Shown, View
-from backtest.errors import CalendarError, UsageError
+from backtest.documents import datasets_root, first_complaint, read_toml, user_path
+from backtest.errors import CalendarError, UsageError, near_miss, shortened
+from backtest.units import FIRST_YEAR, LAST_YEAR, TimeRange, to_ms
 
 Precision = Literal["second", "minute", "hour", "day", "untimed"]
 Confidence = Literal["high", "medium", "low"]

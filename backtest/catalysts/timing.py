@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.catalysts.record import Catalyst
-from backtest.config import UNIT_MS, to_ms
+from backtest.units import UNIT_MS, to_ms
 
 PRECISION_MS = {"second": UNIT_MS["s"], "minute": UNIT_MS["m"], "hour": UNIT_MS["h"], "day": UNIT_MS["d"]}
 

@@ -40,7 +40,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Cut and corrupt the future of market and calendar; exit code 5 where a decision changes."""
-    from backtest.config import parse_timerange
+    from backtest.units import parse_timerange
 
     chosen = strategies_of(strategy or (), assignments(param or (), "-p"))
     catalysts = calendar_of(calendar)
@@ -62,7 +62,7 @@ def audit(
 
 
 def _iso(moment_ms: int) -> str:
-    from backtest.config import from_ms
+    from backtest.units import from_ms
 
     return from_ms(moment_ms).isoformat()
 

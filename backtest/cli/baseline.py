@@ -109,7 +109,7 @@ def record(
 
 def each_alone(request: Request) -> list[Request]:
     """The request of each strategy by itself, with the parameters that are its own."""
-    from strategies import REGISTRY
+    from backtest.strategies import REGISTRY
 
     names = list(dict.fromkeys(request.strategies or REGISTRY))
     return [
@@ -205,7 +205,7 @@ def baseline_files(given: list[Path]) -> list[Path]:
 def checked(paths: list[Path], accept: tuple[str, ...], require_all: bool, progress: Progress) -> Checklist:
     """Every file compared; what is wrong with one is its own outcome, and the next is checked all the same."""
     from backtest.baseline import Checked, Checklist
-    from strategies import REGISTRY
+    from backtest.strategies import REGISTRY
 
     results = []
     for done, path in enumerate(paths):

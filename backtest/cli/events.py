@@ -52,7 +52,7 @@ def list_events(
 ) -> None:
     """List catalysts that match every filter, with the cluster that each belongs to."""
     from backtest.catalysts.clusters import cluster_numbers, confounding
-    from backtest.config import duration_ms, parse_timerange
+    from backtest.units import duration_ms, parse_timerange
 
     whole = calendar_of(calendar)
     numbers = cluster_numbers(whole, duration_ms(within), sector=sector)
@@ -95,8 +95,8 @@ def show_event(
 ) -> None:
     """Show everything known of one catalyst, when it was known, and what else was known near it."""
     from backtest.catalysts.clusters import confounding
-    from backtest.config import duration_ms
     from backtest.report.tables import new_console, show
+    from backtest.units import duration_ms
 
     chosen = calendar_of(calendar)
     one = chosen[identifier]
@@ -116,7 +116,7 @@ def validate(calendar: Annotated[list[str] | None, typer.Argument(help="Names or
     """Read calendars strictly; the first fault ends with exit code 3."""
     from backtest.catalysts.clusters import confounding
     from backtest.catalysts.record import embedded_calendars, open_calendar
-    from backtest.config import duration_ms
+    from backtest.units import duration_ms
 
     for name in calendar or embedded_calendars():
         read = open_calendar(name)
@@ -131,7 +131,7 @@ def validate(calendar: Annotated[list[str] | None, typer.Argument(help="Names or
 
 def _confidences(names: list[str]) -> list[str]:
     from backtest.catalysts.record import Confidence
-    from backtest.config import near_miss
+    from backtest.errors import near_miss
 
     for name in names:
         if name not in get_args(Confidence):
@@ -141,7 +141,7 @@ def _confidences(names: list[str]) -> list[str]:
 
 def _known_at(catalyst: Catalyst) -> datetime | None:
     from backtest.catalysts.timing import known_at_ms
-    from backtest.config import from_ms
+    from backtest.units import from_ms
 
     known = known_at_ms(catalyst)
     return None if known is None else from_ms(known)

@@ -82,7 +82,7 @@ def _recipe(
     timerange: str | None,
     name: str | None,
 ) -> Recipe:
-    from backtest.config import build
+    from backtest.documents import build
     from backtest.market.recipe import Recipe, open_recipe
     from backtest.market.rows import series_names
 

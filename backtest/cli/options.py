@@ -11,9 +11,9 @@ import typer
 from backtest.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from backtest.config import TimeRange
     from backtest.market.record import Market
     from backtest.signals.strategy import Strategy
+    from backtest.units import TimeRange
 
 Dataset = Annotated[
     str | None,
@@ -63,7 +63,7 @@ def detail_of(name: str | None, store: Path | None) -> Market | None:
 
 def assignments(texts: Sequence[str], option: str) -> dict[str, str]:
     """`name=value` texts as a mapping; a malformed or repeated one raises `UsageError`."""
-    from backtest.config import shortened
+    from backtest.errors import shortened
 
     values: dict[str, str] = {}
     for text in texts:
@@ -91,9 +91,9 @@ def strategies_of(names: Sequence[str], parameters: dict[str, str]) -> list[Stra
     UsageError
         For an unknown strategy, or a parameter that no chosen strategy has.
     """
-    from backtest.config import near_miss, shortened
+    from backtest.errors import near_miss, shortened
     from backtest.signals.loading import is_file_reference, load_strategy
-    from strategies import REGISTRY
+    from backtest.strategies import REGISTRY
 
     for name in names:
         if name not in REGISTRY and not is_file_reference(name):

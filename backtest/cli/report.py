@@ -13,9 +13,9 @@ from backtest.errors import UsageError
 
 if TYPE_CHECKING:
     from backtest.cli.request import Request
-    from backtest.config import TimeRange
     from backtest.progress import Progress
     from backtest.scoring.evaluation import Evaluation
+    from backtest.units import TimeRange
 
 REPORT = "report.html"
 
@@ -76,7 +76,7 @@ def asked(document: dict[str, Any], folder: Path) -> tuple[Request, TimeRange]:
     from datetime import datetime
 
     from backtest.cli.request import Request
-    from backtest.config import TimeRange, to_ms
+    from backtest.units import TimeRange, to_ms
 
     request = Request.read(document["request"], folder / "run.json")
     names = request.strategies or tuple(one["name"] for one in document["strategies"])

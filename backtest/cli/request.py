@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from backtest.config import RunConfig, TimeRange, build, load_config, parse_timerange, table_of
+from backtest.config import RunConfig, load_config
+from backtest.documents import build, table_of
 from backtest.errors import ConfigError, UsageError
 from backtest.progress import Progress, silent
+from backtest.units import TimeRange, parse_timerange
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar

@@ -52,7 +52,8 @@ def study(
     as_json: Json = False,
 ) -> None:
     """Study abnormal returns, volume and open interest around catalysts."""
-    from backtest.config import build, parse_timerange, read_toml
+    from backtest.documents import build, read_toml
+    from backtest.units import parse_timerange
 
     given: dict[str, Any] = {
         "timeframe": timeframe,

@@ -66,7 +66,8 @@ def space_of(
     UsageError
         For a search that is neither grid nor random, or trials of a grid.
     """
-    from backtest.config import build, near_miss, read_toml, shortened
+    from backtest.documents import build, read_toml
+    from backtest.errors import near_miss, shortened
     from backtest.scoring.space import SpaceTable, axes_of, grid_trials, random_trials
 
     said = build(SpaceTable, read_toml(file, ConfigError), str(file)) if file else SpaceTable()
@@ -111,7 +112,8 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Search a strategy's parameters; every trial is kept, and p, Sharpe ratio and choice pay for all of them."""
-    from backtest.config import load_config, parse_timerange
+    from backtest.config import load_config
+    from backtest.units import parse_timerange
 
     settings = load_config(config, **settings_of(setting, funding))
     catalysts = calendar_of(calendar)

@@ -56,7 +56,8 @@ def walkforward(
     as_json: Json = False,
 ) -> None:
     """Choose parameters on past catalysts, trade the next ones with them, and score that as one run."""
-    from backtest.config import duration_ms, load_config, parse_timerange
+    from backtest.config import load_config
+    from backtest.units import duration_ms, parse_timerange
 
     settings = load_config(config, **settings_of(setting, funding))
     catalysts = calendar_of(calendar)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.config import DAY_MS, UNIT_MS, RunConfig, duration_ms
+from backtest.config import RunConfig
 from backtest.engine.layout import (
     CAPACITY,
     CLOSE,
@@ -27,6 +27,7 @@ from backtest.engine.layout import (
 )
 from backtest.errors import MarketError
 from backtest.market.record import Floats, Market
+from backtest.units import DAY_MS, UNIT_MS, duration_ms
 
 FUNDING_POLICIES = {"error": FUNDING_ERROR, "zero": FUNDING_ZERO, "const": FUNDING_CONST}
 DAYS_PER_YEAR = 365

@@ -11,13 +11,14 @@ import pandas as pd
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import first_open_at_or_after, known_at_ms, last_close_before
-from backtest.config import RunConfig, duration_ms, format_ms, to_ms
+from backtest.config import RunConfig
 from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
 from backtest.engine.costs import kernel_bars, kernel_rules, last_known
 from backtest.errors import DataError
 from backtest.market.record import Market
 from backtest.signals.strategy import NEVER_MS, Intents
+from backtest.units import duration_ms, format_ms, to_ms
 
 if TYPE_CHECKING:
     import vectorbt

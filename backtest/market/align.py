@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from backtest.config import format_ms, timeframe_ms
 from backtest.errors import MarketError
 from backtest.market.quality import Bars, Funding, Int64s, OpenInterest
 from backtest.market.record import PANELS, Floats, Instrument, Market, Provenance
+from backtest.units import format_ms, timeframe_ms
 
 SPARSE_CELLS = 20_000_000
 LONGEST_CADENCE_MS = 8 * 3_600_000

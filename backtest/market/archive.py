@@ -28,8 +28,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from backtest.config import DAY_MS, read_whole, shortened, timeframe_ms, to_ms
-from backtest.errors import MarketError
+from backtest.documents import read_whole
+from backtest.errors import MarketError, shortened
 from backtest.market.files import QUOTES
 from backtest.market.quality import (
     EARLIEST_MS,
@@ -45,6 +45,7 @@ from backtest.market.quality import (
 from backtest.market.record import Floats, Kind
 from backtest.market.rows import Rows, SeriesName
 from backtest.market.spans import Span, runs
+from backtest.units import DAY_MS, timeframe_ms, to_ms
 
 LARGEST = 512 * 2**20
 _LIMIT = f"{LARGEST >> 20} MiB, which no file of the archive does"

@@ -10,7 +10,6 @@ from datetime import timedelta
 
 import requests
 
-from backtest.config import UNIT_MS, from_ms, to_ms
 from backtest.errors import MarketError, UsageError
 from backtest.market.archive import LARGEST, METRICS_PERIOD, read_archive_file, verify_checksum
 from backtest.market.download import Fetched, Report, SeriesProgress, Silent, all_of, clock_ms, remember
@@ -22,6 +21,7 @@ from backtest.market.rows import UNITS, Key, SeriesName
 from backtest.market.spans import Span, intersect, subtract
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped, retry_after, utc_now
+from backtest.units import UNIT_MS, from_ms, to_ms
 
 ARCHIVE_URL = "https://data.binance.vision/data"
 SOURCE = "Binance public archive"

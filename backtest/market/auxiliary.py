@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from backtest.config import read_whole, shortened
-from backtest.errors import DataError, UsageError
+from backtest.documents import read_whole
+from backtest.errors import DataError, UsageError, shortened
 from backtest.market.cells import parse_number, parse_time
 from backtest.market.quality import EARLIEST_MS, LATEST_MS
 from backtest.market.record import Floats

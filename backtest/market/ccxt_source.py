@@ -12,13 +12,13 @@ from typing import Any, Literal
 import ccxt
 import numpy as np
 
-from backtest.config import DAY_MS, format_ms, near_miss, timeframe_ms
-from backtest.errors import ConfigError, MarketError, UsageError
+from backtest.errors import ConfigError, MarketError, UsageError, near_miss
 from backtest.market.paging import Page
 from backtest.market.quality import MINUTE_MS, snap
 from backtest.market.record import Floats, Instrument
 from backtest.market.rows import COLUMNS, UNITS, Rows, SeriesName
 from backtest.market.transport import STUMBLES, CheckedSession, MalformedAnswer, Patience, RateGate, call
+from backtest.units import DAY_MS, format_ms, timeframe_ms
 
 OiUnit = Literal["base", "contracts"]
 _OI_PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")

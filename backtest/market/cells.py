@@ -7,8 +7,8 @@ from datetime import datetime
 
 import numpy as np
 
-from backtest.config import to_ms
 from backtest.errors import MarketError, UsageError
+from backtest.units import to_ms
 
 EMPTY = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)

@@ -17,29 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from backtest.config import (
-    Duration,
-    build,
-    datasets_root,
-    duration_ms,
-    first_complaint,
-    format_ms,
-    from_ms,
-    near_miss,
-    read_json,
-    read_whole,
-    shortened,
-    table_of,
-    timeframe_ms,
-    to_ms,
-    user_path,
-)
-from backtest.errors import MarketError, UsageError
+from backtest.documents import build, datasets_root, first_complaint, read_json, read_whole, table_of, user_path
+from backtest.errors import MarketError, UsageError, near_miss, shortened
+from backtest.fields import Duration
 from backtest.market.files import LARGEST, read_folder
 from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Market, Provenance
 from backtest.market.rows import replace_file
 from backtest.market.store import Store, store_root
 from backtest.market.stored import open_stored, stored_names
+from backtest.units import duration_ms, format_ms, from_ms, timeframe_ms, to_ms
 
 METADATA = "metadata.json"
 MOST_CELLS = 200_000_000

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Protocol
 
-from backtest.config import UNIT_MS, format_ms, timeframe_ms
 from backtest.errors import MarketError, UsageError
 from backtest.market.ccxt_source import Listed, Venue
 from backtest.market.paging import Page, Pager, fetch_grid, fetch_settlements
@@ -21,6 +20,7 @@ from backtest.market.rows import Key, Rows, SeriesName
 from backtest.market.spans import Span, intersect, subtract, total_ms
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped
+from backtest.units import UNIT_MS, format_ms, timeframe_ms
 
 WORKERS = 4
 # What a venue may take to publish the newest row.

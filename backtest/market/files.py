@@ -29,7 +29,7 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 
-from backtest.config import read_whole, timeframe_ms
+from backtest.documents import read_whole
 from backtest.errors import MarketError
 from backtest.market.align import Series, assemble
 from backtest.market.cells import EMPTY, NUMBER, parse_number, parse_time
@@ -44,6 +44,7 @@ from backtest.market.quality import (
     epoch_ms,
 )
 from backtest.market.record import Instrument, Kind, Market, Provenance
+from backtest.units import timeframe_ms
 
 # Longest first: ZECFDUSD is ZEC/FDUSD, not ZECFD/USD.
 QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "USD", "BTC", "ETH", "EUR")

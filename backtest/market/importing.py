@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.config import timeframe_ms
 from backtest.errors import MarketError
 from backtest.market.archive import archive_name, read_archive_path
 from backtest.market.files import market_file, read_bars, read_funding, read_open_interest, told_kind
@@ -18,6 +17,7 @@ from backtest.market.rows import UNITS, Key, Rows
 from backtest.market.spans import Span, merged
 from backtest.market.store import Store
 from backtest.progress import Progress, silent
+from backtest.units import timeframe_ms
 
 ARCHIVE_VENUE: dict[Kind, str] = {"swap": "binanceusdm", "spot": "binance"}
 _READ = (".zip", ".csv", ".feather", ".parquet")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from backtest.config import user_path
+from backtest.documents import user_path
 from backtest.errors import MarketError
 from backtest.market.dataset import open_dataset
 from backtest.market.record import PANELS, Market, Provenance

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backtest.config import DAY_MS
 from backtest.market.align import LONGEST_CADENCE_MS, funding_coverage
 from backtest.market.quality import Int64s, snap
 from backtest.market.record import Flags
 from backtest.market.rows import Rows
 from backtest.market.spans import Span, intersect, merged, runs, subtract
+from backtest.units import DAY_MS
 
 SLACK = 2
 ROUNDS = 10

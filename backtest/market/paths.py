@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-from backtest.config import UNIT_MS
 from backtest.errors import MarketError
 from backtest.market.record import Flags, Floats
+from backtest.units import UNIT_MS
 
 Integers = npt.NDArray[np.int64]
 

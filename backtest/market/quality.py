@@ -29,9 +29,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from backtest.config import DAY_MS, format_ms, timeframe_ms
 from backtest.errors import MarketError
 from backtest.market.record import Flags, Floats
+from backtest.units import DAY_MS, format_ms, timeframe_ms
 
 Int64s = npt.NDArray[np.int64]
 

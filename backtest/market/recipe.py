@@ -10,24 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from backtest.config import (
-    Duration,
-    Milliseconds,
-    TimeRange,
-    build,
-    datasets_root,
-    near_miss,
-    parse_timerange,
-    read_json,
-    read_toml,
-    shortened,
-    timeframe_ms,
-    user_path,
-)
-from backtest.errors import BacktestError, ConfigError, MarketError, UsageError
+from backtest.documents import build, datasets_root, read_json, read_toml, user_path
+from backtest.errors import BacktestError, ConfigError, MarketError, UsageError, near_miss, shortened
+from backtest.fields import Duration, Milliseconds
 from backtest.market.locks import LOCK_SECONDS, locked
 from backtest.market.record import Instrument
 from backtest.market.rows import SeriesName, replace_file
+from backtest.units import TimeRange, parse_timerange, timeframe_ms
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
 """Name of a stored dataset: it names a file, so it holds no folder."""

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.config import TimeRange, format_ms, near_miss, shortened, timeframe_ms
 from backtest.display import Cell, Shown, View, cell, plain_percent, price
-from backtest.errors import MarketError, UsageError
+from backtest.errors import MarketError, UsageError, near_miss, shortened
+from backtest.units import TimeRange, format_ms, timeframe_ms
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

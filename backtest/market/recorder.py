@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from backtest.config import DAY_MS, build, from_ms
+from backtest.documents import build
 from backtest.errors import UsageError
 from backtest.market.ccxt_source import RULES, VenueRules, serves
 from backtest.market.download import Downloader, Report, SeriesProgress, Silent, clock_ms
@@ -13,6 +13,7 @@ from backtest.market.recipe import Recipe
 from backtest.market.rows import COLUMNS, SeriesName
 from backtest.market.store import Store
 from backtest.market.transport import Patience
+from backtest.units import DAY_MS, from_ms
 
 # Of a venue that never forgets, a week is enough to bridge the pauses between two runs.
 WINDOW_DAYS = 7

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from backtest.config import UNIT_MS, Milliseconds, shortened, timeframe_ms
-from backtest.errors import MarketError, UsageError
+from backtest.errors import MarketError, UsageError, shortened
+from backtest.fields import Milliseconds
 from backtest.market.quality import Int64s
 from backtest.market.record import Floats, Instrument
+from backtest.units import UNIT_MS, timeframe_ms
 
 SeriesName = Literal["ohlcv", "oi", "funding"]
 COLUMNS: dict[SeriesName, tuple[str, ...]] = {

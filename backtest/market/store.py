@@ -25,18 +25,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from backtest.config import (
-    Milliseconds,
-    first_complaint,
-    format_ms,
-    near_miss,
-    read_json,
-    shortened,
-    table_of,
-    timeframe_ms,
-    user_path,
-)
-from backtest.errors import MarketError, UsageError
+from backtest.documents import first_complaint, read_json, table_of, user_path
+from backtest.errors import MarketError, UsageError, near_miss, shortened
+from backtest.fields import Milliseconds
 from backtest.market.locks import LOCK_SECONDS, locked
 from backtest.market.quality import EARLIEST_MS, LATEST_MS
 from backtest.market.rows import (
@@ -51,6 +42,7 @@ from backtest.market.rows import (
     write_file,
 )
 from backtest.market.spans import Span, merged, subtract
+from backtest.units import format_ms, timeframe_ms
 
 MANIFEST = "manifest.json"
 PENDING_MOST = 64

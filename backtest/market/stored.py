@@ -7,8 +7,8 @@ import os
 import numpy as np
 from pydantic import ValidationError
 
-from backtest.config import DAY_MS, first_complaint, format_ms, near_miss, read_json, table_of, timeframe_ms
-from backtest.errors import MarketError, UsageError
+from backtest.documents import first_complaint, read_json, table_of
+from backtest.errors import MarketError, UsageError, near_miss
 from backtest.market.align import Series, assemble
 from backtest.market.quality import (
     SNAP_MS,
@@ -23,6 +23,7 @@ from backtest.market.recipe import StoredDataset, dataset_path
 from backtest.market.record import Instrument, Market, Provenance
 from backtest.market.rows import COLUMNS, Key, Rows
 from backtest.market.store import Store
+from backtest.units import DAY_MS, format_ms, timeframe_ms
 
 
 def stored_names(store: Store) -> tuple[str, ...]:

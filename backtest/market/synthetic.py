@@ -24,18 +24,9 @@ import pandas as pd
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scipy.signal import lfilter
 
-from backtest.config import (
-    DAY_MS,
-    UNIT_MS,
-    Duration,
-    datasets_root,
-    first_complaint,
-    format_ms,
-    read_toml,
-    timeframe_ms,
-    to_ms,
-)
+from backtest.documents import datasets_root, first_complaint, read_toml
 from backtest.errors import BacktestError, MarketError, UsageError
+from backtest.fields import Duration
 from backtest.market.dataset import default_dataset, write_dataset
 from backtest.market.paths import (
     Candles,
@@ -51,6 +42,7 @@ from backtest.market.paths import (
     turbulence,
 )
 from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Market, Provenance
+from backtest.units import DAY_MS, UNIT_MS, format_ms, timeframe_ms, to_ms
 
 VERSION = "1"
 ANCHORS = "anchors.toml"

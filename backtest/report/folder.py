@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from backtest import __version__
-from backtest.config import read_json, shortened, table_of
+from backtest.documents import read_json, table_of
 from backtest.engine.replay import Run
-from backtest.errors import DataError, UsageError
+from backtest.errors import DataError, UsageError, shortened
 from backtest.market.record import Market
 from backtest.market.rows import replace_file
 from backtest.report.score_tables import scorecard_document

@@ -42,7 +42,7 @@ def schema_text(name: str) -> str:
         For a name that no document has.
     """
     if name not in VERSION:
-        from backtest.config import near_miss
+        from backtest.errors import near_miss
 
         raise UsageError(f"schema {name!r} is unknown; {near_miss(name, VERSION)}")
     return (Path(__file__).parent / f"{name}-{VERSION[name]}.schema.json").read_text(encoding="utf-8")

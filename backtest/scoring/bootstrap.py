@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from backtest.config import shortened
-from backtest.errors import UsageError
+from backtest.errors import UsageError, shortened
 from backtest.market.record import Floats
 
 NAN = float("nan")

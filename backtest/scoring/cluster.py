@@ -10,8 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from backtest.config import shortened
-from backtest.errors import BacktestError, UsageError
+from backtest.errors import BacktestError, UsageError, shortened
 
 Work = TypeVar("Work")
 ATTEMPTS = 3

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from backtest.config import DAY_MS
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
 from backtest.engine.layout import LEAST_RATIO
 from backtest.engine.replay import COSTS, Run
 from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
+from backtest.units import DAY_MS
 
 NAN = float("nan")
 LEVEL = 0.9

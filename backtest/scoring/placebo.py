@@ -20,10 +20,9 @@ import numpy as np
 from scipy.special import betaincinv
 
 from backtest.catalysts.record import Calendar
-from backtest.config import near_miss, shortened
 from backtest.display import Shown, View, cell, number, p_value, percent
 from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES
-from backtest.errors import UsageError
+from backtest.errors import UsageError, near_miss, shortened
 from backtest.market.record import Floats
 from backtest.progress import Progress, silent
 from backtest.scoring.batch import Prepared, replay_statistics, statistic_code

@@ -18,7 +18,6 @@ import numpy as np
 
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import PRECISION_MS
-from backtest.config import from_ms, to_ms
 from backtest.engine.layout import EXPOSURE, TRADES
 from backtest.progress import Progress, silent
 from backtest.scoring.batch import Prepared, replay_statistics, statistic_code
@@ -34,6 +33,7 @@ from backtest.scoring.placebo import (
     without_events,
 )
 from backtest.signals.strategy import Intents, Strategy
+from backtest.units import from_ms, to_ms
 
 FEWEST_PERIODS = 20
 

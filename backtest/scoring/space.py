@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from backtest.config import UNIT_MS, duration_ms, shortened
-from backtest.errors import ConfigError, UsageError
+from backtest.errors import ConfigError, UsageError, shortened
+from backtest.units import UNIT_MS, duration_ms
 
 Search = Literal["grid", "random"]
 MOST_TRIALS = 1_000_000

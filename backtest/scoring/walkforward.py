@@ -20,7 +20,7 @@ import numpy as np
 
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms, known_between
-from backtest.config import RunConfig, TimeRange, duration_ms, format_ms
+from backtest.config import RunConfig
 from backtest.display import Shown, View, cell, count, p_value, percent
 from backtest.display import number as decimals
 from backtest.engine.layout import TRADES
@@ -33,6 +33,7 @@ from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_intents
 from backtest.scoring.space import Trial
 from backtest.signals.strategy import Intent, Intents, Strategy
+from backtest.units import TimeRange, duration_ms, format_ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)

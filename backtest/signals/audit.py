@@ -15,9 +15,8 @@ import numpy as np
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import UNIT_MS, TimeRange, format_ms, shortened
 from backtest.display import Shown, View
-from backtest.errors import LookaheadError, UsageError
+from backtest.errors import LookaheadError, UsageError, shortened
 from backtest.market.record import Market
 from backtest.progress import Progress, silent
 from backtest.signals.corruption import (
@@ -32,6 +31,7 @@ from backtest.signals.corruption import (
     known_panels,
 )
 from backtest.signals.strategy import Intent, Strategy
+from backtest.units import UNIT_MS, TimeRange, format_ms
 
 TRUNCATION = "truncation"
 DEFAULT_CUTS = 60

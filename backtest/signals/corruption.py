@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import from_ms
 from backtest.market.record import PANELS, Floats, Market
+from backtest.units import from_ms
 
 PRICES = ("open", "high", "low", "close")
 SOURCES = ("prices", "volume", "open_interest", "funding")

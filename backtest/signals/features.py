@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.config import DAY_MS, duration_ms
 from backtest.errors import UsageError
 from backtest.market.record import Flags, Floats, Market
+from backtest.units import DAY_MS, duration_ms
 
 YEAR_MS = 365 * DAY_MS
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from backtest.config import near_miss, shortened, user_path
-from backtest.errors import UsageError
+from backtest.documents import user_path
+from backtest.errors import UsageError, near_miss, shortened
 from backtest.signals.strategy import Parameters, Strategy
 
 _MODULE = "user_strategy_"
@@ -153,7 +153,7 @@ from pydantic import Field
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_between
-from backtest.config import Duration
+from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.features import bars_of, change, row_known_at
 from backtest.signals.strategy import Intents, Names, Share, Strategy

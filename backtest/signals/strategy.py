@@ -12,9 +12,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from backtest.catalysts.record import Calendar
-from backtest.config import build, format_ms, near_miss
-from backtest.errors import ConfigError
+from backtest.documents import build
+from backtest.errors import ConfigError, near_miss
 from backtest.market.record import Market
+from backtest.units import format_ms
 
 NEVER_MS = 2**62
 """A duration or instant that is never reached."""

@@ -9,11 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from backtest.catalysts.record import Catalyst
-from backtest.config import Duration, duration_ms, near_miss
-from backtest.errors import ConfigError
+from backtest.errors import ConfigError, near_miss
+from backtest.fields import Duration
 from backtest.market.record import Flags, Kind, Market
 from backtest.signals.features import closes_ms
 from backtest.signals.strategy import Intent, Parameters, Share, level
+from backtest.units import duration_ms
 
 
 class TradeParameters(Parameters):

@@ -16,10 +16,10 @@ import numpy as np
 
 from backtest.catalysts.record import Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import UNIT_MS, duration_ms, timeframe_ms, to_ms
 from backtest.errors import MarketError, UsageError
 from backtest.market.record import Floats, Market
 from backtest.study.models import Ints
+from backtest.units import UNIT_MS, duration_ms, timeframe_ms, to_ms
 
 
 class Exclusion(StrEnum):

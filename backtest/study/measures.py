@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from backtest.config import DAY_MS, UNIT_MS
 from backtest.market.record import Floats
 from backtest.study.alignment import Panel, Row
 from backtest.study.cumulation import Cumulated, cumulate, sum_over
 from backtest.study.models import AbnormalReturns, Ints, Windows, market_adjusted, market_model, mean_adjusted
 from backtest.study.parametric import residual_correlation
+from backtest.units import DAY_MS, UNIT_MS
 
 Model = Literal["market", "market_adjusted", "mean_adjusted"]
 Measure = Literal["return", "volume", "open_interest"]

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.config import DAY_MS, near_miss
-from backtest.errors import UsageError
+from backtest.errors import UsageError, near_miss
 from backtest.market.record import Market
 from backtest.study.alignment import Exclusion, Panel, Row, announced_between, place
 from backtest.study.measures import Series, fit
 from backtest.study.models import Ints, Rejection, Windows
 from backtest.study.placebo import eligible_onsets
 from backtest.study.settings import StudyConfig
+from backtest.units import DAY_MS
 
 
 @dataclass(frozen=True, slots=True)

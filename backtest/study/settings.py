@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from backtest.config import DAY_MS, Duration
 from backtest.errors import UsageError
+from backtest.fields import Duration
 from backtest.study.alignment import whole_bars
 from backtest.study.measures import Model
 from backtest.study.models import Ints, Windows
 from backtest.study.multiplicity import Method
+from backtest.units import DAY_MS
 
 Grouping = Literal["kind", "asset", "actor", "direction", "confidence"]
 Names = tuple[str, ...]

@@ -20,8 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
 
-from backtest.config import near_miss
-from backtest.errors import UsageError
+from backtest.errors import UsageError, near_miss
 from backtest.study.cumulation import Cumulated, Statistic
 from backtest.study.nonparametric import (
     corrado_rank,

@@ -18,9 +18,8 @@ import pandas as pd
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import near_miss
 from backtest.display import Cell, Shown, View, cell, count, p_value, percent
-from backtest.errors import DataError, UsageError
+from backtest.errors import DataError, UsageError, near_miss
 from backtest.market.record import Floats, Market
 from backtest.progress import Progress, silent
 from backtest.study.alignment import Exclusion, Panel, resample

@@ -13,8 +13,8 @@ from backtest.catalysts.record import (
     open_calendar,
     read_calendar,
 )
-from backtest.config import parse_timerange
 from backtest.errors import CalendarError, UsageError
+from backtest.units import parse_timerange
 
 GOOD = """
 name = "mine"

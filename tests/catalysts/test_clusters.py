@@ -6,8 +6,8 @@ import pytest
 
 from backtest.catalysts.clusters import cluster_numbers, clusters, confounding
 from backtest.catalysts.record import Calendar, Catalyst, open_calendar
-from backtest.config import UNIT_MS
 from backtest.errors import UsageError
+from backtest.units import UNIT_MS
 
 HOUR = UNIT_MS["h"]
 

@@ -16,7 +16,7 @@ from backtest.catalysts.timing import (
     known_between,
     last_close_before,
 )
-from backtest.config import to_ms
+from backtest.units import to_ms
 
 HOUR = 3_600_000
 

@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from backtest.cli import main
-from backtest.config import DAY_MS, TimeRange, datasets_root
+from backtest.documents import datasets_root
 from backtest.market.dataset import read_dataset, write_dataset
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
+from backtest.units import DAY_MS, TimeRange
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--placebo", "0", "--timerange", "20251010-20251116")

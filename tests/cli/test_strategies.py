@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
 from tests.cli.conftest import Command
 
 
@@ -49,7 +49,7 @@ def test_a_new_one_runs_and_is_left_alone_afterwards(backtest: Command, tmp_path
 
 def test_wrong_references_are_one_sentence(backtest: Command, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("def (\n")
-    (tmp_path / "twin.py").write_text("from strategies.buy_and_hold import BuyAndHold\n")
+    (tmp_path / "twin.py").write_text("from backtest.strategies.buy_and_hold import BuyAndHold\n")
     for arguments, sentence in (
         (("run", "-s", "none.py:Mine"), "strategy file none.py does not exist"),
         (("run", "-s", "broken.py:Mine"), "broken.py line 1 is not valid Python"),

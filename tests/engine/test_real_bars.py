@@ -19,7 +19,7 @@ from backtest.engine.replay import Run, replay
 from backtest.market.dataset import open_dataset
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
 
 PLAIN = {"impact": 0.0, "participation": float("inf"), "funding_unknown": "zero"}
 FEE = HALF_SPREAD = 0.0005

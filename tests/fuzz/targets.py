@@ -33,7 +33,8 @@ from backtest.cli.options import assignments, strategies_of
 from backtest.cli.report import asked, command_of
 from backtest.cli.request import Request
 from backtest.cli.sweep import space_of
-from backtest.config import build, duration_ms, format_ms, load_config, parse_timerange, read_toml, timeframe_ms
+from backtest.config import load_config
+from backtest.documents import build, read_toml
 from backtest.errors import ConfigError
 from backtest.market.archive import archive_name, read_archive_path
 from backtest.market.auxiliary import read_series
@@ -55,8 +56,9 @@ from backtest.scoring.parts import read_part
 from backtest.scoring.placebo import parse_plan
 from backtest.scoring.space import grid_trials, parse_axis, random_trials
 from backtest.scoring.sweep import run_sweep
+from backtest.strategies import REGISTRY
 from backtest.study.settings import StudyConfig
-from strategies import REGISTRY
+from backtest.units import duration_ms, format_ms, parse_timerange, timeframe_ms
 from tests.fuzz import documents
 from tests.fuzz.harness import Target
 from tests.fuzz.mutations import TEXTS, encoded, mutated, mutated_bytes, mutated_text

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from backtest import config
-from backtest.config import datasets_root
+from backtest.documents import datasets_root
 from backtest.errors import BacktestError, MarketError, UsageError
 from backtest.market.dataset import (
     Metadata,

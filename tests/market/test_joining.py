@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.config import parse_timerange
 from backtest.errors import MarketError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.joining import join, open_datasets
 from backtest.market.record import PANELS, Market
+from backtest.units import parse_timerange
 
 
 @pytest.fixture(scope="module")

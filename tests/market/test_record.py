@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.config import TimeRange, parse_timerange
 from backtest.errors import MarketError, UsageError
 from backtest.market.record import PANELS, Instrument, Market
+from backtest.units import TimeRange, parse_timerange
 
 SYMBOLS = ("ZEC/USDT", "ZEC/USDT:USDT", "DASH/USDT:USDT")
 

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.config import UNIT_MS, datasets_root
+from backtest.documents import datasets_root
 from backtest.errors import MarketError
 from backtest.market.dataset import read_dataset, read_metadata
 from backtest.market.record import PANELS, RECONSTRUCTED, Market
 from backtest.market.synthetic import main
+from backtest.units import UNIT_MS
 
 SWAPS = ("ZEC", "DASH", "ZK", "ZEN", "DCR", "SCRT", "ROSE", "XMR", "RAIL", "BTC", "ETH")
 PRIVACY = SWAPS[:9]

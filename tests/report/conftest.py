@@ -18,7 +18,7 @@ from backtest.scoring.evaluation import Evaluation, evaluate
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import axes_of, grid_trials
 from backtest.scoring.sweep import Sweep, run_sweep
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
 
 FLAG = "window.hostile = 1"
 LONG_NOTE = f"</script><script>{FLAG}</script>" + "A" * 9_900 + " ]]> \u202edne"

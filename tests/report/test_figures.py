@@ -27,9 +27,9 @@ from backtest.scoring.evaluation import Evaluation, evaluate
 from backtest.scoring.fan import Fan
 from backtest.scoring.scorecard import CapacityCurve, Scorecard
 from backtest.signals.strategy import Intent, Intents
+from backtest.strategies import REGISTRY
 from backtest.study.settings import StudyConfig
 from backtest.study.study import Study, event_study
-from strategies import REGISTRY
 
 ZEC = "ZEC/USDT:USDT"
 FLAG = "zec-2025-10-24-flag-breakout"

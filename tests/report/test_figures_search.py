@@ -21,7 +21,7 @@ from backtest.report.search_folder import read_search, write_sweep
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import axes_of, grid_trials
 from backtest.scoring.sweep import HeatMap, Sweep, SweepResult, heat_maps, run_sweep
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
 
 NAN = float("nan")
 HEAT = HeatMap(

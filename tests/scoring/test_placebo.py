@@ -15,7 +15,7 @@ import pytest
 from scipy.stats import kstest
 
 from backtest.catalysts.record import Calendar, Catalyst, open_calendar
-from backtest.config import RunConfig, from_ms, to_ms
+from backtest.config import RunConfig
 from backtest.engine.layout import NET_RETURN
 from backtest.engine.replay import replay
 from backtest.errors import UsageError
@@ -39,7 +39,8 @@ from backtest.scoring.placebo import (
 )
 from backtest.scoring.recalendar import circle_of, moved_calendar, placebo_strategies
 from backtest.signals.strategy import Intent, Intents
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
+from backtest.units import from_ms, to_ms
 from tests.scoring.chance import BARS, CONFIG, HOUR, ZEC, intents_at, market_of, quiet_market, random_rows
 
 NOTHING = Calendar("nothing", ())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.config import RunConfig, from_ms
+from backtest.config import RunConfig
 from backtest.engine.layout import NET_RETURN
 from backtest.engine.replay import replay
 from backtest.errors import ConfigError, DataError, UsageError
@@ -20,7 +20,8 @@ from backtest.scoring.placebo import PlaceboPlan, placebo_intents
 from backtest.scoring.space import Axis, Trial, axis_of, grid_trials, parse_axis, random_trials
 from backtest.scoring.sweep import Sweep, heat_maps, run_sweep, sweep_part
 from backtest.signals.loading import load_strategy, starting_point
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
+from backtest.units import from_ms
 from tests.scoring.chance import CONFIG, HOUR, quiet_market, random_rows
 
 MOMENTUM = REGISTRY["catalyst_momentum"]

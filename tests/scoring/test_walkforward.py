@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from backtest.catalysts.record import Calendar
-from backtest.config import TimeRange
 from backtest.engine.layout import NET_RETURN
 from backtest.errors import UsageError
 from backtest.market.record import PANELS
@@ -18,7 +17,8 @@ from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import grid_trials, parse_axis
 from backtest.scoring.walkforward import WalkForward, folds_of, walk_forward
 from backtest.signals.strategy import Intents
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
+from backtest.units import TimeRange
 from tests.scoring.chance import CONFIG, HOUR, market_of, quiet_market
 from tests.scoring.test_sweep import calendar_at
 

@@ -11,7 +11,6 @@ import pytest
 
 from backtest.catalysts.record import Calendar, open_calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import parse_timerange, to_ms
 from backtest.errors import LookaheadError, UsageError
 from backtest.market.dataset import open_dataset
 from backtest.market.joining import open_datasets
@@ -19,7 +18,8 @@ from backtest.market.record import PANELS, Market
 from backtest.signals.audit import audit
 from backtest.signals.corruption import MARKET_CORRUPTIONS, corrupt, corrupt_calendar, corrupt_panel, hidden_at
 from backtest.signals.strategy import Intent, Strategy
-from strategies import REGISTRY
+from backtest.strategies import REGISTRY
+from backtest.units import parse_timerange, to_ms
 from tests.signals import planted
 
 

@@ -12,15 +12,16 @@ import pytest
 
 from backtest.catalysts.record import Calendar, open_calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import UNIT_MS, RunConfig, format_ms, parse_timerange
+from backtest.config import RunConfig
 from backtest.engine.replay import replay
 from backtest.errors import ConfigError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.joining import open_datasets
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents, Strategy
+from backtest.strategies import REGISTRY
 from backtest.testing import assert_no_lookahead
-from strategies import REGISTRY
+from backtest.units import UNIT_MS, format_ms, parse_timerange
 
 HOUR = UNIT_MS["h"]
 

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backtest.catalysts.record import Calendar, Catalyst, open_calendar
-from backtest.config import duration_ms, to_ms
 from backtest.errors import DataError, UsageError
 from backtest.market.dataset import open_dataset
 from backtest.market.record import Instrument, Market, Provenance
@@ -24,6 +23,7 @@ from backtest.study.measures import fit, series
 from backtest.study.models import Rejection
 from backtest.study.settings import StudyConfig
 from backtest.study.study import Study, event_study
+from backtest.units import duration_ms, to_ms
 
 HOUR = 3_600_000
 START = pd.Timestamp("2025-09-01", tz="UTC")

@@ -31,7 +31,7 @@ def files_of(folder: str) -> set[str]:
 
 
 def test_the_wheel_holds_the_package_its_data_and_nothing_else(members: dict[str, bytes]) -> None:
-    expected = files_of("backtest") | files_of("strategies")
+    expected = files_of("backtest") | {f"backtest/{name}" for name in files_of("strategies")}
     expected |= {f"backtest/_datasets/{PurePosixPath(name).relative_to('datasets')}" for name in files_of("datasets")}
     held = {name for name in members if not name.startswith(f"{PROJECT}-")}
     assert held == expected
@@ -44,7 +44,7 @@ def test_the_wheel_holds_the_package_its_data_and_nothing_else(members: dict[str
         "backtest/py.typed",
         "backtest/report/html/page.html",
         "backtest/schemas/run-1.schema.json",
-        "strategies/catalyst_momentum.py",
+        "backtest/strategies/catalyst_momentum.py",
     ):
         assert needed in held
     about = {name.partition("/")[2] for name in members if name.startswith(f"{PROJECT}-")}
@@ -72,12 +72,15 @@ def test_the_sdist_holds_all_that_the_tests_and_a_build_need(installed: Installe
 def test_the_package_is_the_installed_one_and_the_checkout_is_out_of_sight(
     installed: Installed, tmp_path: Path
 ) -> None:
-    code = "import backtest, json, strategies as s, sys; print(json.dumps([backtest.__file__, s.__file__, sys.path]))"
+    code = (
+        "import backtest, json, backtest.strategies as s, sys; "
+        "print(json.dumps([backtest.__file__, s.__file__, sys.path]))"
+    )
     done = installed(["python", "-c", code], tmp_path)
     assert done.returncode == 0, done.stderr
     package, strategies, path = json.loads(done.stdout)
     assert Path(package) == installed.packages / "backtest" / "__init__.py"
-    assert Path(strategies) == installed.packages / "strategies" / "__init__.py"
+    assert Path(strategies) == installed.packages / "backtest" / "strategies" / "__init__.py"
     assert str(ROOT) not in path
     assert len(path) > 3
 
@@ -115,8 +118,7 @@ def test_the_tests_that_come_with_it_pass(installed: Installed, tmp_path: Path) 
 
 def test_the_tests_that_come_with_it_can_fail(installed: Installed, tmp_path: Path) -> None:
     """On a copy of the package whose fee is a hundredth of a basis point higher, the trade is another one."""
-    for name in ("backtest", "strategies"):
-        shutil.copytree(installed.packages / name, tmp_path / "copy" / name)
+    shutil.copytree(installed.packages / "backtest", tmp_path / "copy" / "backtest")
     costs = tmp_path / "copy" / "backtest" / "engine" / "costs.py"
     text = costs.read_text()
     assert text.count("fee=config.fee_rate") == 1

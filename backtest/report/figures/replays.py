@@ -15,12 +15,12 @@ from matplotlib.lines import Line2D
 
 from backtest.catalysts.record import Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import to_ms
 from backtest.engine.replay import Run
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, INK, MUTED, ORANGE, PURPLE
 from backtest.report.figures.timelines import marker
 from backtest.report.figures.wording import clean, moment, percent, words
+from backtest.units import to_ms
 
 _COLUMNS = ["instrument", "time", "price", "low", "high", "stage"]
 _MOST_LEGS = 3

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.special import ndtri
 
-from backtest.config import UNIT_MS, duration_ms, near_miss
-from backtest.errors import UsageError
+from backtest.errors import UsageError, near_miss
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, INK, MUTED, PAPER
 from backtest.report.figures.wording import clean, words
 from backtest.study.study import ALL, Study
+from backtest.units import UNIT_MS, duration_ms
 
 _PATHS = ("mean", "median", "low", "high", "chance_low", "chance_high")
 

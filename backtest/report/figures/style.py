@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from backtest.config import DAY_MS, UNIT_MS, from_ms
 from backtest.market.record import Floats
 from backtest.report.figures.palette import ALARM, MUTED, ON_ALARM
 from backtest.report.figures.palette import DARK as DARK
@@ -28,6 +27,7 @@ from backtest.report.figures.palette import LIGHT as LIGHT
 from backtest.report.figures.settings import quiet as quiet
 from backtest.report.figures.svg import to_svg as to_svg
 from backtest.report.figures.wording import clean, day, number, percent, percent_tick
+from backtest.units import DAY_MS, UNIT_MS, from_ms
 
 WIDTH = 8.0
 PIXELS = 400

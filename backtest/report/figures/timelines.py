@@ -13,12 +13,12 @@ from matplotlib.lines import Line2D
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import to_ms
 from backtest.engine.replay import Run
 from backtest.market.record import Floats
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, INK, MUTED, ORANGE, PAPER, PURPLE, RED, SKY
 from backtest.report.figures.wording import clean, day, words
+from backtest.units import to_ms
 
 _SERIES = ("price", "volume", "open_interest", "funding")
 _STRIP, _LEVEL, _BETWEEN = 0.02, 0.17, 0.1

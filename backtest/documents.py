@@ -1,0 +1,173 @@
+"""Documents that people and other programs wrote, read strictly: TOML, JSON, and pydantic models built of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import tomllib
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from backtest.errors import LONGEST_SHOWN, BacktestError, ConfigError, DataError, UsageError, near_miss, shortened
+
+LARGEST_TEXT, LARGEST_TOML = 256 * 2**20, 16 * 2**20
+DEEPEST = 32
+_LONGEST_PATH = 400
+_DOTTED = re.compile(r"(?:[^\s=.,]{1,80}\s{0,9}\.\s{0,9}){65}")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def build(model: type[Model], values: dict[str, Any], what: str) -> Model:
+    """`model(**values)` with pydantic's complaints turned into one sentence about `what`.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first offending key, its value and what is allowed.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise ConfigError(f"{what}: {first_complaint(error, model.model_fields)}") from None
+
+
+def first_complaint(error: ValidationError, allowed: Iterable[str]) -> str:
+    """One clause for the first of pydantic's errors: key, value received, what is allowed."""
+    unknown = ("extra_forbidden", "unexpected_keyword_argument")
+    first = min(error.errors(include_url=False), key=lambda one: one["type"] not in unknown)
+    key = ".".join(str(part) for part in first["loc"]) or "the table"
+    if first["type"] in unknown:
+        return f"unknown key {shortened(key)}; {near_miss(str(first['loc'][-1]), allowed)}"
+    if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+        return f"key {shortened(key)} is missing; add it"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key[:LONGEST_SHOWN]} = {shortened(first['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def datasets_root() -> Path:
+    """Folder of the data that comes with the project: inside the installed package, else the checkout's `datasets/`.
+
+    Raises
+    ------
+    DataError
+        Where neither exists.
+    """
+    package = Path(__file__).parent
+    for folder in (package / "_datasets", package.parent / "datasets"):
+        if folder.is_dir():
+            return folder
+    raise DataError(f"no datasets at {package / '_datasets'} or {package.parent / 'datasets'}: reinstall the package")
+
+
+def user_path(text: str) -> Path:
+    """Path that a user typed, `~` read as a home folder; one that nobody has raises `UsageError`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"path {shortened(text)} begins with the home folder of nobody here: write it out") from None
+
+
+def read_whole(path: Path, error: type[BacktestError], most: int = LARGEST_TEXT) -> bytes:
+    """Bytes of a regular file of at most `most` bytes; every failure becomes `error` with the file named.
+
+    A folder, pipe or device is refused unread: it may have no end.
+    """
+    shown = path if len(str(path)) < _LONGEST_PATH else shortened(str(path))
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{shown} is {'a folder' if stat.S_ISDIR(status.st_mode) else 'a pipe or device'}: name a file")
+        if status.st_size > most:
+            raise error(f"{shown} has {status.st_size:,} bytes, at most {most:,} are read: split it")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise error(f"{shown} does not exist: check the path") from None
+    except (OSError, ValueError) as problem:
+        raise error(f"{shown} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+
+
+def _text_of(path: Path, error: type[BacktestError], most: int = LARGEST_TEXT) -> str:
+    data = read_whole(path, error, most)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise error(
+            f"{path} line {line}: byte {data[problem.start]:#04x} is not UTF-8 text: save the file as UTF-8"
+        ) from None
+
+
+def read_toml(path: Path, error: type[BacktestError], keys: Collection[str] | None = None) -> dict[str, Any]:
+    """Parse a TOML file; every failure becomes `error` with the file named, a key that is none of `keys` too."""
+    text = _text_of(path, error, LARGEST_TOML)
+    # The time that a dotted key takes grows with the square of its parts.
+    if _DOTTED.search(text):
+        raise error(f"{path} has a key of more than 64 parts: flatten it")
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise error(f"{path} nests deeper than {DEEPEST} levels: flatten it") from None
+    except ValueError as problem:
+        raise error(f"{path} is not valid TOML: {str(problem)[:300]}") from None
+    _check_depth(table, path, error)
+    if keys is not None:
+        for key in table:
+            if key not in keys:
+                raise error(f"{path}: unknown key {shortened(key)}; {near_miss(key, keys)}")
+    return table
+
+
+def read_json(path: Path, error: type[BacktestError]) -> Any:
+    """Parse a JSON file strictly; every failure becomes `error` with the file named.
+
+    NaN and infinities, which are no JSON, and a key that stands twice are failures too.
+    """
+    text = _text_of(path, error)
+    try:
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise error(f"{path} nests deeper than {DEEPEST} levels: flatten it") from None
+    except ValueError as problem:
+        raise error(f"{path} cannot be read as JSON: {str(problem)[:300]}") from None
+    _check_depth(value, path, error)
+    return value
+
+
+def table_of(value: Any, path: Path, error: type[BacktestError]) -> dict[str, Any]:
+    """The value of a JSON file if it is an object; anything else raises `error` with the file named."""
+    if not isinstance(value, dict):
+        raise error(f"{path} holds a {type(value).__name__}, not an object of keys: write it again")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"key {shortened(name)} stands twice")
+        table[name] = value
+    return table
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _check_depth(value: Any, path: Path, error: type[BacktestError]) -> None:
+    """Refuse what Python's own functions, which call themselves for each level, could not walk through."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return
+    raise error(f"{path} nests deeper than {DEEPEST} levels: flatten it")
