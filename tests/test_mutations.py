@@ -138,7 +138,7 @@ PLANTED = (
     Planted(
         "an exit without its fee",
         PATH,
-        "fee = rules.fee * quantity * price",
+        "fee = rules.fee_rate * quantity * price",
         "fee = 0.0 * quantity * price",
         ("has its bars and prices and another net: fees, funding, liquidation or size changed", "fees_drag", CALLED),
     ),
@@ -152,8 +152,8 @@ PLANTED = (
     Planted(
         "funding received where it is paid",
         "backtest/engine/exits.py",
-        "paid = state[p, P_SIDE] *",
-        "paid = -state[p, P_SIDE] *",
+        "paid = state[p].side *",
+        "paid = -state[p].side *",
         ("has its bars and prices and another net: fees, funding, liquidation or size changed", "funding_drag", CALLED),
     ),
     Planted(

@@ -18,8 +18,7 @@ from backtest.catalysts.claims import VERDICTS as CLAIM_VERDICTS
 from backtest.cli import app
 from backtest.cli.request import Request
 from backtest.config import RunConfig
-from backtest.engine.layout import STATISTICS
-from backtest.engine.replay import PHASES, REASONS, VERDICTS
+from backtest.engine.layout import COSTS, EXITS, PHASES, STATISTICS, VERDICTS
 from backtest.errors import BacktestError
 from backtest.schemas import VERSION, schema, schema_id
 from backtest.scoring.placebo import KINDS, TESTABLE
@@ -216,9 +215,10 @@ def test_the_schemas_name_what_the_code_names() -> None:
     assert run["evidence"]["properties"]["verdict"]["enum"] == list(get_args(Verdict))
     assert run["placebo"]["properties"]["kind"]["enum"] == list(KINDS)
     assert run["placebo"]["properties"]["statistic"]["enum"] == list(TESTABLE)
-    assert run["trade"]["properties"]["reason"]["enum"] == list(REASONS[1:])
-    assert run["trade"]["properties"]["exit_phase"]["enum"] == list(PHASES)
-    assert run["rejection"]["properties"]["reason"]["enum"] == list(VERDICTS[1:])
+    assert run["trade"]["properties"]["reason"]["enum"] == [one.name for one in EXITS[1:]]
+    assert run["trade"]["properties"]["exit_phase"]["enum"] == [phase.name for phase in PHASES]
+    assert run["rejection"]["properties"]["reason"]["enum"] == [verdict.name for verdict in VERDICTS[1:]]
+    assert list(run["ledger"]["properties"]) == ["gross", *COSTS, "net"]
     assert set(STATISTICS) < set(schema("sweep")["$defs"]["best"]["properties"])
     assert schema("claims")["$defs"]["claim"]["properties"]["verdict"]["enum"] == list(CLAIM_VERDICTS)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from backtest.engine.layout import COSTS
+
 
 class Tolerance(NamedTuple):
     """A metric may move by the larger of `absolute` and `relative` times its baseline.
@@ -37,11 +39,7 @@ METRICS: dict[str, Tolerance] = {
     "run_up": _LOWER,
     "captured": _HIGHER,
     "captured_per_run_up": _HIGHER,
-    "fees_drag": _LOWER,
-    "slippage_drag": _LOWER,
-    "impact_drag": _LOWER,
-    "funding_drag": _LOWER,
-    "liquidation_drag": _LOWER,
+    **{f"{cost}_drag": _LOWER for cost in COSTS},
     "net_low": Tolerance(0.01, 1e-6, 1),
     "net_high": Tolerance(0.01, 1e-6, 1),
     "placebo_p": Tolerance(1e-9, 0.0, -1),

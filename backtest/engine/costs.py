@@ -142,21 +142,16 @@ def _detail(market: Market, detail: Market | None) -> tuple[Floats, npt.NDArray[
 
 
 def kernel_rules(config: RunConfig, bar_ms: int) -> Rules:
-    """Scalars of a configuration for bars of one length."""
-    return Rules(
-        capital=config.capital,
-        fee=config.fee_rate,
-        half_spread=config.half_spread,
-        leverage=config.leverage,
-        gross_cap=config.gross_cap,
-        maintenance=config.maintenance_margin,
-        liquidation_fee=config.liquidation_fee,
-        funding_unknown=FUNDING_POLICIES[config.funding_unknown],
-        funding_const=config.funding_const * bar_ms / (8 * UNIT_MS["h"]),
-        extend=config.in_position == "extend",
-        favourable_first=config.stop_order == "optimistic",
-        bars_per_year=bars_per_year(bar_ms),
-    )
+    """Scalars of a configuration for bars of one length: its settings by their names, and what is derived from them."""
+    settings = {name: getattr(config, name) for name in RunConfig.model_fields if name in Rules._fields}
+    derived = {
+        "funding_unknown": FUNDING_POLICIES[config.funding_unknown],
+        "funding_const": config.funding_const * bar_ms / (8 * UNIT_MS["h"]),
+        "extend": config.in_position == "extend",
+        "favourable_first": config.stop_order == "optimistic",
+        "bars_per_year": bars_per_year(bar_ms),
+    }
+    return Rules(**(settings | derived))
 
 
 def bars_per_year(bar_ms: int) -> float:

@@ -16,44 +16,19 @@ from backtest.engine.layout import (
     CUT_GROSS,
     ENTRY,
     EXTENDED,
-    F8,
     GROSS_CAP,
     GROUP_REJECTED,
     IN_POSITION,
     LEAST_SHARE,
     LIQUIDITY_UNKNOWN,
     NO_CASH,
-    P_AMBIGUOUS,
-    P_COEFFICIENT,
-    P_COLUMN,
-    P_DUE,
-    P_ENTRY_ROW,
-    P_FEES,
-    P_FUNDING_PAID,
-    P_GROUP,
-    P_HALF_SPREAD,
-    P_IMPACT,
-    P_INTENT,
-    P_LIQUIDATION,
-    P_MARGIN,
-    P_OTHER_NET,
-    P_PEAK,
-    P_PENDING,
-    P_PRICE,
-    P_QUANTITY,
-    P_REFERENCE,
-    P_SIDE,
-    P_SIGNAL_ROW,
-    P_STOP,
-    P_TARGET,
-    P_TIME_ROW,
-    P_TRAIL,
-    P_UNKNOWN,
     T_CASH,
     UNCUT,
     Bars,
     Book,
+    Fill,
     Intent,
+    Positions,
     Rules,
     Work,
 )
@@ -62,9 +37,9 @@ from backtest.engine.schedule import last_leg
 
 
 @inlined
-def worth(state: F8, p: int, mark: float) -> float:
+def worth(state: Positions, p: int, mark: float) -> float:
     """What a position adds to equity at a mark: margin and profit, never below zero."""
-    return max(state[p, P_MARGIN] + state[p, P_SIDE] * state[p, P_QUANTITY] * (mark - state[p, P_PRICE]), 0.0)
+    return max(state[p].margin + state[p].side * state[p].quantity * (mark - state[p].price), 0.0)
 
 
 @inlined
@@ -74,9 +49,9 @@ def _verdict_of_leg(k: int, t: int, lone: bool, intent: Intent, bars: Bars, rule
     p = work.slot[np.uintp(column)]
     if p >= 0:
         state = work.state
-        if rules.extend and lone and state[p, P_GROUP] < 0.0 and state[p, P_SIDE] == intent.side[k]:
-            state[p, P_TIME_ROW] = max(state[p, P_TIME_ROW], float(t + intent.hold[k]))
-            state[p, P_SIGNAL_ROW] = max(state[p, P_SIGNAL_ROW], float(work.exit_row[k]))
+        if rules.extend and lone and state[p].group < 0 and state[p].side == intent.side[k]:
+            state[p].time_row = max(state[p].time_row, t + intent.hold[k])
+            state[p].signal_row = max(state[p].signal_row, work.exit_row[k])
             return EXTENDED
         return IN_POSITION
     bar = bar_of(bars, column, t)
@@ -92,9 +67,9 @@ def _scale(
     state = work.state
     equity, gross = work.tally[T_CASH], 0.0
     for p in range(count):
-        mark = state[p, P_PRICE] if state[p, P_ENTRY_ROW] == t else bar_of(bars, state[p, P_COLUMN], t - 1).mark
+        mark = state[p].price if state[p].entry_row == t else bar_of(bars, state[p].column, t - 1).mark
         equity += worth(state, p, mark)
-        gross += state[p, P_QUANTITY] * mark
+        gross += state[p].quantity * mark
     if equity <= LEAST_SHARE * rules.capital:
         return 0.0, CUT_CASH, NO_CASH, -1
     total, need = 0.0, 0.0
@@ -104,7 +79,7 @@ def _scale(
         work.wanted[k] = wanted
         total += wanted
         leverage = rules.leverage if bars.swap[np.uintp(intent.column[k])] else 1.0
-        need += wanted * (1.0 / leverage + rules.fee)
+        need += wanted * (1.0 / leverage + rules.fee_rate)
         share = bar_of(bars, intent.column[k], t).capacity / wanted
         if share < scale:
             scale, cut, verdict, culprit = share, CUT_CAPACITY, CAPACITY_ZERO, k
@@ -129,43 +104,57 @@ def _open_position(
     quantity = notional / price
     swap = bars.swap[np.uintp(column)]
     margin = notional / rules.leverage if swap else notional
-    fee = rules.fee * notional
+    fee = rules.fee_rate * notional
     work.tally[T_CASH] -= margin + fee
     state = work.state
-    state[p, P_COLUMN] = column
-    state[p, P_SIDE] = side
-    state[p, P_QUANTITY] = quantity
-    state[p, P_PRICE] = price
-    state[p, P_REFERENCE] = reference
-    state[p, P_MARGIN] = margin
+    state[p].column = column
+    state[p].side = side
+    state[p].quantity = quantity
+    state[p].price = price
+    state[p].reference = reference
+    state[p].margin = margin
     stop, target, trail = intent.stop_loss[k], intent.take_profit[k], intent.trailing_stop[k]
-    state[p, P_STOP] = -np.inf if math.isnan(stop) else price * (side - stop)
-    state[p, P_TARGET] = np.inf if math.isnan(target) else price * (side + target)
-    state[p, P_TRAIL] = np.inf if math.isnan(trail) else trail
-    state[p, P_PEAK] = side * price
-    state[p, P_LIQUIDATION] = liquidation_level(side, quantity, price, margin, rules.maintenance) if swap else -np.inf
-    state[p, P_TIME_ROW] = t + intent.hold[k]
-    state[p, P_SIGNAL_ROW] = work.exit_row[k]
-    state[p, P_INTENT] = k
-    state[p, P_ENTRY_ROW] = t
-    state[p, P_COEFFICIENT] = coefficient
-    state[p, P_GROUP] = intent.group[k]
-    state[p, P_FEES] = fee
-    state[p, P_HALF_SPREAD] = quantity * reference * rules.half_spread
-    state[p, P_IMPACT] = quantity * reference * impact
-    state[p, P_OTHER_NET] = np.nan
-    state[p, P_FUNDING_PAID] = 0.0
-    state[p, P_PENDING] = 0.0
-    state[p, P_AMBIGUOUS] = 0.0
-    state[p, P_UNKNOWN] = 0.0
-    state[p, P_DUE] = 0.0
+    state[p].stop = -np.inf if math.isnan(stop) else price * (side - stop)
+    state[p].target = np.inf if math.isnan(target) else price * (side + target)
+    state[p].trail = np.inf if math.isnan(trail) else trail
+    state[p].peak = side * price
+    state[p].liquidation = (
+        liquidation_level(side, quantity, price, margin, rules.maintenance_margin) if swap else -np.inf
+    )
+    state[p].time_row = t + intent.hold[k]
+    state[p].signal_row = work.exit_row[k]
+    state[p].intent = k
+    state[p].entry_row = t
+    state[p].coefficient = coefficient
+    state[p].group = intent.group[k]
+    state[p].fees = fee
+    state[p].slippage = quantity * reference * rules.half_spread
+    state[p].impact = quantity * reference * impact
+    state[p].other_net = np.nan
+    state[p].funding = 0.0
+    state[p].pending = False
+    state[p].ambiguous = False
+    state[p].unknown_funding_bars = 0
+    state[p].due = 0
     work.slot[np.uintp(column)] = p
     work.verdict[k] = ACCEPTED
     if record:
-        fill = (
-            float(t), float(AT_OPEN), float(column), float(k), float(ENTRY), side, quantity, reference, price, fee,
-            state[p, P_HALF_SPREAD], state[p, P_IMPACT], 0.0, float(cut),
-        )  # fmt: skip
+        fill = Fill(
+            row=float(t),
+            phase=float(AT_OPEN),
+            column=float(column),
+            intent=float(k),
+            reason=float(ENTRY),
+            side=side,
+            quantity=quantity,
+            reference=reference,
+            price=price,
+            fees=fee,
+            slippage=state[p].slippage,
+            impact=state[p].impact,
+            liquidation=0.0,
+            cut=float(cut),
+        )
         write_row(book.fills, book.counts, 0, fill)
 
 

@@ -72,8 +72,7 @@ from backtest.engine.entries import enter, worth
 from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside
 from backtest.engine.layout import (
     F8,
-    P_COLUMN,
-    POSITION_WIDTH,
+    POSITION,
     STATISTICS,
     T_CASH,
     T_FAULT_COLUMN,
@@ -135,7 +134,7 @@ def _replay(
             count = close_of_bar(count, left, t, bars, rules, work, book, record)
             equity = work.tally[T_CASH]
             for p in range(count):
-                equity += worth(work.state, p, bar_of(bars, work.state[p, P_COLUMN], t).mark)
+                equity += worth(work.state, p, bar_of(bars, work.state[p].column, t).mark)
             if count > 0:
                 calm = calm_from(count, t + 1, nearest, work)
         held += 1
@@ -159,7 +158,7 @@ def _new_work(intents: int, instruments: int) -> Work:
         np.empty(intents, np.uint32),
         np.empty(intents, np.int8),
         np.full(instruments, -1, np.int32),
-        np.zeros((min(intents, instruments), POSITION_WIDTH)),
+        np.zeros(min(intents, instruments), POSITION),
         np.empty(intents),
         np.empty(TALLY_WIDTH),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple, Protocol, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,47 @@ NEVER = 2**30
 """Row or count of bars that is never reached."""
 
 OPEN, HIGH, LOW, CLOSE, MARK, FUNDING, IMPACT, CAPACITY = range(8)
-ENTRY, LIQUIDATION, STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, SIGNAL, TIME, GROUP_EXIT, END_OF_DATA = range(9)
+
+
+class Term(NamedTuple):
+    """What can become of an order, declared once: its code is its place in its tuple."""
+
+    name: str
+    """As tables and documents write it."""
+    words: str
+    """For people."""
+    short: str = ""
+    """For a table of 80 columns, where the name is too long for one."""
+
+
+EXITS = (
+    Term("entry", "the position was opened"),
+    Term("liquidation", "its margin was used up", "margin"),
+    Term("stop_loss", "its stop was reached", "stop"),
+    Term("trailing_stop", "the price fell back from its peak to the trailing stop", "trail"),
+    Term("take_profit", "its target was reached", "target"),
+    Term("signal", "the decided exit"),
+    Term("time", "its time limit"),
+    Term("group", "another leg of its group left"),
+    Term("end_of_data", "the data end", "end"),
+)
+"""Reasons of fills: the entry, then the exits, in the order in which a tie between two is broken."""
+ENTRY, LIQUIDATION, STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, SIGNAL, TIME, GROUP_EXIT, END_OF_DATA = range(len(EXITS))
+
+VERDICTS = (
+    Term("accepted", "it opened a position"),
+    Term("NO_BAR", "no tradable bar before it expired"),
+    Term("EXPIRED", "its decided exit lies at or before its entry"),
+    Term("SPOT_SHORT", "a spot instrument cannot be sold short"),
+    Term("IN_POSITION", "the instrument is held already"),
+    Term("EXTENDED", "it lengthened the position held"),
+    Term("LIQUIDITY_UNKNOWN", "volume or volatility is unknown"),
+    Term("CAPACITY", "no volume to take part in"),
+    Term("GROSS_CAP", "the gross cap is used up"),
+    Term("NO_CASH", "no cash is free"),
+    Term("GROUP", "another leg of its group was rejected"),
+)
+"""What became of an intent."""
 (
     ACCEPTED,
     NO_BAR,
@@ -28,10 +69,52 @@ ENTRY, LIQUIDATION, STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, SIGNAL, TIME, GROUP_E
     GROSS_CAP,
     NO_CASH,
     GROUP_REJECTED,
-    PENDING,
-) = range(12)
-UNCUT, CUT_CAPACITY, CUT_GROSS, CUT_CASH = range(4)
-AT_OPEN, INSIDE, AT_CLOSE = range(3)
+) = range(len(VERDICTS))
+PENDING = len(VERDICTS)
+"""Verdict of an intent that is queued: never left when a replay ends."""
+
+CUTS = (
+    Term("", "it got what it wanted"),
+    Term("CAPACITY", "cut to its share of the volume"),
+    Term("GROSS_CAP", "cut to the gross cap"),
+    Term("CASH", "cut to the free cash"),
+)
+"""What made an entry smaller than it was wanted."""
+UNCUT, CUT_CAPACITY, CUT_GROSS, CUT_CASH = range(len(CUTS))
+
+PHASES = (Term("open", "at the open"), Term("inside", "inside the bar"), Term("close", "at the close"))
+"""Where in a bar a fill happened."""
+AT_OPEN, INSIDE, AT_CLOSE = range(len(PHASES))
+
+
+class Cost(NamedTuple):
+    """Marks a field of `CostLedger` as a cost."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class CostLedger:
+    """Where the difference between gross and net went, quote currency: gross - net is the sum of the costs.
+
+    `gross` is profit at reference prices (opens and levels). A field declared as a `cost` is a column of fills, trades
+    and documents, a score (its drag on the capital) with a tolerance, and a step of the waterfall.
+    """
+
+    gross: float
+    fees: Annotated[float, Cost("fees paid")]
+    slippage: Annotated[float, Cost("half-spreads paid")]
+    impact: Annotated[float, Cost("market impact paid")]
+    funding: Annotated[float, Cost("funding paid; negative was received")]
+    liquidation: Annotated[float, Cost("liquidation costs; negative is loss beyond the margin, not borne")]
+    net: float
+
+
+COSTS = tuple(
+    name for name, of in get_type_hints(CostLedger, include_extras=True).items() if hasattr(of, "__metadata__")
+)
+"""Names of the costs, each a column of the trades; those paid at a fill are columns of the fills too."""
+
 FUNDING_ERROR, FUNDING_ZERO, FUNDING_CONST = range(3)
 NET_RETURN, SHARPE, SORTINO, MAX_DRAWDOWN, TRADES, HIT_RATE, MEAN_TRADE, EXPOSURE = range(8)
 STATISTICS = (
@@ -45,12 +128,6 @@ STATISTICS = (
     "exposure",
 )
 
-FILL_COLUMNS = ("row", "phase", "column", "intent", "reason", "side", "quantity", "reference", "price", "fee",
-                "half_spread", "impact", "liquidation", "cut")  # fmt: skip
-TRADE_COLUMNS = ("intent", "column", "side", "entry_row", "exit_row", "quantity", "entry_price", "exit_price", "gross",
-                 "fees", "half_spread", "impact", "funding", "liquidation", "net", "reason", "ambiguous", "other_net",
-                 "unknown_funding_bars", "exit_phase", "entry_notional")  # fmt: skip
-
 MOST_SLIP = 0.9
 """Largest half-spread plus impact, as a share of price: a sale never fills at or below zero."""
 LEAST_SHARE = 1e-6
@@ -58,13 +135,101 @@ LEAST_SHARE = 1e-6
 LEAST_RATIO = 1e-12
 """Variance as a share of the mean square, or deviation of returns, below which it is rounding and a ratio is NaN."""
 
-# State of one open position, one float each; levels and peak are signed prices (price times side).
-(
-    P_COLUMN, P_SIDE, P_QUANTITY, P_PRICE, P_REFERENCE, P_MARGIN, P_STOP, P_TARGET, P_TRAIL, P_PEAK, P_LIQUIDATION,
-    P_TIME_ROW, P_SIGNAL_ROW, P_INTENT, P_ENTRY_ROW, P_COEFFICIENT, P_GROUP, P_FUNDING_PAID, P_FEES, P_HALF_SPREAD,
-    P_IMPACT, P_PENDING, P_AMBIGUOUS, P_OTHER_NET, P_UNKNOWN, P_DUE, P_FLOOR, P_CEILING,
-) = range(28)  # fmt: skip
-POSITION_WIDTH = 28
+
+class Position:
+    """State of one open position, a record of `POSITION`; levels and peak are signed prices (price times side)."""
+
+    column: int  # instrument; -1 once it has left
+    intent: int
+    group: int  # -1 where it stands alone
+    entry_row: int
+    time_row: int  # its time limit
+    signal_row: int  # its decided exit
+    due: int  # reason for which it leaves in this bar, 0 for none
+    unknown_funding_bars: int
+    pending: bool  # a leg of its group left while it could not
+    ambiguous: bool
+    side: float
+    quantity: float
+    price: float  # fill of the entry
+    reference: float  # price before spread and impact
+    margin: float
+    stop: float  # -inf for none
+    target: float  # inf for none
+    trail: float  # share of the peak, inf for none
+    peak: float
+    liquidation: float  # level, -inf for spot
+    floor: float  # at or below this price it may leave
+    ceiling: float  # at or above this price it may leave
+    coefficient: float  # of impact, at the entry
+    fees: float
+    slippage: float
+    impact: float
+    funding: float  # paid so far
+    other_net: float  # of leaving on the other path of its first ambiguous bar, NaN for none
+
+
+class Positions(Protocol):
+    """(P,) array of `POSITION`, as the kernel reads it: an item is a view, not a copy."""
+
+    def __getitem__(self, place: int) -> Position:
+        """State of one position."""
+
+    def __setitem__(self, place: int, value: Position) -> None:
+        """Copy one position over another."""
+
+
+_TYPES: dict[Any, type[np.generic]] = {int: np.int64, bool: np.bool_, float: np.float64}
+POSITION = np.dtype([(name, _TYPES[of]) for name, of in get_type_hints(Position).items()], align=True)
+
+
+class Fill(NamedTuple):
+    """One fill as the book keeps it; money in quote currency."""
+
+    row: float
+    phase: float
+    column: float
+    intent: float
+    reason: float
+    side: float
+    quantity: float
+    reference: float  # price before spread and impact
+    price: float
+    fees: float
+    slippage: float
+    impact: float
+    liquidation: float
+    cut: float
+
+
+class Trade(NamedTuple):
+    """One closed position as the book keeps it; money in quote currency."""
+
+    intent: float
+    column: float
+    side: float
+    entry_row: float
+    exit_row: float
+    quantity: float
+    entry_price: float
+    exit_price: float
+    gross: float
+    fees: float
+    slippage: float
+    impact: float
+    funding: float
+    liquidation: float
+    net: float
+    reason: float
+    ambiguous: float
+    other_net: float
+    unknown_funding_bars: float
+    exit_phase: float
+    entry_notional: float
+
+
+FILL_COLUMNS, TRADE_COLUMNS = Fill._fields, Trade._fields
+FILL_COSTS = tuple(name for name in COSTS if name in FILL_COLUMNS)
 
 
 class Bars(NamedTuple):
@@ -123,11 +288,11 @@ class Rules(NamedTuple):
     """Scalars of a RunConfig; `funding_const` is the rate of one bar, `funding_unknown` a FUNDING_* code."""
 
     capital: float
-    fee: float
+    fee_rate: float
     half_spread: float
     leverage: float
     gross_cap: float
-    maintenance: float
+    maintenance_margin: float
     liquidation_fee: float
     funding_unknown: int
     funding_const: float
@@ -172,7 +337,7 @@ class Work(NamedTuple):
     """Scratch of one worker, reused by each of its replays.
 
     fill_row, exit_row, queue, buffer, verdict (K,); slot (N,): position held in an instrument, -1 where none;
-    state (P, POSITION_WIDTH); wanted (K,); tally (TALLY_WIDTH,).
+    state (P,) of POSITION; wanted (K,); tally (TALLY_WIDTH,).
     """
 
     fill_row: I4
@@ -181,7 +346,7 @@ class Work(NamedTuple):
     buffer: I4
     verdict: I1
     slot: I4
-    state: F8
+    state: Positions
     wanted: F8
     tally: F8
 

@@ -23,24 +23,15 @@ from backtest.engine.layout import (
     MARK,
     MOST_SLIP,
     OPEN,
-    P_COLUMN,
-    P_FEES,
-    P_FUNDING_PAID,
-    P_LIQUIDATION,
-    P_MARGIN,
-    P_PEAK,
-    P_PRICE,
-    P_QUANTITY,
-    P_SIDE,
-    P_STOP,
-    P_TARGET,
-    P_TRAIL,
     STOP_LOSS,
     TAKE_PROFIT,
     TRAILING_STOP,
     Bar,
     Bars,
+    Fill,
+    Positions,
     Rules,
+    Trade,
 )
 
 
@@ -127,15 +118,15 @@ def liquidation_level(side: float, quantity: float, price: float, margin: float,
 
 @inlined
 def settle(
-    state: F8, p: int, reference: float, coefficient: float, reason: int, rules: Rules
+    state: Positions, p: int, reference: float, coefficient: float, reason: int, rules: Rules
 ) -> tuple[float, float, float, float, float]:
     """Exit price, fee, impact share, liquidation cost and what returns to cash, of leaving at `reference`."""
-    side, quantity = state[p, P_SIDE], state[p, P_QUANTITY]
+    side, quantity = state[p].side, state[p].quantity
     impact = impact_share(coefficient, quantity * reference, rules.half_spread)
     price = reference * (1.0 - side * (rules.half_spread + impact))
-    fee = rules.fee * quantity * price
+    fee = rules.fee_rate * quantity * price
     liquidation = rules.liquidation_fee * quantity * price if reason == LIQUIDATION else 0.0
-    released = state[p, P_MARGIN] + side * quantity * (price - state[p, P_PRICE]) - fee - liquidation
+    released = state[p].margin + side * quantity * (price - state[p].price) - fee - liquidation
     if released < 0.0:
         liquidation += released
         released = 0.0
@@ -143,19 +134,19 @@ def settle(
 
 
 @inlined
-def net_of(state: F8, p: int, price: float, fee: float, liquidation: float) -> float:
+def net_of(state: Positions, p: int, price: float, fee: float, liquidation: float) -> float:
     """Net profit of a position left at `price`, after every cost."""
     return (
-        state[p, P_SIDE] * state[p, P_QUANTITY] * (price - state[p, P_PRICE])
-        - state[p, P_FEES]
+        state[p].side * state[p].quantity * (price - state[p].price)
+        - state[p].fees
         - fee
-        - state[p, P_FUNDING_PAID]
+        - state[p].funding
         - liquidation
     )
 
 
 @compiled
-def write_row(table: F8, counts: I4, which: int, values: tuple[float, ...]) -> None:
+def write_row(table: F8, counts: I4, which: int, values: Fill | Trade) -> None:
     """Append values to the next free row of a table of the book."""
     for column in range(len(values)):
         table[counts[which], column] = values[column]
@@ -163,28 +154,28 @@ def write_row(table: F8, counts: I4, which: int, values: tuple[float, ...]) -> N
 
 
 @inlined
-def walk_bar(state: F8, p: int, t: int, bars: Bars, favourable_first: bool) -> tuple[int, float, int, float]:
+def walk_bar(state: Positions, p: int, t: int, bars: Bars, favourable_first: bool) -> tuple[int, float, int, float]:
     """Walk bar t for one position; update its peak.
 
     Returns the reason (0: stays) and signed level, then the same for the other path: 0 and 0.0 where the two agree,
     -1 and the signed close where only the other path stays.
     """
-    side, bar = state[p, P_SIDE], bar_of(bars, state[p, P_COLUMN], t)
+    side, bar = state[p].side, bar_of(bars, state[p].column, t)
     high, low = bar.high, bar.low
     if side < 0:
         high, low = -low, -high
     stop, liquidation, target, trail, peak = (
-        state[p, P_STOP],
-        state[p, P_LIQUIDATION],
-        state[p, P_TARGET],
-        state[p, P_TRAIL],
-        state[p, P_PEAK],
+        state[p].stop,
+        state[p].liquidation,
+        state[p].target,
+        state[p].trail,
+        state[p].peak,
     )
     peak = max(peak, side * bar.open)
     reached = low <= max(stop, liquidation, trail_level(trail, peak)) or high >= target
     if trail == np.inf and not reached:
         return 0, 0.0, 0, 0.0
-    finer = bars.detail_column[int(state[p, P_COLUMN])]
+    finer = bars.detail_column[state[p].column]
     other, other_level = 0, 0.0
     if finer >= 0:
         first = bars.detail_first + t * bars.detail_ratio
@@ -214,12 +205,12 @@ def walk_bar(state: F8, p: int, t: int, bars: Bars, favourable_first: bool) -> t
             if reason > 0:
                 return reason, level, other, other_level
         if seen and not reached:
-            state[p, P_PEAK] = max(walked, high)
+            state[p].peak = max(walked, high)
             return 0, 0.0, other, other_level
     close = side * bar.close
     reason, level, new_peak = path_through(low, high, close, stop, liquidation, target, trail, peak, favourable_first)
     twin, twin_level, _ = path_through(low, high, close, stop, liquidation, target, trail, peak, not favourable_first)
     if other == 0 and (reason != twin or level != twin_level):
         other, other_level = (twin, twin_level) if twin > 0 else (-1, close)
-    state[p, P_PEAK] = new_peak
+    state[p].peak = new_peak
     return reason, level, other, other_level

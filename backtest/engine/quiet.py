@@ -18,20 +18,6 @@ from backtest.engine.layout import (
     HIGH,
     LOW,
     MARK,
-    P_CEILING,
-    P_COLUMN,
-    P_FLOOR,
-    P_LIQUIDATION,
-    P_MARGIN,
-    P_PENDING,
-    P_PRICE,
-    P_QUANTITY,
-    P_SIDE,
-    P_SIGNAL_ROW,
-    P_STOP,
-    P_TARGET,
-    P_TIME_ROW,
-    P_TRAIL,
     T_CASH,
     Bars,
     Book,
@@ -63,22 +49,22 @@ def calm_from(count: int, t: int, nearest: int, work: Work) -> Calm:
     state = work.state
     end = nearest
     for p in range(count):
-        if state[p, P_TRAIL] < np.inf or state[p, P_PENDING] > 0.0:
+        if state[p].trail < np.inf or state[p].pending:
             end = t
-        end = min(end, int(min(state[p, P_TIME_ROW], state[p, P_SIGNAL_ROW])))
-        adverse, favourable = max(state[p, P_STOP], state[p, P_LIQUIDATION]), state[p, P_TARGET]
-        long = state[p, P_SIDE] > 0.0
-        state[p, P_FLOOR] = adverse if long else -favourable
-        state[p, P_CEILING] = favourable if long else -adverse
+        end = min(end, min(state[p].time_row, state[p].signal_row))
+        adverse, favourable = max(state[p].stop, state[p].liquidation), state[p].target
+        long = state[p].side > 0.0
+        state[p].floor = adverse if long else -favourable
+        state[p].ceiling = favourable if long else -adverse
     return Calm(
         end,
         work.tally[T_CASH],
-        int(state[0, P_COLUMN]),
-        state[0, P_FLOOR],
-        state[0, P_CEILING],
-        state[0, P_SIDE] * state[0, P_QUANTITY],
-        state[0, P_MARGIN],
-        state[0, P_PRICE],
+        state[0].column,
+        state[0].floor,
+        state[0].ceiling,
+        state[0].side * state[0].quantity,
+        state[0].margin,
+        state[0].price,
     )
 
 
@@ -91,11 +77,11 @@ def quiet_equity(count: int, t: int, calm: Calm, bars: Bars, work: Work) -> floa
         return np.nan
     equity = calm.cash + max(calm.margin + calm.exposure * (bar.mark - calm.price), 0.0)
     for p in range(1, count):
-        bar = bar_of(bars, state[p, P_COLUMN], t)
-        if bar.low <= state[p, P_FLOOR] or bar.high >= state[p, P_CEILING] or bar.funding != 0.0:
+        bar = bar_of(bars, state[p].column, t)
+        if bar.low <= state[p].floor or bar.high >= state[p].ceiling or bar.funding != 0.0:
             return np.nan
-        profit = state[p, P_SIDE] * state[p, P_QUANTITY] * (bar.mark - state[p, P_PRICE])
-        equity += max(state[p, P_MARGIN] + profit, 0.0)
+        profit = state[p].side * state[p].quantity * (bar.mark - state[p].price)
+        equity += max(state[p].margin + profit, 0.0)
     return equity
 
 

@@ -15,6 +15,7 @@ from backtest.config import RunConfig
 from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
 from backtest.engine.costs import kernel_bars, kernel_rules, last_known
+from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostLedger, Term
 from backtest.errors import DataError
 from backtest.market.record import Market
 from backtest.signals.strategy import NEVER_MS, Intents
@@ -22,40 +23,6 @@ from backtest.units import duration_ms, format_ms, to_ms
 
 if TYPE_CHECKING:
     import vectorbt
-
-REASONS = (
-    "entry",
-    "liquidation",
-    "stop_loss",
-    "trailing_stop",
-    "take_profit",
-    "signal",
-    "time",
-    "group",
-    "end_of_data",
-)
-VERDICTS = ("accepted", "NO_BAR", "EXPIRED", "SPOT_SHORT", "IN_POSITION", "EXTENDED", "LIQUIDITY_UNKNOWN", "CAPACITY",
-            "GROSS_CAP", "NO_CASH", "GROUP")  # fmt: skip
-PHASES = ("open", "inside", "close")
-CUTS = ("", "CAPACITY", "GROSS_CAP", "CASH")
-COSTS = ("fees", "slippage", "impact", "funding", "liquidation")
-
-
-@dataclass(frozen=True, slots=True)
-class CostLedger:
-    """Where the difference between gross and net went, quote currency: gross - net is the sum of the five costs.
-
-    `gross` is profit at reference prices (opens and levels). `slippage` is the half-spread. Negative funding was
-    received; negative liquidation is loss beyond the margin that the trader did not bear.
-    """
-
-    gross: float
-    fees: float
-    slippage: float
-    impact: float
-    funding: float
-    liquidation: float
-    net: float
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -273,8 +240,12 @@ def _table(rows: npt.NDArray[np.float64], columns: tuple[str, ...], whole: tuple
     return pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(whole, np.int64))
 
 
-def _named(codes: pd.Series[int], names: tuple[str, ...]) -> npt.NDArray[np.object_]:
-    return np.array(names, dtype=object)[codes.to_numpy()]
+def _named(codes: pd.Series[int], terms: tuple[Term, ...]) -> npt.NDArray[np.object_]:
+    return np.array([term.name for term in terms], dtype=object)[codes.to_numpy()]
+
+
+def _symbols(columns: pd.Series[int], market: Market) -> npt.NDArray[np.object_]:
+    return np.array(market.symbols, dtype=object)[columns.to_numpy()]
 
 
 def _intent_fields(codes: pd.Series[int], intents: Intents, field: str) -> list[Any]:
@@ -290,17 +261,14 @@ def _fills(book: layout.Book, market: Market, intents: Intents) -> pd.DataFrame:
         {
             "bar": market.index[raw["row"]],
             "phase": _named(raw["phase"], PHASES),
-            "instrument": _named(raw["column"], market.symbols),
+            "instrument": _symbols(raw["column"], market),
             "catalyst_id": _intent_fields(raw["intent"], intents, "catalyst_id"),
-            "reason": _named(raw["reason"], REASONS),
+            "reason": _named(raw["reason"], EXITS),
             "side": raw["side"],
             "quantity": raw["quantity"],
             "reference": raw["reference"],
             "price": raw["price"],
-            "fees": raw["fee"],
-            "slippage": raw["half_spread"],
-            "impact": raw["impact"],
-            "liquidation": raw["liquidation"],
+            **{cost: raw[cost] for cost in FILL_COSTS},
             "cut": _named(raw["cut"], CUTS),
         }
     )
@@ -319,24 +287,20 @@ def _trades(book: layout.Book, market: Market, intents: Intents, calendar: Calen
     return pd.DataFrame(
         {
             "catalyst_id": _intent_fields(raw["intent"], intents, "catalyst_id"),
-            "instrument": _named(raw["column"], market.symbols),
+            "instrument": _symbols(raw["column"], market),
             "side": raw["side"],
             "decided_at": pd.to_datetime(_intent_fields(raw["intent"], intents, "decided_at_ms"), unit="ms", utc=True),
             "entry_time": market.index[raw["entry_row"]],
             "exit_time": market.index[raw["exit_row"]] + pd.to_timedelta(closes.to_numpy() * market.bar_ms, unit="ms"),
             "exit_phase": _named(raw["exit_phase"], PHASES),
-            "reason": _named(raw["reason"], REASONS),
+            "reason": _named(raw["reason"], EXITS),
             "quantity": raw["quantity"],
             "entry_price": raw["entry_price"],
             "exit_price": raw["exit_price"],
             "run_up": _run_up(raw, market, intents, calendar),
             "captured": raw["side"] * (raw["exit_price"] / raw["entry_price"] - 1.0),
             "gross": raw["gross"],
-            "fees": raw["fees"],
-            "slippage": raw["half_spread"],
-            "impact": raw["impact"],
-            "funding": raw["funding"],
-            "liquidation": raw["liquidation"],
+            **{cost: raw[cost] for cost in COSTS},
             "net": raw["net"],
             "net_return": raw["net"] / raw["entry_notional"],
             "ambiguous": ambiguous,
@@ -364,7 +328,7 @@ def _run_up(raw: pd.DataFrame, market: Market, intents: Intents, calendar: Calen
 
 def _rejected(book: layout.Book, intents: Intents) -> pd.DataFrame:
     """Intents that opened nothing, each with its reason."""
-    refused = [(row, VERDICTS[code]) for row, code in zip(intents.rows, book.verdict, strict=True) if code]
+    refused = [(row, VERDICTS[code].name) for row, code in zip(intents.rows, book.verdict, strict=True) if code]
     return pd.DataFrame(
         {
             "catalyst_id": [row.catalyst_id for row, _ in refused],

@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 BLANK = "    \n"
 RULED = Box(f"{BLANK}{BLANK} -- \n{BLANK * 5}", ascii=True)
 """A rule below the head and nothing else, the same for every stream."""
-REASON_WORDS = {
-    "stop_loss": "stop",
-    "take_profit": "target",
-    "trailing_stop": "trail",
-    "end_of_data": "end",
-    "liquidation": "margin",
-}
-"""Reasons of exits that are too long for a table of 80 columns."""
 
 
 def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
@@ -52,7 +44,7 @@ def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 
 def run_table(runs: Sequence[Run], scores: Sequence[dict[str, Score]]) -> Table:
     """One row a strategy: what it earned, risked, traded and missed; costs are a share of the capital."""
-    from backtest.engine.replay import COSTS
+    from backtest.engine.layout import COSTS
 
     columns = ("net", "Sharpe", "max DD", "trades", "hit", "run-up", "captured", "costs")
     table = new_table("Strategies", ("strategy",), columns)
@@ -73,9 +65,12 @@ def run_table(runs: Sequence[Run], scores: Sequence[dict[str, Score]]) -> Table:
 
 def trade_table(run: Run) -> Table:
     """One row a trade: coin (with a minus where short), what was missed before the fill, what was captured after it."""
+    from backtest.engine.layout import EXITS
+
     table = new_table(
         f"Trades of {run.strategy}", ("catalyst",), ("entry (UTC)", "coin", "run-up", "capt.", "net", "exit")
     )
+    reasons = {one.name: one.short or one.name for one in EXITS}
     for trade in run.trades.to_dict("records"):
         table.add_row(
             escape(str(trade["catalyst_id"] or trade["instrument"])),
@@ -84,7 +79,7 @@ def trade_table(run: Run) -> Table:
             percent(trade["run_up"]),
             percent(trade["captured"]),
             percent(trade["net_return"]),
-            f"{REASON_WORDS.get(trade['reason'], trade['reason'])}{'?' if trade['ambiguous'] else ''}",
+            f"{reasons[trade['reason']]}{'?' if trade['ambiguous'] else ''}",
         )
     if run.trades["ambiguous"].any():
         table.caption = "? both orders inside the bar were possible; the worse one is counted"

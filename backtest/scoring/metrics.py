@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
-from backtest.engine.layout import LEAST_RATIO
-from backtest.engine.replay import COSTS, Run
+from backtest.engine.layout import COSTS, LEAST_RATIO
+from backtest.engine.replay import Run
 from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
 from backtest.units import DAY_MS
 

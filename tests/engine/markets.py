@@ -87,11 +87,11 @@ def orders_of(*variations: list[dict[str, Any]], shift: list[int] | None = None)
 
 RULES = Rules(
     capital=1000.0,
-    fee=0.0,
+    fee_rate=0.0,
     half_spread=0.0,
     leverage=1.0,
     gross_cap=1.0,
-    maintenance=0.0,
+    maintenance_margin=0.0,
     liquidation_fee=0.0,
     funding_unknown=codes.FUNDING_ERROR,
     funding_const=0.0,
@@ -341,11 +341,11 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
         orders.earliest[:, -1] += draw(st.sampled_from([0, 0, rows]))
     rules = Rules(
         capital=capital,
-        fee=float(random.uniform(0.0, 0.01)) if costs else 0.0,
+        fee_rate=float(random.uniform(0.0, 0.01)) if costs else 0.0,
         half_spread=float(random.choice([0.0005, 0.02])) * float(random.random()) if costs else 0.0,
         leverage=leverage,
         gross_cap=float(random.uniform(0.5, 1.5)) * float(random.choice([1.0, leverage])),
-        maintenance=float(random.uniform(0.0, 0.06 if random.random() < 0.2 else min(0.06, 0.7 / leverage))),
+        maintenance_margin=float(random.uniform(0.0, 0.06 if random.random() < 0.2 else min(0.06, 0.7 / leverage))),
         liquidation_fee=float(random.uniform(0.0, 0.03)) if costs else 0.0,
         funding_unknown=policy,
         funding_const=float(random.uniform(0.0, 0.005)),

@@ -10,8 +10,8 @@ import itertools
 import math
 
 from backtest.engine import layout as codes
-from backtest.engine.layout import Bars, Orders, Rules
-from tests.engine.reference_records import Exit, Fill, Position, Record, Trade, Wish, wishes_of
+from backtest.engine.layout import Bars, Fill, Orders, Rules, Trade
+from tests.engine.reference_records import Exit, Position, Record, Wish, wishes_of
 
 NAN = math.nan
 
@@ -122,7 +122,7 @@ class Replay:
 
     def gap(self, position: Position, price: float) -> int | None:
         """Reason of a level that an opening price is at or beyond."""
-        for reason, level in position.adverse(position.peak, self.rules.maintenance):
+        for reason, level in position.adverse(position.peak, self.rules.maintenance_margin):
             if position.loses_at(price, level):
                 return reason
         if position.gains_at(price, position.target()):
@@ -162,7 +162,7 @@ class Replay:
         gross = sum(position.entry.quantity * self.last_price(position, row) for position in self.positions)
         wanted = {leg.number: leg.weight * equity for leg in unit}
         total = sum(wanted.values())
-        need = sum(wanted[leg.number] * (1 / self.leverage(leg.column) + self.rules.fee) for leg in unit)
+        need = sum(wanted[leg.number] * (1 / self.leverage(leg.column) + self.rules.fee_rate) for leg in unit)
         by_capacity = {leg.number: self.at(leg.column, row, codes.CAPACITY) / wanted[leg.number] for leg in unit}
         limits = [
             (codes.CAPACITY_ZERO, codes.CUT_CAPACITY, min(by_capacity.values())),
@@ -225,14 +225,14 @@ class Replay:
             quantity=quantity,
             reference=reference,
             price=price,
-            fee=self.rules.fee * notional,
-            half_spread=quantity * reference * spread,
+            fees=self.rules.fee_rate * notional,
+            slippage=quantity * reference * spread,
             impact=quantity * reference * impact,
             liquidation=0.0,
             cut=cut,
         )
         margin = notional / self.leverage(leg.column)
-        self.cash -= margin + fill.fee
+        self.cash -= margin + fill.fees
         position = Position(
             wish=leg,
             entry=fill,
@@ -298,7 +298,7 @@ class Replay:
     def reaches(self, position: Position, bar: list[float]) -> bool:
         _, high, low, _ = bar
         worst, best = (low, high) if position.long else (high, low)
-        levels = position.adverse(position.peak, self.rules.maintenance)
+        levels = position.adverse(position.peak, self.rules.maintenance_margin)
         return any(position.loses_at(worst, level) for _, level in levels) or position.gains_at(best, position.target())
 
     def one_bar(self, position: Position, bar: list[float], row: int) -> Exit | None:
@@ -317,7 +317,7 @@ class Replay:
         """The first adverse level met on the way to `price`."""
         met = [
             (reason, level)
-            for reason, level in position.adverse(peak, self.rules.maintenance)
+            for reason, level in position.adverse(peak, self.rules.maintenance_margin)
             if position.loses_at(price, level)
         ]
         if not met:
@@ -393,7 +393,7 @@ class Replay:
             coefficient = position.coefficient
         spread, impact = self.slip(coefficient, quantity * reference)
         price = reference * (1 - spread - impact) if position.long else reference * (1 + spread + impact)
-        fee = self.rules.fee * quantity * price
+        fee = self.rules.fee_rate * quantity * price
         liquidation = self.rules.liquidation_fee * quantity * price if reason == codes.LIQUIDATION else 0.0
         left = position.margin + position.profit(price) - fee - liquidation
         if left < 0:
@@ -408,16 +408,16 @@ class Replay:
             quantity=quantity,
             reference=reference,
             price=price,
-            fee=fee,
-            half_spread=quantity * reference * spread,
+            fees=fee,
+            slippage=quantity * reference * spread,
             impact=quantity * reference * impact,
             liquidation=liquidation,
             cut=codes.UNCUT,
         )
         gross = quantity * (reference - entry.reference if position.long else entry.reference - reference)
         costs = [
-            entry.fee + fee,
-            entry.half_spread + fill.half_spread,
+            entry.fees + fee,
+            entry.slippage + fill.slippage,
             entry.impact + fill.impact,
             position.funding,
             liquidation,
@@ -433,7 +433,7 @@ class Replay:
             exit_price=price,
             gross=gross,
             fees=costs[0],
-            half_spread=costs[1],
+            slippage=costs[1],
             impact=costs[2],
             funding=costs[3],
             liquidation=costs[4],
@@ -449,7 +449,7 @@ class Replay:
 
     def leave(self, position: Position, row: int, phase: int, reason: int, reference: float) -> None:
         fill, trade = self.settle(position, row, phase, reason, reference)
-        self.cash += position.margin + position.profit(fill.price) - fill.fee - fill.liquidation
+        self.cash += position.margin + position.profit(fill.price) - fill.fees - fill.liquidation
         self.positions.remove(position)
         self.record.fills.append(fill)
         self.record.trades.append(trade)

@@ -3,59 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from backtest.engine import layout as codes
-from backtest.engine.layout import Orders
-
-
-@dataclass
-class Fill:
-    """One fill; fields in the order of `FILL_COLUMNS`."""
-
-    row: int
-    phase: int
-    column: int
-    intent: int
-    reason: int
-    side: int
-    quantity: float
-    reference: float
-    price: float
-    fee: float
-    half_spread: float
-    impact: float
-    liquidation: float
-    cut: int
-
-
-@dataclass
-class Trade:
-    """One closed position; fields in the order of `TRADE_COLUMNS`."""
-
-    intent: int
-    column: int
-    side: int
-    entry_row: int
-    exit_row: int
-    quantity: float
-    entry_price: float
-    exit_price: float
-    gross: float
-    fees: float
-    half_spread: float
-    impact: float
-    funding: float
-    liquidation: float
-    net: float
-    reason: int
-    ambiguous: bool
-    other_net: float
-    unknown_funding_bars: int
-    exit_phase: int
-    entry_notional: float
+from backtest.engine.layout import Fill, Orders, Trade
 
 
 @dataclass
@@ -206,9 +157,3 @@ def wishes_of(orders: Orders, variation: int, rows: int) -> list[Wish]:
             )
         )
     return wishes
-
-
-def table(records: list[Fill] | list[Trade]) -> np.ndarray:
-    """Fills or trades as rows of floats, columns in field order."""
-    rows = [[float(getattr(record, item.name)) for item in fields(record)] for record in records]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(fields(records[0])) if records else 0)

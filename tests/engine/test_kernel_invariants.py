@@ -47,12 +47,13 @@ def before(found: Recorded, row: int, *, and_its_open: bool = False) -> F8:
 def test_cash_is_conserved(scenario: Scenario) -> None:
     found, capital = replayed(scenario), scenario.rules.capital
     assert found.equity[-1] == pytest.approx(capital + found.trade("net").sum(), abs=TOLERANCE * capital)
-    costs = sum(found.trade(name) for name in ("fees", "half_spread", "impact", "funding", "liquidation"))
+    costs = sum(found.trade(name) for name in codes.COSTS)
     np.testing.assert_allclose(
         found.trade("net"), found.trade("gross") - costs, rtol=TOLERANCE, atol=TOLERANCE * capital
     )
-    for cost, fee in (("fees", "fee"), ("half_spread", "half_spread"), ("impact", "impact")):
-        assert found.trade(cost).sum() == pytest.approx(found.fill(fee).sum(), rel=TOLERANCE)
+    assert len(codes.FILL_COSTS) == 4
+    for cost in codes.FILL_COSTS:
+        assert found.trade(cost).sum() == pytest.approx(found.fill(cost).sum(), rel=TOLERANCE)
     assert found.funding.sum() == pytest.approx(found.trade("funding").sum(), abs=TOLERANCE * capital)
 
 
@@ -63,7 +64,7 @@ def test_equity_is_never_below_zero(scenario: Scenario) -> None:
     assert (found.equity >= -TOLERANCE * scenario.rules.capital).all()
     leverage = np.where(scenario.bars.swap, scenario.rules.leverage, 1.0)[found.trade("column").astype(int)]
     margin = found.trade("entry_notional") / leverage
-    entry_fee = scenario.rules.fee * found.trade("entry_notional")
+    entry_fee = scenario.rules.fee_rate * found.trade("entry_notional")
     # Funding received adds to the margin that can be lost, and is part of the net: it cancels.
     assert (found.trade("net") >= -margin - entry_fee - TOLERANCE * scenario.rules.capital).all()
 
@@ -186,7 +187,7 @@ def corrupted(bars: Bars, row: int, random: np.random.Generator) -> Bars:
 @RANDOM_MARKETS
 @given(
     st.integers(0, 2**32 - 1),
-    st.sampled_from(["fee", "half_spread", "impact"]),
+    st.sampled_from(["fee_rate", "half_spread", "impact"]),
     st.sampled_from([1.0, -1.0]),
     st.integers(1, 20),
 )

@@ -187,7 +187,7 @@ def test_unknown_funding_follows_the_policy() -> None:
     assert play(spot, {"hold": 2}, funding_unknown=codes.FUNDING_ERROR).fault is None
 
 
-LEVERED = {"leverage": 10.0, "gross_cap": 10.0, "maintenance": 0.04, "liquidation_fee": 0.02}
+LEVERED = {"leverage": 10.0, "gross_cap": 10.0, "maintenance_margin": 0.04, "liquidation_fee": 0.02}
 
 
 def test_liquidation_at_the_level() -> None:
@@ -230,13 +230,13 @@ def test_costs_of_an_entry_and_an_exit() -> None:
     # Entry: 420 at open 100, half-spread 3 % and impact 2 %: 105, so 4 units; fee 4.2, half-spread 12, impact 8.
     # Exit at the open of 120, no impact there: 116.4; fee 4.656, half-spread 14.4. Gross 4 * 20 = 80.
     bars = market([FLAT, (120, 120, 120, 120)], impact=np.array([[0.02 / np.sqrt(420), 0.0]]))
-    found = play(bars, {"weight": 0.42, "hold": 1}, fee=0.01, half_spread=0.03)
+    found = play(bars, {"weight": 0.42, "hold": 1}, fee_rate=0.01, half_spread=0.03)
     trade = only_trade(found)
     assert (trade["quantity"], trade["entry_price"]) == (pytest.approx(4), pytest.approx(105))
     assert trade["exit_price"] == pytest.approx(116.4)
     assert trade["gross"] == pytest.approx(80)
     assert trade["fees"] == pytest.approx(8.856)
-    assert trade["half_spread"] == pytest.approx(26.4)
+    assert trade["slippage"] == pytest.approx(26.4)
     assert trade["impact"] == pytest.approx(8)
     assert trade["net"] == pytest.approx(36.744)
     assert found.equity[-1] == pytest.approx(1036.744)
@@ -270,7 +270,7 @@ def test_gross_cap_cuts_and_rejects() -> None:
 
 def test_cash_pays_margin_and_fee() -> None:
     # 1000 / (1000 * (1 + 0.25)) = 0.8: 800 bought for 800 and a fee of 200; sold for 800 less 200: 600.
-    found = play(market([FLAT, FLAT]), {"hold": 1}, {"column": 0, "earliest": 1, "latest": 1}, fee=0.25)
+    found = play(market([FLAT, FLAT]), {"hold": 1}, {"column": 0, "earliest": 1, "latest": 1}, fee_rate=0.25)
     assert found.fill("quantity")[0] == pytest.approx(8)
     assert found.fill("cut")[0] == codes.CUT_CASH
     assert found.equity.tolist()[0] == pytest.approx(800)

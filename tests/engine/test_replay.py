@@ -12,7 +12,8 @@ import pytest
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.config import RunConfig
 from backtest.engine import layout
-from backtest.engine.replay import CUTS, PHASES, REASONS, VERDICTS, Run, replay
+from backtest.engine.layout import CUTS, EXITS, PHASES, VERDICTS
+from backtest.engine.replay import Run, replay
 from backtest.errors import ConfigError, UsageError
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents
@@ -40,13 +41,17 @@ def run_of(market: Market, *rows: Intent, **settings: object) -> Run:
 
 
 def test_names_stand_for_the_codes_of_the_kernel() -> None:
-    for code, name in enumerate(VERDICTS[1:], start=1):
-        other = {"CAPACITY": "CAPACITY_ZERO", "GROUP": "GROUP_REJECTED"}.get(name, name)
+    for code, (name, *_) in enumerate(VERDICTS):
+        other = {"CAPACITY": "CAPACITY_ZERO", "GROUP": "GROUP_REJECTED"}.get(name, name.upper())
         assert getattr(layout, other) == code
-    for code, name in enumerate(REASONS):
+    for code, name in enumerate(term.name for term in EXITS):
         assert getattr(layout, {"group": "GROUP_EXIT"}.get(name, name.upper())) == code
-    assert [PHASES[code] for code in (layout.AT_OPEN, layout.INSIDE, layout.AT_CLOSE)] == ["open", "inside", "close"]
-    assert [CUTS[code] for code in (layout.UNCUT, layout.CUT_CAPACITY, layout.CUT_GROSS, layout.CUT_CASH)] == [
+    assert [PHASES[code].name for code in (layout.AT_OPEN, layout.INSIDE, layout.AT_CLOSE)] == [
+        "open",
+        "inside",
+        "close",
+    ]
+    assert [CUTS[code].name for code in (layout.UNCUT, layout.CUT_CAPACITY, layout.CUT_GROSS, layout.CUT_CASH)] == [
         "", "CAPACITY", "GROSS_CAP", "CASH",
     ]  # fmt: skip
 

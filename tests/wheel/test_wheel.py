@@ -121,8 +121,8 @@ def test_the_tests_that_come_with_it_can_fail(installed: Installed, tmp_path: Pa
     shutil.copytree(installed.packages / "backtest", tmp_path / "copy" / "backtest")
     costs = tmp_path / "copy" / "backtest" / "engine" / "costs.py"
     text = costs.read_text()
-    assert text.count("fee=config.fee_rate") == 1
-    costs.write_text(text.replace("fee=config.fee_rate", "fee=config.fee_rate + 1e-6"))
+    assert text.count("return Rules(") == 1
+    costs.write_text(text.replace("return Rules(", 'derived["fee_rate"] = config.fee_rate + 1e-6\n    return Rules('))
     done = installed([*ACCEPTANCE, "-k", "by_hand"], tmp_path, PYTHONPATH=str(tmp_path / "copy"))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed" in done.stdout

@@ -11,7 +11,7 @@ import pandas as pd
 
 from backtest.catalysts.record import Calendar
 from backtest.display import percent, plural
-from backtest.engine.replay import COSTS
+from backtest.engine.layout import COSTS
 from backtest.report.html.blocks import (
     Block,
     Cell,
