@@ -96,7 +96,7 @@ def test_a_strategy_keeps_the_contract(name: str, sample: Market, calendar: Cale
     assert_no_lookahead(strategy, sample, calendar, cuts=5)
     run = replay(sample, strategy.decide(sample, calendar), load_config(), calendar=calendar, strategy=name)
     assert len(run.trades)
-    assert run.ledger.net == pytest.approx(run.equity.iloc[-1] - run.config.capital, abs=1e-6)
+    assert run.costs.net == pytest.approx(run.equity.iloc[-1] - run.config.capital, abs=1e-6)
 
 
 def test_a_look_ahead_is_caught() -> None:

@@ -92,6 +92,6 @@ def portfolio_of(run: Run) -> vectorbt.Portfolio:
 
 
 def audited_equity(run: Run) -> pd.Series[float]:
-    """(T,) the run's equity rebuilt from the vectorbt portfolio and the funding ledger."""
+    """(T,) the run's equity rebuilt from the vectorbt portfolio and the funding that it paid."""
     value = run.portfolio.value().to_numpy()[_expand(run).last_row]
     return pd.Series(value - reserve_of(run), run.market.index) - run.funding_paid.cumsum()

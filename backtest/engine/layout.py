@@ -88,13 +88,13 @@ AT_OPEN, INSIDE, AT_CLOSE = range(len(PHASES))
 
 
 class Cost(NamedTuple):
-    """Marks a field of `CostLedger` as a cost."""
+    """Marks a field of `CostBreakdown` as a cost."""
 
     words: str
 
 
 @dataclass(frozen=True, slots=True)
-class CostLedger:
+class CostBreakdown:
     """Where the difference between gross and net went, quote currency: gross - net is the sum of the costs.
 
     `gross` is profit at reference prices (opens and levels). A field declared as a `cost` is a column of fills, trades
@@ -111,7 +111,7 @@ class CostLedger:
 
 
 COSTS = tuple(
-    name for name, of in get_type_hints(CostLedger, include_extras=True).items() if hasattr(of, "__metadata__")
+    name for name, of in get_type_hints(CostBreakdown, include_extras=True).items() if hasattr(of, "__metadata__")
 )
 """Names of the costs, each a column of the trades; those paid at a fill are columns of the fills too."""
 

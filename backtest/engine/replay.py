@@ -15,7 +15,7 @@ from backtest.config import RunConfig
 from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
 from backtest.engine.costs import kernel_bars, kernel_rules, last_known
-from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostLedger, Term
+from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
 from backtest.errors import DataError
 from backtest.market.record import Market
 from backtest.signals.strategy import NEVER_MS, Intents
@@ -49,7 +49,7 @@ class Run(Shown):
         One row an intent that opened no position, with its enumerated reason.
     catalysts : DataFrame
         One row a catalyst of the calendar, with what became of it.
-    ledger : CostLedger
+    costs : CostBreakdown
     net_low, net_high : float
         Net result of the whole run under the worse and the better of the two orders inside ambiguous bars.
     exposure : float
@@ -70,7 +70,7 @@ class Run(Shown):
     trades: pd.DataFrame
     rejected: pd.DataFrame
     catalysts: pd.DataFrame
-    ledger: CostLedger
+    costs: CostBreakdown
     net_low: float
     net_high: float
     exposure: float
@@ -85,7 +85,7 @@ class Run(Shown):
         return portfolio_of(self)
 
     def _line(self) -> str:
-        net = percent(self.ledger.net / self.config.capital)
+        net = percent(self.costs.net / self.config.capital)
         return (
             f"{self.strategy or 'intents'} on {self.market.provenance.name}: net {net} in {len(self.trades)} trades, "
             f"{len(self.rejected)} intents rejected"
@@ -97,7 +97,7 @@ class Run(Shown):
     def _view(self) -> View:
         dated = self.trades[self.trades["run_up"].notna()]
         none = "no trade has a catalyst with a close before it"
-        shares = [(name, getattr(self.ledger, name) / self.config.capital) for name in ("gross", *COSTS, "net")]
+        shares = [(name, getattr(self.costs, name) / self.config.capital) for name in ("gross", *COSTS, "net")]
         row = [cell(share, percent) for _, share in shares]
         row += [cell(float(dated[name].mean()), percent, none) for name in ("run_up", "captured")]
         columns = (*(name for name, _ in shares), "mean run-up", "mean captured")
@@ -200,7 +200,7 @@ def replay(
         trades=trades,
         rejected=rejected,
         catalysts=_catalysts(calendar, market, trades, rejected),
-        ledger=CostLedger(**{name: float(trades[name].sum()) for name in ("gross", *COSTS, "net")}),
+        costs=CostBreakdown(**{name: float(trades[name].sum()) for name in ("gross", *COSTS, "net")}),
         net_low=min(net),
         net_high=max(net),
         exposure=float(statistics[layout.EXPOSURE]),

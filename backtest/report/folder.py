@@ -45,7 +45,7 @@ def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) 
                 "parameters": strategy.parameters.model_dump(),
                 "scores": {score.name: _score(score) for score in card.scores},
                 "evidence": scorecard_document(card),
-                "ledger": asdict(run.ledger),
+                "ledger": asdict(run.costs),
                 "net_low": run.net_low,
                 "net_high": run.net_high,
                 "notes": [*run.notes, *run.intents.notes],

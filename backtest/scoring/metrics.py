@@ -128,7 +128,7 @@ def score_run(run: Run) -> tuple[Score, ...]:
         Score("exposure", run.exposure, "share", bars),
         Score("turnover", turnover, "ratio", len(fills)),
     )
-    drag = tuple(Score(f"{cost}_drag", getattr(run.ledger, cost) / capital, "share", len(run.trades)) for cost in COSTS)
+    drag = tuple(Score(f"{cost}_drag", getattr(run.costs, cost) / capital, "share", len(run.trades)) for cost in COSTS)
     return on_bars + _trade_scores(run) + drag
 
 

@@ -103,7 +103,7 @@ class WalkForwardResult(Shown):
     placebo: Placebo | None
 
     def _line(self) -> str:
-        net = percent(self.run.ledger.net / self.run.config.capital)
+        net = percent(self.run.costs.net / self.run.config.capital)
         return f"{self.run.strategy}: net {net} out of sample over {len(self.choices)} folds"
 
     def _label(self) -> str:

@@ -203,14 +203,14 @@ def test_the_bounds_of_both_orders_hold_the_run_and_each_trade() -> None:
     assert seen > 3
 
 
-def test_the_ledger_adds_up_to_the_cent() -> None:
+def test_gross_less_costs_is_net_to_the_cent() -> None:
     for seed in range(8):
         run = random_run(seed)
-        ledger = run.ledger
-        costs = ledger.fees + ledger.slippage + ledger.impact + ledger.funding + ledger.liquidation
-        assert ledger.gross - costs == pytest.approx(ledger.net, abs=0.005)
-        assert ledger.net == pytest.approx(run.equity.iloc[-1] - run.config.capital, abs=0.005)
-        assert run.funding_paid.sum() == pytest.approx(ledger.funding, abs=0.005)
+        costs = run.costs
+        paid = costs.fees + costs.slippage + costs.impact + costs.funding + costs.liquidation
+        assert costs.gross - paid == pytest.approx(costs.net, abs=0.005)
+        assert costs.net == pytest.approx(run.equity.iloc[-1] - run.config.capital, abs=0.005)
+        assert run.funding_paid.sum() == pytest.approx(costs.funding, abs=0.005)
         rows = run.trades
         paid = rows[["fees", "slippage", "impact", "funding", "liquidation"]].sum(axis=1)
         np.testing.assert_allclose(rows["gross"] - paid, rows["net"], atol=0.005)

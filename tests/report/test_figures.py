@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from backtest.catalysts.claims import Check, Claim
 from backtest.catalysts.record import Calendar, open_calendar
 from backtest.config import RunConfig, load_config
-from backtest.engine.replay import CostLedger, Run, replay
+from backtest.engine.replay import CostBreakdown, Run, replay
 from backtest.errors import UsageError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.report import figures
@@ -251,7 +251,7 @@ def test_equity_without_a_fan_says_why_and_wide_equity_is_logarithmic(momentum: 
 
 def test_costs_fall_from_gross_to_net_by_hand(momentum: Run) -> None:
     run = replace(
-        momentum, ledger=CostLedger(100.0, 10.0, 5.0, 90.0, -2.0, 0.0, -3.0), config=load_config(capital=1000)
+        momentum, costs=CostBreakdown(100.0, 10.0, 5.0, 90.0, -2.0, 0.0, -3.0), config=load_config(capital=1000)
     )
     data = figures.costs_data(run)
     assert data["step"].tolist() == ["gross", "fees", "slippage", "impact", "funding", "liquidation", "net"]

@@ -103,8 +103,8 @@ def test_scores_of_trades_follow_the_trades() -> None:
     assert scores["hit_rate"].value == (net > 0).mean()
     assert scores["profit_factor"].value == pytest.approx(net[net > 0].sum() / -net[net < 0].sum())
     drag = sum(scores[f"{kind}_drag"].value for kind in ("fees", "slippage", "impact", "funding", "liquidation"))
-    assert drag * run.config.capital == pytest.approx(run.ledger.gross - run.ledger.net, abs=0.01)
-    assert run.equity.iloc[-1] - run.config.capital == pytest.approx(run.ledger.net, abs=0.01)
+    assert drag * run.config.capital == pytest.approx(run.costs.gross - run.costs.net, abs=0.01)
+    assert run.equity.iloc[-1] - run.config.capital == pytest.approx(run.costs.net, abs=0.01)
 
 
 def test_undefined_is_nan_with_a_reason_and_only_then() -> None:

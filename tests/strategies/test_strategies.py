@@ -280,10 +280,10 @@ def test_the_carry_on_dash_in_november_by_hand(real: Market, calendar: Calendar)
     assert short["funding"] == pytest.approx(-received, rel=1e-9)
     assert short["gross"] == pytest.approx(sold * (69.29 - 73.73), rel=1e-9)
     assert long["gross"] == pytest.approx(bought * (73.86 - 69.32), rel=1e-9)
-    assert run.ledger.net == pytest.approx(
+    assert run.costs.net == pytest.approx(
         sold * (69.29 - 73.73) + bought * (73.86 - 69.32) + received - fees - slippage, rel=1e-9
     )
-    assert run.ledger.net == pytest.approx(-95.4517, abs=1e-4)
+    assert run.costs.net == pytest.approx(-95.4517, abs=1e-4)
     assert short["exit_time"] == long["exit_time"]
 
 

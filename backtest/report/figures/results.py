@@ -101,16 +101,16 @@ def costs_data(run: Run) -> pd.DataFrame:
 
     A cost lowers the level; what was received (negative funding) raises it. `share` is the amount over the capital.
     """
-    ledger = run.ledger
+    costs = run.costs
     names = ["gross", *COSTS, "net"]
-    amounts = [ledger.gross, *(-float(getattr(ledger, name)) for name in COSTS), ledger.net]
+    amounts = [costs.gross, *(-float(getattr(costs, name)) for name in COSTS), costs.net]
     levels = np.cumsum(amounts[:-1])
     return pd.DataFrame(
         {
             "step": names,
             "amount": amounts,
             "from_level": [0.0, *levels[:-1], 0.0],
-            "to_level": [*levels, ledger.net],
+            "to_level": [*levels, costs.net],
             "share": np.array(amounts) / run.config.capital,
         }
     )

@@ -56,7 +56,7 @@ BY_TRADE = {
     "captured": "Captured",
     "captured_per_run_up": "Captured per run-up",
 }
-"""Scores in the order of the page; the drags of cost stand with the ledger."""
+"""Scores in the order of the page; the drags of cost stand with the costs."""
 _UNSIGNED = {"max_drawdown", "exposure", "hit_rate", "volatility"}
 
 
