@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from backtest.documents import build, read_toml
 from backtest.errors import ConfigError
 from backtest.fields import Duration, NonNegative, Positive, Share
+from backtest.identity import hash_of
 
 
 class RunConfig(BaseModel):
     """How a strategy is replayed: capital, costs, portfolio rules. Frozen; an unknown key is an error.
 
-    Rates are fractions (0.0005 is 5 basis points), money is in the quote currency, durations are text (`7d`).
+    Rates are fractions (0.0005 is 5 basis points), money is in the quote currency, durations are text (`7d`). A setting
+    added after 0.1 names its neutral value: `json_schema_extra=neutral(...)`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -50,8 +51,8 @@ class RunConfig(BaseModel):
     seed: int = Field(20251101, description="seed of every random draw")
 
     def hash(self) -> str:
-        """First 16 hex digits of the sha256 of the canonical JSON."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """First 16 hex digits of the sha256 of the settings that mean something (`backtest.identity`)."""
+        return hash_of(self)
 
 
 def load_config(path: Path | None = None, /, **overrides: Any) -> RunConfig:

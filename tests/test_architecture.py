@@ -18,6 +18,7 @@ LEVEL = {
     "errors": 0,
     "units": 1,
     "documents": 1,
+    "identity": 1,
     "display": 1,
     "progress": 1,
     "fields": 2,

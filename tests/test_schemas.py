@@ -172,7 +172,7 @@ def test_a_changed_document_fails(name: str, documents: dict[str, dict[str, Any]
             assert faults(other) or key == "default", (path, key)
     for key in set(small) - {"schema"}:
         assert faults({one: value for one, value in small.items() if one != key}), key
-    assert faults({**small, "schema": schema_id(name).replace("/1", "/2")})
+    assert faults({**small, "schema": f"backtest.{name}/{VERSION[name] + 1}"})
     assert closed
 
 
@@ -199,7 +199,8 @@ def test_a_schema_is_one(name: str) -> None:
 
 
 def test_every_file_has_a_name_and_a_definition_one_meaning() -> None:
-    assert {path.name for path in FOLDER.glob("*.json")} == {f"{name}-{VERSION[name]}.schema.json" for name in VERSION}
+    files = {f"{name}-{step}.schema.json" for name in VERSION for step in range(1, VERSION[name] + 1)}
+    assert {path.name for path in FOLDER.glob("*.json")} == files
     assert list(VERSION) == sorted(VERSION)
     seen: dict[str, Any] = {}
     for name in VERSION:
@@ -209,9 +210,13 @@ def test_every_file_has_a_name_and_a_definition_one_meaning() -> None:
 
 def test_the_schemas_name_what_the_code_names() -> None:
     run, study = schema("run")["$defs"], schema("study")["$defs"]
-    assert list(run["run_config"]["properties"]) == list(RunConfig.model_fields)
+    for name, model in (("run_config", RunConfig), ("study_config", StudyConfig)):
+        rule = (run if name in run else study)[name]
+        assert list(rule["properties"]) == list(model.model_fields)
+        # What has a neutral value is left out while it has it.
+        later = {key for key, field in model.model_fields.items() if field.json_schema_extra}
+        assert set(rule["required"]) == set(model.model_fields) - later
     assert list(run["request"]["properties"]) == list(Request.model_fields)
-    assert list(study["study_config"]["properties"]) == list(StudyConfig.model_fields)
     assert run["evidence"]["properties"]["verdict"]["enum"] == list(get_args(Verdict))
     assert run["placebo"]["properties"]["kind"]["enum"] == list(KINDS)
     assert run["placebo"]["properties"]["statistic"]["enum"] == list(TESTABLE)
@@ -226,7 +231,7 @@ def test_the_schemas_name_what_the_code_names() -> None:
 def test_the_verb_lists_and_prints_them() -> None:
     listed = call("schema").stdout.splitlines()
     assert [line.split()[0] for line in listed] == [schema_id(name) for name in VERSION]
-    assert call("schema", "run").stdout == (FOLDER / "run-1.schema.json").read_text()
+    assert call("schema", "run").stdout == (FOLDER / f"run-{VERSION['run']}.schema.json").read_text()
     done = call("schema", "runs")
     assert isinstance(done.exception, BacktestError)
     assert done.exception.exit_code == 2

@@ -13,7 +13,7 @@ from backtest.catalysts.timing import known_at_ms
 from backtest.config import RunConfig
 from backtest.engine.replay import replay
 from backtest.errors import UsageError
-from backtest.market.record import PANELS
+from backtest.market.series import PANELS
 from backtest.scoring.evaluation import evaluate
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.strategies import REGISTRY

@@ -12,6 +12,7 @@ from backtest.baseline.record import Baseline, Data, Metric, Rows, record_baseli
 from backtest.baseline.tolerances import METRICS
 from backtest.config import RunConfig
 from backtest.errors import BaselineError, DataError, UsageError, near_miss
+from backtest.identity import document_of
 from backtest.scoring.evaluation import Evaluation
 from backtest.units import timeframe_ms
 
@@ -108,7 +109,7 @@ def refused(strategy: str, dataset: str, sentence: str) -> Comparison:
 
 def failed(baseline: Baseline, sentence: str, config: RunConfig | None) -> Comparison:
     """A comparison of a strategy that cannot be run any more; `config` is that of today, None where it is at fault."""
-    today = json.loads(config.model_dump_json()) if config else baseline.config.values
+    today = document_of(config) if config else baseline.config.values
     causes = _settings("config", baseline.config.values, today, "configuration")
     one = Difference("request", "run", None, None, None, f"it cannot be run as it was recorded: {sentence}")
     return Comparison(baseline.strategy.name, baseline.data.name, (), (*causes, one), label=baseline.data.label)

@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from backtest.baseline.record import Baseline
-from backtest.documents import first_complaint, read_json
+from backtest.documents import first_complaint, read_json, table_of
 from backtest.errors import DataError, UsageError
 from backtest.market.rows import replace_file
+from backtest.schemas.upgrades import upgraded
 
 WIDTH = 110
 """A list or table of plain values this short stands on one line, so that a metric is a line of the diff."""
@@ -38,7 +39,7 @@ def read_baseline(path: Path | str) -> Baseline:
     """
     if not os.path.lexists(path):
         raise DataError(f"{path} does not exist: write it by `backtest baseline record`")
-    values = read_json(Path(path), DataError)
+    values = upgraded(table_of(read_json(Path(path), DataError), Path(path), DataError), "baseline", path, DataError)
     try:
         return Baseline.model_validate(values)
     except ValidationError as error:

@@ -22,7 +22,9 @@ from backtest.baseline.ledger import DIGITS, ledger_hash, ledger_lines
 from backtest.baseline.tolerances import METRICS
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.errors import UsageError
-from backtest.market.record import PANELS, Market
+from backtest.identity import document_of
+from backtest.market.record import Market
+from backtest.market.series import PANELS
 from backtest.scoring.batch import Prepared
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import Score
@@ -150,7 +152,7 @@ class Baseline(_Part):
     `versions` inform and are never compared.
     """
 
-    schema_: Literal["backtest.baseline/1"] = Field(alias="schema")
+    schema_: Literal["backtest.baseline/2"] = Field(alias="schema")
     request: dict[str, JsonValue] | None
     strategy: Decider
     data: Data
@@ -188,16 +190,16 @@ def record_baseline(evaluation: Evaluation, request: dict[str, Any] | None) -> B
     counts = run.rejected["reason"].value_counts()
     plan = evaluation.plan
     return Baseline(
-        schema="backtest.baseline/1",
+        schema="backtest.baseline/2",
         request=request,
         strategy=Decider(
             name=strategy.name,
-            parameters=json.loads(strategy.parameters.model_dump_json()),
+            parameters=document_of(strategy.parameters),
             source=source_hash(strategy),
         ),
         data=data_of(evaluation.market, evaluation.prepared),
         calendar=rows_of(evaluation.calendar),
-        config=Configuration(hash=evaluation.config.hash(), values=json.loads(evaluation.config.model_dump_json())),
+        config=Configuration(hash=evaluation.config.hash(), values=document_of(evaluation.config)),
         placebo=None
         if plan is None
         else Plan(kind=plan.kind, draws=plan.draws, statistic=plan.statistic, seed=plan.seed),
@@ -229,8 +231,12 @@ def data_of(market: Market, prepared: Prepared | None = None) -> Data:
     digests = {}
     for column, symbol in enumerate(market.symbols):
         digest = hashlib.sha256()
-        for panel in PANELS:
-            digest.update((getattr(market, panel)[:, column] + 0.0).tobytes())
+        for name, values in market.panels.items():
+            # A further series that is unknown of this instrument leaves its hash alone.
+            if name in PANELS:
+                digest.update((values[:, column] + 0.0).tobytes())
+            elif not np.isnan(values[:, column]).all():
+                digest.update(name.encode() + (values[:, column] + 0.0).tobytes())
         digests[symbol] = digest.hexdigest()[:SHORT]
     return Data(
         name=market.provenance.name,

@@ -11,7 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from backtest.errors import MarketError
 from backtest.market.quality import Bars, Funding, Int64s, OpenInterest
-from backtest.market.record import PANELS, Floats, Instrument, Market, Provenance
+from backtest.market.record import Floats, Instrument, Market, Provenance, fields_of
+from backtest.market.series import PANELS, SERIES
 from backtest.units import format_ms, timeframe_ms
 
 SPARSE_CELLS = 20_000_000
@@ -61,7 +62,7 @@ def assemble(provenance: Provenance, timeframe: str, series: Sequence[Series]) -
         for name in ("open", "high", "low", "close", "volume"):
             panels[name][rows, column] = getattr(one.bars, name)
         if one.instrument.kind == "spot":
-            panels["funding"][:, column] = 0
+            panels["funding"][:, column] = SERIES["funding"].of_spot
         elif one.funding is not None:
             panels["funding"][:, column] = funding_per_bar(one.funding, open_ms, bar_ms)
         if one.open_interest is not None:
@@ -73,7 +74,7 @@ def assemble(provenance: Provenance, timeframe: str, series: Sequence[Series]) -
         timeframe=timeframe,
         instruments=tuple(one.instrument for one in series),
         provenance=replace(provenance, repairs=tuple(repairs)),
-        **panels,
+        **fields_of(panels),
     )
 
 

@@ -21,8 +21,9 @@ from backtest.documents import build, datasets_root, first_complaint, read_json,
 from backtest.errors import MarketError, UsageError, near_miss, shortened
 from backtest.fields import Duration
 from backtest.market.files import LARGEST, read_folder
-from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Market, Provenance
+from backtest.market.record import RECONSTRUCTED, Floats, Instrument, Market, Provenance, fields_of
 from backtest.market.rows import replace_file
+from backtest.market.series import PANELS
 from backtest.market.store import Store, store_root
 from backtest.market.stored import open_stored, stored_names
 from backtest.units import duration_ms, format_ms, from_ms, timeframe_ms, to_ms
@@ -304,7 +305,7 @@ def _assemble(metadata: Metadata, bars: pa.Table, funding: pa.Table, folder: Pat
             index=pd.DatetimeIndex(pd.to_datetime(opens, unit="ms", utc=True)),
             timeframe=metadata.timeframe,
             instruments=instruments,
-            **panels,
+            **fields_of(panels),
             funding=_panel(shape, settled, funding["funding_rate"], 0.0),
             provenance=Provenance(metadata.name, metadata.source, metadata.label, metadata.licence, metadata.repairs),
         )

@@ -12,7 +12,8 @@ import pandas as pd
 from backtest.documents import user_path
 from backtest.errors import MarketError
 from backtest.market.dataset import open_dataset
-from backtest.market.record import PANELS, Market, Provenance
+from backtest.market.record import Market, Provenance, fields_of
+from backtest.market.series import SERIES
 
 
 def join(markets: Sequence[Market]) -> Market:
@@ -38,21 +39,25 @@ def join(markets: Sequence[Market]) -> Market:
     start, end = min(one.start_ms for one in markets), max(one.end_ms for one in markets)
     open_ms = np.arange(start, end, first.bar_ms, dtype=np.int64)
     instruments = tuple(instrument for one in markets for instrument in one.instruments)
-    panels = {name: np.full((len(open_ms), len(instruments)), np.nan) for name in PANELS}
-    panels["funding"][:, [column for column, one in enumerate(instruments) if one.kind == "spot"]] = 0.0
+    carried = dict.fromkeys(name for one in markets for name in one.panels)
+    panels = {name: np.full((len(open_ms), len(instruments)), np.nan) for name in carried}
+    spot = [column for column, one in enumerate(instruments) if one.kind == "spot"]
+    for name in carried:
+        if name in SERIES:
+            panels[name][:, spot] = SERIES[name].of_spot
     left = 0
     for one in markets:
         row = (one.start_ms - start) // one.bar_ms
         cells = slice(row, row + len(one.index)), slice(left, left + len(one.instruments))
         for name, panel in panels.items():
-            panel[cells] = getattr(one, name)
+            panel[cells] = one.panel(name)
         left += len(one.instruments)
     return Market(
         index=pd.DatetimeIndex(open_ms.astype("datetime64[ms]"), tz="UTC"),
         timeframe=first.timeframe,
         instruments=instruments,
         provenance=_provenance([one.provenance for one in markets]),
-        **panels,
+        **fields_of(panels),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,7 @@ import pandas as pd
 
 from backtest.display import Cell, Shown, View, cell, plain_percent, price
 from backtest.errors import MarketError, UsageError, near_miss, shortened
+from backtest.market.series import EXTRA, PANELS, SERIES
 from backtest.units import TimeRange, format_ms, timeframe_ms
 
 Floats = npt.NDArray[np.float64]
@@ -20,7 +23,6 @@ Flags = npt.NDArray[np.bool_]
 Kind = Literal["swap", "spot"]
 
 RECONSTRUCTED = "RECONSTRUCTED"
-PANELS = ("open", "high", "low", "close", "volume", "open_interest", "funding")
 _SYMBOL = re.compile(r"([A-Z0-9]{1,20})/([A-Z0-9]{1,20})(?::([A-Z0-9]{1,20}))?")
 
 
@@ -77,11 +79,13 @@ class Market(Shown):
     funding : (T, N) float64
         Sum of the rates settled in (open_t, close_t]; 0 where known that none settled, NaN where unknown.
     provenance : Provenance
+    series : mapping of str to (T, N) float64
+        Further declared series (`backtest.market.series`) of which anything is known, read by `panel`.
 
     Raises
     ------
     MarketError
-        For a shape, grid, price or funding value that breaks the above.
+        For a shape, grid, series name, price or funding value that breaks the above.
     """
 
     index: pd.DatetimeIndex
@@ -95,6 +99,7 @@ class Market(Shown):
     open_interest: Floats
     funding: Floats
     provenance: Provenance = field(default=Provenance("memory", "built in memory"))
+    series: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.index), len(self.instruments))
@@ -105,11 +110,13 @@ class Market(Shown):
             twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
             raise MarketError(f"instrument {twice!r} stands twice in market {self.provenance.name!r}: keep one")
         for name in PANELS:
-            values = np.array(getattr(self, name), dtype=np.float64, order="C")
-            if values.shape != shape:
-                raise MarketError(f"{name} has shape {values.shape}, but the index and instruments ask for {shape}")
-            values.flags.writeable = False
-            object.__setattr__(self, name, values)
+            object.__setattr__(self, name, _panel(name, getattr(self, name), shape))
+        for name in self.series:
+            if name not in EXTRA:
+                raise MarketError(f"series {name!r} is not declared; {near_miss(name, EXTRA)}")
+        kept = {name: _panel(name, self.series[name], shape) for name in EXTRA if name in self.series}
+        kept = {name: values for name, values in kept.items() if not np.isnan(values).all()}
+        object.__setattr__(self, "series", MappingProxyType(kept))
         if self.index.tz is None:
             raise MarketError(f"index of market {self.provenance.name!r} has no time zone: use UTC")
         object.__setattr__(self, "index", self.index.tz_convert("UTC").as_unit("ms"))
@@ -134,13 +141,17 @@ class Market(Shown):
             self._refuse(np.isinf(h) | (l <= 0), "has a price that is not positive and finite")
             self._refuse((h < l) | (h < o) | (h < c) | (l > o) | (l > c), "has a high or low that its prices leave")
             self._refuse((self.volume < 0) | np.isinf(self.volume), "has a volume that is negative or infinite")
-            self._refuse((self.open_interest < 0) | np.isinf(self.open_interest), "has a negative open interest")
-        self._refuse(np.isinf(self.funding), "has an infinite funding rate")
+            for name, one in SERIES.items():
+                if name in PANELS or name in self.series:
+                    values = self.panel(name)
+                    low = {"positive": values <= 0, "zero or more": values < 0, "finite": False}[one.values]
+                    self._refuse(low | np.isinf(values), f"has a value of {one.words} that is not {one.values}", name)
 
-    def _refuse(self, wrong: Flags, what: str) -> None:
+    def _refuse(self, wrong: Flags, what: str, series: str = "") -> None:
         if wrong.any():
             row, column = (int(i) for i in np.argwhere(wrong)[0])
-            prices = ", ".join(f"{name} {getattr(self, name)[row, column]:g}" for name in PANELS)
+            shown = dict.fromkeys((*PANELS, series) if series else PANELS)
+            prices = ", ".join(f"{name} {self.panel(name)[row, column]:g}" for name in shown)
             raise MarketError(
                 f"{self.symbols[column]} at {format_ms(int(self.open_ms[row]))} {what} ({prices}): "
                 "repair or drop the bar"
@@ -230,7 +241,7 @@ class Market(Shown):
         return self._rows(rows)
 
     def _rows(self, rows: slice) -> Market:
-        return replace(self, index=self.index[rows], **{name: getattr(self, name)[rows] for name in PANELS})
+        return replace(self, index=self.index[rows], **fields_of({n: v[rows] for n, v in self.panels.items()}))
 
     def select(self, symbols: tuple[str, ...]) -> Market:
         """The same bars of fewer instruments, in the order given."""
@@ -238,14 +249,36 @@ class Market(Shown):
         return replace(
             self,
             instruments=tuple(self.instruments[column] for column in columns),
-            **{name: getattr(self, name)[:, columns] for name in PANELS},
+            **fields_of({name: values[:, columns] for name, values in self.panels.items()}),
         )
+
+    @property
+    def panels(self) -> dict[str, Floats]:
+        """Every panel that the market carries, by name: those of all markets, then further series."""
+        return {name: getattr(self, name) for name in PANELS} | dict(self.series)
+
+    def panel(self, name: str) -> Floats:
+        """(T, N) one panel by name; all NaN where the market does not carry a declared series.
+
+        Raises
+        ------
+        UsageError
+            For a name that is not declared.
+        """
+        if name in PANELS:
+            return np.asarray(getattr(self, name))
+        if name not in EXTRA:
+            raise UsageError(f"panel {name!r} is unknown; {near_miss(name, (*PANELS, *EXTRA))}")
+        found = self.series.get(name)
+        return np.full(self.close.shape, np.nan) if found is None else found
+
+    def with_panels(self, panels: Mapping[str, Floats]) -> Market:
+        """The market with some panels replaced, by name."""
+        return replace(self, **fields_of(self.panels | dict(panels)))
 
     def frame(self, panel: str) -> pd.DataFrame:
         """One panel (`close`, `funding`, ...) as a DataFrame of index by symbol."""
-        if panel not in PANELS:
-            raise UsageError(f"panel {panel!r} is unknown; {near_miss(panel, PANELS)}")
-        return pd.DataFrame(getattr(self, panel), index=self.index, columns=list(self.symbols))
+        return pd.DataFrame(self.panel(panel), index=self.index, columns=list(self.symbols))
 
     def _line(self) -> str:
         return (
@@ -275,9 +308,25 @@ class Market(Shown):
         return View(columns, rows, (self.provenance.source,))
 
     def sha256(self) -> str:
-        """Hash of everything that a replay reads: grid, instruments and panels."""
+        """Hash of everything that a replay reads: grid, instruments, panels, and the further series it carries."""
         digest = hashlib.sha256(repr((self.timeframe, self.symbols)).encode())
         digest.update(self.open_ms.tobytes())
         for name in PANELS:
             digest.update((getattr(self, name) + 0.0).tobytes())
+        for name, values in self.series.items():
+            digest.update(name.encode() + (values + 0.0).tobytes())
         return digest.hexdigest()
+
+
+def fields_of(panels: Mapping[str, Floats]) -> dict[str, Any]:
+    """Panels by name as arguments of `Market`."""
+    extra = {name: values for name, values in panels.items() if name not in PANELS}
+    return {name: values for name, values in panels.items() if name in PANELS} | {"series": extra}
+
+
+def _panel(name: str, given: Any, shape: tuple[int, int]) -> Floats:
+    values = np.array(given, dtype=np.float64, order="C")
+    if values.shape != shape:
+        raise MarketError(f"{name} has shape {values.shape}, but the index and instruments ask for {shape}")
+    values.flags.writeable = False
+    return values

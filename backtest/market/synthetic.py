@@ -41,7 +41,8 @@ from backtest.market.paths import (
     significant,
     turbulence,
 )
-from backtest.market.record import PANELS, RECONSTRUCTED, Floats, Instrument, Market, Provenance
+from backtest.market.record import RECONSTRUCTED, Floats, Instrument, Market, Provenance, fields_of
+from backtest.market.series import PANELS
 from backtest.units import DAY_MS, UNIT_MS, format_ms, timeframe_ms, to_ms
 
 VERSION = "1"
@@ -228,7 +229,7 @@ def reconstruct(plan: Plan) -> Market:
         index=pd.DatetimeIndex(pd.to_datetime(grid.opens, unit="ms", utc=True)),
         timeframe=plan.timeframe,
         instruments=tuple(Instrument.parse(column.symbol) for column in columns),
-        **{name: np.column_stack([getattr(column, name) for column in columns]) for name in PANELS},
+        **fields_of({name: np.column_stack([getattr(column, name) for column in columns]) for name in PANELS}),
         provenance=Provenance(plan.name, plan.source, RECONSTRUCTED, plan.licence),
     )
 

@@ -15,12 +15,14 @@ import pandas as pd
 from backtest import __version__
 from backtest.documents import read_json, table_of
 from backtest.engine.replay import Run
-from backtest.errors import DataError, UsageError, shortened
+from backtest.errors import DataError, UsageError
+from backtest.identity import document_of
 from backtest.market.record import Market
 from backtest.market.rows import replace_file
 from backtest.report.score_tables import scorecard_document
 from backtest.schemas import schema, schema_id
 from backtest.schemas.checking import fault_of
+from backtest.schemas.upgrades import upgraded
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import Score
 
@@ -38,11 +40,11 @@ def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) 
         "dataset": dataset_block(market),
         "request": request,
         "hashes": runs[0].hashes,
-        "config": json.loads(config.model_dump_json()),
+        "config": document_of(config),
         "strategies": [
             {
                 "name": run.strategy,
-                "parameters": strategy.parameters.model_dump(),
+                "parameters": document_of(strategy.parameters),
                 "scores": {score.name: _score(score) for score in card.scores},
                 "evidence": scorecard_document(card),
                 "ledger": asdict(run.costs),
@@ -106,13 +108,9 @@ def to_json(document: dict[str, Any]) -> str:
 
 
 def read_document(path: Path, name: str) -> dict[str, Any]:
-    """A JSON document by the name of its schema; another or a broken one raises `DataError`."""
+    """A JSON document by the name of its schema, upgraded to this release; another or a broken one is `DataError`."""
     document = table_of(read_json(path, DataError), path, DataError)
-    found, wanted = document.get("schema"), schema_id(name)
-    if found != wanted:
-        raise DataError(
-            f"{path} is of schema {shortened(found)}, not {wanted!r}: make the folder again with this version"
-        )
+    document = upgraded(document, name, path, DataError)
     if fault := fault_of(document, schema(name)):
         raise DataError(f"{path}: {fault}: make the folder again")
     return document

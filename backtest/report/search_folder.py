@@ -13,6 +13,7 @@ import pandas as pd
 from backtest import __version__
 from backtest.engine.layout import STATISTICS
 from backtest.errors import DataError
+from backtest.identity import document_of
 from backtest.market.record import Floats, Market
 from backtest.report.folder import plain, read_document, to_json, write_text, writing
 from backtest.report.score_tables import scorecard_document
@@ -61,7 +62,7 @@ def search_document(sweep: Sweep | WalkForward) -> dict[str, Any]:
             "data": sweep.market.sha256()[:16],
             "calendar": sweep.calendar.hash(),
         },
-        "config": sweep.config.model_dump(),
+        "config": document_of(sweep.config),
         "strategy": sweep.strategy.name,
         "statistic": sweep.statistic,
     }

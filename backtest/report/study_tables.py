@@ -14,6 +14,7 @@ from rich.table import Table
 
 from backtest import __version__
 from backtest.display import ABSENT, p_value, percent
+from backtest.identity import document_of
 from backtest.report.folder import dataset_block, plain, rows_of, to_json, write_text, writing
 from backtest.report.tables import new_table
 from backtest.schemas import schema_id
@@ -154,7 +155,7 @@ def study_document(study: Study) -> dict[str, Any]:
         "label": market.provenance.label,
         "dataset": dataset_block(market),
         "hashes": study.hashes,
-        "config": study.config.model_dump(),
+        "config": document_of(study.config),
         "windows": asdict(study.windows),
         "spans": rows_of(spans),
         "catalysts": rows_of(study.catalysts),

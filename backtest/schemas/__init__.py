@@ -14,16 +14,16 @@ from backtest.errors import UsageError
 
 VERSION = {
     "audit": 1,
-    "baseline": 1,
+    "baseline": 2,
     "baseline-check": 1,
     "claims": 1,
     "data": 1,
     "events": 1,
-    "run": 1,
+    "run": 2,
     "strategies": 1,
-    "study": 1,
-    "sweep": 1,
-    "walkforward": 1,
+    "study": 2,
+    "sweep": 2,
+    "walkforward": 2,
 }
 """Name of each document, and the version that this release writes."""
 

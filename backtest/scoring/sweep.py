@@ -27,6 +27,7 @@ from backtest.display import Shown, View, cell, p_value, percent, whole
 from backtest.display import number as decimals
 from backtest.engine.layout import EXPOSURE, NET_RETURN, SHARPE, STATISTICS, TRADES
 from backtest.errors import DataError
+from backtest.identity import document_of
 from backtest.market.record import Floats, Market
 from backtest.market.rows import replace_file
 from backtest.progress import Progress, silent
@@ -81,7 +82,7 @@ class Sweep:
             "data": self.market.sha256(),
             "detail": self.detail.sha256() if self.detail else None,
             "calendar": self.calendar.hash(),
-            "config": self.config.model_dump(),
+            "config": document_of(self.config),
             "plan": asdict(self.plan) if self.plan else None,
             "statistic": self.statistic,
             "spa": self.spa,

@@ -205,7 +205,7 @@ def audit(
         tested=sum(row.decided_at_ms in set(instants) for row in base),
         reads=reads,
         unread=unread,
-        unknown=tuple(name for name in (*PRICES, *SOURCES[1:]) if name not in known),
+        unknown=tuple(name for name in market.panels if name not in known),
         hidden=tuple(one.id for one in calendar if any(one in hidden_at(calendar, cut) for cut in instants)),
         corruptions=(*MARKET_CORRUPTIONS, TRUNCATION, *(CALENDAR_CORRUPTIONS if len(calendar) else ())),
         leak=leak,

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.market.record import PANELS, Floats, Market
+from backtest.market.record import Floats, Market
+from backtest.market.series import SERIES
 from backtest.units import from_ms
 
 PRICES = ("open", "high", "low", "close")
-SOURCES = ("prices", "volume", "open_interest", "funding")
+SOURCES = ("prices", "volume", *SERIES)
 """What is corrupted together: the four prices keep their order."""
 Cells = tuple[slice, slice]
 CALENDAR_CORRUPTIONS = ("removed", "changed", "moved", "added")
@@ -42,21 +43,21 @@ def corrupt(
     cells = (rows, columns)
     panels: dict[str, Any] = {}
     for place, source in enumerate(SOURCES):
-        if source not in sources:
+        if source not in sources or not (source == "prices" or source in market.panels):
             continue
         factor = _factor(kind, market.close.shape, seed + place)
-        anchor = _last_known(market.close if source == "prices" else getattr(market, source), rows.start)[None, columns]
+        anchor = _last_known(market.panel("close" if source == "prices" else source), rows.start)[None, columns]
         for name in PRICES if source == "prices" else (source,):
             if kind != "reversal":
-                values = getattr(market, name)[cells] * factor[cells]
+                values = market.panel(name)[cells] * factor[cells]
             elif name == "funding":
                 values = -market.funding[cells]
             else:
                 # What was the highest price becomes the lowest.
                 twin = {"high": "low", "low": "high"}.get(name, name)
-                values = _mirrored(getattr(market, twin)[cells], anchor)
+                values = _mirrored(market.panel(twin)[cells], anchor)
             panels[name] = _with(market, name, cells, values)
-    return replace(market, **panels)
+    return market.with_panels(panels)
 
 
 def _factor(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
@@ -81,7 +82,7 @@ def corrupt_panel(
     """
     cells = (rows, columns)
     panels: dict[str, Any] = {}
-    values = getattr(market, panel)[cells]
+    values = market.panel(panel)[cells]
     share = np.random.default_rng(seed).uniform(0.0, 1.0, market.close.shape)[cells]
     if panel in ("open", "close"):
         low, high = market.low[cells], market.high[cells]
@@ -96,12 +97,12 @@ def corrupt_panel(
     else:
         values = values * np.exp2(2.0 * share - 1.0)
     panels[panel] = _with(market, panel, cells, values)
-    return replace(market, **panels)
+    return market.with_panels(panels)
 
 
 def known_panels(market: Market) -> tuple[str, ...]:
     """Panels of which anything is known, so that a corruption can show."""
-    return tuple(name for name in PANELS if not np.isnan(getattr(market, name)).all())
+    return tuple(name for name, values in market.panels.items() if not np.isnan(values).all())
 
 
 def hidden_at(calendar: Calendar, moment_ms: int) -> tuple[Catalyst, ...]:
@@ -175,6 +176,6 @@ def _last_known(values: Floats, row: int | None) -> Floats:
 
 
 def _with(market: Market, panel: str, cells: Cells, values: npt.NDArray[np.float64]) -> Floats:
-    result = getattr(market, panel).copy()
+    result = market.panel(panel).copy()
     result[cells] = values
     return np.asarray(result, dtype=np.float64)

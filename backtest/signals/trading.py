@@ -71,7 +71,7 @@ def columns_of(assets: Sequence[str], market: Market, kind: Kind | None = None) 
 
 def known_columns(panel: str, columns: Sequence[int], market: Market) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Columns in which a panel is known at all, and a note that names those in which it never is."""
-    values = getattr(market, panel)
+    values = market.panel(panel)
     known = tuple(column for column in columns if not np.isnan(values[:, column]).all())
     missing = [market.symbols[column] for column in columns if column not in known]
     what = f"{panel.replace('_', ' ')} is unknown throughout market {market.provenance.name!r}"

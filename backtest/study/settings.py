@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from backtest.errors import UsageError
 from backtest.fields import Duration
+from backtest.identity import hash_of
 from backtest.study.alignment import whole_bars
 from backtest.study.measures import Model
 from backtest.study.models import Ints, Windows
@@ -74,7 +74,7 @@ class StudyConfig(BaseModel):
 
     def hash(self) -> str:
         """First 16 hex digits of the sha256 of the canonical JSON."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        return hash_of(self)
 
     def windows(self, bar_ms: int) -> Windows:
         """The windows in bars of the event axis; too many or no whole bars raise `UsageError`."""

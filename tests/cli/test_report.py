@@ -101,7 +101,8 @@ def test_a_strategy_that_changed_since_is_refused(tmp_path: Path, monkeypatch: p
 
 REFUSED: list[tuple[dict[str, Any], type[BacktestError], str]] = [
     ({"request": None}, UsageError, "its run.json does not say how to run it again"),
-    ({"schema": "backtest.run/0"}, DataError, "is of schema 'backtest.run/0', not 'backtest.run/1'"),
+    ({"schema": "backtest.run/0"}, DataError, "is of schema 'backtest.run/0', not 'backtest.run/2'"),
+    ({"schema": "backtest.run/9"}, DataError, "'backtest.run/9', which a later release wrote"),
     (
         {"hashes": dict.fromkeys(("data", "calendar", "config"), "0" * 16)},
         DataError,
@@ -111,7 +112,9 @@ REFUSED: list[tuple[dict[str, Any], type[BacktestError], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "error", "sentence"), REFUSED, ids=["walkforward", "schema", "data", "request"])
+@pytest.mark.parametrize(
+    ("fields", "error", "sentence"), REFUSED, ids=["walkforward", "schema", "later", "data", "request"]
+)
 def test_a_record_that_cannot_be_made_again_is_refused(
     ran: Path, tmp_path: Path, fields: dict[str, Any], error: type[BacktestError], sentence: str
 ) -> None:

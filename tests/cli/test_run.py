@@ -44,7 +44,7 @@ def test_json_and_run_folder_say_the_same(backtest: Command, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document == json.loads((tmp_path / "here" / "run.json").read_text())
-    assert document["schema"] == "backtest.run/1"
+    assert document["schema"] == "backtest.run/2"
     assert document["label"] == "RECONSTRUCTED"
     momentum = next(one for one in document["strategies"] if one["name"] == "catalyst_momentum")
     trades = pd.read_csv(tmp_path / "here" / "trades.csv")

@@ -51,7 +51,7 @@ def test_a_file_of_parameters_and_json(backtest: Command, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document == json.loads((tmp_path / "here" / "sweep.json").read_text())
-    assert document["schema"] == "backtest.sweep/1"
+    assert document["schema"] == "backtest.sweep/2"
     assert document["trials"] == 6
     assert document["placebo"]["kind"] == "dates"
     assert 0.0 <= document["superior_ability"]["p_lower"] <= document["superior_ability"]["p_upper"] <= 1.0

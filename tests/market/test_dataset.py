@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from backtest import config
+from backtest import documents
 from backtest.documents import datasets_root
 from backtest.errors import BacktestError, MarketError, UsageError
 from backtest.market.dataset import (
@@ -23,7 +23,8 @@ from backtest.market.dataset import (
     read_metadata,
     write_dataset,
 )
-from backtest.market.record import PANELS, Instrument, Market, Provenance
+from backtest.market.record import Instrument, Market, Provenance
+from backtest.market.series import PANELS
 
 BASE_MS = 1_761_955_200_000  # 2025-11-01 00:00 UTC
 HOUR_MS = 3_600_000
@@ -266,7 +267,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path, monkeypatch: pytes
 
 def test_the_installed_package_goes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (datasets_root() / default_dataset() / "metadata.json").is_file()
-    monkeypatch.setattr(config, "__file__", str(tmp_path / "site" / "backtest" / "config.py"))
+    monkeypatch.setattr(documents, "__file__", str(tmp_path / "site" / "backtest" / "documents.py"))
     with pytest.raises(BacktestError, match=r"no datasets at .*_datasets"):
         datasets_root()
     (tmp_path / "site" / "datasets").mkdir(parents=True)

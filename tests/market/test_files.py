@@ -18,7 +18,8 @@ from backtest.errors import BacktestError, MarketError, UsageError
 from backtest.market.align import Series, assemble
 from backtest.market.files import read_bars, read_folder, read_funding, read_open_interest
 from backtest.market.quality import Bars, OpenInterest
-from backtest.market.record import PANELS, Instrument, Market, Provenance
+from backtest.market.record import Instrument, Market, Provenance
+from backtest.market.series import PANELS
 
 HOUR = 3_600_000
 MIDNIGHT = 1_759_276_800_000  # 2025-10-01 00:00 UTC

@@ -11,7 +11,8 @@ import pytest
 from backtest.errors import MarketError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.joining import join, open_datasets
-from backtest.market.record import PANELS, Market
+from backtest.market.record import Market
+from backtest.market.series import PANELS
 from backtest.units import parse_timerange
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from backtest.errors import MarketError, UsageError
-from backtest.market.record import PANELS, Instrument, Market
+from backtest.market.record import Instrument, Market
+from backtest.market.series import PANELS
 from backtest.units import TimeRange, parse_timerange
 
 SYMBOLS = ("ZEC/USDT", "ZEC/USDT:USDT", "DASH/USDT:USDT")
@@ -48,8 +49,8 @@ def broken(panel: str, value: float) -> dict[str, object]:
         (broken("close", 103), "has a high or low that its prices leave"),
         (broken("open", np.nan), "has some of its prices and lacks others"),
         (broken("volume", -1), "negative or infinite"),
-        (broken("open_interest", -1), "negative open interest"),
-        (broken("funding", np.inf), "infinite funding rate"),
+        (broken("open_interest", -1), "has a value of open interest that is not zero or more"),
+        (broken("funding", np.inf), "has a value of funding rate that is not finite"),
         ({"funding": np.zeros((5, 3))}, r"funding has shape \(5, 3\)"),
         ({"index": pd.date_range("2025-10-01", periods=6, freq="h")}, "no time zone"),
         (

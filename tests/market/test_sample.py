@@ -18,7 +18,8 @@ import pytest
 from backtest.documents import datasets_root
 from backtest.errors import MarketError
 from backtest.market.dataset import read_dataset, read_metadata
-from backtest.market.record import PANELS, RECONSTRUCTED, Market
+from backtest.market.record import RECONSTRUCTED, Market
+from backtest.market.series import PANELS
 from backtest.market.synthetic import main
 from backtest.units import UNIT_MS
 

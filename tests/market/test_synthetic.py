@@ -19,7 +19,8 @@ from backtest.market.paths import (
     significant,
     turbulence,
 )
-from backtest.market.record import PANELS, RECONSTRUCTED
+from backtest.market.record import RECONSTRUCTED
+from backtest.market.series import PANELS
 from backtest.market.synthetic import main, read_plan, reconstruct
 
 PLAN = """

@@ -175,7 +175,7 @@ def broken(document: dict[str, Any], *path: str | int, value: Any) -> str:
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("schema",), "backtest.run/1", "is of schema 'backtest.run/1', not 'backtest.sweep/1'"),
+        (("schema",), "backtest.run/1", "is of schema 'backtest.run/1', not 'backtest.sweep/2'"),
         (("overfitting",), {}, "overfitting has no 'probability'"),
         (("overfitting", "logits", "values"), ["a"], "overfitting.logits.values[0] is 'a', not of type number"),
         (("overfitting", "logits", "splits"), [-1], "splits reach -1, not between 0 and"),

@@ -11,7 +11,7 @@ import pytest
 from backtest.catalysts.record import Calendar
 from backtest.engine.layout import NET_RETURN
 from backtest.errors import UsageError
-from backtest.market.record import PANELS
+from backtest.market.series import PANELS
 from backtest.scoring.batch import prepare, replay_statistics
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import grid_trials, parse_axis

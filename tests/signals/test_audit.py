@@ -14,7 +14,8 @@ from backtest.catalysts.timing import known_at_ms
 from backtest.errors import LookaheadError, UsageError
 from backtest.market.dataset import open_dataset
 from backtest.market.joining import open_datasets
-from backtest.market.record import PANELS, Market
+from backtest.market.record import Market
+from backtest.market.series import PANELS
 from backtest.signals.audit import audit
 from backtest.signals.corruption import MARKET_CORRUPTIONS, corrupt, corrupt_calendar, corrupt_panel, hidden_at
 from backtest.signals.strategy import Intent, Strategy

@@ -1,0 +1,52 @@
+"""The series that a bar may carry beside its prices and volume, each declared once.
+
+A further series is one more row of `SERIES` and a source that reads it. A market that does not carry it keeps the hash
+that it has without it, so no recorded run changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+BASE = ("open", "high", "low", "close", "volume")
+"""What every bar has."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarSeries:
+    """One series: what a value means, which values are possible, and what a spot instrument has of it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the (T, N) panel, float64, NaN where unknown.
+    unit, words : str
+        Of a value, for people.
+    values : str
+        `positive`, `zero or more` or `finite`: other values are refused.
+    of_spot : float
+        What spot has where it was not given: NaN (unknown), or 0 where there can be none.
+    """
+
+    name: str
+    unit: str
+    words: str
+    values: Literal["positive", "zero or more", "finite"]
+    of_spot: float = float("nan")
+
+
+SERIES: dict[str, BarSeries] = {
+    one.name: one
+    for one in (
+        BarSeries("open_interest", "quote notional, known at the bar's close", "open interest", "zero or more"),
+        BarSeries("funding", "sum of the rates settled in (open, close]", "funding rate", "finite", of_spot=0.0),
+        BarSeries("mark_price", "quote currency, at the bar's close", "mark price", "positive"),
+        BarSeries("index_price", "quote currency, at the bar's close", "index price", "positive"),
+    )
+}
+"""By name. The first two are fields of every `Market`; the others are carried where a source has them."""
+
+PANELS = (*BASE, "open_interest", "funding")
+"""The fields of every market, in the order in which its hash takes them."""
+EXTRA = tuple(name for name in SERIES if name not in PANELS)

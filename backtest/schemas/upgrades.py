@@ -1,0 +1,57 @@
+"""Documents of earlier releases, read as those of this one.
+
+Promised: every document that a release wrote can be read by all later releases of the same major version, and by the
+next one. A key may be added to a version while it is unreleased; after that, a key that is added, renamed, removed or
+changes its meaning makes a new version, with a function here that turns the old document into the new one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from backtest.errors import BacktestError, shortened
+from backtest.schemas import VERSION, schema_id
+
+Document = dict[str, Any]
+
+
+def _unchanged(document: Document) -> Document:
+    """A version whose keys all mean the same in the next one."""
+    return document
+
+
+UPGRADES: dict[tuple[str, int], Callable[[Document], Document]] = {
+    ("baseline", 1): _unchanged,
+    ("run", 1): _unchanged,
+    ("study", 1): _unchanged,
+    ("sweep", 1): _unchanged,
+    ("walkforward", 1): _unchanged,
+}
+"""By name and version: what makes a document of that version one of the next; it may change its argument."""
+
+
+def upgraded(document: Document, name: str, place: object, error: type[BacktestError]) -> Document:
+    """The document as this release writes it; `place` is the file it came from.
+
+    Raises
+    ------
+    BacktestError
+        `error`, where its `schema` is that of another document, or of a later release.
+    """
+    said = document.get("schema")
+    found = re.fullmatch(rf"backtest\.{re.escape(name)}/([1-9][0-9]{{0,3}})", said) if isinstance(said, str) else None
+    if found is None:
+        raise error(f"{place} is of schema {shortened(said)}, not {schema_id(name)!r}: name another file")
+    version = int(found[1])
+    if version > VERSION[name]:
+        raise error(
+            f"{place} is of schema {said!r}, which a later release wrote; this one reads up to {schema_id(name)!r}: "
+            "upgrade the tool"
+        )
+    result = dict(document)
+    for step in range(version, VERSION[name]):
+        result = UPGRADES[name, step](result)
+    result["schema"] = schema_id(name)
+    return result
