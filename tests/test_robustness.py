@@ -34,6 +34,7 @@ from backtest.market.ccxt_source import Venue
 from backtest.market.dataset import METADATA, open_dataset, read_dataset, write_dataset
 from backtest.market.download import Downloader
 from backtest.market.files import read_bars, read_folder
+from backtest.market.manifest import manifest_text
 from backtest.market.recipe import ExchangeChoice, Recipe, dataset_path, open_recipe, read_exchange_config
 from backtest.market.rows import UNITS, Key, Rows
 from backtest.market.store import MANIFEST, Store, store_root
@@ -352,13 +353,13 @@ def test_a_manifest_cannot_lead_out_of_its_own_folder(tmp_path: Path) -> None:
         ({"files": [manifest["files"][0] | {"rows": 10**15}]}, "rows"),
         ({"coverage": [[0, 10**30]]}, "coverage"),
     ):
-        path.write_text(json.dumps(manifest | values))
+        path.write_bytes(manifest_text(manifest | values))
         for deed in (lambda: store.read(KEY), lambda: store.compact(KEY), lambda: append(store, 5, 5)):
             with pytest.raises(MarketError, match=part):
                 deed()
         assert store.problems(KEY)
     assert victim.read_bytes() == b"somebody's"
-    path.write_text(json.dumps(manifest))
+    path.write_bytes(manifest_text(manifest))
     whole(store, 5)
 
 

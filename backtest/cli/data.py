@@ -39,7 +39,7 @@ def list_data(store: StoreOption = None, as_json: Json = False) -> None:
     manifests = shelf.manifests()
     names = stored_names(shelf)
     if as_json:
-        series = [one.model_dump(mode="json", exclude={"files"}) | {"rows": one.rows} for one in manifests]
+        series = [one.summary() for one in manifests]
         document = {"schema": schema_id("data"), "store": str(shelf.root), "datasets": names, "series": series}
         typer.echo(json.dumps(document, indent=2))
     elif manifests:
@@ -68,16 +68,19 @@ def show_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = N
 @app.command("check")
 def check_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = None) -> None:
     """Verify every file against its hash and every row against the rules; exit 3 if one is broken."""
+    from backtest.market.checking import checked_series
     from backtest.market.store import Store, store_root
-    from backtest.market.stored import unusable
 
     shelf = Store(store_root(store))
-    manifests = shelf.manifests(venue, symbol)
-    if not manifests:
+    keys = shelf.keys(venue, symbol)
+    if not keys:
         typer.echo(_EMPTY.format(shelf.root), err=True)
-    problems = [sentence for one in manifests for sentence in shelf.problems(one.key) or unusable(shelf, one.key)]
-    rows = sum(one.rows for one in manifests)
-    typer.echo(f"{len(manifests)} series, {rows:,} rows, {len(problems)} broken")
+    checked = [checked_series(shelf, key) for key in keys]
+    rows, adopted = sum(one.rows for one in checked), sum(one.adopted for one in checked)
+    problems = [sentence for one in checked for sentence in one.problems]
+    typer.echo(f"{len(keys)} series, {rows:,} rows, {sum(bool(one.problems) for one in checked)} broken")
+    if adopted:
+        typer.echo(f"{adopted:,} rows of files that no manifest listed were taken in")
     if problems:
         raise MarketError("; ".join(problems))
 
@@ -101,6 +104,8 @@ def import_data(
     with progress_bar() as progress:
         imported = import_paths(paths, Store(store_root(store)), venue, _kind(kind), progress=progress)
     show(new_console(), *imported.lines())
+    if imported.set_aside:
+        raise MarketError("; ".join(imported.set_aside))
 
 
 @app.command("record")

@@ -112,7 +112,7 @@ class ArchiveDownloader:
             result.problem = "the archive has no file of it" if result.missing else ""
         elif manifest is None and not result.problem:
             result.problem = "the archive has no file of it"
-        result.gaps = intersect(manifest.gaps if manifest else (), [(start, end)])
+        result.gaps = intersect(manifest.gap_spans if manifest else (), [(start, end)])
         return result
 
     def _month(self, session: requests.Session, key: Key, month: tuple[int, int], result: Fetched) -> None:
@@ -139,6 +139,7 @@ class ArchiveDownloader:
         )
         result.rows += done.new
         result.differing += done.differing
+        result.problem = "; ".join(filter(None, (result.problem, *done.set_aside)))
         return True
 
     def _verified(self, session: requests.Session, address: str, name: str) -> bytes | None:

@@ -233,6 +233,7 @@ class Downloader:
             done = self.store.append(task.key, rows, source=venue.source, units=units, covered=covered, gaps=gaps)
             result.rows += done.new
             result.differing += done.differing
+            result.problem = "; ".join(filter(None, (result.problem, *done.set_aside)))
 
         def rest(turn: int) -> None:
             venue.gate.sleep(min(self.patience.seconds(turn), REST_MOST))
@@ -260,7 +261,7 @@ class Downloader:
 
     def _gaps(self, task: Task) -> tuple[Span, ...]:
         manifest = self.store.manifest(task.key)
-        return intersect(manifest.gaps if manifest else (), [(task.start_ms, task.end_ms)])
+        return intersect(manifest.gap_spans if manifest else (), [(task.start_ms, task.end_ms)])
 
 
 def _fetch_span(pager: Pager, venue: Venue, task: Task, span: Span) -> tuple[Span, ...]:

@@ -14,7 +14,7 @@ from backtest.market.archive import archive_name, read_archive_path
 from backtest.market.files import market_file, read_bars, read_funding, read_open_interest, told_kind
 from backtest.market.record import Instrument, Kind
 from backtest.market.rows import UNITS, Key, Rows
-from backtest.market.spans import Span, merged
+from backtest.market.spans import Span, slots
 from backtest.market.store import Store
 from backtest.progress import Progress, silent
 from backtest.units import timeframe_ms
@@ -25,11 +25,15 @@ _READ = (".zip", ".csv", ".feather", ".parquet")
 
 @dataclass(slots=True)
 class Imported:
-    """What an import did: new rows by series, what was repaired, and files that were not read and why."""
+    """What an import did: new rows by series, what was repaired, and files that were not read and why.
+
+    `set_aside` are sentences about files of the store that contradict it.
+    """
 
     rows: dict[Key, int] = field(default_factory=dict)
     differing: dict[Key, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    set_aside: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """One line a series, then the notes."""
@@ -94,6 +98,7 @@ def import_paths(
         done.rows[piece.key] = done.rows.get(piece.key, 0) + result.new
         done.differing[piece.key] = done.differing.get(piece.key, 0) + result.differing
         done.notes += [f"{path.name}: {repair}" for repair in piece.repairs]
+        done.set_aside += result.set_aside
     for key in touched:
         store.compact(key)
     if not found:
@@ -138,7 +143,7 @@ def _plain_piece(path: Path, content: str, venue: str, instrument: Instrument, p
         bars = read_bars(path)
         rows = Rows(bars.open_ms, np.column_stack((bars.open, bars.high, bars.low, bars.close, bars.volume)))
         key = Key.of(venue, instrument.symbol, "ohlcv", period)
-        return _Piece(key, rows, _slots(rows, period), (), bars.repairs, source)
+        return _Piece(key, rows, slots(rows.time_ms, timeframe_ms(period)), (), bars.repairs, source)
     if content == "funding":
         funding = read_funding(path)
         rows = Rows(funding.settled_ms, funding.rate[:, np.newaxis])
@@ -146,13 +151,7 @@ def _plain_piece(path: Path, content: str, venue: str, instrument: Instrument, p
     samples = read_open_interest(path)
     rows = Rows(samples.sampled_ms, np.column_stack((samples.coins, samples.value)))
     key = Key.of(venue, instrument.symbol, "oi", period)
-    return _Piece(key, rows, _slots(rows, period), (), samples.repairs, source)
-
-
-def _slots(rows: Rows, period: str) -> tuple[Span, ...]:
-    """Time that the rows themselves prove."""
-    length = timeframe_ms(period)
-    return merged((int(time), int(time) + length) for time in rows.time_ms)
+    return _Piece(key, rows, slots(rows.time_ms, timeframe_ms(period)), (), samples.repairs, source)
 
 
 def _archive_kind(path: Path) -> Kind:

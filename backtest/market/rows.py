@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,8 @@ UNITS: dict[SeriesName, dict[str, str]] = {
 }
 SETTLED = "settled"
 MOST_ROWS = 100_000_000
+FILE_NAME = re.compile(r"\d{1,15}-\d{1,15}-[0-9a-f]{12}\.parquet")
+_SERIES_OF, _UNITS_OF = "backtest series", "backtest units"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -133,9 +136,13 @@ def _schema(series: SeriesName) -> pa.Schema:
     return pa.schema([("timestamp", pa.int64()), *((name, pa.float64()) for name in COLUMNS[series])])
 
 
-def write_file(folder: Path, rows: Rows, series: SeriesName) -> StoredFile:
-    """Write rows (at least one) into a new file named after them; the same rows give the same bytes."""
-    schema = _schema(series)
+def write_file(folder: Path, rows: Rows, key: Key, units: dict[str, str]) -> StoredFile:
+    """Write rows (at least one) into a new file named after them; the same rows of a series give the same bytes.
+
+    The file tells its series and units by itself, so that it can be taken in again without a manifest.
+    """
+    told = {_SERIES_OF: str(key.path.as_posix()), _UNITS_OF: json.dumps(units, sort_keys=True)}
+    schema = _schema(key.series).with_metadata(told)
     arrays = [pa.array(rows.time_ms), *(pa.array(np.ascontiguousarray(column)) for column in rows.values.T)]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, compression="zstd", write_page_checksum=True)
@@ -157,7 +164,8 @@ def _damage_told(path: Path) -> Iterator[None]:
         raise MarketError(f"{path} is damaged ({problem}): restore it, or move its folder away and fetch") from None
 
 
-def _row_count(path: Path) -> int:
+def row_count(path: Path) -> int:
+    """Rows that a file says it has."""
     with _damage_told(path):
         return int(pq.read_metadata(path).num_rows)
 
@@ -173,11 +181,25 @@ def read_file(path: Path, series: SeriesName) -> Any:
     return table
 
 
+def told_by_file(path: Path, key: Key) -> tuple[bool, dict[str, str]]:
+    """Whether a file may be of a series, and its units: what it tells itself, else those that every series has.
+
+    Raises
+    ------
+    MarketError
+        Where it is no Parquet file.
+    """
+    with _damage_told(path):
+        told = pq.read_schema(path).metadata or {}
+        units = json.loads(told.get(_UNITS_OF.encode(), b"null")) or dict(UNITS[key.series])
+    return told.get(_SERIES_OF.encode(), key.path.as_posix().encode()) == key.path.as_posix().encode(), units
+
+
 def read_files(folder: Path, files: Sequence[StoredFile], series: SeriesName) -> Rows:
     """Rows of several files in order of time, whatever the order of the files; errors as in `read_file`."""
     for file in files:
         # Room is made for no more rows than the files themselves say they have.
-        found = _row_count(folder / file.name)
+        found = row_count(folder / file.name)
         if found != file.rows:
             raise MarketError(f"{folder / file.name} has {found} rows, not {file.rows}: move its folder away and fetch")
     ends = np.cumsum([0, *(file.rows for file in files)])
@@ -205,6 +227,29 @@ def read_files(folder: Path, files: Sequence[StoredFile], series: SeriesName) ->
     first = np.ones(times.size, dtype=np.bool_)
     first[1:] = times[order][1:] != times[order][:-1]
     return Rows(times[order[first]], values[:, order[first]].T)
+
+
+def new_rows(folder: Path, rows: Rows, series: SeriesName, files: Sequence[StoredFile]) -> tuple[Rows, int]:
+    """Rows of times that no file has, and how many of the others differ from what the files have."""
+    if rows.time_ms.size == 0:
+        return rows, 0
+    first, last = int(rows.time_ms[0]), int(rows.time_ms[-1])
+    near = [file for file in files if file.first_ms <= last and file.last_ms >= first]
+    if not near:
+        return rows, 0
+    try:
+        stored = read_files(folder, near, series).between(first, last + 1)
+    except FileNotFoundError as problem:
+        raise MarketError(
+            f"{problem.filename} is missing though the manifest lists it: restore it, or move the manifest away and "
+            "run `backtest data check`, which takes in the files that are there"
+        ) from None
+    place = np.searchsorted(stored.time_ms, rows.time_ms)
+    known = np.zeros(rows.time_ms.size, dtype=np.bool_)
+    inside = place < stored.time_ms.size
+    known[inside] = stored.time_ms[place[inside]] == rows.time_ms[inside]
+    same = np.isclose(stored.values[place[known]], rows.values[known], rtol=1e-9, atol=0, equal_nan=True)
+    return Rows(rows.time_ms[~known], rows.values[~known]), int((~same.all(axis=1)).sum())
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -27,16 +28,25 @@ def subtract(spans: Iterable[Span], taken: Iterable[Span]) -> tuple[Span, ...]:
     """Time that is in `spans` and not in `taken`."""
     holes = merged(taken)
     result: list[Span] = []
+    passed = 0
     for start, end in merged(spans):
-        for hole_start, hole_end in holes:
-            if hole_end <= start or hole_start >= end:
-                continue
-            if hole_start > start:
-                result.append((start, hole_start))
-            start = hole_end
+        while passed < len(holes) and holes[passed][1] <= start:
+            passed += 1
+        place = passed
+        while place < len(holes) and holes[place][0] < end:
+            if holes[place][0] > start:
+                result.append((start, holes[place][0]))
+            start = holes[place][1]
+            place += 1
         if start < end:
             result.append((start, end))
     return tuple(result)
+
+
+def overlapping(ordered: Sequence[Span], span: Span) -> Sequence[Span]:
+    """Those of disjoint spans in order that share time with one."""
+    first = bisect_right(ordered, span[0], key=lambda one: one[1])
+    return ordered[first : bisect_left(ordered, span[1], key=lambda one: one[0])]
 
 
 def intersect(spans: Iterable[Span], others: Iterable[Span]) -> tuple[Span, ...]:
@@ -50,6 +60,16 @@ def runs(slots_ms: Int64s, marked: Flags, period_ms: int) -> tuple[Span, ...]:
     edges = np.diff(np.concatenate(([False], marked, [False])).astype(np.int8))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
     return tuple((int(slots_ms[a]), int(slots_ms[b]) + period_ms) for a, b in zip(starts, ends, strict=True))
+
+
+def slots(times_ms: Int64s, period_ms: int) -> tuple[Span, ...]:
+    """Spans of the slots [time, time + period) of times in order; those that touch are one."""
+    if times_ms.size == 0:
+        return ()
+    breaks = np.flatnonzero(np.diff(times_ms) > period_ms)
+    starts = times_ms[np.concatenate(([0], breaks + 1))]
+    ends = times_ms[np.concatenate((breaks, [times_ms.size - 1]))] + period_ms
+    return tuple(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def total_ms(spans: Sequence[Span]) -> int:

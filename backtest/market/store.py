@@ -6,89 +6,68 @@
 A file is named after its first and last time and its content, and never changes. An append writes a new file,
 then replaces the manifest; both are atomic and under the series' lock, so that a killed process loses at most
 what it was writing and two processes take turns. `compact` folds the small files into one a year: the same
-rows give the same files, however they came. A row that is stored is never replaced or dropped.
+rows give the same files, however they came. A row that is stored is never replaced or dropped, and no manifest
+decides what is deleted: a file that none lists is adopted, or set aside and named (`backtest.market.orphans`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from backtest.documents import first_complaint, read_json, table_of, user_path
-from backtest.errors import MarketError, UsageError, near_miss, shortened
-from backtest.fields import Milliseconds
+from backtest.documents import user_path
+from backtest.errors import MarketError, UsageError, near_miss
 from backtest.market.locks import LOCK_SECONDS, locked
+from backtest.market.manifest import (
+    MANIFEST,
+    Gap,
+    Manifest,
+    asked_again,
+    empty_manifest,
+    files_digest,
+    manifest_text,
+    read_manifest,
+    without,
+)
+from backtest.market.orphans import QUARANTINE, Recovered, orphans, recovered
 from backtest.market.quality import EARLIEST_MS, LATEST_MS
 from backtest.market.rows import (
     COLUMNS,
     SETTLED,
     Key,
     Rows,
-    SeriesName,
     StoredFile,
+    new_rows,
     read_files,
     replace_file,
     write_file,
 )
-from backtest.market.spans import Span, merged, subtract
+from backtest.market.spans import Span, intersect, merged, overlapping, slots, subtract
 from backtest.units import format_ms, timeframe_ms
 
-MANIFEST = "manifest.json"
 PENDING_MOST = 64
-_NAME = re.compile(r"\d+-\d+-[0-9a-f]{12}\.parquet")
 _PERIOD = re.compile(rf"[1-9][0-9]{{0,8}}[smhdw]|{SETTLED}", re.ASCII)
 _FOLDER = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)(?:_([A-Z0-9]+))?")
 
 
-class Manifest(BaseModel):
-    """What a series holds; `coverage` and `gaps` are [start, end) spans in milliseconds UTC.
-
-    Coverage is what was asked and answered; a gap is inside it and was confirmed to be empty at the source.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    venue: str
-    symbol: str
-    series: SeriesName
-    timeframe: str
-    units: dict[str, str]
-    sources: tuple[str, ...]
-    fetched_at: str
-    coverage: tuple[tuple[Milliseconds, Milliseconds], ...] = ()
-    gaps: tuple[tuple[Milliseconds, Milliseconds], ...] = ()
-    files: tuple[StoredFile, ...] = ()
-    sha256: str = ""
-
-    @property
-    def rows(self) -> int:
-        """Number of rows in all files."""
-        return sum(file.rows for file in self.files)
-
-    @property
-    def key(self) -> Key:
-        """What the series is of."""
-        return Key(self.venue, self.symbol, self.series, self.timeframe)
-
-
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What an append did: rows that were new, and rows that differ from what was stored (which was kept)."""
+    """What an append did: rows that were new, rows that differ from what was stored (which was kept), and sentences
+    about unlisted files that were set aside on the way.
+    """
 
     new: int
     differing: int
+    set_aside: tuple[str, ...] = ()
 
 
 def store_root(option: str | Path | None = None) -> Path:
@@ -111,10 +90,12 @@ class Store:
     root: Path
 
     def contents(self) -> tuple[Key, ...]:
-        """Every series that has a manifest, in order."""
+        """Every series that has a manifest, or files without one, in order."""
         found = []
-        for path in self.root.glob(f"*/*/*/*/{MANIFEST}"):
-            venue, symbol, series, timeframe = path.parent.relative_to(self.root).parts
+        folders = {path.parent for path in self.root.glob(f"*/*/*/*/{MANIFEST}")}
+        folders |= {path.parent for path in self.root.glob("*/*/*/*/*-*-*.parquet")}
+        for folder in folders:
+            venue, symbol, series, timeframe = folder.relative_to(self.root).parts
             match = _FOLDER.fullmatch(symbol)
             if match and series in COLUMNS and _PERIOD.fullmatch(timeframe):
                 base, quote, settle = match.groups()
@@ -122,7 +103,11 @@ class Store:
         return tuple(sorted(found))
 
     def manifests(self, venue: str | None = None, symbol: str | None = None) -> tuple[Manifest, ...]:
-        """Manifests of all series, or of one venue or symbol of it.
+        """Manifests of all series, or of one venue or symbol of it; raises as `keys` and `manifest` do."""
+        return tuple(one for key in self.keys(venue, symbol) if (one := self.manifest(key)) is not None)
+
+    def keys(self, venue: str | None = None, symbol: str | None = None) -> tuple[Key, ...]:
+        """All series, or those of one venue or symbol of it.
 
         Raises
         ------
@@ -136,32 +121,48 @@ class Store:
         ):
             if wanted is not None and wanted not in have:
                 raise UsageError(f"the store {self.root} has no {what} {wanted!r}; {near_miss(wanted, have)}")
-        chosen = [key for key in keys if venue in (None, key.venue) and symbol in (None, key.symbol)]
-        return tuple(one for key in chosen if (one := self.manifest(key)) is not None)
+        return tuple(key for key in keys if venue in (None, key.venue) and symbol in (None, key.symbol))
 
     def manifest(self, key: Key) -> Manifest | None:
-        """Manifest of a series; None where there is no such series.
+        """Manifest of a series, made of its files where it is lost; None where there is no such series.
 
         Raises
         ------
         MarketError
             If it cannot be read or is not what this version writes.
         """
-        path = self.root / key.path / MANIFEST
-        if not os.path.lexists(path):
-            return None
-        try:
-            manifest = Manifest(**table_of(read_json(path, MarketError), path, MarketError))
-        except ValidationError as error:
-            raise MarketError(
-                f"{path}: {first_complaint(error, Manifest.model_fields)}; move its folder away and fetch it again"
-            ) from None
-        # What is written, or cleared away, goes by the key: it must not lead out of the series' own folder.
-        if manifest.key != key:
-            raise MarketError(
-                f"{path} is of {shortened(str(manifest.key))}, not {key}: move its folder away and fetch it again"
-            )
+        manifest = self._listed(key)
+        if manifest is None and orphans(self.root / key.path, None):
+            self.recover(key)
+            manifest = self._listed(key)
         return manifest
+
+    def _listed(self, key: Key) -> Manifest | None:
+        path = self.root / key.path / MANIFEST
+        return read_manifest(path, key) if os.path.lexists(path) else None
+
+    def recover(self, key: Key) -> Recovered:
+        """Take in the files of a series that its manifest does not list, and set aside those that contradict it.
+
+        Raises
+        ------
+        MarketError
+            If the manifest cannot be read, or the store not be written.
+        """
+        if not orphans(self.root / key.path, self._listed(key)):
+            return Recovered()
+        with self._locked(key):
+            return self._recover(key, self._listed(key))[1]
+
+    def _recover(self, key: Key, manifest: Manifest | None) -> tuple[Manifest | None, Recovered]:
+        folder = self.root / key.path
+        if not orphans(folder, manifest):
+            return manifest, Recovered()
+        found = recovered(folder, key, manifest)
+        if found.manifest is not None and found.manifest != manifest:
+            self._write_manifest(found.manifest)
+        found.clear()
+        return found.manifest, found
 
     def read(self, key: Key, start_ms: int | None = None, end_ms: int | None = None) -> Rows:
         """Rows of a series with time in [start, end).
@@ -187,7 +188,10 @@ class Store:
                 missing = problem.filename
                 continue
             return rows.between(EARLIEST_MS if start_ms is None else start_ms, LATEST_MS if end_ms is None else end_ms)
-        raise MarketError(f"{missing} is missing though {MANIFEST} lists it: restore it, or move the folder away")
+        raise MarketError(
+            f"{missing} is missing though {MANIFEST} lists it: restore it, or move {MANIFEST} away and run "
+            "`backtest data check`, which takes in the files that are there"
+        )
 
     def append(
         self,
@@ -198,8 +202,13 @@ class Store:
         units: dict[str, str],
         covered: Sequence[Span] = (),
         gaps: Sequence[Span] = (),
+        imported: str = "",
+        now_ms: int | None = None,
     ) -> Appended:
         """Add rows and what they cover; rows of a time that is stored already are left as they are.
+
+        `gaps` were asked for and had no rows at `now_ms`, this moment by default. `imported` is the sha256 of a file
+        that all these rows are of.
 
         Raises
         ------
@@ -210,35 +219,29 @@ class Store:
         _check_rows(rows, key)
         folder = self.root / key.path
         with self._locked(key):
-            manifest = self.manifest(key) or Manifest(
-                venue=key.venue,
-                symbol=key.symbol,
-                series=key.series,
-                timeframe=key.timeframe,
-                units=units,
-                sources=(),
-                fetched_at="",
-            )
+            listed, found = self._recover(key, self._listed(key))
+            manifest = listed or empty_manifest(key, units)
             if manifest.units != units:
                 raise MarketError(f"{key} is stored in {manifest.units}, but {source} has {units}: use another --store")
-            new, differing = self._new_rows(key, rows, manifest)
-            files = (*manifest.files, write_file(folder, new, key.series)) if new.time_ms.size else manifest.files
-            coverage = merged([*manifest.coverage, *covered])
-            all_gaps = self._empty(key, merged([*manifest.gaps, *gaps]), new, manifest)
+            new, differing = new_rows(folder, rows, key.series, manifest.files)
+            files = (*manifest.files, write_file(folder, new, key, units)) if new.time_ms.size else manifest.files
+            asked_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+            known = (manifest.imported, (imported,) if imported and imported not in manifest.imported else ())
             changed = manifest.model_copy(
                 update={
                     "sources": tuple(dict.fromkeys((*manifest.sources, source))),
-                    "coverage": coverage,
-                    "gaps": all_gaps,
+                    "coverage": merged([*manifest.coverage, *covered]),
+                    "gaps": self._gaps(key, gaps, new, manifest, asked_ms),
                     "files": files,
-                    "sha256": _digest(files),
+                    "imported": (*known[0], *known[1]),
+                    "sha256": files_digest(files),
                 }
             )
             if changed != manifest:
                 self._write_manifest(changed)
                 if len(files) > PENDING_MOST:
                     self._compact(changed)
-        return Appended(int(new.time_ms.size), differing)
+        return Appended(int(new.time_ms.size), differing, found.set_aside)
 
     def compact(self, key: Key) -> None:
         """Fold the files of a series into one a year; what an interrupted append left behind is cleared away.
@@ -249,10 +252,11 @@ class Store:
         if manifest is None:
             return
         with self._written():
-            if _is_compact(manifest) and not self._leftovers(manifest):
+            folder = self.root / key.path
+            if _is_compact(manifest) and not orphans(folder, manifest) and not any(folder.glob(".*.partial")):
                 return
         with self._locked(key):
-            manifest = self.manifest(key)
+            manifest, _ = self._recover(key, self._listed(key))
             if manifest is not None:
                 self._compact(manifest)
 
@@ -267,15 +271,17 @@ class Store:
                 for file in manifest.files
                 if hashlib.sha256((self.root / key.path / file.name).read_bytes()).hexdigest() != file.sha256
             ]
-            if manifest.sha256 != _digest(manifest.files):
+            if manifest.sha256 != files_digest(manifest.files):
                 sentences.append(f"{key}: {MANIFEST} was changed: its sha256 is not that of its files")
             if sentences:
                 return sentences
             rows = self.read(key)
             if rows.time_ms.size != manifest.rows:
                 sentences.append(f"{key}: {rows.time_ms.size} rows of different times, but {manifest.rows} are listed")
-            inside = [span for span in manifest.gaps if rows.between(*span).time_ms.size]
+            inside = [span for span in manifest.gap_spans if rows.between(*span).time_ms.size]
             sentences += [f"{key}: rows inside the gap from {format_ms(start)}" for start, _ in inside]
+            aside = sorted(path.name for path in (self.root / key.path / QUARANTINE).glob("*"))
+            sentences += [f"{key}: {QUARANTINE}/{name} was set aside: look at it, then take it away" for name in aside]
         except (MarketError, OSError) as problem:
             return [f"{key}: {problem}"]
         return sentences
@@ -285,62 +291,48 @@ class Store:
         manifest = self.manifest(key)
         return subtract([(start_ms, end_ms)], manifest.coverage if manifest else ())
 
-    def _empty(self, key: Key, gaps: Sequence[Span], new: Rows, manifest: Manifest) -> tuple[Span, ...]:
-        """The gaps less every slot in which a row stands: another source, or a later day, has filled it."""
-        length = 1 if key.series == "funding" else timeframe_ms(key.timeframe)
-        filled: list[Span] = []
-        for span in gaps:
-            parts = [new.between(*span)]
-            if span not in manifest.gaps and manifest.files:
-                parts.append(self.read(key, *span))
-            filled += [(int(time), int(time) + length) for part in parts for time in part.time_ms]
-        return subtract(gaps, filled)
+    def doubtful(self, key: Key, start_ms: int, end_ms: int, *, old: bool = False) -> tuple[Span, ...]:
+        """Gaps of [start, end) that have to be asked for again; with `old` those too that were asked for enough."""
+        manifest = self.manifest(key)
+        gaps = manifest.gaps if manifest else ()
+        return intersect([(start_ms, end_ms)], [gap.span for gap in gaps if old or gap.young])
 
-    def _new_rows(self, key: Key, rows: Rows, manifest: Manifest) -> tuple[Rows, int]:
-        if rows.time_ms.size == 0:
-            return rows, 0
-        first, last = int(rows.time_ms[0]), int(rows.time_ms[-1])
-        if not any(file.first_ms <= last and file.last_ms >= first for file in manifest.files):
-            return rows, 0
-        stored = self.read(key, first, last + 1)
-        place = np.searchsorted(stored.time_ms, rows.time_ms)
-        known = np.zeros(rows.time_ms.size, dtype=np.bool_)
-        inside = place < stored.time_ms.size
-        known[inside] = stored.time_ms[place[inside]] == rows.time_ms[inside]
-        same = np.isclose(stored.values[place[known]], rows.values[known], rtol=1e-9, atol=0, equal_nan=True)
-        return Rows(rows.time_ms[~known], rows.values[~known]), int((~same.all(axis=1)).sum())
+    def _gaps(self, key: Key, absent: Sequence[Span], new: Rows, manifest: Manifest, now_ms: int) -> tuple[Gap, ...]:
+        """The gaps less every slot in which a row stands: another source, or a later day, has filled it."""
+        gaps = asked_again(manifest.gaps, absent, now_ms)
+        length = 1 if key.series == "funding" else timeframe_ms(key.timeframe)
+        known = manifest.gap_spans
+        filled: list[Span] = []
+        for gap in gaps:
+            parts = [new.between(*gap.span)]
+            if manifest.files and subtract([gap.span], overlapping(known, gap.span)):
+                parts.append(self.read(key, *gap.span))
+            filled += [span for part in parts for span in slots(part.time_ms, length)]
+        return without(gaps, filled) if filled else gaps
 
     def _compact(self, manifest: Manifest) -> None:
         folder = self.root / manifest.key.path
-        years = _by_year(manifest)
-        whole = {year: group[0] for year, group in years.items() if len(group) == 1 and _is_year(group[0])}
         if not _is_compact(manifest):
+            years = _by_year(manifest)
+            whole = {year: group[0] for year, group in years.items() if len(group) == 1 and _is_year(group[0])}
             rows = self.read(manifest.key)
             for year in years.keys() - whole.keys():
                 part = rows.between(_year_start(year), _year_start(year + 1))
                 if part.time_ms.size:
-                    whole[year] = write_file(folder, part, manifest.series)
+                    whole[year] = write_file(folder, part, manifest.key, manifest.units)
             files = tuple(whole[year] for year in sorted(whole))
-            self._write_manifest(manifest.model_copy(update={"files": files, "sha256": _digest(files)}), manifest)
-            manifest = manifest.model_copy(update={"files": files})
-        for path in self._leftovers(manifest):
+            self._write_manifest(manifest.model_copy(update={"files": files, "sha256": files_digest(files)}), manifest)
+            for name in {file.name for file in manifest.files} - {file.name for file in files}:
+                with suppress(FileNotFoundError):
+                    (folder / name).unlink()
+        for path in folder.glob(".*.partial"):
             with suppress(FileNotFoundError):
                 path.unlink()
 
-    def _leftovers(self, manifest: Manifest) -> list[Path]:
-        """Files of the store's own making that the manifest does not list."""
-        kept = {file.name for file in manifest.files}
-        return [
-            path
-            for path in (self.root / manifest.key.path).iterdir()
-            if path.suffix == ".partial" or (_NAME.fullmatch(path.name) and path.name not in kept)
-        ]
-
     def _write_manifest(self, manifest: Manifest, same_fetch: Manifest | None = None) -> None:
         stamp = same_fetch.fetched_at if same_fetch else datetime.now(UTC).isoformat(timespec="seconds")
-        document = manifest.model_copy(update={"fetched_at": stamp}).model_dump(mode="json")
-        text = json.dumps(document, indent=1) + "\n"
-        replace_file(self.root / manifest.key.path / MANIFEST, text.encode())
+        stamped = manifest.model_copy(update={"fetched_at": stamp})
+        replace_file(self.root / manifest.key.path / MANIFEST, manifest_text(stamped.model_dump(mode="json")))
 
     @contextmanager
     def _locked(self, key: Key) -> Iterator[None]:
@@ -368,10 +360,6 @@ def _check_rows(rows: Rows, key: Key) -> None:
         raise MarketError(f"{key}: values have shape {rows.values.shape}, but {rows.time_ms.size} times")
     if (np.diff(rows.time_ms) <= 0).any():
         raise MarketError(f"{key}: rows are not in order of time, or two have one time")
-
-
-def _digest(files: Sequence[StoredFile]) -> str:
-    return hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
 
 
 def _year(moment_ms: int) -> int:

@@ -12,8 +12,8 @@ from backtest.units import format_ms
 
 if TYPE_CHECKING:
     from backtest.market.download import Report
+    from backtest.market.manifest import Manifest
     from backtest.market.spans import Span
-    from backtest.market.store import Manifest
 
 FULL, PARTLY, GAP, NOTHING = "█", "▒", "!", "·"
 LEGEND = f"{FULL} fetched whole   {PARTLY} fetched in part   {GAP} the venue has a gap   {NOTHING} not fetched"
@@ -36,7 +36,14 @@ def store_table(manifests: Sequence[Manifest]) -> Table:
     for one in manifests:
         first, last = _ends(one)
         table.add_row(
-            one.symbol, one.venue, one.series, one.timeframe, f"{one.rows:,}", first[:10], last[:10], str(len(one.gaps))
+            one.symbol,
+            one.venue,
+            one.series,
+            one.timeframe,
+            f"{one.rows:,}",
+            first[:10],
+            last[:10],
+            str(len(one.gap_spans)),
         )
     return table
 
@@ -55,8 +62,12 @@ def manifest_lines(one: Manifest, width: int) -> list[str]:
         f"  sha256    {one.sha256[:16]}",
     ]
     if one.coverage:
-        lines.append(f"  coverage  {coverage_picture(one.coverage, one.gaps, max(width - 12, 10))}")
-    lines += [f"  gap       {format_ms(start)} to {format_ms(end)}" for start, end in one.gaps[:SPANS_SHOWN]]
+        lines.append(f"  coverage  {coverage_picture(one.coverage, one.gap_spans, max(width - 12, 10))}")
+    lines += [
+        f"  gap       {format_ms(gap.start_ms)} to {format_ms(gap.end_ms)}, asked {gap.asked} "
+        f"time{'s' * (gap.asked > 1)}, last {format_ms(gap.last_asked_ms)}"
+        for gap in one.gaps[:SPANS_SHOWN]
+    ]
     if len(one.gaps) > SPANS_SHOWN:
         lines.append(f"  gap       and {len(one.gaps) - SPANS_SHOWN} more")
     return lines

@@ -18,6 +18,7 @@ import pytest
 from backtest.errors import MarketError, UsageError
 from backtest.market import store as store_module
 from backtest.market.ccxt_source import RULES
+from backtest.market.orphans import ADOPTED, QUARANTINE
 from backtest.market.rows import UNITS, Key, Rows, plain_timeframe, series_names
 from backtest.market.store import MANIFEST, Store, store_root
 from tests.market.children import KEY, append_blocks, download, rows_of
@@ -40,11 +41,20 @@ def add(
 
 
 def contents(root: Path) -> dict[str, object]:
-    """Every file below a root by name and bytes, manifests without the moment of their fetch."""
+    """Every file below a root by name and bytes, manifests without the moment of their fetch.
+
+    Rows that a kill left without a manifest are adopted, and their source says so until they are fetched again.
+    """
     found: dict[str, object] = {}
     for path in sorted(root.rglob("*")):
         if path.name == MANIFEST:
-            found[str(path.relative_to(root))] = {**json.loads(path.read_text()), "fetched_at": ""}
+            document = json.loads(path.read_text())
+            sources = [source for source in document["sources"] if source != ADOPTED]
+            found[str(path.relative_to(root))] = document | {
+                "fetched_at": "",
+                "manifest_sha256": "",
+                "sources": sources,
+            }
         elif path.is_file() and path.name != "lock":
             found[str(path.relative_to(root))] = path.read_bytes()
     return found
@@ -102,11 +112,11 @@ def test_a_gap_that_a_row_fills_is_none(store: Store) -> None:
     add(store, hours(3, 1))
     manifest = store.manifest(KEY)
     assert manifest is not None
-    assert manifest.gaps == ((JAN + 2 * HOUR, JAN + 3 * HOUR), (JAN + 4 * HOUR, JAN + 5 * HOUR))
+    assert manifest.gap_spans == ((JAN + 2 * HOUR, JAN + 3 * HOUR), (JAN + 4 * HOUR, JAN + 5 * HOUR))
     add(store, hours(10, 1), gaps=((JAN, JAN + 3 * HOUR),))
     manifest = store.manifest(KEY)
     assert manifest is not None
-    assert manifest.gaps[0] == (JAN + 2 * HOUR, JAN + 3 * HOUR)
+    assert manifest.gap_spans[0] == (JAN + 2 * HOUR, JAN + 3 * HOUR)
     assert store.problems(KEY) == []
 
 
@@ -226,7 +236,7 @@ def test_a_series_that_another_holds_is_waited_for_and_then_named(
         add(store, hours(2, 2))
 
 
-def test_what_a_killed_append_left_is_cleared_by_the_next_compaction(store: Store) -> None:
+def test_a_file_that_is_not_what_its_name_says_is_set_aside_and_named(store: Store) -> None:
     add(store, hours(0, 5))
     folder = store.root / KEY.path
     orphan = folder / f"{JAN}-{JAN}-0123456789ab.parquet"
@@ -236,8 +246,11 @@ def test_what_a_killed_append_left_is_cleared_by_the_next_compaction(store: Stor
     assert store.read(KEY).time_ms.size == 5
     store.compact(KEY)
     assert not orphan.exists()
+    assert (folder / QUARANTINE / orphan.name).read_bytes() == b"never listed"
     assert not list(folder.glob(".*.partial"))
     assert (folder / "mine.txt").exists()
+    (problem,) = store.problems(KEY)
+    assert f"{QUARANTINE}/{orphan.name} was set aside" in problem
 
 
 def test_the_root_is_the_option_then_the_environment_then_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:

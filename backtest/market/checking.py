@@ -1,0 +1,31 @@
+"""Whether a stored series is whole: its manifest, its files, and every row against the rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backtest.errors import MarketError
+from backtest.market.rows import Key
+from backtest.market.store import Store
+from backtest.market.stored import unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A series after its check: its rows, those just taken in from unlisted files, and what is wrong with it."""
+
+    key: Key
+    rows: int = 0
+    adopted: int = 0
+    problems: tuple[str, ...] = ()
+
+
+def checked_series(store: Store, key: Key) -> Checked:
+    """Take in what no manifest lists, then verify everything; whatever is wrong is a sentence, never raised."""
+    try:
+        recovered = store.recover(key)
+        manifest = store.manifest(key)
+    except MarketError as problem:
+        return Checked(key, problems=(str(problem),))
+    problems = [*recovered.set_aside, *(store.problems(key) or unusable(store, key))]
+    return Checked(key, manifest.rows if manifest else 0, recovered.adopted, tuple(problems))

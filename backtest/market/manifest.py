@@ -1,0 +1,193 @@
+"""What a series of the store holds, as one JSON text that carries its own hash: no bit of it changes unseen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from backtest.documents import first_complaint, read_json, read_whole, table_of
+from backtest.errors import MarketError, shortened
+from backtest.fields import Milliseconds
+from backtest.market.rows import Key, SeriesName, StoredFile
+from backtest.market.spans import Span, intersect, merged, overlapping, subtract
+from backtest.units import DAY_MS, to_ms
+
+MANIFEST = "manifest.json"
+# A gap is believed after this many askings, the first and the last at least this far apart.
+ASKED_LEAST = 3
+ASKED_APART_MS = DAY_MS
+_OWN_HASH = re.compile(rb'"manifest_sha256": "([0-9a-f]{64})"')
+_AGAIN = "move the file away and run `backtest data check`: its rows are adopted, and what they cover is fetched again"
+
+
+class Gap(NamedTuple):
+    """Time [start, end) for which the source has no rows, how often it was asked, and when first and last."""
+
+    start_ms: Milliseconds
+    end_ms: Milliseconds
+    asked: int
+    first_asked_ms: Milliseconds
+    last_asked_ms: Milliseconds
+
+    @property
+    def span(self) -> Span:
+        """Start and end alone."""
+        return self.start_ms, self.end_ms
+
+    @property
+    def young(self) -> bool:
+        """Whether it has to be asked for again: too seldom asked, or all too soon after each other."""
+        return self.asked < ASKED_LEAST or self.last_asked_ms - self.first_asked_ms < ASKED_APART_MS
+
+
+class Manifest(BaseModel):
+    """What a series holds; `coverage` is [start, end) spans in milliseconds UTC.
+
+    Coverage is what was asked and answered; a gap is inside it and had no rows whenever it was asked for. `imported`
+    are the sha256 of whole files that need not be read again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[2] = 2
+    venue: str
+    symbol: str
+    series: SeriesName
+    timeframe: str
+    units: dict[str, str]
+    sources: tuple[str, ...]
+    fetched_at: str
+    coverage: tuple[tuple[Milliseconds, Milliseconds], ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    files: tuple[StoredFile, ...] = ()
+    imported: tuple[str, ...] = ()
+    sha256: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in all files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def key(self) -> Key:
+        """What the series is of."""
+        return Key(self.venue, self.symbol, self.series, self.timeframe)
+
+    @property
+    def gap_spans(self) -> tuple[Span, ...]:
+        """The gaps as disjoint spans."""
+        return merged(gap.span for gap in self.gaps)
+
+    def summary(self) -> dict[str, Any]:
+        """What `backtest data list --json` says of the series: all but its files, the gaps as spans."""
+        document = self.model_dump(mode="json", exclude={"files", "imported", "gaps"})
+        askings = [list(gap) for gap in self.gaps]
+        return document | {"gaps": [list(span) for span in self.gap_spans], "askings": askings, "rows": self.rows}
+
+
+def empty_manifest(key: Key, units: dict[str, str], sources: tuple[str, ...] = ()) -> Manifest:
+    """Manifest of a series that has no rows yet."""
+    return Manifest(
+        venue=key.venue,
+        symbol=key.symbol,
+        series=key.series,
+        timeframe=key.timeframe,
+        units=units,
+        sources=sources,
+        fetched_at="",
+    )
+
+
+def files_digest(files: Sequence[StoredFile]) -> str:
+    """Hash of the rows: of the hashes of their files."""
+    return hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
+
+
+def manifest_text(document: dict[str, Any]) -> bytes:
+    """The JSON of a manifest, with the hash of all its other bytes in `manifest_sha256`."""
+    text = (json.dumps({**document, "manifest_sha256": ""}, indent=1) + "\n").encode()
+    own = hashlib.sha256(text).hexdigest().encode()
+    return text.replace(b'"manifest_sha256": ""', b'"manifest_sha256": "' + own + b'"')
+
+
+def read_manifest(path: Path, key: Key) -> Manifest:
+    """Manifest of a series; one of format 1, which had no hash of its own, is read as what it says.
+
+    Raises
+    ------
+    MarketError
+        If a byte of it was changed, it cannot be read, or it is of another series.
+    """
+    text = read_whole(path, MarketError)
+    own = _OWN_HASH.search(text)
+    if own is not None:
+        bare = text.replace(own[0], b'"manifest_sha256": ""', 1)
+        if hashlib.sha256(bare).hexdigest().encode() != own[1]:
+            raise MarketError(f"{path} was changed: its sha256 is not the one it carries; restore it, or {_AGAIN}")
+        document = table_of(json.loads(text), path, MarketError)
+    else:
+        document = _upgraded(table_of(read_json(path, MarketError), path, MarketError), path)
+    document.pop("manifest_sha256", None)
+    try:
+        manifest = Manifest(**document)
+    except ValidationError as error:
+        raise MarketError(f"{path}: {first_complaint(error, Manifest.model_fields)}; {_AGAIN}") from None
+    # What is written, or cleared away, goes by the key: it must not lead out of the series' own folder.
+    if manifest.key != key:
+        raise MarketError(f"{path} is of {shortened(str(manifest.key))}, not {key}: {_AGAIN}")
+    return manifest
+
+
+def _upgraded(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    if document.get("format") != 1 or "manifest_sha256" in document:
+        raise MarketError(f"{path} carries no sha256 of itself: restore it, or {_AGAIN}")
+    try:
+        asked = to_ms(datetime.fromisoformat(document["fetched_at"]))
+        gaps = [(*span, 1, asked, asked) for span in document.get("gaps", [])]
+    except (KeyError, TypeError, ValueError):
+        raise MarketError(f"{path} does not tell when it was fetched: {_AGAIN}") from None
+    return {**document, "format": 2, "gaps": gaps}
+
+
+def asked_again(gaps: Iterable[Gap], absent: Iterable[Span], now_ms: int) -> tuple[Gap, ...]:
+    """Gaps after `absent` was asked for and had no rows: one asking more, or the first."""
+    absent = merged(absent)
+    result = []
+    for gap in gaps:
+        beside = overlapping(absent, gap.span)
+        same = [gap._replace(start_ms=start, end_ms=end) for start, end in subtract([gap.span], beside)]
+        more = [
+            Gap(start, end, gap.asked + 1, gap.first_asked_ms, max(gap.last_asked_ms, now_ms))
+            for start, end in intersect([gap.span], beside)
+        ]
+        result += same + more
+    new = subtract(absent, [gap.span for gap in result])
+    return joined_gaps([*result, *(Gap(start, end, 1, now_ms, now_ms) for start, end in new)])
+
+
+def without(gaps: Iterable[Gap], filled: Iterable[Span]) -> tuple[Gap, ...]:
+    """Gaps less the time in which rows stand now."""
+    filled = merged(filled)
+    return joined_gaps(
+        gap._replace(start_ms=start, end_ms=end)
+        for gap in gaps
+        for start, end in subtract([gap.span], overlapping(filled, gap.span))
+    )
+
+
+def joined_gaps(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    """Gaps in order, neighbours that were asked for together made one."""
+    result: list[Gap] = []
+    for gap in sorted(gaps):
+        if result and result[-1].end_ms == gap.start_ms and result[-1][2:] == gap[2:]:
+            result[-1] = result[-1]._replace(end_ms=gap.end_ms)
+        else:
+            result.append(gap)
+    return tuple(result)
