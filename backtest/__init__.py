@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     )
     from backtest.market.auxiliary import AuxiliarySeries, read_series
     from backtest.market.dataset import open_dataset
+    from backtest.market.instrument import Instrument, Provenance
     from backtest.market.joining import join
-    from backtest.market.record import Instrument, Market, Provenance
+    from backtest.market.record import Market
     from backtest.scoring.batch import Prepared, prepare
     from backtest.scoring.evaluation import Evaluation, evaluate
     from backtest.scoring.fan import Fan, placebo_fan
@@ -69,7 +70,7 @@ _HOME = {
     "Evaluation": "backtest.scoring.evaluation",
     "Fan": "backtest.scoring.fan",
     "HeatMap": "backtest.scoring.sweep",
-    "Instrument": "backtest.market.record",
+    "Instrument": "backtest.market.instrument",
     "Intent": "backtest.signals.strategy",
     "Intents": "backtest.signals.strategy",
     "Leak": "backtest.signals.audit",
@@ -80,7 +81,7 @@ _HOME = {
     "Placebo": "backtest.scoring.placebo",
     "PlaceboPlan": "backtest.scoring.placebo",
     "Prepared": "backtest.scoring.batch",
-    "Provenance": "backtest.market.record",
+    "Provenance": "backtest.market.instrument",
     "Run": "backtest.engine.replay",
     "RunConfig": "backtest.config",
     "Score": "backtest.scoring.metrics",

@@ -1,18 +1,17 @@
-"""Alignment that every source shares: series of single instruments -> one Market on a regular grid."""
+"""Alignment that every source shares: series of single instruments -> panels on one regular grid."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from backtest.errors import MarketError
+from backtest.market.instrument import Floats, Instrument
 from backtest.market.quality import Bars, Funding, Int64s, OpenInterest
-from backtest.market.record import Floats, Instrument, Market, Provenance, fields_of
-from backtest.market.series import PANELS, SERIES
+from backtest.market.series import BASE, PANELS, SERIES
 from backtest.units import format_ms, timeframe_ms
 
 SPARSE_CELLS = 20_000_000
@@ -37,30 +36,40 @@ class Coverage:
     until_ms: Int64s
 
 
-def assemble(provenance: Provenance, timeframe: str, series: Sequence[Series]) -> Market:
-    """Market of the series, in their order, on one regular grid from the first open to the last of any.
+@dataclass(frozen=True, slots=True, eq=False)
+class Aligned:
+    """Series on one regular grid: `open_ms` (T,) int64, `panels` of (T, N) float64 by name, `repairs` in sentences."""
+
+    open_ms: Int64s
+    panels: dict[str, Floats]
+    repairs: tuple[str, ...]
+
+
+def align(name: str, timeframe: str, series: Sequence[Series]) -> Aligned:
+    """The series, in their order, on one regular grid from the first open to the last of any.
 
     Missing bars are NaN. Funding of spot is 0, of a swap it is `funding_per_bar` or NaN where there is none; open
-    interest is `open_interest_at_close`. Repairs, gaps and holes join the provenance's, each after its symbol.
+    interest is `open_interest_at_close`. Repairs, gaps and holes are told, each after its symbol; `name` is the
+    market's, for errors.
 
     Raises
     ------
     MarketError
-        Where there is nothing to assemble, spot has funding or open interest, the grids differ, or the span is
+        Where there is nothing to align, spot has funding or open interest, the grids differ, or the span is
         absurd for the number of bars.
     """
-    _check_series(provenance.name, series)
+    _check_series(name, series)
     bar_ms = timeframe_ms(timeframe)
     start = min(int(one.bars.open_ms[0]) for one in series)
     end = max(int(one.bars.open_ms[-1]) for one in series)
     _check_grids(series, start, end, timeframe)
     open_ms = np.arange(start, end + bar_ms, bar_ms, dtype=np.int64)
-    panels = {name: np.full((open_ms.size, len(series)), np.nan) for name in PANELS}
-    repairs = list(provenance.repairs)
+    panels = {panel: np.full((open_ms.size, len(series)), np.nan) for panel in PANELS}
+    repairs: list[str] = []
     for column, one in enumerate(series):
         rows = (one.bars.open_ms - start) // bar_ms
-        for name in ("open", "high", "low", "close", "volume"):
-            panels[name][rows, column] = getattr(one.bars, name)
+        for panel in BASE:
+            panels[panel][rows, column] = getattr(one.bars, panel)
         if one.instrument.kind == "spot":
             panels["funding"][:, column] = SERIES["funding"].of_spot
         elif one.funding is not None:
@@ -68,14 +77,8 @@ def assemble(provenance: Provenance, timeframe: str, series: Sequence[Series]) -
         if one.open_interest is not None:
             close = panels["close"][:, column]
             panels["open_interest"][:, column] = open_interest_at_close(one.open_interest, open_ms + bar_ms, close)
-        repairs += _sentences(one, {name: panel[:, column] for name, panel in panels.items()}, open_ms)
-    return Market(
-        index=pd.DatetimeIndex(open_ms.astype("datetime64[ms]"), tz="UTC"),
-        timeframe=timeframe,
-        instruments=tuple(one.instrument for one in series),
-        provenance=replace(provenance, repairs=tuple(repairs)),
-        **fields_of(panels),
-    )
+        repairs += _sentences(one, {panel: values[:, column] for panel, values in panels.items()}, open_ms)
+    return Aligned(open_ms, panels, tuple(repairs))
 
 
 def funding_coverage(settled_ms: Int64s) -> Coverage:

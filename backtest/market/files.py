@@ -31,7 +31,8 @@ import pyarrow.parquet
 
 from backtest.documents import read_whole
 from backtest.errors import MarketError
-from backtest.market.align import Series, assemble
+from backtest.market.align import Series
+from backtest.market.assembling import assemble
 from backtest.market.cells import EMPTY, NUMBER, parse_number, parse_time
 from backtest.market.quality import (
     Bars,

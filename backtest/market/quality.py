@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.errors import MarketError
-from backtest.market.record import Flags, Floats
+from backtest.market.instrument import Flags, Floats
 from backtest.units import DAY_MS, format_ms, timeframe_ms
 
 Int64s = npt.NDArray[np.int64]

@@ -3,59 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from backtest.display import Cell, Shown, View, cell, plain_percent, price
-from backtest.errors import MarketError, UsageError, near_miss, shortened
+from backtest.errors import MarketError, UsageError, near_miss
+from backtest.market.frames import read_frames
+from backtest.market.instrument import RECONSTRUCTED as RECONSTRUCTED
+from backtest.market.instrument import Flags as Flags
+from backtest.market.instrument import Floats as Floats
+from backtest.market.instrument import Instrument as Instrument
+from backtest.market.instrument import Kind as Kind
+from backtest.market.instrument import Provenance as Provenance
 from backtest.market.series import EXTRA, PANELS, SERIES
 from backtest.units import TimeRange, format_ms, timeframe_ms
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Kind = Literal["swap", "spot"]
-
-RECONSTRUCTED = "RECONSTRUCTED"
-_SYMBOL = re.compile(r"([A-Z0-9]{1,20})/([A-Z0-9]{1,20})(?::([A-Z0-9]{1,20}))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """What is traded: a unified ccxt symbol with its base coin, quote and kind."""
-
-    symbol: str
-    base: str
-    quote: str
-    kind: Kind
-
-    @classmethod
-    def parse(cls, symbol: str) -> Instrument:
-        """`ZEC/USDT:USDT` is a swap, `ZEC/USDT` is spot; anything else raises `UsageError`."""
-        match = _SYMBOL.fullmatch(symbol)
-        if match is None:
-            raise UsageError(f"{shortened(symbol)} is not a ccxt symbol: write ZEC/USDT:USDT (swap) or ZEC/USDT (spot)")
-        return cls(symbol, match[1], match[2], "swap" if match[3] else "spot")
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a market came from and what was repaired on the way in.
-
-    `label` is empty for measured data and `RECONSTRUCTED` for a reconstruction; it is shown wherever results are.
-    """
-
-    name: str
-    source: str
-    label: str = ""
-    licence: str = ""
-    repairs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -156,6 +123,56 @@ class Market(Shown):
                 f"{self.symbols[column]} at {format_ms(int(self.open_ms[row]))} {what} ({prices}): "
                 "repair or drop the bar"
             )
+
+    @classmethod
+    def from_frames(
+        cls,
+        frames: Mapping[str, pd.DataFrame],
+        *,
+        timeframe: str | None = None,
+        funding: Mapping[str, pd.Series | pd.DataFrame] | None = None,
+        open_interest: Mapping[str, pd.DataFrame] | None = None,
+        provenance: Provenance | None = None,
+    ) -> Market:
+        """Market of one bar frame an instrument, checked and repaired as files are (`backtest.market.quality`).
+
+        Parameters
+        ----------
+        frames : mapping of unified symbol to DataFrame
+            `open`, `high`, `low`, `close` (quote currency) and `volume` (base currency), NaN volume where unknown. Bar
+            opens are the index or a column `timestamp`, `open_time`, `date`, `datetime` or `time`: aware datetimes of
+            any zone, or epoch milliseconds. Columns named after declared series are taken at the close of their bar.
+        timeframe : str, optional
+            Told by the commonest step between rows where it is not given.
+        funding : mapping of symbol to Series or DataFrame, optional
+            Settlements: share of notional that longs pay, at the time it was settled. Unknown where not given.
+        open_interest : mapping of symbol to DataFrame, optional
+            Samples in `sum_open_interest` (coins) or `sum_open_interest_value` (quote notional), each known one period
+            after its time.
+
+        Raises
+        ------
+        UsageError
+            For a symbol that is not unified, or funding or open interest of an instrument without bars.
+        MarketError
+            For times without a zone, a column that is missing, or a cell that `backtest.market.quality` refuses.
+        """
+        provenance = provenance or Provenance("memory", "pandas frames")
+        framed = read_frames(provenance.name, frames, timeframe, funding or {}, open_interest or {})
+        return cls(
+            index=pd.DatetimeIndex(framed.aligned.open_ms.astype("datetime64[ms]"), tz="UTC"),
+            timeframe=framed.timeframe,
+            instruments=framed.instruments,
+            provenance=replace(provenance, repairs=provenance.repairs + framed.aligned.repairs),
+            **fields_of(framed.aligned.panels),
+        )
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """One frame an instrument, by symbol: each panel the market carries by bar open; `from_frames` reads them."""
+        return {
+            symbol: pd.DataFrame({name: values[:, column] for name, values in self.panels.items()}, index=self.index)
+            for column, symbol in enumerate(self.symbols)
+        }
 
     @property
     def symbols(self) -> tuple[str, ...]:

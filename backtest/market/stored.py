@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from backtest.documents import first_complaint, read_json, table_of
 from backtest.errors import MarketError, UsageError, near_miss
-from backtest.market.align import Series, assemble
+from backtest.market.align import Series
+from backtest.market.assembling import assemble
 from backtest.market.quality import (
     SNAP_MS,
     Funding,

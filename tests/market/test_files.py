@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.errors import BacktestError, MarketError, UsageError
-from backtest.market.align import Series, assemble
+from backtest.market.align import Series
+from backtest.market.assembling import assemble
 from backtest.market.files import read_bars, read_folder, read_funding, read_open_interest
 from backtest.market.quality import Bars, OpenInterest
 from backtest.market.record import Instrument, Market, Provenance

@@ -1,0 +1,29 @@
+"""One `Market` of the series of single instruments, as every source of files and downloads ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from backtest.market.align import Series, align
+from backtest.market.record import Market, Provenance, fields_of
+
+
+def assemble(provenance: Provenance, timeframe: str, series: Sequence[Series]) -> Market:
+    """Market of the series, aligned as `align` says; what was repaired joins the provenance's repairs.
+
+    Raises
+    ------
+    MarketError
+        As `align`.
+    """
+    aligned = align(provenance.name, timeframe, series)
+    return Market(
+        index=pd.DatetimeIndex(aligned.open_ms.astype("datetime64[ms]"), tz="UTC"),
+        timeframe=timeframe,
+        instruments=tuple(one.instrument for one in series),
+        provenance=replace(provenance, repairs=provenance.repairs + aligned.repairs),
+        **fields_of(aligned.panels),
+    )
