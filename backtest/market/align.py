@@ -19,7 +19,7 @@ LONGEST_CADENCE_MS = 8 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class InstrumentData:
     """All that a source knows about one instrument, cleaned by `backtest.market.quality`."""
 
     instrument: Instrument
@@ -38,14 +38,14 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aligned:
-    """Series on one regular grid: `open_ms` (T,) int64, `panels` of (T, N) float64 by name, `repairs` in sentences."""
+    """All instruments on one grid: `open_ms` (T,) int64, `panels` of (T, N) float64 by name, `repairs` in sentences."""
 
     open_ms: Int64s
     panels: dict[str, Floats]
     repairs: tuple[str, ...]
 
 
-def align(name: str, timeframe: str, series: Sequence[Series]) -> Aligned:
+def align(name: str, timeframe: str, series: Sequence[InstrumentData]) -> Aligned:
     """The series, in their order, on one regular grid from the first open to the last of any.
 
     Missing bars are NaN. Funding of spot is 0, of a swap it is `funding_per_bar` or NaN where there is none; open
@@ -141,7 +141,7 @@ def open_interest_at_close(samples: OpenInterest, close_ms: Int64s, close: Float
     return notional
 
 
-def _check_series(name: str, series: Sequence[Series]) -> None:
+def _check_series(name: str, series: Sequence[InstrumentData]) -> None:
     if not series:
         raise MarketError(f"market {name!r} has no instruments: give it at least one")
     for one in series:
@@ -154,7 +154,7 @@ def _check_series(name: str, series: Sequence[Series]) -> None:
             )
 
 
-def _check_grids(series: Sequence[Series], start: int, end: int, timeframe: str) -> None:
+def _check_grids(series: Sequence[InstrumentData], start: int, end: int, timeframe: str) -> None:
     bar_ms = timeframe_ms(timeframe)
     for one in series:
         if (int(one.bars.open_ms[0]) - start) % bar_ms:
@@ -171,7 +171,7 @@ def _check_grids(series: Sequence[Series], start: int, end: int, timeframe: str)
         )
 
 
-def _sentences(one: Series, panels: dict[str, Floats], open_ms: Int64s) -> list[str]:
+def _sentences(one: InstrumentData, panels: dict[str, Floats], open_ms: Int64s) -> list[str]:
     sentences = [f"bars: {repair}" for repair in one.bars.repairs]
     sentences += _inner_gaps("bars missing", panels["close"], open_ms)
     first, last = int(one.bars.open_ms[0]), int(one.bars.open_ms[-1])

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from backtest.market.align import Series, align
+from backtest.market.align import InstrumentData, align
 from backtest.market.record import Market, Provenance, fields_of
 
 
-def assemble(provenance: Provenance, timeframe: str, series: Sequence[Series]) -> Market:
+def assemble(provenance: Provenance, timeframe: str, series: Sequence[InstrumentData]) -> Market:
     """Market of the series, aligned as `align` says; what was repaired joins the provenance's repairs.
 
     Raises

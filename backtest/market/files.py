@@ -31,7 +31,7 @@ import pyarrow.parquet
 
 from backtest.documents import read_whole
 from backtest.errors import MarketError
-from backtest.market.align import Series
+from backtest.market.align import InstrumentData
 from backtest.market.assembling import assemble
 from backtest.market.cells import EMPTY, NUMBER, parse_number, parse_time
 from backtest.market.quality import (
@@ -180,7 +180,7 @@ def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = 
         Provenance(name, f"files of folder {name}", repairs=tuple(notes)),
         bars[0].period,
         [
-            Series(
+            InstrumentData(
                 instrument,
                 read_bars(paths[instrument, "bars"]),
                 read_funding(funding) if (funding := paths.get((instrument, "funding"))) else None,

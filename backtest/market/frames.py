@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from backtest.errors import MarketError, UsageError, near_miss, shortened
-from backtest.market.align import Aligned, Series, align
+from backtest.market.align import Aligned, InstrumentData, align
 from backtest.market.instrument import Floats, Instrument
 from backtest.market.quality import (
     EARLIEST_MS,
@@ -70,7 +70,7 @@ def read_frames(
         timeframe = _told_timeframe(tables)
     bars = {symbol: clean_bars(table, timeframe) for symbol, table in tables.items()}
     series = [
-        Series(
+        InstrumentData(
             one,
             bars[one.symbol],
             _funding(one.symbol, funding[one.symbol]) if one.symbol in funding else None,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from backtest.documents import first_complaint, read_json, table_of
 from backtest.errors import MarketError, UsageError, near_miss
-from backtest.market.align import Series
+from backtest.market.align import InstrumentData
 from backtest.market.assembling import assemble
 from backtest.market.quality import (
     SNAP_MS,
@@ -114,7 +114,7 @@ def _of_venue(store: Store, name: str, timeframe: str | None) -> StoredDataset:
     )
 
 
-def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDataset) -> Series | None:
+def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDataset) -> InstrumentData | None:
     def rows(key: Key) -> Rows:
         # What was sampled before the first bar is known in it, and the last settlement may be stamped a little late.
         before = 0 if key.series == "ohlcv" else 3 * DAY_MS
@@ -137,7 +137,7 @@ def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDatas
         )
         if sampled is not None and "oi" in dataset.series:
             samples = clean_open_interest(_table(sampled, rows(sampled)), sampled.timeframe)
-    return Series(instrument, clean_bars(_table(bars, own), bars.timeframe), funding, samples)
+    return InstrumentData(instrument, clean_bars(_table(bars, own), bars.timeframe), funding, samples)
 
 
 def _best_samples(keys: list[Key], bars: Key) -> Key | None:

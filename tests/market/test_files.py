@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.errors import BacktestError, MarketError, UsageError
-from backtest.market.align import Series
+from backtest.market.align import InstrumentData
 from backtest.market.assembling import assemble
 from backtest.market.files import read_bars, read_folder, read_funding, read_open_interest
 from backtest.market.quality import Bars, OpenInterest
@@ -621,8 +621,8 @@ class TestAssemble:
         ones = np.ones(len(hours))
         return Bars(MIDNIGHT + (np.array(hours) * HOUR).astype(np.int64), ones, ones, ones, ones, ones)
 
-    def of(self, symbol: str, *hours: float) -> Series:
-        return Series(Instrument.parse(symbol), self.bars(*hours))
+    def of(self, symbol: str, *hours: float) -> InstrumentData:
+        return InstrumentData(Instrument.parse(symbol), self.bars(*hours))
 
     def test_missing_bars_are_rows_of_nan_and_counted(self) -> None:
         market = assemble(
@@ -665,8 +665,8 @@ class TestAssemble:
             return OpenInterest(stamps, HOUR, np.full(len(hours), NAN), np.full(len(hours), 7.0))
 
         hours = range(12)
-        zec = Series(Instrument.parse("ZEC/USDT:USDT"), self.bars(*hours), None, samples(0, 1, 8, 9))
-        dash = Series(Instrument.parse("DASH/USDT:USDT"), self.bars(*hours), None, samples(99))
+        zec = InstrumentData(Instrument.parse("ZEC/USDT:USDT"), self.bars(*hours), None, samples(0, 1, 8, 9))
+        dash = InstrumentData(Instrument.parse("DASH/USDT:USDT"), self.bars(*hours), None, samples(99))
         market = assemble(Provenance("test", "memory"), "1h", [zec, dash])
         # Known at 01:00 and 02:00, stale after 04:00; known again at 09:00.
         assert np.flatnonzero(np.isnan(market.open_interest[:, 0])).tolist() == [4, 5, 6, 7]
