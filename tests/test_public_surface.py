@@ -47,7 +47,8 @@ def unreachable(function: Callable[..., Any], offered: set[str]) -> set[str]:
         for key, value in vars(module).items()
         if inspect.isclass(value) and value.__module__.startswith("backtest.")
     }
-    words = {word for text in function.__annotations__.values() for word in re.findall(r"(?<!pd\.)\b[A-Z]\w+", str(text))}
+    named = re.compile(r"(?<!pd\.)\b[A-Z]\w+")
+    words = {word for text in function.__annotations__.values() for word in named.findall(str(text))}
     return (words & ours) - offered
 
 
