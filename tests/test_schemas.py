@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
@@ -218,7 +219,7 @@ def test_the_schemas_name_what_the_code_names() -> None:
         assert set(rule["required"]) == set(model.model_fields) - later
     assert list(run["request"]["properties"]) == list(Request.model_fields)
     assert run["evidence"]["properties"]["verdict"]["enum"] == list(get_args(Verdict))
-    assert run["placebo"]["properties"]["kind"]["enum"] == list(KINDS)
+    assert all(re.fullmatch(run["placebo"]["properties"]["kind"]["pattern"], kind) for kind in KINDS)
     assert run["placebo"]["properties"]["statistic"]["enum"] == list(TESTABLE)
     assert run["trade"]["properties"]["reason"]["enum"] == [one.name for one in EXITS[1:]]
     assert run["trade"]["properties"]["exit_phase"]["enum"] == [phase.name for phase in PHASES]

@@ -40,7 +40,7 @@ Parameters = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="name=value or strategy.name=value; repeat.")
 ]
 PlaceboOption = Annotated[
-    str, typer.Option(metavar="[KIND:]COUNT", help="Placebo calendars: shift, dates, coins or calendar; 0 for none.")
+    str, typer.Option(metavar="[KIND:]COUNT", help="Placebo calendars, as in 5000 or dates:5000; 0 for none.")
 ]
 StatisticOption = Annotated[str, typer.Option(help="What placebos are compared by: net_return, sharpe or mean_trade.")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -89,6 +89,11 @@ class Market(Shown):
         object.__setattr__(self, "index", self.index.tz_convert("UTC").as_unit("ms"))
         self._check_grid()
         self._check_prices()
+
+    def __reduce__(self) -> tuple[type[Market], tuple[Any, ...]]:
+        # A read-only mapping cannot be pickled, and worker processes must receive markets.
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return Market, tuple((values | {"series": dict(self.series)}).values())
 
     def _check_grid(self) -> None:
         steps = np.diff(self.open_ms)

@@ -14,7 +14,7 @@ from rich.table import Table
 from backtest.display import ABSENT, number, p_value, percent, plural
 from backtest.engine.layout import NET_RETURN, SHARPE, STATISTICS, TRADES
 from backtest.report.tables import new_table
-from backtest.scoring.scorecard import CALENDARS
+from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.units import format_ms
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
         one = tested[0]
         exact = f"all {one.n:,} there are" if one.exact else f"{one.n:,} drawn"
         told.append(
-            f"placebo: {one.statistic.replace('_', ' ')} on {CALENDARS[one.kind]}, {exact}; shown is where 90 % of "
-            f"them lie. The adjusted p pays for {plural(one.family, 'strategy', 'strategies')}"
+            f"placebo: {one.statistic.replace('_', ' ')} on {PLACEBO_KINDS[one.kind].calendars}, {exact}; shown is "
+            f"where 90 % of them lie. The adjusted p pays for {plural(one.family, 'strategy', 'strategies')}"
         )
     return [*told, cards[0].thresholds.sentence]
 
@@ -140,7 +140,7 @@ def sweep_lines(result: SweepResult) -> list[str]:
         paid = sum(one.adjusted <= 0.05 for one in tested)
         told.append(
             f"placebo: {alone} of {plural(len(tested), 'trial', 'trials')} have p <= 0.05 alone, {paid} once the "
-            f"search is paid for ({tested[0].n:,} {CALENDARS[tested[0].kind]})"
+            f"search is paid for ({tested[0].n:,} {PLACEBO_KINDS[tested[0].kind].calendars})"
         )
     skipped = [one.reason for one in result.placebos if one is not None and one.reason]
     if skipped:

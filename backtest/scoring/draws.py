@@ -21,9 +21,8 @@ coins
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +34,6 @@ from backtest.scoring.batch import Prepared
 from backtest.signals.strategy import Intents
 from backtest.units import DAY_MS, UNIT_MS, to_ms
 
-Null = Literal["shift", "dates", "coins"]
 BLOCK = 8_192
 """Draws that are held at once; random numbers are drawn block by block, so it is part of the result."""
 EVENT_BEFORE_MS = DAY_MS
@@ -61,6 +59,18 @@ class Impossible:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """Orders of all draws, in blocks of at most BLOCK; `exact` where they are all the calendars of the kind."""
+
+    blocks: Iterator[Orders]
+    exact: bool = False
+
+
+Mover = Callable[[Subject, Prepared, Calendar, int, int], Moved | Impossible]
+"""Subject, prepared market, calendar, number of draws and seed to the moved orders, or why there are none."""
+
+
 def subject_of(intents: Intents, prepared: Prepared) -> Subject:
     """Intents with the units they move in: by group (named after its first leg), catalyst, else each by itself."""
     of_group: dict[str, str] = {}
@@ -82,17 +92,22 @@ def shifts_of(bars: int, draws: int, seed: int) -> Rows:
     return (random.choice(bars - 1, size=draws, replace=False) + 1).astype(np.int32)
 
 
-def moved(
-    subject: Subject, prepared: Prepared, null: Null, calendar: Calendar, draws: int, seed: int
-) -> Iterator[Orders] | Impossible:
-    """Orders of `draws` variations in blocks of at most BLOCK; or why there are none."""
-    if null == "shift":
-        return _shifted(subject.orders, shifts_of(prepared.bar_count, draws, seed))
-    if null == "dates":
-        pools = _date_pools(subject, prepared, calendar)
-        return pools if isinstance(pools, Impossible) else _redated(subject, pools, draws, seed)
+def by_shift(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed: int) -> Moved:
+    """Every intent so many bars later, round the end of the data to its beginning."""
+    shifts = shifts_of(prepared.bar_count, draws, seed)
+    return Moved(_shifted(subject.orders, shifts), exact=prepared.bar_count - 1 <= draws)
+
+
+def by_date(subject: Subject, prepared: Prepared, calendar: Calendar, draws: int, seed: int) -> Moved | Impossible:
+    """Every unit on a random date of its hour and weekday."""
+    pools = _date_pools(subject, prepared, calendar)
+    return pools if isinstance(pools, Impossible) else Moved(_redated(subject, pools, draws, seed))
+
+
+def by_coin(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed: int) -> Moved | Impossible:
+    """Every unit at its time on other instruments of the same kind."""
     choices = _coin_choices(subject, prepared)
-    return choices if isinstance(choices, Impossible) else _recoined(subject, choices, draws, seed)
+    return choices if isinstance(choices, Impossible) else Moved(_recoined(subject, choices, draws, seed))
 
 
 def _shifted(orders: Orders, shifts: Rows) -> Iterator[Orders]:

@@ -14,8 +14,7 @@ from backtest.market.record import Market
 from backtest.progress import Progress, silent
 from backtest.scoring.batch import Prepared, prepare
 from backtest.scoring.metrics import named, score_run, with_intervals
-from backtest.scoring.placebo import Placebo, PlaceboPlan
-from backtest.scoring.recalendar import placebo_strategies
+from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_strategies
 from backtest.scoring.scorecard import Scorecard, capacity_curve, scorecard
 from backtest.signals.strategy import Strategy
 

@@ -12,8 +12,8 @@ from backtest.engine.kernel import replay_one
 from backtest.engine.layout import EXPOSURE, TRADES, Orders
 from backtest.market.record import Floats
 from backtest.scoring.batch import Prepared, empty_book
-from backtest.scoring.draws import Impossible, moved, subject_of
-from backtest.scoring.placebo import MOST_UNDEFINED, Kind, PlaceboPlan, observed_statistics, without_events
+from backtest.scoring.draws import Impossible, subject_of
+from backtest.scoring.placebo import MOST_UNDEFINED, PlaceboPlan, observed_statistics, without_events
 from backtest.signals.strategy import Intents
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -37,7 +37,7 @@ class Fan:
         Why there are none; empty where there are.
     """
 
-    kind: Kind
+    kind: str
     levels: Floats
     quantiles: Floats
     draws: int
@@ -48,17 +48,18 @@ def placebo_fan(intents: Intents, prepared: Prepared, calendar: Calendar, plan: 
     """Replay the intents on at most `draws` of the plan's placebo calendars and keep the quantiles of equity.
 
     Draws that met unknown funding under the policy `error` are left out; where they are more than a fifth, or the
-    run has no placebo, the quantiles are NaN with the reason. The kind `calendar` decides anew, which intents cannot.
+    run has no placebo, or the kind decides anew, which intents cannot, the quantiles are NaN with the reason.
     """
     reason = _reason(intents, prepared, plan)
-    blocks = (
+    move = plan.how.move
+    moved = (
         Impossible(reason)
-        if reason or plan.kind == "calendar"
-        else moved(subject_of(intents, prepared), prepared, plan.kind, calendar, min(draws, plan.draws), plan.seed)
+        if reason or move is None
+        else move(subject_of(intents, prepared), prepared, calendar, min(draws, plan.draws), plan.seed)
     )
-    if isinstance(blocks, Impossible):
-        return _none(plan.kind, prepared, blocks.reason)
-    rows = [_equity(orders, draw, prepared) for orders in blocks for draw in range(len(orders.shift))]
+    if isinstance(moved, Impossible):
+        return _none(plan.kind, prepared, moved.reason)
+    rows = [_equity(orders, draw, prepared) for orders in moved.blocks for draw in range(len(orders.shift))]
     curves = np.array(rows).reshape(len(rows), prepared.bar_count)
     known = ~np.isnan(curves).any(axis=1)
     undefined = int(np.count_nonzero(~known))
@@ -71,13 +72,13 @@ def placebo_fan(intents: Intents, prepared: Prepared, calendar: Calendar, plan: 
 def _reason(intents: Intents, prepared: Prepared, plan: PlaceboPlan) -> str:
     if not len(intents):
         return "nothing was decided, so there is nothing to move"
-    if plan.kind == "calendar":
-        return "the placebo 'calendar' decides anew on every calendar: choose shift, dates or coins for a fan"
+    if plan.how.move is None:
+        return f"the placebo {plan.kind!r} decides anew on every calendar: choose one that moves intents for a fan"
     (row,) = observed_statistics([intents], prepared)
     return without_events(float(row[EXPOSURE]), float(row[TRADES]))
 
 
-def _none(kind: Kind, prepared: Prepared, reason: str) -> Fan:
+def _none(kind: str, prepared: Prepared, reason: str) -> Fan:
     return Fan(kind, np.array(LEVELS), np.full((len(LEVELS), prepared.bar_count), np.nan), 0, reason)
 
 

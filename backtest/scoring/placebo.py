@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy.special import betaincinv
@@ -26,13 +26,14 @@ from backtest.errors import UsageError, near_miss, shortened
 from backtest.market.record import Floats
 from backtest.progress import Progress, silent
 from backtest.scoring.batch import Prepared, replay_statistics, statistic_code
-from backtest.scoring.draws import Impossible, moved, subject_of
+from backtest.scoring.draws import Impossible, subject_of
 from backtest.scoring.familywise import rounding, westfall_young
-from backtest.signals.strategy import Intents
+from backtest.scoring.kinds import DEFAULT_KIND, PLACEBO_KINDS, PlaceboKind
+from backtest.scoring.recalendar import statistics_anew
+from backtest.signals.strategy import Intents, Strategy
 
-Kind = Literal["shift", "dates", "coins", "calendar"]
 Statistic = Literal["net_return", "sharpe", "mean_trade"]
-KINDS: tuple[str, ...] = get_args(Kind)
+KINDS: tuple[str, ...] = tuple(PLACEBO_KINDS)
 TESTABLE: tuple[str, ...] = get_args(Statistic)
 
 NAN = float("nan")
@@ -55,10 +56,24 @@ class PlaceboPlan:
         For an unknown kind or statistic, or fewer than 19 draws (p could not reach 0.05).
     """
 
-    kind: Kind = "shift"
+    kind: str = DEFAULT_KIND
     draws: int = 10_000
     statistic: Statistic = "net_return"
     seed: int = 20251101
+
+    def check_moves_intents(self) -> None:
+        """Raise `UsageError` for a kind on which strategies decide anew."""
+        if self.how.move is None:
+            moving = (name for name, kind in PLACEBO_KINDS.items() if kind.move)
+            raise UsageError(
+                f"placebo {self.kind!r} lets a strategy decide anew, and here are only intents: "
+                f"choose {', '.join(moving)}"
+            )
+
+    @property
+    def how(self) -> PlaceboKind:
+        """The declaration of the plan's kind."""
+        return PLACEBO_KINDS[self.kind]
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -87,7 +102,7 @@ def parse_plan(text: str, statistic: str, seed: int) -> PlaceboPlan | None:
         )
     if int(count) == 0:
         return None
-    return PlaceboPlan(kind or "shift", int(count), statistic, seed)  # type: ignore[arg-type]
+    return PlaceboPlan(kind or DEFAULT_KIND, int(count), statistic, seed)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,7 +134,7 @@ class Placebo(Shown):
         Why there is no p; empty where there is one.
     """
 
-    kind: Kind
+    kind: str
     statistic: Statistic
     observed: float
     p: float = NAN
@@ -178,16 +193,36 @@ def without_events(exposure: float, trades: float) -> str:
     return ""
 
 
-def null_of(intents: Intents, prepared: Prepared, calendar: Calendar, plan: PlaceboPlan) -> Null:
-    """Placebo statistics of one member, intents moved as `backtest.scoring.draws` says."""
-    if plan.kind == "calendar":
-        raise UsageError("placebo 'calendar' runs strategies anew: use backtest.scoring.recalendar")
-    blocks = moved(subject_of(intents, prepared), prepared, plan.kind, calendar, plan.draws, plan.seed)
-    if isinstance(blocks, Impossible):
-        return Null(np.empty(0), reason=blocks.reason)
+def null_of(
+    intents: Intents,
+    prepared: Prepared,
+    calendar: Calendar,
+    plan: PlaceboPlan,
+    strategy: Strategy[Any] | None = None,
+    processes: int = 1,
+) -> Null:
+    """Placebo statistics of one member; a kind that decides anew needs its `strategy`, in so many processes.
+
+    Raises
+    ------
+    UsageError
+        Where the kind decides anew and there is no strategy.
+    """
+    if plan.how.recalendar is not None:
+        if strategy is None:
+            plan.check_moves_intents()
+        assert strategy is not None
+        made = plan.how.recalendar(prepared, calendar, plan.draws, plan.seed)
+        if isinstance(made, Impossible):
+            return Null(np.empty(0), reason=made.reason)
+        return Null(statistics_anew(strategy, prepared, made.calendars, plan.statistic, processes), made.exact)
+    assert plan.how.move is not None
+    moved = plan.how.move(subject_of(intents, prepared), prepared, calendar, plan.draws, plan.seed)
+    if isinstance(moved, Impossible):
+        return Null(np.empty(0), reason=moved.reason)
     code = statistic_code(plan.statistic)
-    values = [replay_statistics(orders, prepared, len(orders.shift))[:, code] for orders in blocks]
-    return Null(np.concatenate(values), plan.kind == "shift" and prepared.bar_count - 1 <= plan.draws)
+    values = [replay_statistics(orders, prepared, len(orders.shift))[:, code] for orders in moved.blocks]
+    return Null(np.concatenate(values), moved.exact)
 
 
 def placebo_intents(
@@ -202,14 +237,43 @@ def placebo_intents(
     Raises
     ------
     UsageError
-        For the plan's kind `calendar`, which needs strategies.
+        For a kind that decides anew, which needs strategies.
     """
+    return _placebos([None] * len(members), members, prepared, calendar, plan, 1, progress)
+
+
+def placebo_strategies(
+    strategies: Sequence[Strategy[Any]],
+    members: Sequence[Intents],
+    prepared: Prepared,
+    calendar: Calendar,
+    plan: PlaceboPlan,
+    processes: int = 1,
+    progress: Progress = silent,
+) -> tuple[Placebo, ...]:
+    """Evidence of each strategy and what it decided; p adjusted over all that can be tested."""
+    return _placebos(strategies, members, prepared, calendar, plan, processes, progress)
+
+
+def _placebos(
+    strategies: Sequence[Strategy[Any] | None],
+    members: Sequence[Intents],
+    prepared: Prepared,
+    calendar: Calendar,
+    plan: PlaceboPlan,
+    processes: int,
+    progress: Progress,
+) -> tuple[Placebo, ...]:
     observed = observed_statistics(members, prepared)
-    reasons = [without_events(row[EXPOSURE], row[TRADES]) for row in observed]
     nulls = []
-    for done, (intents, reason) in enumerate(zip(members, reasons, strict=True)):
+    for done, (strategy, intents, row) in enumerate(zip(strategies, members, observed, strict=True)):
         progress(PLACEBO, done, len(members))
-        nulls.append(Null(np.empty(0), reason=reason) if reason else null_of(intents, prepared, calendar, plan))
+        reason = without_events(row[EXPOSURE], row[TRADES])
+        nulls.append(
+            Null(np.empty(0), reason=reason)
+            if reason
+            else null_of(intents, prepared, calendar, plan, strategy, processes)
+        )
     return evidence(observed[:, statistic_code(plan.statistic)], nulls, plan)
 
 

@@ -8,7 +8,7 @@ data, stay.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -18,67 +18,38 @@ import numpy as np
 
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import PRECISION_MS
-from backtest.engine.layout import EXPOSURE, TRADES
-from backtest.progress import Progress, silent
+from backtest.market.record import Floats
 from backtest.scoring.batch import Prepared, replay_statistics, statistic_code
-from backtest.scoring.draws import shifts_of
-from backtest.scoring.placebo import (
-    PLACEBO,
-    Null,
-    Placebo,
-    PlaceboPlan,
-    evidence,
-    observed_statistics,
-    placebo_intents,
-    without_events,
-)
-from backtest.signals.strategy import Intents, Strategy
+from backtest.scoring.draws import Impossible, shifts_of
+from backtest.signals.strategy import Strategy
 from backtest.units import from_ms, to_ms
 
 FEWEST_PERIODS = 20
 
 
-def placebo_strategies(
-    strategies: Sequence[Strategy[Any]],
-    members: Sequence[Intents],
-    prepared: Prepared,
-    calendar: Calendar,
-    plan: PlaceboPlan,
-    processes: int = 1,
-    progress: Progress = silent,
-) -> tuple[Placebo, ...]:
-    """Evidence of each strategy and what it decided; under `calendar` each decides anew, in so many processes.
+@dataclass(frozen=True, slots=True)
+class MovedCalendars:
+    """Calendars on which a strategy decides anew; `exact` where they are all that the kind has."""
 
-    For kinds other than `calendar` the intents are moved, as `placebo_intents` does.
-    """
-    if plan.kind != "calendar":
-        return placebo_intents(members, prepared, calendar, plan, progress)
-    observed = observed_statistics(members, prepared)
-    nulls = []
-    for done, (strategy, row) in enumerate(zip(strategies, observed, strict=True)):
-        progress(PLACEBO, done, len(strategies))
-        reason = without_events(row[EXPOSURE], row[TRADES])
-        if reason:
-            nulls.append(Null(np.empty(0), reason=reason))
-        else:
-            nulls.append(null_anew(strategy, prepared, calendar, plan, processes))
-    return evidence(observed[:, statistic_code(plan.statistic)], nulls, plan)
+    calendars: tuple[Calendar, ...]
+    exact: bool
 
 
-def null_anew(
-    strategy: Strategy[Any], prepared: Prepared, calendar: Calendar, plan: PlaceboPlan, processes: int = 1
-) -> Null:
-    """Placebo statistics of a strategy that decides anew on every moved calendar."""
+CalendarMover = Callable[[Prepared, Calendar, int, int], MovedCalendars | Impossible]
+"""Prepared market, calendar, number of draws and seed to the moved calendars, or why there are none."""
+
+
+def by_period(prepared: Prepared, calendar: Calendar, draws: int, seed: int) -> MovedCalendars | Impossible:
+    """Every catalyst so many periods of the coarsest precision later, round the end of the data to its beginning."""
     circle = circle_of(prepared, calendar)
     if circle.periods < FEWEST_PERIODS:
-        reason = (
+        return Impossible(
             f"the data holds {circle.periods} periods of the catalysts' coarsest precision, at least {FEWEST_PERIODS} "
             "are needed"
         )
-        return Null(np.empty(0), reason=reason)
-    shifts = [int(shift) for shift in shifts_of(circle.periods, plan.draws, plan.seed)]
-    values = _decided_anew(strategy, prepared, calendar, circle, shifts, plan, processes)
-    return Null(np.array(values, dtype=np.float64), len(shifts) == circle.periods - 1)
+    shifts = shifts_of(circle.periods, draws, seed)
+    calendars = tuple(moved_calendar(calendar, circle, int(shift)) for shift in shifts)
+    return MovedCalendars(calendars, exact=len(shifts) == circle.periods - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,35 +87,28 @@ def moved_calendar(calendar: Calendar, circle: Circle, shift: int) -> Calendar:
     return Calendar(calendar.name, tuple(circle.moved(one, shift) for one in calendar))
 
 
-def _decided_anew(
-    strategy: Strategy[Any],
-    prepared: Prepared,
-    calendar: Calendar,
-    circle: Circle,
-    shifts: list[int],
-    plan: PlaceboPlan,
-    processes: int,
-) -> list[float]:
+def statistics_anew(
+    strategy: Strategy[Any], prepared: Prepared, calendars: Sequence[Calendar], statistic: str, processes: int = 1
+) -> Floats:
+    """(B,) statistic of what a strategy decides on each of B calendars, in so many processes."""
     if processes == 1:
-        return _some_anew(strategy, prepared, calendar, circle, shifts, plan.statistic)
+        return _some_anew(strategy, prepared, calendars, statistic)
     # A forked child would inherit the kernel's threads in a state that they cannot be used in.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         pieces = [
-            pool.submit(_some_anew, strategy, prepared, calendar, circle, shifts[first::processes], plan.statistic)
+            pool.submit(_some_anew, strategy, prepared, calendars[first::processes], statistic)
             for first in range(processes)
         ]
-        values = np.empty(len(shifts))
+        values = np.empty(len(calendars))
         for first, piece in enumerate(pieces):
             values[first::processes] = piece.result()
-    return [float(value) for value in values]
+    return values
 
 
-def _some_anew(
-    strategy: Strategy[Any], prepared: Prepared, calendar: Calendar, circle: Circle, shifts: list[int], statistic: str
-) -> list[float]:
+def _some_anew(strategy: Strategy[Any], prepared: Prepared, calendars: Sequence[Calendar], statistic: str) -> Floats:
     code = statistic_code(statistic)
-    values = []
-    for shift in shifts:
-        intents = strategy.decide(prepared.market, moved_calendar(calendar, circle, shift))
-        values.append(float(replay_statistics(prepared.orders(intents), prepared, 1)[0, code]))
+    values = np.empty(len(calendars))
+    for place, calendar in enumerate(calendars):
+        orders = prepared.orders(strategy.decide(prepared.market, calendar))
+        values[place] = replay_statistics(orders, prepared, 1)[0, code]
     return values

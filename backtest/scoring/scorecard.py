@@ -13,6 +13,7 @@ from backtest.display import ABSENT, Cell, Shown, View, cell, count, number, p_v
 from backtest.engine.layout import NET_RETURN
 from backtest.market.record import Floats
 from backtest.scoring.batch import Prepared, replay_statistics
+from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.metrics import Score, named
 from backtest.scoring.placebo import LONGEST_TRADE, MOST_EXPOSURE, Placebo, without_events
 from backtest.signals.strategy import Intents
@@ -27,12 +28,6 @@ Verdict = Literal[
 ]
 CAPITALS = tuple(float(10 ** (4 + half / 2)) for half in range(9))
 """10k to 100M in half decades, quote currency."""
-CALENDARS = {
-    "shift": "shifted calendars",
-    "dates": "calendars of random dates",
-    "coins": "calendars of other coins",
-    "calendar": "shifted calendars decided anew",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +145,7 @@ def _judged(scores: dict[str, Score], placebo: Placebo | None, limits: Threshold
 def _share(placebo: Placebo) -> str:
     """`112 of 2591 shifted calendars`: what p counts, the real calendar left out."""
     above = round(placebo.p * (placebo.n + 1)) - 1
-    return f"{above} of {placebo.n} {CALENDARS[placebo.kind]}"
+    return f"{above} of {placebo.n} {PLACEBO_KINDS[placebo.kind].calendars}"
 
 
 def capacity_curve(intents: Intents, prepared: Prepared, capitals: Sequence[float] = CAPITALS) -> CapacityCurve:

@@ -37,7 +37,6 @@ from backtest.scoring.cross_validation import Overfitting, probability_of_overfi
 from backtest.scoring.overfitting import DeflatedSharpe, SuperiorAbility, deflate, superior_ability
 from backtest.scoring.parts import Part, claim, part_path, read_part, room_for, written
 from backtest.scoring.placebo import Null, Placebo, PlaceboPlan, evidence, null_of, without_events
-from backtest.scoring.recalendar import null_anew
 from backtest.scoring.space import Trial
 from backtest.signals.strategy import Strategy
 
@@ -218,10 +217,8 @@ def sweep_part(sweep: Sweep, number: int) -> bytes:
         reason = without_events(row[EXPOSURE], row[TRADES]) if sweep.plan else "no placebo was asked for"
         if reason or sweep.plan is None:
             nulls.append(Null(np.empty(0), reason=reason))
-        elif sweep.plan.kind == "calendar":
-            nulls.append(null_anew(strategy, prepared, sweep.calendar, sweep.plan))
         else:
-            nulls.append(null_of(intents, prepared, sweep.calendar, sweep.plan))
+            nulls.append(null_of(intents, prepared, sweep.calendar, sweep.plan, strategy))
     drawn = np.full((len(nulls), max(len(null.values) for null in nulls)), np.nan)
     for place, null in enumerate(nulls):
         if not null.reason:

@@ -205,8 +205,11 @@ def walk_forward(
     Raises
     ------
     UsageError
-        For cuts that cannot be made, or a parameter that is not one of the strategy's.
+        For cuts that cannot be made, a parameter that is not one of the strategy's, or a placebo that decides anew,
+        which what each fold chose cannot do as one strategy.
     """
+    if plan is not None:
+        plan.check_moves_intents()
     folds = folds_of(walk)
     for trial in walk.trials:
         walk.strategy(dict(trial.parameters))
@@ -246,9 +249,7 @@ def walk_forward(
     run = replay(market, intents, walk.config, calendar=calendar, strategy=walk.strategy.name, detail=walk.detail)
     luck = None
     if plan is not None:
-        # What was chosen anew each fold cannot be decided anew as one strategy: its intents are moved.
-        moved = replace(plan, kind="shift") if plan.kind == "calendar" else plan
-        (luck,) = placebo_intents([intents], prepared, calendar, moved, progress)
+        (luck,) = placebo_intents([intents], prepared, calendar, plan, progress)
     return WalkForwardResult(walk, tuple(choices), run, luck)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from backtest.errors import MarketError, UsageError
+from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Instrument, Market
 from backtest.market.series import PANELS
 from backtest.units import TimeRange, parse_timerange
@@ -137,3 +139,10 @@ def test_the_hash_follows_every_panel_and_nothing_else() -> None:
         changed[1, 1] += 1e-9
         assert replace(market, **{name: changed}).sha256() != market.sha256()
     assert market.select(("DASH/USDT:USDT",)).symbols == ("DASH/USDT:USDT",)
+
+
+def test_a_market_travels_to_another_process() -> None:
+    market = open_dataset(default_dataset())
+    again = pickle.loads(pickle.dumps(market))
+    assert again.sha256() == market.sha256()
+    assert not again.close.flags.writeable

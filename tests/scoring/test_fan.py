@@ -8,9 +8,9 @@ import pytest
 
 from backtest.catalysts.record import Calendar
 from backtest.scoring.batch import prepare, replay_statistics
-from backtest.scoring.draws import moved, subject_of
+from backtest.scoring.draws import Moved, subject_of
 from backtest.scoring.fan import LEVELS, placebo_fan
-from backtest.scoring.placebo import Kind, PlaceboPlan
+from backtest.scoring.placebo import PlaceboPlan
 from backtest.signals.strategy import Intents
 from tests.scoring.chance import CONFIG, intents_at, market_of
 
@@ -18,7 +18,7 @@ NONE = Calendar("none", ())
 
 
 @pytest.mark.parametrize("kind", ["shift", "dates", "coins"])
-def test_the_last_bar_is_what_the_streamed_statistics_say(kind: Kind) -> None:
+def test_the_last_bar_is_what_the_streamed_statistics_say(kind: str) -> None:
     market = market_of(np.random.default_rng(7).normal(0.0, 0.01, (1_200, 6)))
     intents = intents_at(market, [100, 260, 420], hold=24)
     prepared = prepare(market, CONFIG)
@@ -27,8 +27,10 @@ def test_the_last_bar_is_what_the_streamed_statistics_say(kind: Kind) -> None:
     assert (fan.kind, fan.draws, fan.reason) == (kind, 60, "")
     assert fan.levels.tolist() == list(LEVELS)
     assert fan.quantiles.shape == (len(LEVELS), 1_200)
-    blocks = moved(subject_of(intents, prepared), prepared, kind, NONE, 60, 5)
-    (orders,) = blocks
+    assert plan.how.move is not None
+    moved = plan.how.move(subject_of(intents, prepared), prepared, NONE, 60, 5)
+    assert isinstance(moved, Moved)
+    (orders,) = moved.blocks
     final = CONFIG.capital * (1.0 + replay_statistics(orders, prepared, 60)[:, 0])
     assert np.ptp(final) > 0
     np.testing.assert_allclose(fan.quantiles[:, -1], np.quantile(final, LEVELS), rtol=1e-12)
@@ -64,7 +66,7 @@ def test_fewer_draws_than_the_plan_and_the_same_again() -> None:
         ([50], 10, "coins", "1 swaps trade when"),
     ],
 )
-def test_no_fan_and_the_reason(places: list[int], hold: int, kind: Kind, reason: str) -> None:
+def test_no_fan_and_the_reason(places: list[int], hold: int, kind: str, reason: str) -> None:
     market = market_of(np.random.default_rng(1).normal(0.0, 0.01, (300, 1)))
     intents = intents_at(market, places, hold=hold) if places else Intents(())
     fan = placebo_fan(intents, prepare(market, CONFIG), NONE, PlaceboPlan(kind))

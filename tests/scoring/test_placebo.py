@@ -23,8 +23,9 @@ from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Floats, Market
 from backtest.scoring.batch import Prepared, prepare, replay_returns
 from backtest.scoring.cross_validation import probability_of_overfitting
-from backtest.scoring.draws import BLOCK, Impossible, event_rows, moved, shifts_of, subject_of
+from backtest.scoring.draws import BLOCK, Moved, Subject, event_rows, shifts_of, subject_of
 from backtest.scoring.familywise import westfall_young
+from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.overfitting import deflate
 from backtest.scoring.placebo import (
     Null,
@@ -36,8 +37,9 @@ from backtest.scoring.placebo import (
     observed_statistics,
     parse_plan,
     placebo_intents,
+    placebo_strategies,
 )
-from backtest.scoring.recalendar import circle_of, moved_calendar, placebo_strategies
+from backtest.scoring.recalendar import circle_of, moved_calendar
 from backtest.signals.strategy import Intent, Intents
 from backtest.strategies import REGISTRY
 from backtest.units import from_ms, to_ms
@@ -45,6 +47,14 @@ from tests.scoring.chance import BARS, CONFIG, HOUR, ZEC, intents_at, market_of,
 
 NOTHING = Calendar("nothing", ())
 PLAN = PlaceboPlan()
+
+
+def moved(subject: Subject, prepared: Prepared, kind: str, calendar: Calendar, draws: int) -> list[Any]:
+    move = PLACEBO_KINDS[kind].move
+    assert move is not None
+    found = move(subject, prepared, calendar, draws, 7)
+    assert isinstance(found, Moved)
+    return list(found.blocks)
 
 
 def record_of(observed: float, values: list[float], exact: bool = False) -> Placebo:
@@ -162,8 +172,7 @@ def test_dates_keep_hour_and_weekday_leave_events_alone_and_move_units_together(
     subject = subject_of(Intents(rows), prepared)
     assert subject.names == ("first", "second")
     assert subject.unit.tolist() == [0, 0, 1, 1]
-    blocks = moved(subject, prepared, "dates", calendar, BLOCK + 10, 7)
-    assert not isinstance(blocks, Impossible)
+    blocks = moved(subject, prepared, "dates", calendar, BLOCK + 10)
     earliest = np.concatenate([orders.earliest for orders in blocks])
     assert earliest.shape == (BLOCK + 10, 4)
     assert (earliest[:, 1] - earliest[:, 0] == 4).all()
@@ -184,9 +193,8 @@ def test_dates_are_the_same_for_every_member_that_trades_the_catalyst() -> None:
     prepared = prepare(market, CONFIG)
     one = subject_of(intents_at(market, [300, 500]), prepared)
     other = subject_of(intents_at(market, [200, 300, 500], hold=3), prepared)
-    blocks = [moved(subject, prepared, "dates", NOTHING, 100, 7) for subject in (one, other)]
-    assert not any(isinstance(block, Impossible) for block in blocks)
-    first, second = (next(iter(block)).earliest for block in blocks)  # type: ignore[arg-type]
+    blocks = [moved(subject, prepared, "dates", NOTHING, 100) for subject in (one, other)]
+    first, second = (block[0].earliest for block in blocks)
     np.testing.assert_array_equal(first, second[:, 1:])
     assert not np.array_equal(second[:, 0] - 200, second[:, 1] - 300)
 
@@ -212,8 +220,7 @@ def test_coins_become_others_of_their_kind_and_stay_apart() -> None:
         Intent(instrument="C1/USDT:USDT", decided_at_ms=moment, side=-1, group="pair"),
     )
     prepared = prepare(market, CONFIG)
-    blocks = moved(subject_of(Intents(rows), prepared), prepared, "coins", NOTHING, 4_000, 7)
-    assert not isinstance(blocks, Impossible)
+    blocks = moved(subject_of(Intents(rows), prepared), prepared, "coins", NOTHING, 4_000)
     column = np.concatenate([orders.column for orders in blocks])
     assert (column[:, 0] != column[:, 1]).all()
     assert set(np.unique(column)) == {0, 1, 2, 4, 5, 6}
@@ -255,7 +262,7 @@ def test_who_always_holds_has_no_events_to_move() -> None:
 )
 def test_plans_are_read(text: str, kind: str, draws: int) -> None:
     plan = parse_plan(text, "sharpe", 3)
-    assert plan == PlaceboPlan(kind, draws, "sharpe", 3)  # type: ignore[arg-type]
+    assert plan == PlaceboPlan(kind, draws, "sharpe", 3)
 
 
 def test_plans_that_cannot_be() -> None:

@@ -28,8 +28,9 @@ from backtest.report.html.blocks import (
     words,
 )
 from backtest.report.html.contents import Contents
+from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.metrics import LEVEL
-from backtest.scoring.scorecard import CALENDARS, Thresholds
+from backtest.scoring.scorecard import Thresholds
 
 OUTCOMES = {
     "UNTIMED": "not even its day is known",
@@ -236,9 +237,10 @@ def _terms(document: dict[str, Any]) -> str:
     told = told[0].upper() + told[1:] + "."
     if luck is None:
         return told
+    calendars = PLACEBO_KINDS[luck["kind"]].calendars
     how = f"all {luck['n']:,} there are" if luck["exact"] else f"{luck['n']:,} drawn"
     return (
-        f"Placebos: {luck['statistic'].replace('_', ' ')} on {CALENDARS[luck['kind']]}, {how}. The adjusted p pays "
+        f"Placebos: {luck['statistic'].replace('_', ' ')} on {calendars}, {how}. The adjusted p pays "
         f"for {plural(luck['family'], 'strategy', 'strategies')}. {told} Placebos ask whether these dates were better "
         "than others, not how they were chosen: catalysts picked once their outcome was known, that are themselves "
         "moves of the price, or that lie where everything rose can beat them without having foretold anything."
