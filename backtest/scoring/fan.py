@@ -13,6 +13,7 @@ from backtest.engine.layout import EXPOSURE, TRADES, Orders
 from backtest.market.record import Floats
 from backtest.scoring.batch import Prepared, empty_book
 from backtest.scoring.draws import Impossible, subject_of
+from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.placebo import MOST_UNDEFINED, PlaceboPlan, observed_statistics, without_events
 from backtest.signals.strategy import Intents
 
@@ -51,7 +52,7 @@ def placebo_fan(intents: Intents, prepared: Prepared, calendar: Calendar, plan: 
     run has no placebo, or the kind decides anew, which intents cannot, the quantiles are NaN with the reason.
     """
     reason = _reason(intents, prepared, plan)
-    move = plan.how.move
+    move = PLACEBO_KINDS[plan.kind].move
     moved = (
         Impossible(reason)
         if reason or move is None
@@ -72,7 +73,7 @@ def placebo_fan(intents: Intents, prepared: Prepared, calendar: Calendar, plan: 
 def _reason(intents: Intents, prepared: Prepared, plan: PlaceboPlan) -> str:
     if not len(intents):
         return "nothing was decided, so there is nothing to move"
-    if plan.how.move is None:
+    if PLACEBO_KINDS[plan.kind].move is None:
         return f"the placebo {plan.kind!r} decides anew on every calendar: choose one that moves intents for a fan"
     (row,) = observed_statistics([intents], prepared)
     return without_events(float(row[EXPOSURE]), float(row[TRADES]))

@@ -28,7 +28,7 @@ from backtest.progress import Progress, silent
 from backtest.scoring.batch import Prepared, replay_statistics, statistic_code
 from backtest.scoring.draws import Impossible, subject_of
 from backtest.scoring.familywise import rounding, westfall_young
-from backtest.scoring.kinds import DEFAULT_KIND, PLACEBO_KINDS, PlaceboKind
+from backtest.scoring.kinds import DEFAULT_KIND, PLACEBO_KINDS
 from backtest.scoring.recalendar import statistics_anew
 from backtest.signals.strategy import Intents, Strategy
 
@@ -63,17 +63,12 @@ class PlaceboPlan:
 
     def check_moves_intents(self) -> None:
         """Raise `UsageError` for a kind on which strategies decide anew."""
-        if self.how.move is None:
+        if PLACEBO_KINDS[self.kind].move is None:
             moving = (name for name, kind in PLACEBO_KINDS.items() if kind.move)
             raise UsageError(
                 f"placebo {self.kind!r} lets a strategy decide anew, and here are only intents: "
                 f"choose {', '.join(moving)}"
             )
-
-    @property
-    def how(self) -> PlaceboKind:
-        """The declaration of the plan's kind."""
-        return PLACEBO_KINDS[self.kind]
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -208,16 +203,17 @@ def null_of(
     UsageError
         Where the kind decides anew and there is no strategy.
     """
-    if plan.how.recalendar is not None:
+    kind = PLACEBO_KINDS[plan.kind]
+    if kind.recalendar is not None:
         if strategy is None:
             plan.check_moves_intents()
         assert strategy is not None
-        made = plan.how.recalendar(prepared, calendar, plan.draws, plan.seed)
+        made = kind.recalendar(prepared, calendar, plan.draws, plan.seed)
         if isinstance(made, Impossible):
             return Null(np.empty(0), reason=made.reason)
         return Null(statistics_anew(strategy, prepared, made.calendars, plan.statistic, processes), made.exact)
-    assert plan.how.move is not None
-    moved = plan.how.move(subject_of(intents, prepared), prepared, calendar, plan.draws, plan.seed)
+    assert kind.move is not None
+    moved = kind.move(subject_of(intents, prepared), prepared, calendar, plan.draws, plan.seed)
     if isinstance(moved, Impossible):
         return Null(np.empty(0), reason=moved.reason)
     code = statistic_code(plan.statistic)

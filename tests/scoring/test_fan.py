@@ -10,6 +10,7 @@ from backtest.catalysts.record import Calendar
 from backtest.scoring.batch import prepare, replay_statistics
 from backtest.scoring.draws import Moved, subject_of
 from backtest.scoring.fan import LEVELS, placebo_fan
+from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.signals.strategy import Intents
 from tests.scoring.chance import CONFIG, intents_at, market_of
@@ -27,8 +28,9 @@ def test_the_last_bar_is_what_the_streamed_statistics_say(kind: str) -> None:
     assert (fan.kind, fan.draws, fan.reason) == (kind, 60, "")
     assert fan.levels.tolist() == list(LEVELS)
     assert fan.quantiles.shape == (len(LEVELS), 1_200)
-    assert plan.how.move is not None
-    moved = plan.how.move(subject_of(intents, prepared), prepared, NONE, 60, 5)
+    move = PLACEBO_KINDS[kind].move
+    assert move is not None
+    moved = move(subject_of(intents, prepared), prepared, NONE, 60, 5)
     assert isinstance(moved, Moved)
     (orders,) = moved.blocks
     final = CONFIG.capital * (1.0 + replay_statistics(orders, prepared, 60)[:, 0])
