@@ -28,7 +28,7 @@ from backtest.cli.request import Request
 from backtest.config import load_config
 from backtest.documents import DEEPEST, read_json, read_toml
 from backtest.errors import BacktestError, CalendarError, ConfigError, DataError, MarketError, UsageError
-from backtest.market.archive import read_archive_file, read_archive_path
+from backtest.market.archive import read_archive_file
 from backtest.market.auxiliary import read_series
 from backtest.market.ccxt_source import Venue
 from backtest.market.dataset import METADATA, open_dataset, read_dataset, write_dataset
@@ -55,6 +55,7 @@ from backtest.strategies import REGISTRY
 from backtest.study.settings import StudyConfig
 from tests.fuzz import documents
 from tests.fuzz.targets import small_market
+from tests.market.archives import read_archive_path
 from tests.market.loopback import HOUR, NOW, Listing, Loopback, options, serving
 from tests.scoring.test_sweep import small_sweep
 

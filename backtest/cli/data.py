@@ -94,15 +94,20 @@ def import_data(
     kind: Annotated[
         str | None, typer.Option(help="swap or spot, where the files do not tell.", show_default=False)
     ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="ohlcv, mark, index or premium, where bars do not tell.", show_default=False)
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Import Binance archive files (zips with their checksums), freqtrade Feather, plain CSV or Parquet."""
     from backtest.market.importing import import_paths
+    from backtest.market.rows import series_names
     from backtest.market.store import Store, store_root
     from backtest.report.tables import new_console, show
 
+    named = series_names(series)[0] if series else None
     with progress_bar() as progress:
-        imported = import_paths(paths, Store(store_root(store)), venue, _kind(kind), progress=progress)
+        imported = import_paths(paths, Store(store_root(store)), venue, _kind(kind), series=named, progress=progress)
     show(new_console(), *imported.lines())
     if imported.set_aside:
         raise MarketError("; ".join(imported.set_aside))

@@ -36,6 +36,7 @@ def fetch(
     exchange_config: ConfigOption = None,
     archive: Annotated[bool, typer.Option("--archive", help="From Binance's public archive, with checksums.")] = False,
     archive_url: Annotated[str | None, typer.Option(help="Where the archive is served.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Ask again for every gap that is stored.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Series fetched at once.")] = 4,
     store: StoreOption = None,
 ) -> None:
@@ -51,14 +52,16 @@ def fetch(
         from backtest.market.archive_download import ARCHIVE_URL, ArchiveDownloader
 
         with series_bars() as bars:
-            report = ArchiveDownloader(chosen, shelf, archive_url or ARCHIVE_URL, workers=workers, progress=bars).run()
+            report = ArchiveDownloader(
+                chosen, shelf, archive_url or ARCHIVE_URL, workers=workers, progress=bars, again=again
+            ).run()
     else:
         if exchange_config is not None:
             options = merged_deep(chosen.exchange.options, read_exchange_config(exchange_config))
             choice = chosen.exchange.model_copy(update={"options": options})
             chosen = chosen.model_copy(update={"exchange": choice})
         with series_bars() as bars:
-            report = Downloader(chosen, shelf, workers=workers, progress=bars).run()
+            report = Downloader(chosen, shelf, workers=workers, progress=bars, again=again).run()
     show_report(report)
     if complaint := report.complaint():
         raise MarketError(complaint)

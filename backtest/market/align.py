@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -18,14 +18,30 @@ SPARSE_CELLS = 20_000_000
 LONGEST_CADENCE_MS = 8 * 3_600_000
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """Values of one further series in order of time: `known_ms` (k,) int64 when each was known, `value` (k,).
+
+    A value is unknown again more than `stale_ms` after it was known.
+    """
+
+    known_ms: Int64s
+    value: Floats
+    stale_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class InstrumentData:
-    """All that a source knows about one instrument, cleaned by `backtest.market.quality`."""
+    """All that a source knows about one instrument, cleaned by `backtest.market.quality`.
+
+    `further` holds declared series (`backtest.market.series`) by name.
+    """
 
     instrument: Instrument
     bars: Bars
     funding: Funding | None = None
     open_interest: OpenInterest | None = None
+    further: Mapping[str, Known] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +80,8 @@ def align(name: str, timeframe: str, series: Sequence[InstrumentData]) -> Aligne
     end = max(int(one.bars.open_ms[-1]) for one in series)
     _check_grids(series, start, end, timeframe)
     open_ms = np.arange(start, end + bar_ms, bar_ms, dtype=np.int64)
-    panels = {panel: np.full((open_ms.size, len(series)), np.nan) for panel in PANELS}
+    carried = dict.fromkeys((*PANELS, *(name for one in series for name in one.further)))
+    panels = {panel: np.full((open_ms.size, len(series)), np.nan) for panel in carried}
     repairs: list[str] = []
     for column, one in enumerate(series):
         rows = (one.bars.open_ms - start) // bar_ms
@@ -77,6 +94,8 @@ def align(name: str, timeframe: str, series: Sequence[InstrumentData]) -> Aligne
         if one.open_interest is not None:
             close = panels["close"][:, column]
             panels["open_interest"][:, column] = open_interest_at_close(one.open_interest, open_ms + bar_ms, close)
+        for name, known in one.further.items():
+            panels[name][:, column] = last_known(known, open_ms + bar_ms)
         repairs += _sentences(one, {panel: values[:, column] for panel, values in panels.items()}, open_ms)
     return Aligned(open_ms, panels, tuple(repairs))
 
@@ -139,6 +158,18 @@ def open_interest_at_close(samples: OpenInterest, close_ms: Int64s, close: Float
         np.isnan(samples.value[sample]), samples.coins[sample] * close[fresh], samples.value[sample]
     )
     return notional
+
+
+def last_known(series: Known, close_ms: Int64s) -> Floats:
+    """(T,) newest value that is known at each close; NaN before the first, and where it is stale."""
+    newest = np.searchsorted(series.known_ms, close_ms, side="right") - 1
+    fresh = newest >= 0
+    fresh[fresh] = close_ms[fresh] - series.known_ms[newest[fresh]] <= series.stale_ms
+    return (
+        np.where(fresh, series.value[np.maximum(newest, 0)], np.nan)
+        if series.value.size
+        else np.full(close_ms.size, np.nan)
+    )
 
 
 def _check_series(name: str, series: Sequence[InstrumentData]) -> None:

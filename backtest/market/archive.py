@@ -5,8 +5,13 @@
     futures/um/daily/metrics/ZECUSDT/ZECUSDT-metrics-2025-10-01.zip
     futures/um/monthly/fundingRate/ZECUSDT/ZECUSDT-fundingRate-2025-10.zip
 
+The folder tells the kind of bars: klines are of trades, markPriceKlines, indexPriceKlines and premiumIndexKlines are
+not, under the same file names. Outside such a folder bars whose volume is zero throughout are refused: nothing tells
+what they are of.
+
 A file may have a header or not, and stamps in milli- or microseconds: both are found out, per file and per row. A
-zip is read in memory, never unpacked: it must hold one CSV of its own name and of a bounded size.
+zip is read in memory, never unpacked: it must hold one CSV of its own name and of a bounded size. A file vouches for
+the whole time that it is named after when its CHECKSUM confirms it and that time is over, else for its rows alone.
 """
 
 from __future__ import annotations
@@ -39,12 +44,14 @@ from backtest.market.quality import (
     clean_bars,
     clean_funding,
     clean_open_interest,
+    clean_price_bars,
+    clean_ratios,
     epoch_ms,
     snap,
 )
 from backtest.market.record import Floats, Kind
-from backtest.market.rows import Rows, SeriesName
-from backtest.market.spans import Span, runs
+from backtest.market.rows import PRICE_SERIES, Rows, SeriesName
+from backtest.market.spans import Span, runs, slots
 from backtest.units import DAY_MS, timeframe_ms, to_ms
 
 LARGEST = 512 * 2**20
@@ -71,7 +78,27 @@ _HEADERLESS: dict[SeriesName, tuple[str, ...]] = {
     ),
     "funding": ("calc_time", "funding_interval_hours", "last_funding_rate"),
 }
-_WANTED: dict[SeriesName, tuple[str, ...]] = {"ohlcv": _KLINE, "oi": _METRICS, "funding": _FUNDING}
+_SAMPLED = ("oi", "ratios")
+_RATIOS = (
+    *("count_toptrader_long_short_ratio", "sum_toptrader_long_short_ratio"),
+    *("count_long_short_ratio", "sum_taker_long_short_vol_ratio"),
+)
+_WANTED: dict[SeriesName, tuple[str, ...]] = {
+    "ohlcv": _KLINE,
+    **dict.fromkeys(PRICE_SERIES, _KLINE[:5]),
+    "oi": _METRICS,
+    "ratios": ("create_time", *_RATIOS),
+    "funding": _FUNDING,
+}
+FOLDERS: dict[str, SeriesName] = {
+    "klines": "ohlcv",
+    "markPriceKlines": "mark",
+    "indexPriceKlines": "index",
+    "premiumIndexKlines": "premium",
+    "metrics": "oi",
+    "fundingRate": "funding",
+}
+_OF_FOLDER = {name.lower(): series for name, series in FOLDERS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +112,9 @@ class ArchiveName:
     start_ms: int
     end_ms: int
 
-    def symbol(self, kind: Kind) -> str:
-        """The unified symbol; metrics and funding are always a swap's."""
-        swap = kind == "swap" or self.series != "ohlcv"
+    def symbol(self, kind: Kind, series: SeriesName) -> str:
+        """The unified symbol of a series; all but bars of trades are always a swap's."""
+        swap = kind == "swap" or series != "ohlcv"
         return f"{self.base}/{self.quote}" + (f":{self.quote}" if swap else "")
 
 
@@ -121,6 +148,22 @@ def archive_name(name: str) -> ArchiveName | None:
     return ArchiveName(code.removesuffix(quote), quote, series, period, to_ms(start), end_ms)
 
 
+def series_of_path(path: Path, told: ArchiveName) -> SeriesName | None:
+    """Series that the folders of a file tell; None where they do not.
+
+    Raises
+    ------
+    MarketError
+        Where folder and name contradict each other.
+    """
+    found = [series for part in path.parts[:-1] if (series := _OF_FOLDER.get(part.lower())) is not None]
+    if not found:
+        return None
+    if (told.series == "ohlcv") != (found[-1] not in ("oi", "funding")):
+        raise MarketError(f"{path} is named as {told.series}, but its folder says {found[-1]}: put it where it belongs")
+    return found[-1]
+
+
 def verify_checksum(name: str, content: bytes, checksum: str) -> None:
     """Compare a file with the `sha256  name` line of its CHECKSUM file; raises `MarketError` where they differ."""
     words = checksum.split()
@@ -133,48 +176,80 @@ def verify_checksum(name: str, content: bytes, checksum: str) -> None:
         raise MarketError(f"{name} has sha256 {found[:16]}, but its checksum is {words[0][:16]}: download it again")
 
 
-def read_archive_file(where: str, name: str, content: bytes) -> ArchiveContent:
+def read_archive_file(
+    where: str, name: str, content: bytes, series: SeriesName | None = None, *, vouched: bool = False
+) -> ArchiveContent:
     """Rows of an archive file (zip, or the CSV itself), cleaned as every source is.
+
+    `series` is what the folder told, None where nothing did. Only where `vouched` does a file settle the whole time
+    that its name tells; else it settles what its rows do.
 
     Raises
     ------
     MarketError
-        Where the zip is unsafe or damaged, or naming line and column of what cannot be used.
+        Where the zip is unsafe or damaged, its bars are of something that does not trade and no folder said so, or
+        naming line and column of what cannot be used.
     """
     told = archive_name(name)
     if told is None:
         raise MarketError(f"{where}: {name} is no name of Binance's archive, as in ZECUSDT-1h-2025-10.zip")
     text = _unzipped(where, name, content) if name.endswith(".zip") else content
-    table = _table(where, told, text)
-    if told.series == "funding":
+    wanted = series or told.series
+    table = _table(where, told, text, wanted)
+    if wanted == "funding":
         funding = clean_funding(table)
-        rows = Rows(funding.settled_ms, funding.rate[:, np.newaxis])
-        return ArchiveContent(rows, ((told.start_ms, told.end_ms),), (), funding.repairs)
-    if told.series == "oi":
+        whole = ((told.start_ms, told.end_ms),) if vouched else ()
+        return ArchiveContent(Rows(funding.settled_ms, funding.rate[:, np.newaxis]), whole, (), funding.repairs)
+    rows, repairs = _cleaned(table, wanted, told.period)
+    if wanted == "ohlcv" and series is None and rows.time_ms.size > 1 and not rows.values[:, 4].any():
+        raise MarketError(
+            f"{where} has no volume in any bar, so it may be of a mark price, an index or a premium: keep the "
+            f"archive's folders ({', '.join(FOLDERS)}) or say which with --series"
+        )
+    return _content(told, wanted, rows, repairs, vouched=vouched)
+
+
+def _cleaned(table: Table, series: SeriesName, period: str) -> tuple[Rows, tuple[str, ...]]:
+    if series == "oi":
         # A 1-minute slack in the stamp would put a sample into the wrong period.
-        samples = clean_open_interest(table, told.period)
-        rows, repairs = Rows(samples.sampled_ms, np.column_stack((samples.coins, samples.value))), samples.repairs
-    else:
-        bars = clean_bars(table, told.period)
-        panel = np.column_stack((bars.open, bars.high, bars.low, bars.close, bars.volume))
-        rows, repairs = Rows(bars.open_ms, panel), bars.repairs
+        samples = clean_open_interest(table, period)
+        return Rows(samples.sampled_ms, np.column_stack((samples.coins, samples.value))), samples.repairs
+    if series == "ohlcv":
+        bars = clean_bars(table, period)
+        return Rows(
+            bars.open_ms, np.column_stack((bars.open, bars.high, bars.low, bars.close, bars.volume))
+        ), bars.repairs
+    clean = (
+        clean_ratios(table, period)
+        if series == "ratios"
+        else clean_price_bars(table, period, positive=series != "premium")
+    )
+    return Rows(clean.time_ms, clean.values), clean.repairs
+
+
+def _content(
+    told: ArchiveName, series: SeriesName, rows: Rows, repairs: tuple[str, ...], *, vouched: bool
+) -> ArchiveContent:
     period_ms = timeframe_ms(told.period)
-    slots = np.arange(told.start_ms, told.end_ms, period_ms, dtype=np.int64)
-    if told.series == "oi" and told.start_ms < LABEL_SWITCH_MS and rows.time_ms.size:
+    if not vouched:
+        return ArchiveContent(rows, slots(rows.time_ms, period_ms), (), repairs)
+    expected = np.arange(told.start_ms, told.end_ms, period_ms, dtype=np.int64)
+    if series in _SAMPLED and told.start_ms < LABEL_SWITCH_MS and rows.time_ms.size:
         # The day's first stamp is the end of the last period of the day before.
-        slots = slots[: -1 if rows.time_ms[0] < told.start_ms else None]
-    gaps = runs(slots, ~np.isin(slots, rows.time_ms), period_ms) if period_ms <= DAY_MS else ()
-    covered = (int(min(told.start_ms, rows.time_ms[0])), int(slots[-1]) + period_ms) if rows.time_ms.size else (0, 0)
+        expected = expected[: -1 if rows.time_ms[0] < told.start_ms else None]
+    gaps = runs(expected, ~np.isin(expected, rows.time_ms), period_ms) if period_ms <= DAY_MS else ()
+    first = int(min(told.start_ms, rows.time_ms[0])) if rows.time_ms.size else 0
+    covered = (first, int(expected[-1]) + period_ms) if rows.time_ms.size else (0, 0)
     return ArchiveContent(rows, (covered,), gaps, repairs)
 
 
-def read_archive_path(path: Path) -> ArchiveContent:
-    """Rows of an archive file on disk, checked against `NAME.CHECKSUM` where that stands beside it."""
-    content = read_whole(path, MarketError, LARGEST)
+def checked(path: Path, content: bytes) -> bool:
+    """Whether `NAME.CHECKSUM` stands beside a file and confirms it; raises `MarketError` where it contradicts it."""
     beside = path.with_name(path.name + ".CHECKSUM")
-    if os.path.lexists(beside):
-        verify_checksum(path.name, content, read_whole(beside, MarketError, 4096).decode("utf-8", "replace"))
-    return read_archive_file(str(path), path.name, content)
+    if not os.path.lexists(beside):
+        return False
+    verify_checksum(path.name, content, read_whole(beside, MarketError, 4096).decode("utf-8", "replace"))
+    return True
 
 
 def _unzipped(where: str, name: str, content: bytes) -> bytes:
@@ -200,16 +275,16 @@ def _unzipped(where: str, name: str, content: bytes) -> bytes:
     return text
 
 
-def _table(where: str, told: ArchiveName, text: bytes) -> Table:
+def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName) -> Table:
     first = text.split(b"\n", 1)[0].decode("utf-8", "replace").lstrip("\ufeff").strip()
     cells = [cell.strip().strip('"') for cell in first.split(",")]
     header = not re.match(r"\d", cells[0])
     columns = [cell.lower() for cell in cells] if header else list(_HEADERLESS[told.series])
-    wanted = _WANTED[told.series]
+    wanted = _WANTED[series]
     absent = [name for name in wanted if name not in columns]
     if absent or (not header and len(cells) < len(columns)):
         raise MarketError(f"{where} has no column {', '.join(absent) or columns[len(cells)]}: it begins {first[:80]!r}")
-    stamp = pa.string() if told.series == "oi" else pa.int64()
+    stamp = pa.string() if series in _SAMPLED else pa.int64()
     kinds = {wanted[0]: stamp, **dict.fromkeys(wanted[1:], pa.float64())}
     try:
         parsed = pa.csv.read_csv(
@@ -223,7 +298,7 @@ def _table(where: str, told: ArchiveName, text: bytes) -> Table:
         raise MarketError(f"{where} cannot be read as CSV: {' '.join(str(problem).split())[:200]}") from None
     if parsed.num_rows == 0 or parsed[wanted[0]].null_count:
         raise MarketError(f"{where} has {'a row without a time' if parsed.num_rows else 'no rows'}: download it again")
-    times = _sampled_ms(where, told, parsed[wanted[0]]) if told.series == "oi" else _stamps(parsed[wanted[0]])
+    times = _sampled_ms(where, told, parsed[wanted[0]]) if series in _SAMPLED else _stamps(parsed[wanted[0]])
     values: Floats = np.column_stack([parsed[name].to_numpy() for name in wanted[1:]])
     numbers = np.arange(times.size, dtype=np.int64) + (2 if header else 1)
     return Table(where, wanted, times, values, numbers, "line")

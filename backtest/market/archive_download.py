@@ -11,13 +11,13 @@ from datetime import timedelta
 import requests
 
 from backtest.errors import MarketError, UsageError
-from backtest.market.archive import LARGEST, METRICS_PERIOD, read_archive_file, verify_checksum
+from backtest.market.archive import FOLDERS, LARGEST, METRICS_PERIOD, archive_name, read_archive_file, verify_checksum
 from backtest.market.download import Fetched, Report, SeriesProgress, Silent, all_of, clock_ms, remember
 from backtest.market.importing import ARCHIVE_VENUE
 from backtest.market.quality import SNAP_MS
 from backtest.market.recipe import Recipe
 from backtest.market.record import Instrument
-from backtest.market.rows import UNITS, Key, SeriesName
+from backtest.market.rows import UNITS, Key
 from backtest.market.spans import Span, intersect, subtract
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped, retry_after, utc_now
@@ -30,15 +30,19 @@ SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file of the archive: its folder below the root and its name."""
+    """One file of the archive: its folder below the root, its name, and when the time that it is of is over."""
 
     folder: str
     name: str
+    end_ms: int
 
 
 @dataclass(slots=True)
 class ArchiveDownloader:
-    """A recipe of a Binance venue, the store it fills, and where the archive is; `run` does everything."""
+    """A recipe of a Binance venue, the store it fills, and where the archive is; `run` does everything.
+
+    Files that had gaps are fetched again only with `again`: their checksum vouches for them.
+    """
 
     recipe: Recipe
     store: Store
@@ -48,6 +52,7 @@ class ArchiveDownloader:
     progress: SeriesProgress = field(default_factory=Silent)
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], int] = clock_ms
+    again: bool = False
 
     def run(self) -> Report:
         """Fetch the files of what the store does not have yet; months first, days where a month is not there.
@@ -80,7 +85,7 @@ class ArchiveDownloader:
                 raise UsageError(f"{symbol} is spot, but {venue} has none: use --exchange binance")
             for series in self.recipe.series:
                 if series == "ohlcv" or kind == "swap":
-                    period = METRICS_PERIOD if series == "oi" else self.recipe.timeframe
+                    period = METRICS_PERIOD if series in ("oi", "ratios") else self.recipe.timeframe
                     keys.append(Key.of(venue, symbol, series, period))
         return keys
 
@@ -117,25 +122,36 @@ class ArchiveDownloader:
 
     def _month(self, session: requests.Session, key: Key, month: tuple[int, int], result: Fetched) -> None:
         start, end = self._span(key)
-        if not self.store.missing(key, max(month[0], start), min(month[1], end)):
+        if not self._wanted(key, max(month[0], start), min(month[1], end)):
             return
-        whole = month[1] <= self.clock() and key.series != "oi"
+        whole = month[1] <= self.clock() and key.series not in ("oi", "ratios")
         if whole and self._file(session, key, _file(key, month[0], "monthly"), result):
             return
         if key.series == "funding":
             return
         for day in range(max(month[0], start // UNIT_MS["d"] * UNIT_MS["d"]), min(month[1], end), UNIT_MS["d"]):
-            if self.store.missing(key, max(day, start), min(day + UNIT_MS["d"], end)):
+            if self._wanted(key, max(day, start), min(day + UNIT_MS["d"], end)):
                 self._file(session, key, _file(key, day, "daily"), result)
+
+    def _wanted(self, key: Key, start_ms: int, end_ms: int) -> bool:
+        if self.store.missing(key, start_ms, end_ms):
+            return True
+        return self.again and bool(self.store.doubtful(key, start_ms, end_ms, old=True))
 
     def _file(self, session: requests.Session, key: Key, file: _File, result: Fetched) -> bool:
         address = f"{self.url.rstrip('/')}/{file.folder}/{file.name}"
         content = self._verified(session, address, file.name)
         if content is None:
             return False
-        found = read_archive_file(address, file.name, content)
+        found = read_archive_file(address, file.name, content, key.series, vouched=file.end_ms <= self.clock())
         done = self.store.append(
-            key, found.rows, source=SOURCE, units=UNITS[key.series], covered=found.covered, gaps=found.gaps
+            key,
+            found.rows,
+            source=SOURCE,
+            units=UNITS[key.series],
+            covered=found.covered,
+            gaps=found.gaps,
+            now_ms=self.clock(),
         )
         result.rows += done.new
         result.differing += done.differing
@@ -214,10 +230,10 @@ def _file(key: Key, start_ms: int, pace: str) -> _File:
     code = f"{instrument.base}{instrument.quote}"
     root = "spot" if instrument.kind == "spot" else "futures/um"
     date = from_ms(start_ms).strftime("%Y-%m" if pace == "monthly" else "%Y-%m-%d")
-    what: dict[SeriesName, tuple[str, str]] = {
-        "ohlcv": (f"klines/{code}/{key.timeframe}", key.timeframe),
-        "oi": (f"metrics/{code}", "metrics"),
-        "funding": (f"fundingRate/{code}", "fundingRate"),
-    }
-    folder, label = what[key.series]
-    return _File(f"{root}/{pace}/{folder}", f"{code}-{label}-{date}.zip")
+    of_series = "oi" if key.series == "ratios" else key.series
+    kind = next(folder for folder, series in FOLDERS.items() if series == of_series)
+    bars = of_series not in ("oi", "funding")
+    name = f"{code}-{key.timeframe if bars else kind}-{date}.zip"
+    told = archive_name(name)
+    folder = f"{root}/{pace}/{kind}/{code}" + (f"/{key.timeframe}" if bars else "")
+    return _File(folder, name, told.end_ms if told else 0)

@@ -16,7 +16,7 @@ from backtest.errors import ConfigError, MarketError, UsageError, near_miss
 from backtest.market.paging import Page
 from backtest.market.quality import MINUTE_MS, snap
 from backtest.market.record import Floats, Instrument
-from backtest.market.rows import COLUMNS, UNITS, Rows, SeriesName
+from backtest.market.rows import COLUMNS, STORED, UNITS, Rows, SeriesName
 from backtest.market.transport import STUMBLES, CheckedSession, MalformedAnswer, Patience, RateGate, call
 from backtest.units import DAY_MS, format_ms, timeframe_ms
 
@@ -26,10 +26,14 @@ _HAS: dict[SeriesName, str] = {
     "ohlcv": "fetchOHLCV",
     "oi": "fetchOpenInterestHistory",
     "funding": "fetchFundingRateHistory",
+    "mark": "fetchMarkOHLCV",
+    "index": "fetchIndexOHLCV",
+    "premium": "fetchPremiumIndexOHLCV",
+    "ratios": "fetchLongShortRatioHistory",
 }
 # A null that is there as often as this is the venue's last word.
 NULLS_MOST = 3
-_MEANING: dict[SeriesName, str] = {"ohlcv": "bars", "oi": "open-interest history", "funding": "funding history"}
+_MEANING: dict[SeriesName, str] = {name: one.words for name, one in STORED.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from backtest.market.quality import SNAP_MS
 from backtest.market.recipe import Recipe, StoredDataset
 from backtest.market.record import Instrument
 from backtest.market.rows import Key, Rows, SeriesName
-from backtest.market.spans import Span, intersect, subtract, total_ms
+from backtest.market.spans import Span, bridged, intersect, merged, subtract, total_ms
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped
 from backtest.units import UNIT_MS, format_ms, timeframe_ms
@@ -126,7 +126,8 @@ def clock_ms() -> int:
 class Downloader:
     """A recipe, the store it fills, and the way to stop it; `run` does everything.
 
-    Where `named`, the recipe's name becomes a dataset of the store.
+    Where `named`, the recipe's name becomes a dataset of the store. A gap that was not asked for often enough, over
+    long enough, is asked for again; with `again` every gap is.
     """
 
     recipe: Recipe
@@ -137,6 +138,7 @@ class Downloader:
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], int] = clock_ms
     named: bool = True
+    again: bool = False
 
     def run(self) -> Report:
         """Fetch what the store does not have yet.
@@ -217,7 +219,7 @@ class Downloader:
 
     def _series(self, venue: Venue, task: Task) -> Fetched:
         result = Fetched(task.key)
-        todo = self.store.missing(task.key, task.start_ms, task.end_ms)
+        todo = self._todo(venue, task)
         self.progress.begin(task.key, total_ms(todo))
         if not todo:
             self.store.compact(task.key)
@@ -230,7 +232,9 @@ class Downloader:
             return venue.page(task.key.series, task.listed, task.period, since_ms, until_ms)
 
         def keep(rows: Rows, covered: Sequence[Span], gaps: Sequence[Span]) -> None:
-            done = self.store.append(task.key, rows, source=venue.source, units=units, covered=covered, gaps=gaps)
+            done = self.store.append(
+                task.key, rows, source=venue.source, units=units, covered=covered, gaps=gaps, now_ms=self.clock()
+            )
             result.rows += done.new
             result.differing += done.differing
             result.problem = "; ".join(filter(None, (result.problem, *done.set_aside)))
@@ -258,6 +262,14 @@ class Downloader:
             result.missing = subtract(expected, [late])
         result.gaps = self._gaps(task)
         return result
+
+    def _todo(self, venue: Venue, task: Task) -> tuple[Span, ...]:
+        """Time that was never settled, and gaps that have to be asked for again, as few windows as a page allows."""
+        span = task.start_ms, task.end_ms
+        doubtful = self.store.doubtful(task.key, *span, old=self.again)
+        reachable = intersect(doubtful, [(max(task.oldest_ms, task.start_ms), task.end_ms)])
+        page_ms = venue.limit(task.key.series, task.listed.instrument) * task.step_ms
+        return merged([*self.store.missing(task.key, *span), *bridged(reachable, page_ms)])
 
     def _gaps(self, task: Task) -> tuple[Span, ...]:
         manifest = self.store.manifest(task.key)

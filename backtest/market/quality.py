@@ -189,6 +189,32 @@ def clean_bars(table: Table, timeframe: str) -> Bars:
     return Bars(table.time_ms, open_, high, low, close, volume, table.repairs + unknown)
 
 
+def clean_price_bars(table: Table, timeframe: str, *, positive: bool) -> Table:
+    """Table of open, high, low and close at which nothing trades (mark, index, premium), checked as bars are.
+
+    `positive` where every price must be above zero, which a premium need not be. Raises as `clean_bars` does.
+    """
+    _check_time(table)
+    _check_grid(table, timeframe)
+    table = _drop_bars_without_prices(table)
+    _check_prices(table, positive=positive)
+    table = _ordered(table)
+    _check_spacing(table, timeframe)
+    return table
+
+
+def clean_ratios(table: Table, period: str) -> Table:
+    """Table of ratios of any number of columns, none negative or infinite, NaN where unknown; raises as above."""
+    _check_time(table)
+    for column, amounts in enumerate(table.values.T, start=1):
+        table.refuse(
+            (amounts < 0) | np.isinf(amounts), column, "ratio {value} is negative or infinite: fix or empty it"
+        )
+    table = _ordered(table)
+    _check_spacing(table, period)
+    return table
+
+
 def clean_funding(table: Table) -> Funding:
     """Settlements of a table of one column, the rate, checked and repaired as the module says.
 
@@ -274,12 +300,12 @@ def _check_spacing(table: Table, period: str) -> None:
 
 def _drop_bars_without_prices(table: Table) -> Table:
     empty = np.count_nonzero(np.isnan(table.values[:, :4]), axis=1) == 4
-    volume = table.values[:, 4]
-    table.refuse(
-        empty & (volume != 0) & ~np.isnan(volume),
-        5,
-        "volume {value} stands in a bar without prices: fill them in or drop the row",
-    )
+    for volume in table.values[:, 4:].T:
+        table.refuse(
+            empty & (volume != 0) & ~np.isnan(volume),
+            5,
+            "volume {value} stands in a bar without prices: fill them in or drop the row",
+        )
     sentences = table.sentences(empty, "row", "without prices dropped (a missing bar)")
     table = table.take(~empty, *sentences)
     if table.time_ms.size == 0:
@@ -288,10 +314,17 @@ def _drop_bars_without_prices(table: Table) -> Table:
 
 
 def _check_bars(table: Table) -> None:
-    open_, high, low, close, volume = table.values.T
+    _check_prices(table, positive=True)
+    volume = table.values[:, 4]
+    table.refuse((volume < 0) | np.isinf(volume), 5, "volume {value} is negative or infinite: fix or empty it")
+
+
+def _check_prices(table: Table, *, positive: bool) -> None:
+    open_, high, low, close = table.values.T[:4]
     for column, price in enumerate((open_, high, low, close), start=1):
         table.refuse(np.isnan(price), column, "the price is missing: fill it in, or empty the whole bar")
-        table.refuse((price <= 0) | np.isinf(price), column, "price {value} is not positive and finite: fix the row")
+        wrong = np.isinf(price) | (positive and price <= 0)
+        table.refuse(wrong, column, "price {value} is not positive and finite: fix the row")
     table.refuse(high < low, 2, "high {2} is below low {3}: fix the row")
     for column, price in ((1, open_), (4, close)):
         table.refuse(
@@ -299,7 +332,6 @@ def _check_bars(table: Table) -> None:
             column,
             "{value} is outside [low, high] = [{3}, {2}]: fix the row",
         )
-    table.refuse((volume < 0) | np.isinf(volume), 5, "volume {value} is negative or infinite: fix or empty it")
 
 
 def _ordered(table: Table) -> Table:

@@ -15,7 +15,7 @@ from backtest.errors import BacktestError, ConfigError, MarketError, UsageError,
 from backtest.fields import Duration, Milliseconds
 from backtest.market.locks import LOCK_SECONDS, locked
 from backtest.market.record import Instrument
-from backtest.market.rows import SeriesName, replace_file
+from backtest.market.rows import DEFAULT_SERIES, SeriesName, replace_file
 from backtest.units import TimeRange, parse_timerange, timeframe_ms
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
@@ -43,7 +43,7 @@ class Recipe(BaseModel):
     description: str = ""
     exchange: ExchangeChoice
     symbols: tuple[str, ...] = Field(min_length=1)
-    series: tuple[SeriesName, ...] = Field(("ohlcv", "oi", "funding"), min_length=1)
+    series: tuple[SeriesName, ...] = Field(DEFAULT_SERIES, min_length=1)
     timeframe: str = "1h"
     timerange: str
     unlisted: Literal["error", "skip"] = "error"

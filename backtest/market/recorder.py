@@ -10,7 +10,7 @@ from backtest.errors import UsageError
 from backtest.market.ccxt_source import RULES, VenueRules, serves
 from backtest.market.download import Downloader, Report, SeriesProgress, Silent, clock_ms
 from backtest.market.recipe import Recipe
-from backtest.market.rows import COLUMNS, SeriesName
+from backtest.market.rows import DEFAULT_SERIES, SeriesName
 from backtest.market.store import Store
 from backtest.market.transport import Patience
 from backtest.units import DAY_MS, from_ms
@@ -44,7 +44,7 @@ def record(
     MarketError
         As `Downloader.run` does.
     """
-    wanted = series or tuple(name for name in COLUMNS if serves(venue, name))
+    wanted = series or tuple(name for name in DEFAULT_SERIES if serves(venue, name))
     if not wanted:
         raise UsageError(f"{venue} serves neither bars nor open interest nor funding that ccxt can read")
     rules = RULES.get(venue, VenueRules())

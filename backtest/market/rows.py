@@ -24,17 +24,37 @@ from backtest.market.quality import Int64s
 from backtest.market.record import Floats, Instrument
 from backtest.units import UNIT_MS, timeframe_ms
 
-SeriesName = Literal["ohlcv", "oi", "funding"]
-COLUMNS: dict[SeriesName, tuple[str, ...]] = {
-    "ohlcv": ("open", "high", "low", "close", "volume"),
-    "oi": ("coins", "value"),
-    "funding": ("rate",),
+SeriesName = Literal["ohlcv", "oi", "funding", "mark", "index", "premium", "ratios"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """What the store keeps of one series: its columns, their units, and what it is called for people."""
+
+    columns: tuple[str, ...]
+    units: dict[str, str]
+    words: str
+
+
+_PRICES = ("open", "high", "low", "close")
+STORED: dict[SeriesName, StoredSeries] = {
+    "ohlcv": StoredSeries((*_PRICES, "volume"), {"price": "quote", "volume": "base"}, "bars"),
+    "oi": StoredSeries(("coins", "value"), {"coins": "base", "value": "quote"}, "open-interest history"),
+    "funding": StoredSeries(("rate",), {"rate": "share of notional that longs pay"}, "funding history"),
+    "mark": StoredSeries(_PRICES, {"price": "quote"}, "mark-price bars"),
+    "index": StoredSeries(_PRICES, {"price": "quote"}, "index-price bars"),
+    "premium": StoredSeries(_PRICES, {"price": "share of the index price"}, "premium-index bars"),
+    "ratios": StoredSeries(
+        ("top_accounts", "top_positions", "accounts", "taker"),
+        {"top_accounts, top_positions, accounts": "longs by shorts", "taker": "bought by sold volume"},
+        "long/short and taker ratios",
+    ),
 }
-UNITS: dict[SeriesName, dict[str, str]] = {
-    "ohlcv": {"price": "quote", "volume": "base"},
-    "oi": {"coins": "base", "value": "quote"},
-    "funding": {"rate": "share of notional that longs pay"},
-}
+COLUMNS: dict[SeriesName, tuple[str, ...]] = {name: one.columns for name, one in STORED.items()}
+UNITS: dict[SeriesName, dict[str, str]] = {name: one.units for name, one in STORED.items()}
+DEFAULT_SERIES: tuple[SeriesName, ...] = ("ohlcv", "oi", "funding")
+PRICE_SERIES: tuple[SeriesName, ...] = ("mark", "index", "premium")
+"""Bars without a volume, of a price at which nothing trades."""
 SETTLED = "settled"
 MOST_ROWS = 100_000_000
 FILE_NAME = re.compile(r"\d{1,15}-\d{1,15}-[0-9a-f]{12}\.parquet")

@@ -27,6 +27,11 @@ class BarSeries:
         `positive`, `zero or more` or `finite`: other values are refused.
     of_spot : float
         What spot has where it was not given: NaN (unknown), or 0 where there can be none.
+    stored : pair of str
+        Series and column of the store that it is read from, as last known at the bar's close; empty where it has a
+        reader of its own.
+    stale_periods : int
+        Periods after which the last known value is unknown again; 0 where it must be of the close itself.
     """
 
     name: str
@@ -34,6 +39,8 @@ class BarSeries:
     words: str
     values: Literal["positive", "zero or more", "finite"]
     of_spot: float = float("nan")
+    stored: tuple[str, str] = ("", "")
+    stale_periods: int = 0
 
 
 SERIES: dict[str, BarSeries] = {
@@ -41,8 +48,43 @@ SERIES: dict[str, BarSeries] = {
     for one in (
         BarSeries("open_interest", "quote notional, known at the bar's close", "open interest", "zero or more"),
         BarSeries("funding", "sum of the rates settled in (open, close]", "funding rate", "finite", of_spot=0.0),
-        BarSeries("mark_price", "quote currency, at the bar's close", "mark price", "positive"),
-        BarSeries("index_price", "quote currency, at the bar's close", "index price", "positive"),
+        BarSeries(
+            "mark_price", "quote currency, at the bar's close", "mark price", "positive", stored=("mark", "close")
+        ),
+        BarSeries(
+            "index_price", "quote currency, at the bar's close", "index price", "positive", stored=("index", "close")
+        ),
+        BarSeries(
+            "premium",
+            "share of the index price, at the bar's close",
+            "premium index",
+            "finite",
+            stored=("premium", "close"),
+        ),
+        BarSeries(
+            "long_short_ratio",
+            "accounts that are long by those that are short",
+            "long/short ratio",
+            "zero or more",
+            stored=("ratios", "accounts"),
+            stale_periods=2,
+        ),
+        BarSeries(
+            "top_trader_ratio",
+            "positions of top traders, long by short",
+            "top traders' long/short ratio",
+            "zero or more",
+            stored=("ratios", "top_positions"),
+            stale_periods=2,
+        ),
+        BarSeries(
+            "taker_ratio",
+            "volume that takers bought by what they sold",
+            "taker ratio",
+            "zero or more",
+            stored=("ratios", "taker"),
+            stale_periods=2,
+        ),
     )
 }
 """By name. The first two are fields of every `Market`; the others are carried where a source has them."""

@@ -49,6 +49,17 @@ def overlapping(ordered: Sequence[Span], span: Span) -> Sequence[Span]:
     return ordered[first : bisect_left(ordered, span[1], key=lambda one: one[0])]
 
 
+def bridged(spans: Iterable[Span], widest_ms: int) -> tuple[Span, ...]:
+    """Spans in order, neighbours made one with the time between them while the whole is not wider than `widest_ms`."""
+    result: list[Span] = []
+    for start, end in merged(spans):
+        if result and end - result[-1][0] <= widest_ms:
+            result[-1] = (result[-1][0], end)
+        else:
+            result.append((start, end))
+    return tuple(result)
+
+
 def intersect(spans: Iterable[Span], others: Iterable[Span]) -> tuple[Span, ...]:
     """Time that is in both."""
     wanted = merged(spans)

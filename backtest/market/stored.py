@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from backtest.documents import first_complaint, read_json, table_of
 from backtest.errors import MarketError, UsageError, near_miss
-from backtest.market.align import InstrumentData
+from backtest.market.align import InstrumentData, Known
 from backtest.market.assembling import assemble
 from backtest.market.quality import (
     SNAP_MS,
@@ -19,10 +19,13 @@ from backtest.market.quality import (
     clean_bars,
     clean_funding,
     clean_open_interest,
+    clean_price_bars,
+    clean_ratios,
 )
 from backtest.market.recipe import StoredDataset, dataset_path
 from backtest.market.record import Instrument, Market, Provenance
 from backtest.market.rows import COLUMNS, Key, Rows
+from backtest.market.series import SERIES
 from backtest.market.store import Store
 from backtest.units import DAY_MS, format_ms, timeframe_ms
 
@@ -76,8 +79,12 @@ def unusable(store: Store, key: Key) -> list[str]:
             clean_bars(table, key.timeframe)
         elif key.series == "oi":
             clean_open_interest(table, key.timeframe)
-        else:
+        elif key.series == "funding":
             clean_funding(table)
+        elif key.series == "ratios":
+            clean_ratios(table, key.timeframe)
+        else:
+            clean_price_bars(table, key.timeframe, positive=key.series != "premium")
     except MarketError as problem:
         return [str(problem)]
     return []
@@ -137,7 +144,18 @@ def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDatas
         )
         if sampled is not None and "oi" in dataset.series:
             samples = clean_open_interest(_table(sampled, rows(sampled)), sampled.timeframe)
-    return InstrumentData(instrument, clean_bars(_table(bars, own), bars.timeframe), funding, samples)
+    further = {}
+    for declared in SERIES.values():
+        of_store, column = declared.stored
+        found = _best_samples(
+            [key for key in keys if _same(key, bars.venue, of_store) and key.symbol == bars.symbol], bars
+        )
+        if found is not None:
+            read = rows(found)
+            period = timeframe_ms(found.timeframe)
+            value = read.values[:, COLUMNS[found.series].index(column)]
+            further[declared.name] = Known(read.time_ms + period, value, declared.stale_periods * period)
+    return InstrumentData(instrument, clean_bars(_table(bars, own), bars.timeframe), funding, samples, further)
 
 
 def _best_samples(keys: list[Key], bars: Key) -> Key | None:

@@ -32,12 +32,12 @@ def test_the_archive_and_what_check_finds(backtest: Command, tmp_path: Path) -> 
     assert "gap       2025-10-01 20:00 to 2025-10-02 00:00" in shown
     assert "█" * 30 in shown
     assert "!" * 5 in shown
-    assert backtest("data", "check", "--store", "shelf").stdout == "2 series, 308 rows, 0 broken\n"
+    assert backtest("data", "check", "--store", "shelf").stdout == "3 series, 596 rows, 0 broken\n"
     file = next((tmp_path / "shelf/binanceusdm/ZEC_USDT_USDT/oi").rglob("*.parquet"))
     file.write_bytes(file.read_bytes()[:-1] + b"!")
     broken = backtest("data", "check", "--store", "shelf")
     assert broken.returncode == 3
-    assert broken.stdout == "2 series, 308 rows, 1 broken\n"
+    assert broken.stdout == "3 series, 596 rows, 1 broken\n"
     assert f"binanceusdm ZEC/USDT:USDT oi 5m: {file.name} was changed" in broken.stderr
 
 

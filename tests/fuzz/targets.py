@@ -36,7 +36,7 @@ from backtest.cli.sweep import space_of
 from backtest.config import load_config
 from backtest.documents import build, read_toml
 from backtest.errors import ConfigError
-from backtest.market.archive import archive_name, read_archive_path
+from backtest.market.archive import archive_name
 from backtest.market.auxiliary import read_series
 from backtest.market.ccxt_source import Venue
 from backtest.market.dataset import BARS, METADATA, open_dataset, read_dataset, write_dataset
@@ -62,6 +62,7 @@ from backtest.units import duration_ms, format_ms, parse_timerange, timeframe_ms
 from tests.fuzz import documents
 from tests.fuzz.harness import Target
 from tests.fuzz.mutations import TEXTS, encoded, mutated, mutated_bytes, mutated_text
+from tests.market.archives import read_archive_path
 from tests.market.loopback import HOUR, NOW, Listing, Loopback, options
 from tests.scoring.test_sweep import small_sweep
 

@@ -18,7 +18,7 @@ import pytest
 
 from backtest.errors import MarketError, UsageError
 from backtest.market import archive
-from backtest.market.archive import archive_name, read_archive_file, read_archive_path, verify_checksum
+from backtest.market.archive import archive_name, read_archive_file, verify_checksum
 from backtest.market.archive_download import ArchiveDownloader
 from backtest.market.importing import import_paths
 from backtest.market.recipe import ExchangeChoice, Recipe
@@ -26,6 +26,7 @@ from backtest.market.rows import Key
 from backtest.market.store import Store
 from backtest.market.stored import open_stored
 from backtest.market.transport import Patience
+from tests.market.archives import read_archive_path
 
 HOUR, DAY = 3_600_000, 86_400_000
 ROOT = Path(__file__).parents[2]
@@ -119,7 +120,7 @@ def test_units_may_change_inside_a_file() -> None:
 
 def test_a_slot_that_a_whole_file_lacks_is_a_gap() -> None:
     text = day_of_hours(hours=range(6)) + day_of_hours(header=False, hours=range(8, 24))
-    content = read_archive_file("x", "ZECUSDT-1h-2025-10-01.csv", text.encode())
+    content = read_archive_file("x", "ZECUSDT-1h-2025-10-01.csv", text.encode(), vouched=True)
     assert content.gaps == ((OCT + 6 * HOUR, OCT + 8 * HOUR),)
 
 
@@ -142,7 +143,7 @@ def test_repeated_rows_are_dropped_and_said() -> None:
 def test_metrics_are_stamped_with_the_start_of_their_period(date: str, first_stamp: str, sampled: str) -> None:
     start = int(np.datetime64(first_stamp.replace(" ", "T"), "ms").astype(np.int64))
     text = metrics(clock_times(start, 288))
-    content = read_archive_file("x", f"ZECUSDT-metrics-{date}.csv", text.encode())
+    content = read_archive_file("x", f"ZECUSDT-metrics-{date}.csv", text.encode(), vouched=True)
     assert content.rows.time_ms[0] == int(np.datetime64(sampled, "ms").astype(np.int64))
     assert content.rows.time_ms.size == 288
     assert content.rows.values[0].tolist() == [100, 5000]
@@ -153,7 +154,9 @@ def test_metrics_are_stamped_with_the_start_of_their_period(date: str, first_sta
 def test_metrics_with_missing_and_repeated_slots() -> None:
     stamps = clock_times(OCT + 300_000, 288)
     text = metrics(stamps[:100] + stamps[110:])
-    content = read_archive_file("x", "ZECUSDT-metrics-2025-10-01.csv", (text + "\n" + text.splitlines()[1]).encode())
+    content = read_archive_file(
+        "x", "ZECUSDT-metrics-2025-10-01.csv", (text + "\n" + text.splitlines()[1]).encode(), vouched=True
+    )
     assert content.rows.time_ms.size == 278
     assert content.gaps == ((OCT + 100 * 300_000, OCT + 110 * 300_000),)
     assert "1 exact duplicate row dropped" in content.repairs[0]
@@ -163,7 +166,7 @@ def test_funding_is_snapped_and_signed() -> None:
     text = "calc_time,funding_interval_hours,last_funding_rate\n" + "\n".join(
         f"{OCT + hour * HOUR + 7},8,{-0.0145 if hour else 0.0001}" for hour in (0, 8, 16)
     )
-    content = read_archive_file("x", "DASHUSDT-fundingRate-2025-10.csv", text.encode())
+    content = read_archive_file("x", "DASHUSDT-fundingRate-2025-10.csv", text.encode(), vouched=True)
     assert content.rows.time_ms.tolist() == [OCT, OCT + 8 * HOUR, OCT + 16 * HOUR]
     assert content.rows.values[:, 0].tolist() == [0.0001, -0.0145, -0.0145]
     assert content.covered == ((OCT, OCT + 31 * DAY),)
@@ -266,10 +269,12 @@ def test_a_folder_of_the_archive_is_imported(mirror: Path, tmp_path: Path) -> No
         "binance ZEC/USDT ohlcv 1h": 744,
         "binanceusdm ZEC/USDT:USDT ohlcv 1h": 744 + 72,
         "binanceusdm ZEC/USDT:USDT oi 5m": 32 * 288,
+        "binanceusdm ZEC/USDT:USDT ratios 5m": 32 * 288,
         "binanceusdm ZEC/USDT:USDT funding": 93,
     }
     again = import_paths([mirror], store)
-    assert set(again.rows.values()) == {0}
+    assert again.rows == {}
+    assert again.again == 1 + 3 + 32 + 1 + 1
     assert all(store.problems(key) == [] for key in store.contents())
     key = Key.of("binanceusdm", "ZEC/USDT:USDT", "oi", "5m")
     assert store.missing(key, OCT, OCT + 33 * DAY) == ((OCT + 20 * DAY, OCT + 21 * DAY),)
@@ -278,6 +283,128 @@ def test_a_folder_of_the_archive_is_imported(mirror: Path, tmp_path: Path) -> No
     assert market.open.shape == (744 + 72, 1)
     # The sample of 00:00, stamped with its end 00:05, is known at the close of the first hour: coins 111 at 00:55.
     assert market.open_interest[0, 0] == 5000 + 11
+
+
+BAR_FOLDERS = ("klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
+
+
+def flat_day(price: float, start: int = OCT) -> str:
+    """Bars in which nothing trades, as the archive has mark prices, indices and premiums."""
+    rows = (f"{start + hour * HOUR},{price},{price},{price},{price},0,1,0,12,0,0,0" for hour in range(24))
+    return "\n".join([KLINE_HEADER, *rows]) + "\n"
+
+
+@pytest.mark.parametrize("pace", ["daily", "monthly"])
+def test_the_folder_tells_the_kind_of_bars(tmp_path: Path, pace: str) -> None:
+    root, name = tmp_path / "futures/um" / pace, NAME if pace == "daily" else "ZECUSDT-1h-2025-10.zip"
+    for number, folder in enumerate(BAR_FOLDERS):
+        text = day_of_hours() if folder == "klines" else flat_day(number / (1 if number < 3 else -1000))
+        put(root / folder / "ZECUSDT/1h", name, text)
+    store = Store(tmp_path / "store")
+    done = import_paths([tmp_path / "futures"], store)
+    assert done.differing == dict.fromkeys(done.rows, 0)
+    closes = {
+        key.series: (key.symbol, set(store.read(key).values[:, 3].tolist()), store.read(key).time_ms.size)
+        for key in store.contents()
+    }
+    swap = "ZEC/USDT:USDT"
+    assert closes == {
+        "ohlcv": (swap, {11.0}, 24),
+        "mark": (swap, {1.0}, 24),
+        "index": (swap, {2.0}, 24),
+        "premium": (swap, {-0.003}, 24),
+    }
+    market = open_stored(store, "binanceusdm")
+    for panel, value in (("close", 11), ("mark_price", 1), ("index_price", 2), ("premium", -0.003)):
+        assert set(market.panel(panel)[:, 0].tolist()) == {value}
+
+
+@pytest.mark.parametrize("folder", ["", "prices", "klines-backup"])
+def test_bars_without_volume_are_no_trades_unless_something_says_so(tmp_path: Path, folder: str) -> None:
+    path = put(tmp_path / "futures" / folder, NAME, flat_day(400))
+    store = Store(tmp_path / "store")
+    with pytest.raises(
+        MarketError, match=r"has no volume in any bar.* keep the archive's folders .* or say which with"
+    ):
+        import_paths([path], store)
+    assert store.contents() == ()
+    import_paths([path], store, series="mark")
+    assert [key.series for key in store.contents()] == ["mark"]
+
+
+def test_a_folder_that_contradicts_the_name_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path / "futures/um/daily/metrics/ZECUSDT", NAME, day_of_hours())
+    with pytest.raises(MarketError, match="is named as ohlcv, but its folder says oi: put it where it belongs"):
+        import_paths([path], Store(tmp_path / "store"))
+
+
+NOVEMBER = OCT + 31 * DAY
+
+
+@pytest.mark.parametrize(
+    ("checksum", "now", "whole"),
+    [(True, NOVEMBER + DAY, True), (False, NOVEMBER + DAY, False), (True, NOVEMBER - DAY, False)],
+)
+def test_a_name_vouches_for_its_month_only_with_a_checksum_and_when_it_is_over(
+    tmp_path: Path, checksum: bool, now: int, whole: bool
+) -> None:
+    um = tmp_path / "futures/um/monthly"
+    text = "\n".join([KLINE_HEADER, *(kline(OCT + hour * HOUR) for hour in range(5 * 24))])
+    put(um / "klines/ZECUSDT/1h", "ZECUSDT-1h-2025-10.zip", text, checksum=checksum)
+    rates = "\n".join(f"{OCT + 8 * hour * HOUR},8,0.0001" for hour in range(15))
+    put(
+        um / "fundingRate/ZECUSDT",
+        "ZECUSDT-fundingRate-2025-10.zip",
+        f"calc_time,funding_interval_hours,last_funding_rate\n{rates}\n",
+        checksum=checksum,
+    )
+    stamps = clock_times(OCT + 300_000, 100)
+    put(
+        tmp_path / "futures/um/daily/metrics/ZECUSDT",
+        "ZECUSDT-metrics-2025-10-01.zip",
+        metrics(stamps),
+        checksum=checksum,
+    )
+    store = Store(tmp_path / "store")
+    done = import_paths([tmp_path / "futures"], store, now_ms=now)
+    missing = {key.series: store.missing(key, OCT, NOVEMBER) for key in store.contents()}
+    if whole:
+        assert (missing["ohlcv"], missing["funding"]) == ((), ())
+        assert store.doubtful(Key.of("binanceusdm", "ZEC/USDT:USDT", "ohlcv", "1h"), OCT, NOVEMBER, old=True) == (
+            (OCT + 5 * DAY, NOVEMBER),
+        )
+    else:
+        assert missing["ohlcv"] == ((OCT + 5 * DAY, NOVEMBER),)
+        assert missing["funding"] == ((OCT, NOVEMBER),)
+        assert done.unvouched == (3 if not checksum else 2)
+    sampled = OCT + DAY if checksum else OCT + 100 * 300_000
+    assert missing["oi"][0][0] in (sampled, sampled - 300_000)
+
+
+def test_a_file_without_a_checksum_is_read_again_once_it_has_one(tmp_path: Path) -> None:
+    folder = tmp_path / "futures/um/daily/klines/ZECUSDT/1h"
+    put(folder, NAME, day_of_hours(hours=range(20)), checksum=False)
+    store = Store(tmp_path / "store")
+    key = Key.of("binanceusdm", "ZEC/USDT:USDT", "ohlcv", "1h")
+    import_paths([folder], store)
+    assert import_paths([folder], store).again == 1
+    assert store.missing(key, OCT, OCT + DAY) == ((OCT + 20 * HOUR, OCT + DAY),)
+    put(folder, NAME, day_of_hours(hours=range(20)))
+    assert import_paths([folder], store).again == 0
+    assert store.missing(key, OCT, OCT + DAY) == ()
+    assert import_paths([folder], store).again == 1
+
+
+def test_what_is_of_the_future_is_refused_and_a_bar_that_is_not_over_left_out(tmp_path: Path) -> None:
+    path = put(tmp_path / "futures/um/daily/klines/ZECUSDT/1h", NAME, day_of_hours())
+    with pytest.raises(MarketError, match=r"has a row of 2025-10-01 23:00, which is after now \(2025-10-01 12:30\)"):
+        import_paths([path], Store(tmp_path / "one"), now_ms=OCT + 12 * HOUR + HOUR // 2)
+    store = Store(tmp_path / "two")
+    done = import_paths([path], store, now_ms=OCT + 23 * HOUR + HOUR // 2)
+    assert "ZECUSDT-1h-2025-10-01.zip: the bar of 2025-10-01 23:00 left out: it is not over yet" in done.notes
+    key = Key.of("binanceusdm", "ZEC/USDT:USDT", "ohlcv", "1h")
+    assert store.read(key).time_ms[-1] == OCT + 22 * HOUR
+    assert store.missing(key, OCT, OCT + DAY)[0][0] == OCT + 23 * HOUR
 
 
 class Flaky(SimpleHTTPRequestHandler):

@@ -42,11 +42,11 @@ def store(tmp_path: Path) -> Store:
 
 def download(store: Store, state: Loopback, timerange: str, **more: Any) -> Report:
     venue, extra, patience = more.pop("venue", "bybit"), more.pop("options", {}), more.pop("patience", QUICK)
-    downloader = {name: more.pop(name) for name in ("workers", "stop", "progress") if name in more}
+    downloader = {name: more.pop(name) for name in ("workers", "stop", "progress", "again", "clock") if name in more}
     values = {"symbols": (ZEC,), "series": ("ohlcv",), "name": "test", "timeframe": "1h", **more}
     choice = ExchangeChoice(id=venue, options=options(venue, state.url, **extra))
     recipe = Recipe(exchange=choice, timerange=timerange, **values)
-    return Downloader(recipe, store, patience=patience, clock=lambda: NOW, **downloader).run()
+    return Downloader(recipe, store, patience=patience, **{"clock": lambda: NOW, **downloader}).run()
 
 
 def zec(now_ms: int = NOW, **more: Any) -> Loopback:
@@ -116,6 +116,44 @@ def test_gaps_of_the_venue_are_believed_after_several_answers_and_named(store: S
     assert report.series[0].gaps == again.series[0].gaps == ((at("2025-11-05T07:00"), at("2025-11-05T10:00")),)
     market = open_stored(store, "test")
     assert np.isnan(market.close[:, 0]).sum() == 3
+
+
+@pytest.mark.parametrize("series", ["ohlcv", "oi"])
+def test_rows_that_were_withheld_come_in_once_they_are_served(store: Store, series: str) -> None:
+    gap = frozenset(range(at("2025-11-05T07:00"), at("2025-11-05T10:00"), HOUR))
+    state = zec(absent=gap)
+    with serving(state):
+        assert download(store, state, "20251101-20251110", series=(series,)).series[0].gaps
+        state.listings["ZECUSDT"].absent = frozenset()
+        report = download(store, state, "20251101-20251110", series=(series,))
+    assert (report.series[0].rows, report.series[0].gaps) == (3, ())
+    assert np.unique(np.diff(store.read(key(series)).time_ms)).tolist() == [HOUR]
+
+
+def test_a_gap_is_asked_for_by_itself_until_it_is_old_and_on_request_after_that(store: Store) -> None:
+    gap = frozenset(range(at("2025-11-05T07:00"), at("2025-11-05T10:00"), HOUR))
+    state = zec(absent=gap)
+    asked = []
+
+    def fetch(day: int, **more: Any) -> Report:
+        state.asked.clear()
+        report = download(store, state, "20251101-20251110", clock=lambda: NOW + day * DAY, **more)
+        asked.append(sum("kline" in path for _, path, _ in state.asked))
+        return report
+
+    with serving(state):
+        for day in (0, 0, 2, 3):
+            fetch(day)
+        manifest = store.manifest(key())
+        assert manifest is not None
+        assert [gap[2:] for gap in manifest.gaps] == [(3, NOW, NOW + 2 * DAY)]
+        assert asked[:3] == [3, 3, 3]
+        assert asked[3] == 0
+        fetch(3, again=True)
+        assert asked[4] == 3
+        state.listings["ZECUSDT"].absent = frozenset()
+        assert fetch(4, again=True).series[0].rows == 3
+    assert store.doubtful(key(), 0, NOW, old=True) == ()
 
 
 def test_a_gap_wider_than_a_page_is_believed_by_its_edges(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
