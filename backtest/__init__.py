@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from backtest.baseline.files import read_baseline, write_baseline
     from backtest.baseline.record import Baseline, record_baseline
     from backtest.catalysts.claims import Check, Claim, check_claim, open_claims, read_claims
-    from backtest.catalysts.record import Calendar, Catalyst, open_calendar, read_calendar
+    from backtest.catalysts.reading import open_calendar, read_calendar
+    from backtest.catalysts.record import Calendar, Catalyst
     from backtest.catalysts.timing import known_between
     from backtest.config import RunConfig, load_config
     from backtest.engine.replay import Run, replay
@@ -112,7 +113,7 @@ _HOME = {
     "known_between": "backtest.catalysts.timing",
     "load_config": "backtest.config",
     "load_strategy": "backtest.signals.loading",
-    "open_calendar": "backtest.catalysts.record",
+    "open_calendar": "backtest.catalysts.reading",
     "open_claims": "backtest.catalysts.claims",
     "open_dataset": "backtest.market.dataset",
     "parse_axis": "backtest.scoring.space",
@@ -122,7 +123,7 @@ _HOME = {
     "prepare": "backtest.scoring.batch",
     "random_trials": "backtest.scoring.space",
     "read_baseline": "backtest.baseline.files",
-    "read_calendar": "backtest.catalysts.record",
+    "read_calendar": "backtest.catalysts.reading",
     "read_claims": "backtest.catalysts.claims",
     "read_series": "backtest.market.auxiliary",
     "record_baseline": "backtest.baseline.record",

@@ -37,16 +37,26 @@ def build(model: type[Model], values: dict[str, Any], what: str) -> Model:
 
 
 def first_complaint(error: ValidationError, allowed: Iterable[str]) -> str:
-    """One clause for the first of pydantic's errors: key, value received, what is allowed."""
+    """One clause for the first of pydantic's errors, an unknown key before any other."""
+    return complaints(error, allowed)[0]
+
+
+def complaints(error: ValidationError, allowed: Iterable[str]) -> list[str]:
+    """One clause for each of pydantic's errors, unknown keys first: key, value received, what is allowed."""
     unknown = ("extra_forbidden", "unexpected_keyword_argument")
-    first = min(error.errors(include_url=False), key=lambda one: one["type"] not in unknown)
-    key = ".".join(str(part) for part in first["loc"]) or "the table"
-    if first["type"] in unknown:
-        return f"unknown key {shortened(key)}; {near_miss(str(first['loc'][-1]), allowed)}"
-    if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+    names = list(allowed)
+    told = sorted(error.errors(include_url=False), key=lambda one: one["type"] not in unknown)
+    return [_complaint(dict(one), one["type"] in unknown, names) for one in told]
+
+
+def _complaint(one: dict[str, Any], unknown: bool, allowed: list[str]) -> str:
+    key = ".".join(str(part) for part in one["loc"]) or "the table"
+    if unknown:
+        return f"unknown key {shortened(key)}; {near_miss(str(one['loc'][-1]), allowed)}"
+    if one["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"key {shortened(key)} is missing; add it"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{key[:LONGEST_SHOWN]} = {shortened(first['input'])}: {message[0].lower()}{message[1:]}"
+    message = one["msg"].removeprefix("Value error, ")
+    return f"{key[:LONGEST_SHOWN]} = {shortened(one['input'])}: {message[0].lower()}{message[1:]}"
 
 
 def datasets_root() -> Path:

@@ -23,7 +23,7 @@ import pytest
 from backtest.baseline import baseline_path, read_baseline
 from backtest.catalysts.claims import Claim, check_claim, read_claims
 from backtest.catalysts.measures import measure
-from backtest.catalysts.record import open_calendar, read_calendar
+from backtest.catalysts.reading import open_calendar, read_calendar
 from backtest.cli.request import Request
 from backtest.config import load_config
 from backtest.documents import DEEPEST, read_json, read_toml

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from backtest.catalysts.claims import check_claim, open_claims
-from backtest.catalysts.record import Calendar, embedded_calendars, open_calendar
+from backtest.catalysts.reading import embedded_calendars, open_calendar
+from backtest.catalysts.record import Calendar
 from backtest.config import load_config
 from backtest.documents import datasets_root
 from backtest.engine.replay import replay

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
-from datetime import UTC, date, datetime, time
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from datetime import UTC, date, datetime, time, tzinfo
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from backtest.display import Shown, View
-from backtest.documents import datasets_root, first_complaint, read_toml, user_path
+from backtest.catalysts.rows import check_columns, keys_of, name_rows
+from backtest.display import Shown, View, plural
+from backtest.documents import complaints
 from backtest.errors import CalendarError, UsageError, near_miss, shortened
 from backtest.units import FIRST_YEAR, LAST_YEAR, TimeRange, to_ms
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Precision = Literal["second", "minute", "hour", "day", "untimed"]
 Confidence = Literal["high", "medium", "low"]
@@ -29,7 +31,7 @@ KINDS = frozenset(
         "regulation", "security", "technical", "tokenomics", "treasury", "trust_relaunch", "upgrade",
     }
 )  # fmt: skip
-_KIND = r"^[a-z][a-z0-9_]{1,40}$"
+KIND = r"^[a-z][a-z0-9_]{1,40}$"
 _ID = r"^[a-z0-9][a-z0-9-]{2,80}$"
 _ZERO_BELOW = {
     "second": ("microsecond",),
@@ -103,7 +105,7 @@ class Catalyst(Shown):
 
     id: Annotated[str, Field(pattern=_ID)]
     assets: Annotated[tuple[Coin, ...], Field(min_length=1)]
-    kind: Annotated[str, Field(pattern=_KIND)]
+    kind: Annotated[str, Field(pattern=KIND)]
     actor: Name
     direction: Literal[1, -1, 0]
     precision: Precision
@@ -164,6 +166,10 @@ class Catalyst(Shown):
         return View(("", ""), [(name, text) for name, text in said.items() if text], (self.note,) if self.note else ())
 
 
+KEYS = tuple(field.name for field in fields(Catalyst))
+"""Of a catalyst, in order: the columns of a calendar as a table."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Calendar(Shown):
     """Validated catalysts in order of announcement (untimed ones last), each id once.
@@ -178,14 +184,70 @@ class Calendar(Shown):
     catalysts: tuple[Catalyst, ...]
 
     def __post_init__(self) -> None:
-        ids = [catalyst.id for catalyst in self.catalysts]
-        for number, identifier in enumerate(ids):
-            if identifier in ids[:number]:
+        seen: set[str] = set()
+        for catalyst in self.catalysts:
+            if catalyst.id in seen:
                 raise CalendarError(
-                    f"calendar {self.name!r}: id {identifier!r} stands twice; each catalyst needs its own"
+                    f"calendar {self.name!r}: id {catalyst.id!r} stands twice; each catalyst needs its own"
                 )
-        ordered = tuple(sorted(self.catalysts, key=lambda one: (_sort_ms(one), ids.index(one.id))))
+            seen.add(catalyst.id)
+        ordered = tuple(sorted(self.catalysts, key=_sort_ms))
         object.__setattr__(self, "catalysts", ordered)
+
+    @classmethod
+    def from_records(
+        cls,
+        records: Iterable[Mapping[str, Any]],
+        name: str = "records",
+        *,
+        columns: Mapping[str, str] | None = None,
+        extra_kinds: Collection[str] = (),
+        zone: tzinfo | None = None,
+    ) -> Calendar:
+        """Calendar of dicts with the keys of a catalyst; what is left out is taken cautiously (`catalysts.rows`).
+
+        Parameters
+        ----------
+        records : iterable of mappings
+            At least `assets`, `kind` and `announced_at` each; a blank, NaN or NaT is the same as a key left out.
+        columns : mapping of key to the name it has in the records, optional
+        extra_kinds : kinds of your own
+        zone : zone of times that carry none; they are refused where it is not given
+
+        Raises
+        ------
+        CalendarError
+            With the first fault, and how many more there are.
+        """
+        listed = [dict(one) for one in records]
+        mapping = dict(columns or {})
+        check_columns(f"calendar {name!r}", list(dict.fromkeys(key for one in listed for key in one)), mapping, KEYS)
+        rows = [keys_of(one, KEYS, mapping, {"source": name}, zone) for one in listed]
+        if not rows:
+            raise CalendarError(f"calendar {name!r} has no row: give at least one catalyst")
+        name_rows(rows)
+        labelled = [(f"row {number}", row) for number, row in enumerate(rows)]
+        return read_rows(labelled, extra_kinds).calendar(name, f"calendar {name!r}")
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        name: str = "frame",
+        *,
+        columns: Mapping[str, str] | None = None,
+        extra_kinds: Collection[str] = (),
+        zone: tzinfo | None = None,
+    ) -> Calendar:
+        """Calendar of a DataFrame, one row a catalyst; see `from_records`."""
+        records = frame.to_dict("records")
+        return cls.from_records(records, name, columns=columns, extra_kinds=extra_kinds, zone=zone)  # type: ignore[arg-type]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a catalyst in order of announcement, every key a column; `from_frame` reads it back."""
+        import pandas as pd
+
+        return pd.DataFrame([{key: getattr(one, key) for key in KEYS} for one in self], columns=list(KEYS))
 
     def __len__(self) -> int:
         return len(self.catalysts)
@@ -277,85 +339,52 @@ def _inside(catalyst: Catalyst, timerange: TimeRange) -> bool:
     return after and moment < (timerange.end_ms if timerange.end_ms is not None else float("inf"))
 
 
-def read_calendar(path: Path) -> Calendar:
-    """Calendar of a TOML file: `name`, `description`, optional `extra_kinds`, and a `[[catalyst]]` table each.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of rows: the catalysts that can be used, and one sentence a fault of the others, in order."""
 
-    Raises
-    ------
-    CalendarError
-        Naming the file, the catalyst and the key for anything unknown, missing, duplicated or malformed.
-    """
-    table = read_toml(path, CalendarError, {"name", "description", "extra_kinds", "catalyst"})
-    for key, form in (("name", str), ("description", str), ("extra_kinds", list), ("catalyst", list)):
-        if not isinstance(table.get(key, form()), form):
-            raise CalendarError(f"{path}: {key} = {shortened(table[key])} must be a {form.__name__}")
-    extra = table.get("extra_kinds", ())
-    for kind in extra:
-        if not (isinstance(kind, str) and re.fullmatch(_KIND, kind)):
-            raise CalendarError(
-                f"{path}: extra_kinds has {shortened(kind)}, which is no kind: use lower-case letters, digits and "
-                "underscores"
-            )
-    kinds = KINDS | set(extra)
-    catalysts = [_catalyst(path, row, kinds) for row in table.get("catalyst", ())]
-    if not catalysts:
-        raise CalendarError(f"{path} holds no [[catalyst]] table: add at least one")
-    calendar = Calendar(table.get("name", path.stem), tuple(catalysts))
-    ids = {catalyst.id for catalyst in calendar}
-    for catalyst in calendar:
-        for other in catalyst.confounded_with:
-            if other not in ids or other == catalyst.id:
-                raise CalendarError(
-                    f"{path}: catalyst {catalyst.id!r} is confounded_with {shortened(other)}, which is not "
-                    f"another catalyst of this calendar; {near_miss(other, ids - {catalyst.id})}"
+    catalysts: tuple[Catalyst, ...]
+    faults: tuple[str, ...]
+
+    def calendar(self, name: str, where: str) -> Calendar:
+        """The calendar of rows without a fault; else `CalendarError` with the first, and how many more there are."""
+        if self.faults:
+            more = f" (and {plural(len(self.faults) - 1, 'more fault', 'more faults')})" if len(self.faults) > 1 else ""
+            raise CalendarError(f"{where}: {self.faults[0]}{more}")
+        return Calendar(name, self.catalysts)
+
+
+def read_rows(rows: Iterable[tuple[str, Any]], extra_kinds: Collection[str] = ()) -> Reading:
+    """Catalysts of (label, keys) rows, and every fault of every row; the label names a row without an id."""
+    kinds = KINDS | set(extra_kinds)
+    catalysts: list[Catalyst] = []
+    faults: list[str] = []
+    seen: set[str] = set()
+    named: list[tuple[str, Any]] = []
+    for label, row in rows:
+        if not isinstance(row, dict):
+            faults.append(f"catalyst {shortened(row)} is not a table: write [[catalyst]] and its keys below")
+            continue
+        who = f"catalyst {shortened(row['id'])}" if "id" in row else label
+        named.append((who, row))
+        kind = row.get("kind")
+        if isinstance(kind, str) and re.fullmatch(KIND, kind) and kind not in kinds:
+            faults.append(f"{who}: kind = {kind!r} is unknown; {near_miss(kind, kinds)}; or declare it in extra_kinds")
+        try:
+            one = Catalyst(**row)
+        except ValidationError as error:
+            faults += [f"{who}: {told}" for told in complaints(error, KEYS)]
+            continue
+        if one.id in seen:
+            faults.append(f"id {one.id!r} stands twice; each catalyst needs its own")
+        seen.add(one.id)
+        catalysts.append(one)
+    ids = {str(row["id"]) for _, row in named if "id" in row}
+    for one in catalysts:
+        for other in one.confounded_with:
+            if other not in ids or other == one.id:
+                faults.append(
+                    f"catalyst {one.id!r} is confounded_with {shortened(other)}, which is not another catalyst of this "
+                    f"calendar; {near_miss(other, ids - {one.id})}"
                 )
-    return calendar
-
-
-def embedded_calendars() -> tuple[str, ...]:
-    """Names of the calendars that come with the project."""
-    return tuple(sorted(path.stem for path in (datasets_root() / "catalysts").glob("*.toml")))
-
-
-def open_calendar(name_or_path: str) -> Calendar:
-    """Calendar of a name that comes with the project, or of a TOML file.
-
-    Raises
-    ------
-    UsageError
-        If it is neither.
-    CalendarError
-        As `read_calendar`.
-    """
-    if name_or_path in embedded_calendars():
-        return read_calendar(datasets_root() / "catalysts" / f"{name_or_path}.toml")
-    path = user_path(name_or_path)
-    if path.suffix == ".toml" or os.path.exists(path):
-        return read_calendar(path)
-    raise UsageError(
-        f"calendar {shortened(name_or_path)} is neither a TOML file nor a calendar of this project; "
-        f"{near_miss(name_or_path, embedded_calendars())}"
-    )
-
-
-def _catalyst(path: Path, row: Any, kinds: frozenset[str]) -> Catalyst:
-    if not isinstance(row, dict):
-        raise CalendarError(f"{path}: catalyst {shortened(row)} is not a table: write [[catalyst]] and its keys below")
-    try:
-        catalyst = Catalyst(**row)
-    except ValidationError as error:
-        allowed = [field.name for field in fields(Catalyst)]
-        raise CalendarError(
-            f"{path}: catalyst {shortened(row.get('id', '?'))}: {first_complaint(error, allowed)}"
-        ) from None
-    if catalyst.kind not in kinds:
-        raise CalendarError(
-            f"{path}: catalyst {catalyst.id!r}: kind = {catalyst.kind!r} is unknown; "
-            f"{near_miss(catalyst.kind, kinds)}; or declare it in extra_kinds"
-        )
-    return catalyst
-
-
-def merge_calendars(calendars: Collection[Calendar]) -> Calendar:
-    """One calendar of several; an id that stands in two of them is an error."""
-    return Calendar("+".join(one.name for one in calendars), tuple(c for one in calendars for c in one))
+    return Reading(tuple(catalysts), tuple(faults))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -21,7 +22,9 @@ app = typer.Typer(cls=Verbs, help="List, show and validate catalysts.", no_args_
 
 Calendars = Annotated[
     list[str] | None,
-    typer.Option("--calendar", "-c", help="Name or TOML file; repeat for several.", show_default="privacy-2025"),
+    typer.Option(
+        "--calendar", "-c", help="Name, or TOML or CSV file; repeat for several.", show_default="privacy-2025"
+    ),
 ]
 
 Within = Annotated[str, typer.Option(help="Catalysts known this close together confound each other.")]
@@ -30,7 +33,7 @@ Sector = Annotated[bool, typer.Option("--sector/--same-coin", help="Whether othe
 
 def calendar_of(names: list[str] | None) -> Calendar:
     """One calendar of the names given, or the default."""
-    from backtest.catalysts.record import merge_calendars, open_calendar
+    from backtest.catalysts.reading import merge_calendars, open_calendar
 
     calendars = [open_calendar(name) for name in names or ["privacy-2025"]]
     return calendars[0] if len(calendars) == 1 else merge_calendars(calendars)
@@ -112,21 +115,86 @@ def show_event(
 
 
 @app.command("validate")
-def validate(calendar: Annotated[list[str] | None, typer.Argument(help="Names or TOML files.")] = None) -> None:
-    """Read calendars strictly; the first fault ends with exit code 3."""
+def validate(
+    calendar: Annotated[list[str] | None, typer.Argument(help="Names, or TOML or CSV files.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Doubts end with exit code 3 too.")] = False,
+) -> None:
+    """List every fault of calendars, and each coin or actor that looks misspelt; exit code 3 where there is a fault."""
     from backtest.catalysts.clusters import confounding
-    from backtest.catalysts.record import embedded_calendars, open_calendar
+    from backtest.catalysts.reading import embedded_calendars, survey_calendar
+    from backtest.display import plural
+    from backtest.errors import CalendarError, one_line
     from backtest.units import duration_ms
 
+    broken = 0
     for name in calendar or embedded_calendars():
-        read = open_calendar(name)
+        survey = survey_calendar(name)
+        read, bad = survey.calendar, survey.faults + (survey.doubts if strict else ())
         untimed = sum(not one.timed for one in read)
-        typer.echo(f"{name}: {len(read)} catalysts, {untimed} untimed, hash {read.hash()}")
+        told = f"hash {read.hash()}" if not bad else plural(len(bad), "fault", "faults")
+        typer.echo(f"{name}: {len(read)} catalysts, {untimed} untimed, {told}")
+        for kind, sentences in (("fault", survey.faults), ("doubt", survey.doubts)):
+            for sentence in sentences:
+                typer.echo(f"  {kind}: {one_line(sentence)}")
         near = confounding(read, duration_ms("24h"))
         for one in read:
-            far = [other for other in one.confounded_with if other not in near[one.id]]
+            far = [other for other in one.confounded_with if other not in near.get(one.id, ())]
             if far and one.timed:
                 typer.echo(f"  {one.id}: confounded_with {', '.join(far)}, which is more than 24h away or another coin")
+        broken += len(bad)
+    if broken:
+        raise CalendarError(f"{plural(broken, 'fault', 'faults')} in what was read, each listed above: mend them all")
+
+
+@app.command("import")
+def import_events(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with a header; any of , ; tab | separates.")],
+    columns: Annotated[
+        list[str] | None, typer.Option("--map", help="KEY=COLUMN, as in announced_at=date; repeat.")
+    ] = None,
+    default: Annotated[
+        list[str] | None, typer.Option("--default", help="KEY=VALUE where a row leaves it out; repeat.")
+    ] = None,
+    extra_kind: Annotated[list[str] | None, typer.Option(help="Kind of your own; repeat.")] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(help="Zone of times that carry none, as in UTC or Europe/Berlin.", show_default="refused"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="TOML file to write.", show_default="FILE with .toml")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> None:
+    """Write a calendar as TOML from a CSV of any columns; every fault is listed, and then nothing is written."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from backtest.catalysts.reading import read_csv_calendar, toml_of
+    from backtest.catalysts.rows import keys_of
+    from backtest.cli.options import assignments
+    from backtest.display import plural
+    from backtest.errors import CalendarError, one_line, shortened
+
+    target = out or file.with_suffix(".toml")
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists: name another by --out, or replace it by --force")
+    try:
+        place = ZoneInfo(zone) if zone else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UsageError(f"zone {shortened(zone)} is unknown: write UTC, Europe/Berlin or another IANA name") from None
+    given = assignments(default or (), "--default")
+    defaults = keys_of(given, tuple(given), {}, {})
+    chosen = {key: defaults[key] for key in given if key in defaults}
+    reading = read_csv_calendar(file, assignments(columns or (), "--map"), chosen, extra_kind or (), place)
+    if reading.faults:
+        for fault in reading.faults:
+            typer.echo(f"  fault: {one_line(fault)}")
+        count = plural(len(reading.faults), "fault", "faults")
+        raise CalendarError(f"{file} has {count}, listed above: mend them and import again; nothing was written")
+    calendar = reading.calendar(file.stem, str(file))
+    text = toml_of(calendar)
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise UsageError(f"{target} cannot be written: {problem.strerror}") from None
+    typer.echo(f"{target}: {len(calendar)} catalysts; backtest run -c {target}")
 
 
 def _confidences(names: list[str]) -> list[str]:

@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backtest.catalysts.record import (
-    Calendar,
-    embedded_calendars,
-    merge_calendars,
-    open_calendar,
-    read_calendar,
-)
+from backtest.catalysts.reading import embedded_calendars, merge_calendars, open_calendar, read_calendar
+from backtest.catalysts.record import Calendar
 from backtest.errors import CalendarError, UsageError
 from backtest.units import parse_timerange
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from backtest.catalysts.clusters import cluster_numbers, clusters, confounding
-from backtest.catalysts.record import Calendar, Catalyst, open_calendar
+from backtest.catalysts.reading import open_calendar
+from backtest.catalysts.record import Calendar, Catalyst
 from backtest.errors import UsageError
 from backtest.units import UNIT_MS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from tests.cli.conftest import Command
 
@@ -50,3 +51,35 @@ def test_a_group_lists_its_verbs_with_whole_sentences(backtest: Command) -> None
     said = " ".join(backtest("data", "--help").stdout.split())
     assert "Verify every file against its hash and every row against the rules; exit 3 if one is broken." in said
     assert said.endswith("meant for cron, safe to repeat.")
+
+
+CSV = "Date;Coin;Type;Who\n2025-11-06 03:15;ZEC;listing;OKX\n2025-11-02;DASH;integration;Maya Protocol\n"
+MAP = ("--map", "announced_at=Date", "--map", "assets=Coin", "--map", "kind=Type", "--map", "actor=Who")
+
+
+def test_a_csv_is_imported_validated_listed_and_run(backtest: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(CSV)
+    refused = backtest("events", "import", "mine.csv", *MAP)
+    assert refused.returncode == 3
+    assert "the timestamp has no time zone" in refused.stdout
+    assert not (tmp_path / "mine.toml").exists()
+    done = backtest("events", "import", "mine.csv", *MAP, "--zone", "UTC", "--default", "direction=1")
+    assert (done.returncode, done.stdout) == (0, "mine.toml: 2 catalysts; backtest run -c mine.toml\n"), done.stderr
+    again = backtest("events", "import", "mine.csv", *MAP, "--zone", "UTC")
+    assert (again.returncode, "mine.toml exists: name another by --out" in again.stderr) == (2, True)
+    assert "mine.toml: 2 catalysts, 0 untimed, hash" in backtest("events", "validate", "mine.toml").stdout
+    ran = backtest("run", "-c", "mine.toml", "-s", "listing_momentum", "--placebo", "0")
+    assert ran.returncode == 0, ran.stderr
+    assert "zec-2025-11-06-okx" in (tmp_path / "runs").glob("*/trades.csv").__next__().read_text()
+
+
+def test_validate_lists_all_faults_and_ends_with_3(backtest: Command, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("announced_at,assets,kind\nsoon,ZEC,lisitng\n2025-11-02,ZCE,listing\n")
+    done = backtest("events", "validate", "bad.csv")
+    assert done.returncode == 3
+    assert "fault: catalyst 'zec-soon-unknown': announced_at = 'soon': not a date" in done.stdout
+    assert "did you mean ZEC?" in done.stdout
+    assert "2 faults in what was read" in done.stderr
+    (tmp_path / "bad.csv").write_text("announced_at,assets,kind\n2025-11-02,ZCE,listing\n")
+    assert backtest("events", "validate", "bad.csv").returncode == 0
+    assert backtest("events", "validate", "--strict", "bad.csv").returncode == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from backtest.catalysts.record import open_calendar
+from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.config import RunConfig
 from backtest.engine.book import audited_equity

@@ -27,7 +27,7 @@ from backtest.baseline import baseline_path, baseline_text, compare, read_baseli
 from backtest.catalysts.claims import check_claim, read_claims
 from backtest.catalysts.clusters import cluster_numbers, confounding
 from backtest.catalysts.measures import measure
-from backtest.catalysts.record import open_calendar, read_calendar
+from backtest.catalysts.reading import open_calendar, read_calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.cli.options import assignments, strategies_of
 from backtest.cli.report import asked, command_of

@@ -23,7 +23,7 @@ BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 AT_ONCE = 2
 MOST_LINES = 15
 LIBRARIES = {"numpy", "pandas"}
-PUBLIC = {"backtest": set(backtest.__all__), "backtest.report": {"figures"}, "strategies": {"REGISTRY"}}
+PUBLIC = {"backtest": set(backtest.__all__), "backtest.report": {"figures"}, "backtest.strategies": {"REGISTRY"}}
 # The kernel's own farewell is not the notebook's fault.
 WARNINGS = "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase"
 each = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backtest.catalysts.record import Calendar, Catalyst, open_calendar
+from backtest.catalysts.reading import open_calendar
+from backtest.catalysts.record import Calendar, Catalyst
 from backtest.config import load_config
 from backtest.engine.replay import Run
 from backtest.market.dataset import default_dataset, open_dataset

@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from backtest.catalysts.claims import Check, Claim
-from backtest.catalysts.record import Calendar, open_calendar
+from backtest.catalysts.reading import open_calendar
+from backtest.catalysts.record import Calendar
 from backtest.config import RunConfig, load_config
 from backtest.engine.replay import CostBreakdown, Run, replay
 from backtest.errors import UsageError

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 
-from backtest.catalysts.record import open_calendar
+from backtest.catalysts.reading import open_calendar
 from backtest.config import load_config
 from backtest.errors import DataError
 from backtest.market.dataset import default_dataset, open_dataset

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from backtest.catalysts.record import Calendar, Catalyst, open_calendar
+from backtest.catalysts.reading import open_calendar
+from backtest.catalysts.record import Calendar, Catalyst
 from backtest.config import RunConfig
 from backtest.engine.layout import NET_RETURN
 from backtest.engine.replay import replay

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtest.catalysts.record import Calendar, open_calendar
+from backtest.catalysts.reading import open_calendar
+from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.errors import LookaheadError, UsageError
 from backtest.market.dataset import open_dataset

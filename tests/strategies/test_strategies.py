@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.catalysts.record import Calendar, open_calendar
+from backtest.catalysts.reading import open_calendar
+from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.config import RunConfig
 from backtest.engine.replay import replay

@@ -12,7 +12,8 @@ import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.catalysts.record import Calendar, Catalyst, open_calendar
+from backtest.catalysts.reading import open_calendar
+from backtest.catalysts.record import Calendar, Catalyst
 from backtest.errors import DataError, UsageError
 from backtest.market.dataset import open_dataset
 from backtest.market.record import Instrument, Market, Provenance
