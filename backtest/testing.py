@@ -289,7 +289,7 @@ def _how_to_record(strategy: Strategy[Any], path: Path) -> str:
         f"no baseline of {strategy.name} at {path}: record it, read it and commit it, by `backtest baseline record -s "
         f"{reference} --folder {path.parent.parent}` with the -d, -c and -p that it is tested on (which writes "
         f"DATASET/{strategy.name}.json), or for a market in memory by "
-        f"`write_baseline(Path({str(path)!r}), record_baseline(evaluation, None))`"
+        f"`write_baseline(Path({str(path)!r}), baseline_of(evaluation, None))`"
     )
 
 

@@ -62,6 +62,14 @@ def from_ms(milliseconds: int) -> datetime:
         ) from None
 
 
+def from_iso(text: str) -> int:
+    """Milliseconds UTC of an ISO 8601 instant with a zone, as documents write it; another raises `UsageError`."""
+    try:
+        return to_ms(datetime.fromisoformat(text))
+    except (TypeError, ValueError):
+        raise UsageError(f"{shortened(text)} is no instant: write it as 2025-10-01T00:00:00Z") from None
+
+
 def format_ms(milliseconds: int) -> str:
     """`YYYY-MM-DD HH:MM` in UTC, with seconds only where they are not zero."""
     moment = from_ms(milliseconds)

@@ -22,6 +22,7 @@ from backtest.baseline import (
     Comparison,
     Difference,
     Metric,
+    baseline_of,
     baseline_path,
     baseline_text,
     changes,
@@ -30,18 +31,17 @@ from backtest.baseline import (
     data_of,
     keep_tolerances,
     read_baseline,
-    record_baseline,
     refused,
     rows_of,
     write_baseline,
 )
 from backtest.baseline.ledger import ledger_change, ledger_hash, ledger_lines, what_stayed
 from backtest.catalysts.record import Calendar
-from backtest.cli.request import Request
+from backtest.engine.prepared import prepare
 from backtest.errors import BaselineError, DataError, UsageError
 from backtest.market.record import Market
 from backtest.report.baseline_formats import check_document, github_annotations, junit_xml, summary_markdown
-from backtest.scoring.batch import prepare
+from backtest.request.request import Request
 from backtest.scoring.evaluation import Evaluation
 from backtest.units import TimeRange
 
@@ -57,7 +57,7 @@ def evaluation() -> Evaluation:
 
 @pytest.fixture(scope="module")
 def baseline(evaluation: Evaluation) -> Baseline:
-    return record_baseline(evaluation, {"strategies": ["catalyst_momentum"]})
+    return baseline_of(evaluation, {"strategies": ["catalyst_momentum"]})
 
 
 def trade(**values: object) -> pd.DataFrame:
@@ -151,7 +151,7 @@ def test_a_baseline_is_of_one_strategy(evaluation: Evaluation) -> None:
     with pytest.raises(
         UsageError, match="a baseline is of one strategy, and the evaluation holds 2: evaluate each alone"
     ):
-        record_baseline(twice, None)
+        baseline_of(twice, None)
 
 
 def test_what_is_undefined_is_null_with_its_reason(baseline: Baseline) -> None:

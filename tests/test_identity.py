@@ -12,7 +12,7 @@ from pydantic import Field
 
 from backtest.baseline.comparison import compare
 from backtest.baseline.files import baseline_text, read_baseline
-from backtest.baseline.record import data_of, record_baseline
+from backtest.baseline.record import baseline_of, data_of
 from backtest.config import RunConfig
 from backtest.errors import BacktestError, DataError, MarketError
 from backtest.identity import document_of, hash_of, neutral
@@ -47,10 +47,10 @@ def test_a_neutral_setting_leaves_a_baseline_as_it_was() -> None:
     planted = planted_effect(0.1, after="2h")
     strategies = [REGISTRY["catalyst_momentum"]()]
     once = evaluate(strategies, planted.market, planted.calendar, RunConfig(), plan=None, bootstrap=0)
-    baseline = record_baseline(once, None)
+    baseline = baseline_of(once, None)
     again = evaluate(strategies, planted.market, planted.calendar, Borrowing(), plan=None, bootstrap=0)
     assert compare(baseline, again).passed
-    assert baseline_text(record_baseline(again, None)) == baseline_text(baseline)
+    assert baseline_text(baseline_of(again, None)) == baseline_text(baseline)
     costly = evaluate(strategies, planted.market, planted.calendar, Borrowing(borrow_rate=0.1), plan=None, bootstrap=0)
     assert compare(baseline, costly).sentences[0] == "configuration borrow_rate: none -> 0.1"
 
@@ -111,9 +111,11 @@ def test_every_version_before_the_last_has_an_upgrade() -> None:
         assert [step for step in range(1, version) if (name, step) not in UPGRADES] == []
 
 
-@pytest.mark.parametrize("said", [None, 5, "backtest.run/0", "backtest.sweep/1", "run/1", "backtest.run/99999"])
+@pytest.mark.parametrize("said", [5, "backtest.run/0", "backtest.sweep/1", "run/1", "backtest.run/99999"])
 def test_a_document_of_another_kind_is_refused(said: object) -> None:
     with pytest.raises(DataError, match="is of schema"):
         upgraded({"schema": said}, "run", "file", DataError)
+    with pytest.raises(DataError, match="key 'schema' is missing"):
+        upgraded({}, "run", "file", DataError)
     with pytest.raises(BacktestError, match="a later release wrote"):
         upgraded({"schema": f"backtest.run/{VERSION['run'] + 1}"}, "run", "file", BacktestError)

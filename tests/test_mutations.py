@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.baseline import read_baseline
-from backtest.cli.baseline import baseline_files, check_file
+from backtest.baseline import baseline_files, check_baseline, read_baseline
 from backtest.market.dataset import read_dataset, write_dataset
 
 ROOT = Path(__file__).parents[1]
@@ -319,7 +318,7 @@ def test_nothing_planted_passes_compiled_and_not(
     assert outcomes["nothing"].code == 0, outcomes["nothing"].said
     assert "4 baselines: 4 passed" in outcomes["nothing"].said
     monkeypatch.chdir(unchanged)
-    compiled = [check_file(path) for path in baseline_files([Path("baselines")])]
+    compiled = [check_baseline(path) for path in baseline_files([Path("baselines")])]
     assert [one.sentences for one in compiled] == [()] * 4
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backtest.baseline import baseline_path, baseline_text, read_baseline
-from backtest.cli.baseline import baseline_files, check_file
+from backtest.baseline import baseline_files, baseline_path, baseline_text, check_baseline, read_baseline
 from backtest.strategies import REGISTRY
 
 FOLDER = Path(__file__).parents[1] / "baselines"
@@ -34,7 +33,7 @@ def test_a_strategy_does_what_its_baseline_says(file: str) -> None:
     assert baseline_text(baseline) == path.read_text(encoding="utf-8")
     assert baseline.data.label == "RECONSTRUCTED"
     assert baseline.trades.count > 0
-    comparison = check_file(path)
+    comparison = check_baseline(path)
     assert comparison.passed, comparison.sentences
 
 

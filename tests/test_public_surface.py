@@ -76,4 +76,18 @@ def test_a_name_loads_its_own_module_and_no_room_above() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     rooms = {name.split(".")[1] for name in done.stdout.split()}
     assert "catalysts" in rooms
-    assert rooms.isdisjoint({"market", "signals", "engine", "study", "scoring", "baseline", "report", "testing", "cli"})
+    assert rooms.isdisjoint(
+        {
+            "market",
+            "signals",
+            "engine",
+            "study",
+            "scoring",
+            "baseline",
+            "session",
+            "request",
+            "report",
+            "testing",
+            "cli",
+        }
+    )

@@ -24,7 +24,6 @@ from backtest.baseline import baseline_path, read_baseline
 from backtest.catalysts.claims import Claim, check_claim, read_claims
 from backtest.catalysts.measures import measure
 from backtest.catalysts.reading import open_calendar, read_calendar
-from backtest.cli.request import Request
 from backtest.config import load_config
 from backtest.documents import DEEPEST, read_json, read_toml
 from backtest.errors import BacktestError, CalendarError, ConfigError, DataError, MarketError, UsageError
@@ -42,6 +41,7 @@ from backtest.market.stored import open_stored
 from backtest.market.transport import Patience, retry_after, utc_now
 from backtest.report.folder import write_text
 from backtest.report.search_folder import read_search, write_sweep
+from backtest.request.request import Request
 from backtest.schemas import schema
 from backtest.schemas.checking import fault_of
 from backtest.scoring.bootstrap import interval

@@ -17,10 +17,10 @@ from typer.testing import CliRunner, Result
 
 from backtest.catalysts.claims import VERDICTS as CLAIM_VERDICTS
 from backtest.cli import app
-from backtest.cli.request import Request
 from backtest.config import RunConfig
 from backtest.engine.layout import COSTS, EXITS, PHASES, STATISTICS, VERDICTS
 from backtest.errors import BacktestError
+from backtest.request.request import Request
 from backtest.schemas import VERSION, schema, schema_id
 from backtest.scoring.placebo import KINDS, TESTABLE
 from backtest.scoring.scorecard import Verdict

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.baseline import record_baseline, write_baseline
+from backtest.baseline import baseline_of, write_baseline
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.config import RunConfig
@@ -152,7 +152,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = planted_effect()
     path = tmp_path_factory.mktemp("baselines") / "momentum.json"
     evaluation = evaluate([MOMENTUM()], made.market, made.calendar, plan=PlaceboPlan(draws=200), bootstrap=0)
-    write_baseline(path, record_baseline(evaluation, None))
+    write_baseline(path, baseline_of(evaluation, None))
     return path
 
 
@@ -185,7 +185,7 @@ def test_no_baseline_says_how_to_record_one_and_writes_none(tmp_path: Path, monk
         assert_baseline(MOMENTUM(), path, made.market, made.calendar)
     assert f"no baseline of catalyst_momentum at {path}" in str(told.value)
     assert f"`backtest baseline record -s catalyst_momentum --folder {tmp_path.parent}` with" in str(told.value)
-    assert f"`write_baseline(Path('{path}'), record_baseline(evaluation, None))`" in str(told.value)
+    assert f"`write_baseline(Path('{path}'), baseline_of(evaluation, None))`" in str(told.value)
     own = planted.strategy_of(planted.same_bar_close)
     with pytest.raises(AssertionError, match=r"record -s tests/signals/planted.py:Planted --folder"):
         assert_baseline(own, path, made.market, made.calendar)

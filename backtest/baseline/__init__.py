@@ -3,7 +3,8 @@
 from backtest.baseline.checklist import Checked, Checklist
 from backtest.baseline.comparison import Comparison, Difference, changes, compare, data_differences, failed, refused
 from backtest.baseline.files import baseline_path, baseline_text, read_baseline, write_baseline
-from backtest.baseline.record import Baseline, Metric, data_of, keep_tolerances, record_baseline, rows_of
+from backtest.baseline.record import Baseline, Metric, baseline_of, data_of, keep_tolerances, rows_of
+from backtest.baseline.rerun import baseline_files, check_baseline, check_baselines, record_baseline
 from backtest.baseline.tolerances import METRICS
 
 __all__ = [
@@ -14,9 +15,13 @@ __all__ = [
     "Comparison",
     "Difference",
     "Metric",
+    "baseline_files",
+    "baseline_of",
     "baseline_path",
     "baseline_text",
     "changes",
+    "check_baseline",
+    "check_baselines",
     "compare",
     "data_differences",
     "data_of",

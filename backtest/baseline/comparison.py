@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from backtest.baseline.ledger import LedgerChange, ledger_change, what_stayed
-from backtest.baseline.record import Baseline, Data, Metric, Rows, record_baseline
+from backtest.baseline.record import Baseline, Data, Metric, Rows, baseline_of
 from backtest.baseline.tolerances import METRICS
 from backtest.config import RunConfig
 from backtest.errors import BaselineError, DataError, UsageError, near_miss
@@ -131,7 +131,7 @@ def compare(baseline: Baseline, evaluation: Evaluation, accept: Collection[str] 
     for name in accept:
         if name not in (*METRICS, LEDGER, VERDICT):
             raise UsageError(f"accept {name!r} is unknown; {near_miss(name, (*METRICS, LEDGER, VERDICT))}")
-    now = record_baseline(evaluation, baseline.request)
+    now = baseline_of(evaluation, baseline.request)
     data = data_differences(baseline, now.data, now.calendar)
     if data:
         return Comparison(baseline.strategy.name, baseline.data.name, data, ())

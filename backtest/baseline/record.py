@@ -21,11 +21,11 @@ from backtest import __version__
 from backtest.baseline.ledger import DIGITS, ledger_hash, ledger_lines
 from backtest.baseline.tolerances import METRICS
 from backtest.catalysts.record import Calendar, Catalyst
+from backtest.engine.prepared import Prepared
 from backtest.errors import UsageError
 from backtest.identity import document_of
 from backtest.market.record import Market
 from backtest.market.series import PANELS
-from backtest.scoring.batch import Prepared
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import Score
 from backtest.signals.strategy import Strategy
@@ -166,7 +166,7 @@ class Baseline(_Part):
     trades: Trades
 
 
-def record_baseline(evaluation: Evaluation, request: dict[str, Any] | None) -> Baseline:
+def baseline_of(evaluation: Evaluation, request: dict[str, Any] | None) -> Baseline:
     """Baseline of an evaluation of one strategy, with the default tolerances.
 
     Raises

@@ -8,49 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backtest.cli.events import Calendars, calendar_of
-from backtest.cli.options import (
-    Dataset,
-    Json,
-    Parameters,
-    Store,
-    Strategies,
-    Timeframe,
-    Timerange,
-    assignments,
-    market_of,
-    strategies_of,
-)
+from backtest.cli.options import BARS, Json, asking
 from backtest.cli.progress import progress_bar
 from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
+    from backtest.request.request import Request
     from backtest.signals.audit import Audit
 
 
+@asking(*BARS, "calendar", "strategy", "param")
 def audit(
-    dataset: Dataset = None,
-    timeframe: Timeframe = None,
-    store: Store = None,
-    calendar: Calendars = None,
-    strategy: Strategies = None,
-    param: Parameters = None,
-    timerange: Timerange = None,
+    request: Request,
     cuts: Annotated[int, typer.Option(help="Most instants after which everything is corrupted.")] = 60,
     as_json: Json = False,
 ) -> None:
     """Cut and corrupt the future of market and calendar; exit code 5 where a decision changes."""
-    from backtest.units import parse_timerange
-
-    chosen = strategies_of(strategy or (), assignments(param or (), "-p"))
-    catalysts = calendar_of(calendar)
-    window = parse_timerange(timerange) if timerange else None
-
     from backtest.report.signal_tables import audit_lines, audit_table
     from backtest.report.tables import new_console, show
     from backtest.signals.audit import audit as audit_one
 
-    market = market_of(dataset, timeframe, store, window)
+    chosen, catalysts = request.chosen(), request.calendar()
+    market = request.market()
     with progress_bar() as progress:
         audits = [audit_one(one, market, catalysts, cuts=cuts, progress=progress) for one in chosen]
     if as_json:

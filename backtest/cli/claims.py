@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.options import Dataset, Json, market_of
+from backtest.cli.options import Dataset, Json, request_of
 from backtest.cli.progress import progress_bar
 from backtest.errors import UsageError
 from backtest.schemas import schema_id
@@ -39,7 +39,7 @@ def claims(
     if not chosen:
         raise UsageError(f"no claim of {file!r} is about {', '.join(subject or ())}: name another --subject")
     given = _series_of(series or [])
-    market = market_of(dataset, None, None, None)
+    market = request_of(dataset=dataset).market()
     everywhere = all_venues or bool(market.provenance.label)
     checks = []
     with progress_bar() as progress:

@@ -10,33 +10,18 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from backtest.cli.options import Json, Timerange
+from backtest.cli.options import Calendars, Json, Timerange, request_of
 from backtest.cli.verbs import Verbs
 from backtest.errors import UsageError
 from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
-    from backtest.catalysts.record import Calendar, Catalyst
+    from backtest.catalysts.record import Catalyst
 
 app = typer.Typer(cls=Verbs, help="List, show and validate catalysts.", no_args_is_help=True)
 
-Calendars = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--calendar", "-c", help="Name, or TOML or CSV file; repeat for several.", show_default="privacy-2025"
-    ),
-]
-
 Within = Annotated[str, typer.Option(help="Catalysts known this close together confound each other.")]
 Sector = Annotated[bool, typer.Option("--sector/--same-coin", help="Whether other coins confound too.")]
-
-
-def calendar_of(names: list[str] | None) -> Calendar:
-    """One calendar of the names given, or the default."""
-    from backtest.catalysts.reading import merge_calendars, open_calendar
-
-    calendars = [open_calendar(name) for name in names or ["privacy-2025"]]
-    return calendars[0] if len(calendars) == 1 else merge_calendars(calendars)
 
 
 @app.command("list")
@@ -57,7 +42,7 @@ def list_events(
     from backtest.catalysts.clusters import cluster_numbers, confounding
     from backtest.units import duration_ms, parse_timerange
 
-    whole = calendar_of(calendar)
+    whole = request_of(calendar=calendar).calendar()
     numbers = cluster_numbers(whole, duration_ms(within), sector=sector)
     near = confounding(whole, duration_ms(within), sector=sector)
     whole.check_names(assets=asset or (), kinds=kind or (), actors=actor or ())
@@ -101,7 +86,7 @@ def show_event(
     from backtest.report.tables import new_console, show
     from backtest.units import duration_ms
 
-    chosen = calendar_of(calendar)
+    chosen = request_of(calendar=calendar).calendar()
     one = chosen[identifier]
     lines = [
         f"{name:<16}{', '.join(map(str, value)) if isinstance(value, tuple) else value}"
@@ -168,9 +153,9 @@ def import_events(
 
     from backtest.catalysts.reading import read_csv_calendar, toml_of
     from backtest.catalysts.rows import keys_of
-    from backtest.cli.options import assignments
     from backtest.display import plural
     from backtest.errors import CalendarError, one_line, shortened
+    from backtest.request.request import assignments
 
     target = out or file.with_suffix(".toml")
     if target.exists() and not force:

@@ -1,19 +1,17 @@
-"""Options that several verbs share, and the market they name."""
+"""The options that verbs share, each written once, and the request that a verb is given for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backtest.errors import ConfigError, UsageError
-
 if TYPE_CHECKING:
-    from backtest.market.record import Market
-    from backtest.signals.strategy import Strategy
-    from backtest.units import TimeRange
+    from backtest.request.request import Request
 
 Dataset = Annotated[
     str | None,
@@ -22,6 +20,10 @@ Dataset = Annotated[
 Timeframe = Annotated[str | None, typer.Option(help="Of the bars, where the dataset has several.")]
 Store = Annotated[
     Path | None, typer.Option(help="Root of the store.", show_default="BACKTEST_STORE or the user data folder")
+]
+Calendars = Annotated[
+    list[str] | None,
+    typer.Option("--calendar", "-c", help="Name, or TOML or CSV file; repeat.", show_default="privacy-2025"),
 ]
 OneStrategy = Annotated[str, typer.Option("--strategy", "-s", help="Name or file.py:Class.")]
 Timerange = Annotated[str | None, typer.Option(help="20250901-20251116, end exclusive, or ISO/ISO.")]
@@ -43,78 +45,88 @@ PlaceboOption = Annotated[
     str, typer.Option(metavar="[KIND:]COUNT", help="Placebo calendars, as in 5000 or dates:5000; 0 for none.")
 ]
 StatisticOption = Annotated[str, typer.Option(help="What placebos are compared by: net_return, sharpe or mean_trade.")]
+Bootstrap = Annotated[int, typer.Option(min=0, help="Draws behind each interval; 0 for none.")]
+Axes = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", help="name=24h,48h or name=0.05..0.3/0.05 or, at random, name=24h..96h; repeat."),
+]
+SpaceFile = Annotated[
+    Path | None, typer.Option("--space", help="TOML file: strategy, search, trials and [parameters].")
+]
+SearchOption = Annotated[str | None, typer.Option("--search", help="grid or random.", show_default="grid")]
+TrialsOption = Annotated[int | None, typer.Option("--trials", help="How many to draw at random.", show_default="100")]
+Cluster = Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:8786.", show_default="here")]
+
+REQUEST: dict[str, tuple[Any, Any]] = {
+    "dataset": (Dataset, None),
+    "timeframe": (Timeframe, None),
+    "store": (Store, None),
+    "calendar": (Calendars, None),
+    "strategy": (Strategies, None),
+    "param": (Parameters, None),
+    "timerange": (Timerange, None),
+    "config": (Config, None),
+    "setting": (Settings, None),
+    "funding": (Funding, None),
+    "detail": (Detail, None),
+    "placebo": (PlaceboOption, "10000"),
+    "statistic": (StatisticOption, "net_return"),
+    "bootstrap": (Bootstrap, 1_000),
+}
+"""Options of a request, by the name of the parameter, with their defaults."""
+BARS = ("dataset", "timeframe", "store", "timerange")
+"""Those that say which bars."""
+REPLAYED = (*BARS, "calendar", "config", "setting", "funding", "detail", "placebo", "statistic")
+"""Those of a verb that replays, but for its strategies."""
 
 
-def market_of(dataset: str | None, timeframe: str | None, store: Path | None, window: TimeRange | None) -> Market:
-    """The market that the options name, the embedded sample by default."""
-    from backtest.market.dataset import default_dataset
-    from backtest.market.joining import open_datasets
+def asking(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb, as `request`, what these options of `REQUEST` say; its own options stand behind them.
 
-    market = open_datasets(default_dataset() if dataset is None else dataset, timeframe, store)
-    return market.between(window) if window else market
-
-
-def detail_of(name: str | None, store: Path | None) -> Market | None:
-    """The finer bars that the options name, or none."""
-    from backtest.market.dataset import open_dataset
-
-    return open_dataset(name, store=store) if name else None
-
-
-def assignments(texts: Sequence[str], option: str) -> dict[str, str]:
-    """`name=value` texts as a mapping; a malformed or repeated one raises `UsageError`."""
-    from backtest.errors import shortened
-
-    values: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"{option} {shortened(text)} is not name=value: write for example {option} hold=48h")
-        if name in values:
-            raise UsageError(f"{option} {shortened(name)} is given twice: keep one")
-        values[name] = value
-    return values
-
-
-def settings_of(given: Sequence[str] | None, funding: str | None) -> dict[str, str]:
-    """What `--set` and `--funding` change of the run configuration."""
-    return assignments(given or (), "--set") | ({"funding_unknown": funding} if funding else {})
-
-
-def strategies_of(names: Sequence[str], parameters: dict[str, str]) -> list[Strategy[Any]]:
-    """Strategies by name or `file.py:Class`, all of the project's where none is named, each with its parameters.
-
-    `name=value` goes to every chosen strategy that has such a parameter, `strategy.name=value` to one.
-
-    Raises
-    ------
-    UsageError
-        For an unknown strategy, or a parameter that no chosen strategy has.
+    The verb is written with a first parameter `request`, which the command line does not see.
     """
-    from backtest.errors import near_miss, shortened
-    from backtest.signals.loading import is_file_reference, load_strategy
-    from backtest.strategies import REGISTRY
 
-    for name in names:
-        if name not in REGISTRY and not is_file_reference(name):
-            raise UsageError(
-                f"strategy {shortened(name)} is unknown; {near_miss(name, REGISTRY)}; or name a file.py:Class"
-            )
-    chosen = [REGISTRY.get(name) or load_strategy(name) for name in dict.fromkeys(names or REGISTRY)]
-    titles = [strategy.name for strategy in chosen]
-    for title in titles:
-        if titles.count(title) > 1:
-            raise UsageError(f"strategy {title!r} is chosen twice: give yours another name")
-    values: dict[str, dict[str, str]] = {strategy.name: {} for strategy in chosen}
-    for key, value in parameters.items():
-        owner, _, name = key.rpartition(".")
-        takers = [one for one in chosen if owner in ("", one.name) and name in one.parameters_type.model_fields]
-        if not takers:
-            known = {field for one in chosen for field in one.parameters_type.model_fields}
-            who = owner or ", ".join(strategy.name for strategy in chosen)
-            raise ConfigError(
-                f"parameter {shortened(name)} is unknown to {shortened(who)[1:-1]}; {near_miss(name, known)}"
-            )
-        for strategy in takers:
-            values[strategy.name][name] = value
-    return [strategy(values[strategy.name]) for strategy in chosen]
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(verb, eval_str=True, locals={"Request": Any})
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in REQUEST.items()
+            if name in names
+        ]
+        rest = [
+            one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, one in own.parameters.items()
+            if name != "request"
+        ]
+
+        @wraps(verb)
+        def called(**given: Any) -> None:
+            mine = {one.name: given.pop(one.name) for one in rest}
+            verb(request_of(**given), **mine)
+
+        called.__signature__ = own.replace(parameters=[*shared, *rest])  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in (*shared, *rest)} | {"return": None}
+        del called.__wrapped__
+        return called
+
+    return decorate
+
+
+def request_of(**given: Any) -> Request:
+    """The request that options amount to; those that a verb has not keep their defaults."""
+    from backtest.request.request import Request, assignments
+
+    values: dict[str, Any] = {
+        name: given[name]
+        for name in ("dataset", "timeframe", "timerange", "detail", "placebo", "statistic", "bootstrap")
+        if name in given
+    }
+    for name in ("store", "config"):
+        values[name] = str(given[name]) if given.get(name) else None
+    values["calendars"] = tuple(given.get("calendar") or ())
+    values["strategies"] = tuple(given.get("strategy") or ())
+    values["parameters"] = assignments(given.get("param") or (), "-p")
+    values["settings"] = assignments(given.get("setting") or (), "--set")
+    if given.get("funding"):
+        values["settings"]["funding_unknown"] = given["funding"]
+    return Request(**values)

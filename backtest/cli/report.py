@@ -12,8 +12,8 @@ from backtest.cli.progress import progress_bar
 from backtest.errors import UsageError
 
 if TYPE_CHECKING:
-    from backtest.cli.request import Request
     from backtest.progress import Progress
+    from backtest.request.request import Request
     from backtest.scoring.evaluation import Evaluation
     from backtest.units import TimeRange
 
@@ -38,6 +38,7 @@ def report(
     from backtest.report.html import gather, make_room, write_page
     from backtest.report.html.contents import read_run, verify
     from backtest.report.search_folder import read_search
+    from backtest.request.request import asked_in
 
     path = out or folders[0] / REPORT
     make_room(path)
@@ -45,7 +46,7 @@ def report(
         document, evaluation, command = None, None, ""
         if runs:
             document = read_run(runs[0])
-            request, within = asked(document, runs[0])
+            request, within = asked_in(document, runs[0] / "run.json")
             command = command_of(request, document)
             evaluation = evaluated(request, within, progress)
             verify(document, evaluation, str(runs[0]))
@@ -71,28 +72,13 @@ def write_report_of(folder: Path, document: dict[str, Any], evaluation: Evaluati
     return path
 
 
-def asked(document: dict[str, Any], folder: Path) -> tuple[Request, TimeRange]:
-    """What was asked for, with the strategies that it meant then, and the bars that it was run on."""
-    from datetime import datetime
-
-    from backtest.cli.request import Request
-    from backtest.units import TimeRange, to_ms
-
-    request = Request.read(document["request"], folder / "run.json")
-    names = request.strategies or tuple(one["name"] for one in document["strategies"])
-    start, end = (to_ms(datetime.fromisoformat(document["dataset"][side])) for side in ("start", "end"))
-    return request.model_copy(update={"strategies": names}), TimeRange(start, end)
-
-
 def evaluated(request: Request, within: TimeRange, progress: Progress) -> Evaluation:
     """The run made again without draws, whose results are recorded; its plan is kept for the fans of equity."""
     from dataclasses import replace
 
-    from backtest.scoring.placebo import parse_plan
-
     plain = request.model_copy(update={"bootstrap": 0, "placebo": "0"})
     evaluation = plain.evaluate(within, progress=progress)
-    return replace(evaluation, plan=parse_plan(request.placebo, request.statistic, evaluation.config.seed))
+    return replace(evaluation, plan=request.plan(evaluation.config.seed))
 
 
 def command_of(request: Request, document: dict[str, Any]) -> str:

@@ -3,68 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.events import Calendars
-from backtest.cli.options import (
-    Config,
-    Dataset,
-    Detail,
-    Funding,
-    Json,
-    Parameters,
-    PlaceboOption,
-    Settings,
-    StatisticOption,
-    Store,
-    Strategies,
-    Timeframe,
-    Timerange,
-    assignments,
-    settings_of,
-)
+from backtest.cli.options import REQUEST, Json, asking
 from backtest.cli.progress import progress_bar
 
+if TYPE_CHECKING:
+    from backtest.request.request import Request
 
+
+@asking(*REQUEST)
 def run(
-    dataset: Dataset = None,
-    timeframe: Timeframe = None,
-    store: Store = None,
-    calendar: Calendars = None,
-    strategy: Strategies = None,
-    param: Parameters = None,
-    timerange: Timerange = None,
-    config: Config = None,
-    setting: Settings = None,
-    funding: Funding = None,
-    detail: Detail = None,
-    placebo: PlaceboOption = "10000",
-    statistic: StatisticOption = "net_return",
-    bootstrap: Annotated[int, typer.Option(min=0, help="Draws behind each interval; 0 for none.")] = 1_000,
+    request: Request,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/DATASET-HASH")] = None,
     report: Annotated[bool, typer.Option("--report", help="Write report.html into the run folder.")] = False,
     as_json: Json = False,
 ) -> None:
     """Replay strategies over a market and its catalysts, net of every cost."""
-    from backtest.cli.request import Request
-
-    request = Request(
-        dataset=dataset,
-        timeframe=timeframe,
-        store=str(store) if store else None,
-        calendars=tuple(calendar or ()),
-        strategies=tuple(strategy or ()),
-        parameters=assignments(param or (), "-p"),
-        timerange=timerange,
-        config=str(config) if config else None,
-        settings=settings_of(setting, funding),
-        detail=detail,
-        placebo=placebo,
-        statistic=statistic,
-        bootstrap=bootstrap,
-    )
     with progress_bar() as progress:
         evaluation = request.evaluate(progress=progress)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from backtest.cli.options import Json, Strategies, strategies_of
+from backtest.cli.options import Json, Strategies, request_of
 from backtest.cli.verbs import Verbs
 from backtest.errors import UsageError
 from backtest.schemas import schema_id
@@ -30,7 +30,7 @@ def list_strategies(
     from backtest.report.signal_tables import strategy_lines
     from backtest.report.tables import new_console, show
 
-    chosen = [type(one) for one in strategies_of(strategy or (), {})]
+    chosen = [type(one) for one in request_of(strategy=strategy).chosen()]
     if as_json:
         rows = [
             {

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backtest.cli.events import Calendars, calendar_of
-from backtest.cli.options import Dataset, Json, Timerange, assignments, market_of
+from backtest.cli.options import Json, asking
 from backtest.cli.progress import progress_bar
 from backtest.errors import ConfigError, UsageError
 
+if TYPE_CHECKING:
+    from backtest.request.request import Request
 
+
+@asking("dataset", "store", "timerange", "calendar")
 def study(
-    dataset: Dataset = None,
-    calendar: Calendars = None,
-    timerange: Timerange = None,
+    request: Request,
     timeframe: Annotated[
         str | None, typer.Option(help="Bars to study, a multiple of the data's: 4h, 1d.", show_default="the data's")
     ] = None,
@@ -53,7 +54,7 @@ def study(
 ) -> None:
     """Study abnormal returns, volume and open interest around catalysts."""
     from backtest.documents import build, read_toml
-    from backtest.units import parse_timerange
+    from backtest.request.request import assignments
 
     given: dict[str, Any] = {
         "timeframe": timeframe,
@@ -76,8 +77,7 @@ def study(
     for key in overrides:
         if key in options:
             raise UsageError(f"--set {key!r} is also given as an option: keep one")
-    catalysts = calendar_of(calendar)
-    window = parse_timerange(timerange) if timerange else None
+    catalysts = request.calendar()
 
     from backtest.study.settings import StudyConfig
 
@@ -94,7 +94,7 @@ def study(
     from backtest.report.tables import new_console, show
     from backtest.study.study import event_study
 
-    market = market_of(dataset, None, None, window)
+    market = request.market()
     with progress_bar() as progress:
         found = event_study(market, catalysts, settings, progress=progress)
     document = study_document(found)

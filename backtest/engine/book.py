@@ -19,7 +19,7 @@ from backtest.engine.costs import last_known
 if TYPE_CHECKING:
     import vectorbt
 
-    from backtest.engine.replay import Run
+    from backtest.engine.run import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from backtest import __version__
 from backtest.documents import read_json, table_of
-from backtest.engine.replay import Run
+from backtest.engine.run import Run
 from backtest.errors import DataError, UsageError
 from backtest.identity import document_of
 from backtest.market.record import Market

@@ -17,7 +17,7 @@ from backtest.display import ABSENT, number, percent, plain_percent
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar
-    from backtest.engine.replay import Run
+    from backtest.engine.run import Run
     from backtest.scoring.metrics import Score
 
 BLANK = "    \n"

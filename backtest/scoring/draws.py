@@ -30,7 +30,7 @@ import numpy.typing as npt
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.engine.layout import CAPACITY, IMPACT, NEVER, OPEN, Orders
-from backtest.scoring.batch import Prepared
+from backtest.engine.prepared import Prepared
 from backtest.signals.strategy import Intents
 from backtest.units import DAY_MS, UNIT_MS, to_ms
 

@@ -9,11 +9,12 @@ from typing import Any
 from backtest.catalysts.record import Calendar
 from backtest.config import RunConfig, load_config
 from backtest.display import Cell, Shown, View, cell, number, p_value, percent, plain_percent, whole
-from backtest.engine.replay import Run, replay
+from backtest.engine.prepared import Prepared, prepare
+from backtest.engine.replay import replay_prepared
+from backtest.engine.run import Run
 from backtest.market.record import Market
 from backtest.progress import Progress, silent
-from backtest.scoring.batch import Prepared, prepare
-from backtest.scoring.metrics import named, score_run, with_intervals
+from backtest.scoring.metrics import Score, named, score_run, with_intervals
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_strategies
 from backtest.scoring.scorecard import Scorecard, capacity_curve, scorecard
 from backtest.signals.strategy import Strategy
@@ -107,24 +108,57 @@ def evaluate(
     DataError
         Where a position meets unknown funding under the policy `error`.
     """
-    settings = config or load_config()
-    prepared = prepare(market, settings, detail)
-    runs, scores = [], []
+    prepared = prepare(market, config or load_config(), detail)
+    return evaluate_prepared(strategies, prepared, calendar, plan=plan, bootstrap=bootstrap, progress=progress)
+
+
+def evaluate_prepared(
+    strategies: Sequence[Strategy[Any]],
+    prepared: Prepared,
+    calendar: Calendar,
+    *,
+    plan: PlaceboPlan | None = PlaceboPlan(),  # noqa: B008 - frozen
+    bootstrap: int = DRAWS,
+    progress: Progress = silent,
+) -> Evaluation:
+    """The same over a market that is ready: it is prepared once, and each strategy's intents are converted once."""
+    runs = []
     for done, one in enumerate(strategies):
         progress("replay", done, len(strategies))
-        intents = one.decide(market, calendar)
-        runs.append(replay(market, intents, settings, calendar=calendar, strategy=one.name, detail=detail))
+        intents = one.decide(prepared.market, calendar)
+        runs.append(replay_prepared(prepared, intents, calendar=calendar, strategy=one.name))
+    lucks: Sequence[Placebo | None] = (None,) * len(runs)
+    scores = scores_of(runs, bootstrap, progress)
+    if plan:
+        decided = [run.intents for run in runs]
+        lucks = placebo_strategies(strategies, decided, prepared, calendar, plan, progress=progress)
+    return judged(strategies, prepared, calendar, plan, runs, scores, lucks, progress)
+
+
+def scores_of(runs: Sequence[Run], bootstrap: int, progress: Progress = silent) -> list[tuple[Score, ...]]:
+    """Scores of each run, with intervals of so many draws; without where `bootstrap` is 0."""
+    scores = []
     for done, run in enumerate(runs):
         progress("intervals", done, len(runs))
         table = score_run(run)
         scores.append(with_intervals(run, table, draws=bootstrap) if bootstrap else table)
-    lucks: Sequence[Placebo | None] = (None,) * len(runs)
-    if plan:
-        decided = [run.intents for run in runs]
-        lucks = placebo_strategies(strategies, decided, prepared, calendar, plan, progress=progress)
+    return scores
+
+
+def judged(
+    strategies: Sequence[Strategy[Any]],
+    prepared: Prepared,
+    calendar: Calendar,
+    plan: PlaceboPlan | None,
+    runs: Sequence[Run],
+    scores: Sequence[tuple[Score, ...]],
+    lucks: Sequence[Placebo | None],
+    progress: Progress = silent,
+) -> Evaluation:
+    """The scorecard of each run, with what it earns from more capital and what placebos say of it."""
     cards = []
     for done, (run, table, luck) in enumerate(zip(runs, scores, lucks, strict=True)):
         progress("capacity", done, len(runs))
         curve = capacity_curve(run.intents, prepared)
-        cards.append(scorecard(run.strategy, table, luck, curve, label=market.provenance.label))
+        cards.append(scorecard(run.strategy, table, luck, curve, label=prepared.market.provenance.label))
     return Evaluation(prepared, calendar, plan, tuple(strategies), tuple(runs), tuple(cards))

@@ -10,8 +10,8 @@ import numpy as np
 from backtest.catalysts.record import Calendar
 from backtest.engine.kernel import replay_one
 from backtest.engine.layout import EXPOSURE, TRADES, Orders
+from backtest.engine.prepared import Prepared, empty_book
 from backtest.market.record import Floats
-from backtest.scoring.batch import Prepared, empty_book
 from backtest.scoring.draws import Impossible, subject_of
 from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.placebo import MOST_UNDEFINED, PlaceboPlan, observed_statistics, without_events

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
-from backtest.engine.layout import COSTS, LEAST_RATIO
-from backtest.engine.replay import Run
+from backtest.engine.layout import COSTS, LEAST_RATIO, Orders
+from backtest.engine.prepared import Prepared
+from backtest.engine.replay import recorded
+from backtest.engine.run import Run
 from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
 from backtest.units import DAY_MS
 
@@ -206,3 +208,9 @@ def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, lev
 def named(scores: Iterable[Score]) -> dict[str, Score]:
     """Scores by name."""
     return {score.name: score for score in scores}
+
+
+def replay_returns(orders: Orders, prepared: Prepared) -> npt.NDArray[np.float32]:
+    """(T,) simple returns a bar of variation 0."""
+    book, _ = recorded(orders, prepared)
+    return bar_returns(book.equity, prepared.config.capital).astype(np.float32)

@@ -22,10 +22,11 @@ from scipy.special import betaincinv
 from backtest.catalysts.record import Calendar
 from backtest.display import Shown, View, cell, number, p_value, percent
 from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES
+from backtest.engine.prepared import Prepared
+from backtest.engine.replay import replay_statistics, statistic_code
 from backtest.errors import UsageError, near_miss, shortened
 from backtest.market.record import Floats
 from backtest.progress import Progress, silent
-from backtest.scoring.batch import Prepared, replay_statistics, statistic_code
 from backtest.scoring.draws import Impossible, subject_of
 from backtest.scoring.familywise import rounding, westfall_young
 from backtest.scoring.kinds import DEFAULT_KIND, PLACEBO_KINDS

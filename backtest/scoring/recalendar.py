@@ -18,8 +18,9 @@ import numpy as np
 
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import PRECISION_MS
+from backtest.engine.prepared import Prepared
+from backtest.engine.replay import replay_statistics, statistic_code
 from backtest.market.record import Floats
-from backtest.scoring.batch import Prepared, replay_statistics, statistic_code
 from backtest.scoring.draws import Impossible, shifts_of
 from backtest.signals.strategy import Strategy
 from backtest.units import from_ms, to_ms

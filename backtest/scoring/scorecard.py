@@ -11,8 +11,9 @@ import numpy as np
 
 from backtest.display import ABSENT, Cell, Shown, View, cell, count, number, p_value, plain_percent, whole
 from backtest.engine.layout import NET_RETURN
+from backtest.engine.prepared import Prepared
+from backtest.engine.replay import replay_statistics
 from backtest.market.record import Floats
-from backtest.scoring.batch import Prepared, replay_statistics
 from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.metrics import Score, named
 from backtest.scoring.placebo import LONGEST_TRADE, MOST_EXPOSURE, Placebo, without_events
@@ -151,11 +152,9 @@ def _share(placebo: Placebo) -> str:
 def capacity_curve(intents: Intents, prepared: Prepared, capitals: Sequence[float] = CAPITALS) -> CapacityCurve:
     """Replay the intents from each capital: impact and participation grow with the notional, the rest does not."""
     orders = prepared.orders(intents)
-    rules = prepared.rules
     net = np.empty(len(capitals))
     for place, capital in enumerate(capitals):
-        started = Prepared(prepared.market, prepared.config, prepared.bars, rules._replace(capital=capital))
-        net[place] = replay_statistics(orders, started, 1)[0, NET_RETURN]
+        net[place] = replay_statistics(orders, prepared.with_rules(capital=capital), 1)[0, NET_RETURN]
     below = np.flatnonzero(net < net[0] / 2.0)
     half = float(capitals[below[0]]) if net[0] > 0.0 and len(below) else math.nan
     return CapacityCurve(np.array(capitals), net, half)

@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from backtest.errors import ConfigError, UsageError, shortened
+from backtest.documents import build, read_toml
+from backtest.errors import ConfigError, UsageError, near_miss, shortened
 from backtest.units import UNIT_MS, duration_ms
 
 Search = Literal["grid", "random"]
@@ -180,3 +182,42 @@ def _drawn(axis: Axis, random: np.random.Generator) -> str:
 def axes_of(values: Mapping[str, Any]) -> tuple[Axis, ...]:
     """Axes of a table of parameters, in its order."""
     return tuple(axis_of(name, value) for name, value in values.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What is to be searched: a strategy by name, and the trials of its parameters."""
+
+    strategy: str
+    trials: tuple[Trial, ...]
+
+
+def space_of(
+    strategy: str, parameters: Mapping[str, str], file: Path | None, search: str | None, trials: int | None, seed: int
+) -> Space:
+    """The trials of a search, from a TOML file and from what was given; what was given wins.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key of the file, or no parameter at all.
+    UsageError
+        For a search that is neither grid nor random, or trials of a grid.
+    """
+    said = build(SpaceTable, read_toml(file, ConfigError), str(file)) if file else SpaceTable()
+    named = strategy or said.strategy
+    if not named:
+        raise UsageError("no strategy is named: write -s catalyst_momentum, or strategy = ... in the file of --space")
+    whole = {**said.parameters, **parameters}
+    if not whole:
+        raise UsageError("no parameter is searched: write for example -p hold=24h,48h,72h")
+    how = search or said.search
+    count = trials if trials is not None else said.trials
+    axes = axes_of(whole)
+    if how == "grid":
+        if count is not None:
+            raise UsageError(f"trials = {shortened(count)} belongs to --search random: a grid tries every combination")
+        return Space(named, grid_trials(axes))
+    if how == "random":
+        return Space(named, random_trials(axes, 100 if count is None else count, seed))
+    raise UsageError(f"search {shortened(how)} is unknown; {near_miss(how, ('grid', 'random'))}")

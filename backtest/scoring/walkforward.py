@@ -24,11 +24,12 @@ from backtest.config import RunConfig
 from backtest.display import Shown, View, cell, count, p_value, percent
 from backtest.display import number as decimals
 from backtest.engine.layout import TRADES
-from backtest.engine.replay import Run, replay
+from backtest.engine.prepared import prepare
+from backtest.engine.replay import replay_prepared, replay_statistics, statistic_code
+from backtest.engine.run import Run
 from backtest.errors import UsageError
 from backtest.market.record import Floats, Market
 from backtest.progress import Progress, silent
-from backtest.scoring.batch import prepare, replay_statistics, statistic_code
 from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_intents
 from backtest.scoring.space import Trial
@@ -246,7 +247,7 @@ def walk_forward(
     intents = Intents(tuple(rows))
     tested = tuple(name for fold in folds for name in fold.test)
     calendar = _of(walk.calendar, tested)
-    run = replay(market, intents, walk.config, calendar=calendar, strategy=walk.strategy.name, detail=walk.detail)
+    run = replay_prepared(prepared, intents, calendar=calendar, strategy=walk.strategy.name)
     luck = None
     if plan is not None:
         (luck,) = placebo_intents([intents], prepared, calendar, plan, progress)

@@ -51,13 +51,13 @@ def load_strategy(reference: str) -> type[Strategy[Any]]:
         if len(own) != 1:
             what = f"{len(own)} strategies ({', '.join(sorted(own))})" if own else "no strategy"
             raise UsageError(f"{path} defines {what}: name one, as in {path}:Class")
-        return _finished(next(iter(own.values())), path)
+        return finished(next(iter(own.values())), str(path))
     found = getattr(module, name, None)
     if found is None:
         raise UsageError(f"{path} has no class {name!r}; {near_miss(name, own) if own else 'it defines no strategy'}")
     if not (inspect.isclass(found) and issubclass(found, Strategy)):
         raise UsageError(f"{name} in {path} is not a Strategy: derive it from backtest.Strategy")
-    return _finished(found, path)
+    return finished(found, str(path))
 
 
 def _execute(path: Path) -> ModuleType:
@@ -72,6 +72,7 @@ def _execute(path: Path) -> ModuleType:
         raise UsageError(f"strategy file {path} cannot be imported: give it a name that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    _make_siblings_importable(path.resolve())
     try:
         spec.loader.exec_module(module)
     except SyntaxError as problem:
@@ -82,6 +83,15 @@ def _execute(path: Path) -> ModuleType:
         del sys.modules[spec.name]
         raise UsageError(f"{path} failed when it was read: {type(problem).__name__}: {problem}") from None
     return module
+
+
+def _make_siblings_importable(path: Path) -> None:
+    """Let a strategy import what lies beside it, as `helpers` or as `strategies.helpers`, however it is called."""
+    beside = path.parent
+    outer = [beside.parent] if beside.name.isidentifier() else []
+    for folder in map(str, (beside, *outer)):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
 
 
 def fault_of(problem: Exception) -> UsageError | None:
@@ -106,9 +116,11 @@ def _is_own_strategy(value: object, module: ModuleType) -> bool:
     )
 
 
-def _finished(found: type[Strategy[Any]], path: Path) -> type[Strategy[Any]]:
-    """The class, if it says and does all that a strategy must."""
-    what = f"strategy {found.__name__} in {path}"
+def finished(found: type[Strategy[Any]], place: str) -> type[Strategy[Any]]:
+    """The class, if it says and does all that a strategy must; else `UsageError` that names the place it is from."""
+    if not (inspect.isclass(found) and issubclass(found, Strategy)):
+        raise UsageError(f"{shortened(found)} in {place} is not a Strategy: derive it from backtest.Strategy")
+    what = f"strategy {found.__name__} in {place}"
     if inspect.isabstract(found):
         raise UsageError(f"{what} does not define decide(market, calendar): add it")
     for attribute, kind in (("name", str), ("hypothesis", str)):

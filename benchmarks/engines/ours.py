@@ -11,9 +11,9 @@ from backtest.config import load_config
 from backtest.engine.costs import kernel_bars, kernel_rules
 from backtest.engine.kernel import replay_many, replay_one
 from backtest.engine.layout import CAPACITY, NET_RETURN, SHARPE, TRADE_COLUMNS
-from backtest.engine.replay import kernel_orders
+from backtest.engine.orders import kernel_orders
+from backtest.engine.prepared import empty_book
 from backtest.market.record import Instrument, Market
-from backtest.scoring.batch import empty_book
 from backtest.signals.strategy import Intent, Intents
 from benchmarks.engines.contract import Engine, Scores, Trades
 from benchmarks.workload import CAPITAL, FEE, STOP_LOSS, TAKE_PROFIT, Workload

@@ -42,7 +42,7 @@ def test_json_and_folder_say_the_same(backtest: Command, tmp_path: Path) -> None
     assert done.stderr == "study folder: here\n"
     document = json.loads(done.stdout)
     assert document == json.loads((tmp_path / "here" / "study.json").read_text())
-    assert document["schema"] == "backtest.study/1"
+    assert document["schema"] == "backtest.study/2"
     assert document["label"] == "RECONSTRUCTED"
     assert document["config"]["draws"] == 100
     assert [span["name"] for span in document["spans"]] == ["run_up", "announcement", "after_1d", "after_3d"]

@@ -22,7 +22,7 @@ def test_choices_and_the_run_out_of_sample(backtest: Command, tmp_path: Path) ->
     assert "thresholds: beats placebo" in said
     assert max(map(len, done.stdout.splitlines())) <= 80
     document = json.loads((tmp_path / "here" / "walkforward.json").read_text())
-    assert document["schema"] == "backtest.walkforward/1"
+    assert document["schema"] == "backtest.walkforward/2"
     assert [fold["number"] for fold in document["folds"]] == [1, 2, 3]
     tested = [name for fold in document["folds"] for name in fold["test"]]
     assert len(tested) == len(set(tested)) == 12

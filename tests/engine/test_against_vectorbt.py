@@ -24,7 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.config import RunConfig
-from backtest.engine.replay import Run, replay
+from backtest.engine.replay import replay
+from backtest.engine.run import Run
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents
 from tests.engine.test_book import HOUR, random_market

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from backtest.config import RunConfig
 from backtest.engine.book import audited_equity, reserve_of
-from backtest.engine.replay import Run, replay
+from backtest.engine.replay import replay
+from backtest.engine.run import Run
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents
 from backtest.testing import synthetic_market

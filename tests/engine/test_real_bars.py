@@ -15,7 +15,8 @@ from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.config import RunConfig
 from backtest.engine.book import audited_equity
-from backtest.engine.replay import Run, replay
+from backtest.engine.replay import replay
+from backtest.engine.run import Run
 from backtest.market.dataset import open_dataset
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents

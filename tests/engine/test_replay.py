@@ -13,7 +13,8 @@ from backtest.catalysts.record import Calendar, Catalyst
 from backtest.config import RunConfig
 from backtest.engine import layout
 from backtest.engine.layout import CUTS, EXITS, PHASES, VERDICTS
-from backtest.engine.replay import Run, replay
+from backtest.engine.replay import replay
+from backtest.engine.run import Run
 from backtest.errors import ConfigError, UsageError
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents

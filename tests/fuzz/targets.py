@@ -23,16 +23,13 @@ import pyarrow.feather
 import pyarrow.parquet
 import requests
 
-from backtest.baseline import baseline_path, baseline_text, compare, read_baseline, record_baseline
+from backtest.baseline import baseline_of, baseline_path, baseline_text, compare, read_baseline
 from backtest.catalysts.claims import check_claim, read_claims
 from backtest.catalysts.clusters import cluster_numbers, confounding
 from backtest.catalysts.measures import measure
 from backtest.catalysts.reading import open_calendar, read_calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.cli.options import assignments, strategies_of
-from backtest.cli.report import asked, command_of
-from backtest.cli.request import Request
-from backtest.cli.sweep import space_of
+from backtest.cli.report import command_of
 from backtest.config import load_config
 from backtest.documents import build, read_toml
 from backtest.errors import ConfigError
@@ -50,11 +47,13 @@ from backtest.market.transport import Patience, retry_after, utc_now
 from backtest.report.folder import run_document, to_json
 from backtest.report.html.contents import read_run
 from backtest.report.search_folder import read_search, write_sweep
+from backtest.request.request import Request, asked_in, assignments
+from backtest.request.strategies import strategies_of
 from backtest.scoring.cluster import check_address
 from backtest.scoring.evaluation import Evaluation, evaluate
 from backtest.scoring.parts import read_part
 from backtest.scoring.placebo import parse_plan
-from backtest.scoring.space import grid_trials, parse_axis, random_trials
+from backtest.scoring.space import grid_trials, parse_axis, random_trials, space_of
 from backtest.scoring.sweep import run_sweep
 from backtest.strategies import REGISTRY
 from backtest.study.settings import StudyConfig
@@ -131,7 +130,7 @@ def _study(path: Path) -> None:
 
 
 def _space(path: Path) -> None:
-    space_of("", [], path, None, None, 7)
+    space_of("", {}, path, None, None, 7)
 
 
 def _folder(folder: Path, random: Random) -> None:
@@ -447,14 +446,14 @@ def _run_json() -> bytes:
 
 def _run_folder(folder: Path, random: Random) -> None:
     (folder / "run.json").write_bytes(mutated(_run_json(), random))
-    request, within = asked(read_run(folder), folder)
+    request, within = asked_in(read_run(folder), folder / "run.json")
     assert within.start_ms is not None
     assert command_of(request, read_run(folder))
 
 
 @cache
 def _baseline_text() -> bytes:
-    return baseline_text(record_baseline(_evaluation(), {"strategies": ["catalyst_momentum"], "placebo": "0"})).encode()
+    return baseline_text(baseline_of(_evaluation(), {"strategies": ["catalyst_momentum"], "placebo": "0"})).encode()
 
 
 def _baseline(folder: Path, random: Random) -> None:

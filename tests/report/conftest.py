@@ -10,7 +10,7 @@ import pytest
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.config import load_config
-from backtest.engine.replay import Run
+from backtest.engine.run import Run
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.report.folder import run_document
 from backtest.report.html import Contents, gather, render

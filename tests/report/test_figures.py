@@ -19,7 +19,8 @@ from backtest.catalysts.claims import Check, Claim
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar
 from backtest.config import RunConfig, load_config
-from backtest.engine.replay import CostBreakdown, Run, replay
+from backtest.engine.layout import CostBreakdown, Run
+from backtest.engine.replay import replay
 from backtest.errors import UsageError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.report import figures

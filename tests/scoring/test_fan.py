@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from backtest.catalysts.record import Calendar
-from backtest.scoring.batch import prepare, replay_statistics
+from backtest.engine.prepared import prepare
+from backtest.engine.replay import replay_statistics
 from backtest.scoring.draws import Moved, subject_of
 from backtest.scoring.fan import LEVELS, placebo_fan
 from backtest.scoring.kinds import PLACEBO_KINDS

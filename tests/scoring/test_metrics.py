@@ -11,7 +11,8 @@ from backtest.config import RunConfig
 from backtest.engine.costs import bars_per_year, kernel_bars, kernel_rules
 from backtest.engine.kernel import replay_many
 from backtest.engine.layout import STATISTICS
-from backtest.engine.replay import kernel_orders, replay
+from backtest.engine.orders import kernel_orders
+from backtest.engine.replay import replay
 from backtest.scoring.metrics import (
     bar_returns,
     longest_drawdown,

@@ -18,15 +18,16 @@ from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.config import RunConfig
 from backtest.engine.layout import NET_RETURN
+from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay
 from backtest.errors import UsageError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Floats, Market
-from backtest.scoring.batch import Prepared, prepare, replay_returns
 from backtest.scoring.cross_validation import probability_of_overfitting
 from backtest.scoring.draws import BLOCK, Moved, Subject, event_rows, shifts_of, subject_of
 from backtest.scoring.familywise import westfall_young
 from backtest.scoring.kinds import PLACEBO_KINDS
+from backtest.scoring.metrics import replay_returns
 from backtest.scoring.overfitting import deflate
 from backtest.scoring.placebo import (
     Null,

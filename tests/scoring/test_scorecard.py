@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from backtest.config import RunConfig
+from backtest.engine.prepared import prepare
 from backtest.engine.replay import replay
-from backtest.scoring.batch import prepare
 from backtest.scoring.metrics import Score
 from backtest.scoring.placebo import Placebo
 from backtest.scoring.scorecard import CAPITALS, CapacityCurve, Thresholds, capacity_curve, scorecard

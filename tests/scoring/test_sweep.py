@@ -11,10 +11,10 @@ import pytest
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.config import RunConfig
 from backtest.engine.layout import NET_RETURN
+from backtest.engine.prepared import prepare
 from backtest.engine.replay import replay
 from backtest.errors import ConfigError, DataError, UsageError
 from backtest.report.search_folder import write_sweep
-from backtest.scoring.batch import prepare
 from backtest.scoring.metrics import bar_returns
 from backtest.scoring.placebo import PlaceboPlan, placebo_intents
 from backtest.scoring.space import Axis, Trial, axis_of, grid_trials, parse_axis, random_trials

@@ -10,9 +10,10 @@ import pytest
 
 from backtest.catalysts.record import Calendar
 from backtest.engine.layout import NET_RETURN
+from backtest.engine.prepared import prepare
+from backtest.engine.replay import replay_statistics
 from backtest.errors import UsageError
 from backtest.market.series import PANELS
-from backtest.scoring.batch import prepare, replay_statistics
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import grid_trials, parse_axis
 from backtest.scoring.walkforward import WalkForward, folds_of, walk_forward

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from backtest.catalysts.record import Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.engine.replay import Run
+from backtest.engine.run import Run
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, INK, MUTED, ORANGE, PURPLE
 from backtest.report.figures.timelines import marker

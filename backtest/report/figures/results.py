@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from backtest.engine.layout import COSTS
-from backtest.engine.replay import Run
+from backtest.engine.run import Run
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, RED
 from backtest.report.figures.wording import clean, number, percent

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.engine.replay import Run
+from backtest.engine.run import Run
 from backtest.market.record import Floats
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, INK, MUTED, ORANGE, PAPER, PURPLE, RED, SKY

@@ -9,7 +9,7 @@ import pandas as pd
 from backtest.catalysts.record import Calendar
 from backtest.display import ABSENT, percent, plural
 from backtest.engine.layout import COSTS
-from backtest.engine.replay import Run
+from backtest.engine.run import Run
 from backtest.progress import Progress
 from backtest.report.html.blocks import (
     Block,

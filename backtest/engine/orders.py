@@ -1,0 +1,60 @@
+"""From intents to orders: moments and levels as the rows, bars and columns that the kernel reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.catalysts.timing import first_open_at_or_after
+from backtest.config import RunConfig
+from backtest.engine import layout
+from backtest.market.record import Market
+from backtest.signals.strategy import NEVER_MS, Intents
+from backtest.units import duration_ms
+
+
+def rows_at_or_after(moments_ms: npt.NDArray[np.int64], market: Market) -> npt.NDArray[np.int64]:
+    """Rows of the first bars that open at or after each moment, NEVER for moments never reached."""
+    rows = first_open_at_or_after(np.minimum(moments_ms, NEVER_MS), market.start_ms, market.bar_ms)
+    return np.where(moments_ms >= NEVER_MS, layout.NEVER, np.minimum(rows, layout.NEVER))
+
+
+def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout.Orders:
+    """The intents in rows and bars, as one variation.
+
+    Raises
+    ------
+    UsageError
+        For an instrument that the market does not hold.
+    """
+    reaction, wait = duration_ms(config.reaction), duration_ms(config.max_wait)
+    tradable_at = intents.decided_at_ms + reaction
+    exit_at = intents.values("exit_at_ms").astype(np.int64)
+    exit_at = np.where(exit_at >= NEVER_MS, NEVER_MS, exit_at + reaction)
+    hold = intents.values("hold_ms").astype(np.int64)
+    hold_bars = np.where(hold >= NEVER_MS, layout.NEVER, np.minimum(-(-hold // market.bar_ms), layout.NEVER))
+    latest = np.clip((tradable_at + wait - market.start_ms) // market.bar_ms, -1, layout.NEVER)
+    names = list(dict.fromkeys(row.group for row in intents.rows if row.group))
+    group = [names.index(row.group) if row.group else -1 for row in intents.rows]
+    column = [market.column(row.instrument) for row in intents.rows]
+
+    def whole(values: npt.ArrayLike) -> npt.NDArray[np.int32]:
+        return np.asarray(values, dtype=np.int32).reshape(1, -1)
+
+    def real(name: str) -> npt.NDArray[np.float64]:
+        return intents.values(name).astype(np.float64).reshape(1, -1)
+
+    return layout.Orders(
+        earliest=whole(rows_at_or_after(tradable_at, market)),
+        latest=whole(latest),
+        exit_row=whole(rows_at_or_after(exit_at, market)),
+        hold=whole(hold_bars),
+        column=whole(column),
+        side=real("side"),
+        weight=real("weight"),
+        stop_loss=real("stop_loss"),
+        take_profit=real("take_profit"),
+        trailing_stop=real("trailing_stop"),
+        group=whole(group),
+        shift=np.zeros(1, dtype=np.int32),
+    )

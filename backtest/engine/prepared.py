@@ -1,0 +1,99 @@
+"""A market under a configuration, made ready once for any number of replays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from backtest.config import RunConfig
+from backtest.engine.costs import kernel_bars, kernel_rules
+from backtest.engine.layout import FILL_COLUMNS, TRADE_COLUMNS, Bars, Book, Orders, Rules
+from backtest.engine.orders import kernel_orders
+from backtest.identity import SHORT
+from backtest.market.record import Market
+from backtest.signals.strategy import Intents
+
+_KEPT = 64
+"""Sets of intents whose orders are kept: more than an evaluation asks for again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A market under a configuration, as the kernel reads both.
+
+    Attributes
+    ----------
+    market : Market
+    config : RunConfig
+    bars : Bars
+        The kernel's panel, (N, T) bars.
+    rules : Rules
+        The configuration's scalars.
+    """
+
+    market: Market
+    config: RunConfig
+    bars: Bars
+    rules: Rules
+    _orders: dict[int, tuple[Intents, Orders]] = field(default_factory=dict)
+    _hashes: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Prepared {self.market!r}>"
+
+    @property
+    def bar_count(self) -> int:
+        """Number of bars T."""
+        return int(self.bars.panel.shape[1])
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """First 16 hex digits of the hashes of configuration and data, worked out once."""
+        if not self._hashes:
+            self._hashes.update(config=self.config.hash(), data=self.market.sha256()[:SHORT])
+        return dict(self._hashes)
+
+    def orders(self, intents: Intents) -> Orders:
+        """The intents in rows and bars, as one variation; converted once for each set of intents.
+
+        Raises
+        ------
+        UsageError
+            For an instrument that the market does not hold.
+        """
+        kept = self._orders.get(id(intents))
+        if kept is None:
+            while len(self._orders) >= _KEPT:
+                self._orders.pop(next(iter(self._orders)), None)
+            # The intents are kept too, so that no others can take their identity.
+            kept = self._orders[id(intents)] = (intents, kernel_orders(intents, self.market, self.config))
+        return kept[1]
+
+    def with_rules(self, **changed: Any) -> Prepared:
+        """The same bars under other scalars."""
+        return Prepared(self.market, self.config, self.bars, self.rules._replace(**changed))
+
+
+def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> Prepared:
+    """Kernel arrays of a market, made once and read by every replay.
+
+    Raises
+    ------
+    MarketError
+        Where the finer bars of `detail` do not fit those of the market.
+    """
+    return Prepared(market, config, kernel_bars(market, config, detail), kernel_rules(config, market.bar_ms))
+
+
+def empty_book(bars: int, intents: int) -> Book:
+    """Room for everything that a replay of so many intents over so many bars may write down."""
+    return Book(
+        np.empty(bars),
+        np.zeros(bars),
+        np.empty((2 * intents, len(FILL_COLUMNS))),
+        np.empty((intents, len(TRADE_COLUMNS))),
+        np.zeros(intents, np.int8),
+        np.zeros(2, np.int32),
+    )

@@ -1,0 +1,303 @@
+"""One replay of one strategy as tables with names and times, each built when it is first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backtest.catalysts.record import Calendar
+from backtest.catalysts.timing import known_at_ms, last_close_before
+from backtest.config import RunConfig
+from backtest.display import Shown, View, cell, percent
+from backtest.engine import layout
+from backtest.engine.costs import last_known
+from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
+from backtest.engine.prepared import Prepared
+from backtest.market.record import Market
+from backtest.signals.strategy import Intents
+from backtest.units import to_ms
+
+if TYPE_CHECKING:
+    import vectorbt
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Shown):
+    """One replay of one strategy; its tables are built when they are asked for.
+
+    Attributes
+    ----------
+    strategy : str
+    prepared : Prepared
+        The market and configuration that were replayed.
+    intents : Intents
+    calendar : Calendar
+        Gives run-up its announcements, and the table of catalysts its rows.
+    book : Book
+        What the kernel wrote down, as arrays.
+    statistics : (8,) float64
+        `backtest.engine.layout.STATISTICS`.
+    other_net : float
+        Net result under the other order inside bars, quote currency; this one's where no bar is ambiguous.
+    """
+
+    strategy: str
+    prepared: Prepared
+    intents: Intents
+    calendar: Calendar
+    book: layout.Book
+    statistics: npt.NDArray[np.float64]
+    other_net: float
+
+    @property
+    def market(self) -> Market:
+        """The market that was replayed over."""
+        return self.prepared.market
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration that was replayed under."""
+        return self.prepared.config
+
+    @cached_property
+    def equity(self) -> pd.Series[float]:
+        """(T,) quote currency, marked at each bar's close, indexed by bar open."""
+        return pd.Series(self.book.equity, self.market.index, name="equity")
+
+    @cached_property
+    def funding_paid(self) -> pd.Series[float]:
+        """(T,) quote currency paid (negative: received) at each bar's close."""
+        return pd.Series(self.book.funding, self.market.index, name="funding_paid")
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """One row a fill in order of execution; `bar` is the open of its bar, `phase` where in it."""
+        return _fills(self.book, self.market, self.intents)
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """One row a closed position in order of exit.
+
+        `net_return` is net / entry notional; `run_up` the signed move from the last close before the announcement to
+        the fill (missed), `captured` from fill to exit; NaN where there is no catalyst or no bar before it. `net_low`
+        and `net_high` bound net over both orders inside an ambiguous bar.
+        """
+        return _trades(self.book, self.market, self.intents, self.calendar)
+
+    @cached_property
+    def rejected(self) -> pd.DataFrame:
+        """One row an intent that opened no position, with its enumerated reason."""
+        return _rejected(self.book, self.intents)
+
+    @cached_property
+    def catalysts(self) -> pd.DataFrame:
+        """One row a catalyst of the calendar, with what became of it."""
+        return _catalysts(self.calendar, self.market, self.trades, self.rejected)
+
+    @cached_property
+    def costs(self) -> CostBreakdown:
+        """Where the difference between gross and net went, over all trades."""
+        return CostBreakdown(**{name: float(self.trades[name].sum()) for name in ("gross", *COSTS, "net")})
+
+    @property
+    def net_low(self) -> float:
+        """Net result of the whole run under the worse of the two orders inside ambiguous bars, quote currency."""
+        return min(float(self.book.equity[-1]) - self.config.capital, self.other_net)
+
+    @property
+    def net_high(self) -> float:
+        """Net result of the whole run under the better of the two orders, quote currency."""
+        return max(float(self.book.equity[-1]) - self.config.capital, self.other_net)
+
+    @property
+    def exposure(self) -> float:
+        """Share of bars in which anything was held."""
+        return float(self.statistics[layout.EXPOSURE])
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """First 16 hex digits of the hashes of config, data and calendar."""
+        return {**self.prepared.hashes, "calendar": self.calendar.hash()}
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that must be shown with the results: the label of the data, unknown funding."""
+        return _notes(self.market, self.config, self.trades)
+
+    @property
+    def portfolio(self) -> vectorbt.Portfolio:
+        """The vectorbt Portfolio of the same orders (see `backtest.engine.book`)."""
+        from backtest.engine.book import portfolio_of
+
+        return portfolio_of(self)
+
+    def _line(self) -> str:
+        net = percent(self.costs.net / self.config.capital)
+        return (
+            f"{self.strategy or 'intents'} on {self.market.provenance.name}: net {net} in {len(self.trades)} trades, "
+            f"{len(self.rejected)} intents rejected"
+        )
+
+    def _label(self) -> str:
+        return self.market.provenance.label
+
+    def _view(self) -> View:
+        dated = self.trades[self.trades["run_up"].notna()]
+        none = "no trade has a catalyst with a close before it"
+        shares = [(name, getattr(self.costs, name) / self.config.capital) for name in ("gross", *COSTS, "net")]
+        row = [cell(share, percent) for _, share in shares]
+        row += [cell(float(dated[name].mean()), percent, none) for name in ("run_up", "captured")]
+        columns = (*(name for name, _ in shares), "mean run-up", "mean captured")
+        notes = (f"gross less costs is net, as shares of {self.config.capital:,.0f}", *self.notes)
+        return View(columns, [row], notes)
+
+
+def _table(rows: npt.NDArray[np.float64], columns: tuple[str, ...], whole: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(whole, np.int64))
+
+
+def _named(codes: pd.Series[int], terms: tuple[Term, ...]) -> npt.NDArray[np.object_]:
+    return np.array([term.name for term in terms], dtype=object)[codes.to_numpy()]
+
+
+def _symbols(columns: pd.Series[int], market: Market) -> npt.NDArray[np.object_]:
+    return np.array(market.symbols, dtype=object)[columns.to_numpy()]
+
+
+def _intent_fields(codes: pd.Series[int], intents: Intents, field: str) -> list[Any]:
+    return [getattr(intents.rows[k], field) for k in codes]
+
+
+def _fills(book: layout.Book, market: Market, intents: Intents) -> pd.DataFrame:
+    """Fills with names and times; sums of money, not shares."""
+    raw = _table(
+        book.fills[: book.counts[0]], layout.FILL_COLUMNS, ("row", "phase", "column", "intent", "reason", "side", "cut")
+    )
+    return pd.DataFrame(
+        {
+            "bar": market.index[raw["row"]],
+            "phase": _named(raw["phase"], PHASES),
+            "instrument": _symbols(raw["column"], market),
+            "catalyst_id": _intent_fields(raw["intent"], intents, "catalyst_id"),
+            "reason": _named(raw["reason"], EXITS),
+            "side": raw["side"],
+            "quantity": raw["quantity"],
+            "reference": raw["reference"],
+            "price": raw["price"],
+            **{cost: raw[cost] for cost in FILL_COSTS},
+            "cut": _named(raw["cut"], CUTS),
+        }
+    )
+
+
+def _trades(book: layout.Book, market: Market, intents: Intents, calendar: Calendar) -> pd.DataFrame:
+    """Closed positions with names, times, run-up against captured, and the bounds of both orders inside a bar."""
+    raw = _table(
+        book.trades[: book.counts[1]],
+        layout.TRADE_COLUMNS,
+        ("intent", "column", "side", "entry_row", "exit_row", "reason", "exit_phase", "unknown_funding_bars"),
+    )
+    ambiguous = raw["ambiguous"] > 0
+    other = raw["other_net"].where(ambiguous, raw["net"])
+    closes = raw["exit_phase"] == layout.AT_CLOSE
+    return pd.DataFrame(
+        {
+            "catalyst_id": _intent_fields(raw["intent"], intents, "catalyst_id"),
+            "instrument": _symbols(raw["column"], market),
+            "side": raw["side"],
+            "decided_at": pd.to_datetime(_intent_fields(raw["intent"], intents, "decided_at_ms"), unit="ms", utc=True),
+            "entry_time": market.index[raw["entry_row"]],
+            "exit_time": market.index[raw["exit_row"]] + pd.to_timedelta(closes.to_numpy() * market.bar_ms, unit="ms"),
+            "exit_phase": _named(raw["exit_phase"], PHASES),
+            "reason": _named(raw["reason"], EXITS),
+            "quantity": raw["quantity"],
+            "entry_price": raw["entry_price"],
+            "exit_price": raw["exit_price"],
+            "run_up": _run_up(raw, market, intents, calendar),
+            "captured": raw["side"] * (raw["exit_price"] / raw["entry_price"] - 1.0),
+            "gross": raw["gross"],
+            **{cost: raw[cost] for cost in COSTS},
+            "net": raw["net"],
+            "net_return": raw["net"] / raw["entry_notional"],
+            "ambiguous": ambiguous,
+            "net_low": np.minimum(raw["net"], other),
+            "net_high": np.maximum(raw["net"], other),
+            "unknown_funding_bars": raw["unknown_funding_bars"],
+        }
+    )
+
+
+def _run_up(raw: pd.DataFrame, market: Market, intents: Intents, calendar: Calendar) -> npt.NDArray[np.float64]:
+    """(trades,) signed move from the last close before the announcement to the fill price; NaN where unknown."""
+    announced = {one.id: to_ms(one.announced_at) for one in calendar if one.announced_at is not None}
+    marks = last_known(market.close)
+    result = np.full(len(raw), np.nan)
+    for place, (k, column, side, price) in enumerate(
+        zip(raw["intent"], raw["column"], raw["side"], raw["entry_price"], strict=True)
+    ):
+        moment = announced.get(intents.rows[k].catalyst_id)
+        row = -1 if moment is None else last_close_before(moment, market.start_ms, market.bar_ms)
+        if row >= 0:
+            result[place] = side * (price / marks[min(row, len(marks) - 1), column] - 1.0)
+    return result
+
+
+def _rejected(book: layout.Book, intents: Intents) -> pd.DataFrame:
+    """Intents that opened nothing, each with its reason."""
+    refused = [(row, VERDICTS[code].name) for row, code in zip(intents.rows, book.verdict, strict=True) if code]
+    return pd.DataFrame(
+        {
+            "catalyst_id": [row.catalyst_id for row, _ in refused],
+            "instrument": [row.instrument for row, _ in refused],
+            "side": [row.side for row, _ in refused],
+            "decided_at": pd.to_datetime([row.decided_at_ms for row, _ in refused], unit="ms", utc=True),
+            "reason": [reason for _, reason in refused],
+        }
+    )
+
+
+def _catalysts(calendar: Calendar, market: Market, trades: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
+    """What became of each catalyst: traded, an intent's rejection, or why no intent came of it."""
+    traded = set(trades["catalyst_id"])
+    refused = dict(zip(rejected["catalyst_id"], rejected["reason"], strict=True))
+    rows = []
+    for one in calendar:
+        known = known_at_ms(one)
+        if one.id in traded:
+            outcome = "traded"
+        elif one.id in refused:
+            outcome = refused[one.id]
+        elif known is None:
+            outcome = "UNTIMED"
+        elif not market.start_ms <= known < market.end_ms:
+            outcome = "OUTSIDE_DATA"
+        elif all(market.column_of(asset) is None for asset in one.assets):
+            outcome = "NO_INSTRUMENT"
+        else:
+            outcome = "NOT_SELECTED"
+        rows.append((one.id, ",".join(one.assets), one.kind, one.actor, one.when, known, outcome))
+    table = pd.DataFrame(rows, columns=["catalyst_id", "assets", "kind", "actor", "announced", "known_at", "outcome"])
+    table["known_at"] = pd.to_datetime(table["known_at"], unit="ms", utc=True)
+    return table
+
+
+def _notes(market: Market, config: RunConfig, trades: pd.DataFrame) -> tuple[str, ...]:
+    notes = []
+    if market.provenance.label:
+        notes.append(f"{market.provenance.label}: {market.provenance.source}")
+    unknown = trades.loc[trades["unknown_funding_bars"] > 0, "instrument"].unique()
+    if len(unknown):
+        how = {
+            "zero": "counted as zero",
+            "const": f"charged at {config.funding_const:.4%} per 8 h against the position",
+        }
+        notes.append(
+            f"funding unknown for {', '.join(sorted(unknown))}: {how[config.funding_unknown]} "
+            "(--funding error, zero or const)"
+        )
+    return tuple(notes)

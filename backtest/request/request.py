@@ -1,0 +1,182 @@
+"""What was asked for, as it is written into run.json and baselines so that it can be asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from backtest.catalysts.reading import merge_calendars, open_calendar
+from backtest.catalysts.record import Calendar
+from backtest.config import RunConfig, load_config
+from backtest.documents import build, table_of
+from backtest.errors import ConfigError, DataError, UsageError, shortened
+from backtest.progress import Progress, silent
+from backtest.schemas.upgrades import upgraded
+from backtest.units import TimeRange, from_iso, parse_timerange
+
+if TYPE_CHECKING:
+    from backtest.market.record import Market
+    from backtest.scoring.evaluation import Evaluation
+    from backtest.scoring.placebo import PlaceboPlan
+    from backtest.session import Session
+    from backtest.signals.strategy import Strategy
+
+CALENDAR = "privacy-2025"
+"""Read where no calendar is named."""
+
+
+class Request(BaseModel):
+    """Data, calendar, strategies, parameters, configuration and placebo: names, paths and texts as they were given.
+
+    What was not given takes today's default. The methods do what was asked for, piece by piece or as a whole.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str | None = None
+    timeframe: str | None = None
+    store: str | None = None
+    calendars: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    parameters: dict[str, str] = {}
+    timerange: str | None = None
+    config: str | None = None
+    settings: dict[str, str] = {}
+    detail: str | None = None
+    placebo: str = "10000"
+    statistic: str = "net_return"
+    bootstrap: int = 1_000
+
+    @classmethod
+    def read(cls, values: Any, document: Path) -> Request:
+        """The request that a document holds; a malformed one raises `ConfigError`.
+
+        A strategy file that it names is executed when the request is run again. Nobody typed that name here, so the
+        file must lie inside the folder one is in, and not beside the document that came with it; else `UsageError`.
+        """
+        from backtest.signals.loading import file_of, is_file_reference
+
+        request = build(cls, table_of(values, document, ConfigError), f"request of {document}")
+        here, beside = Path.cwd().resolve(), document.resolve().parent
+        for name in filter(is_file_reference, request.strategies):
+            file = file_of(name).resolve()
+            if not file.is_relative_to(here) or file.is_relative_to(beside):
+                raise UsageError(
+                    f"{document} names the strategy file {file}, which is not run because it lies outside of {here} or "
+                    "beside the document: if you trust it, copy it into a folder of your project and run it by -s"
+                )
+        return request
+
+    def chosen(self) -> list[Strategy[Any]]:
+        """The strategies asked for, each with its parameters."""
+        from backtest.request.strategies import strategies_of
+
+        return strategies_of(self.strategies, self.parameters)
+
+    def each_alone(self) -> list[Request]:
+        """The request of each strategy by itself, with the parameters that are its own."""
+        from backtest.request.strategies import each_alone
+
+        parts = each_alone(self.strategies, self.parameters)
+        return [self.model_copy(update={"strategies": (name,), "parameters": own}) for name, own in parts]
+
+    def calendar(self) -> Calendar:
+        """The catalysts asked for."""
+        calendars = [open_calendar(name) for name in self.calendars or (CALENDAR,)]
+        return calendars[0] if len(calendars) == 1 else merge_calendars(calendars)
+
+    def run_config(self) -> RunConfig:
+        """The configuration: defaults, then the file, then what was set."""
+        return load_config(Path(self.config) if self.config else None, **self.settings)
+
+    def window(self) -> TimeRange | None:
+        """The time range asked for; None for all bars."""
+        return parse_timerange(self.timerange) if self.timerange else None
+
+    def plan(self, seed: int) -> PlaceboPlan | None:
+        """The placebo asked for; None for none."""
+        from backtest.scoring.placebo import parse_plan
+
+        return parse_plan(self.placebo, self.statistic, seed)
+
+    def market(self, within: TimeRange | None = None) -> Market:
+        """The bars asked for, the embedded sample where none are named; `within` replaces the time range."""
+        from backtest.market.dataset import default_dataset
+        from backtest.market.joining import open_datasets
+
+        window = within or self.window()
+        store = Path(self.store) if self.store else None
+        market = open_datasets(default_dataset() if self.dataset is None else self.dataset, self.timeframe, store)
+        return market.between(window) if window else market
+
+    def finer(self) -> Market | None:
+        """The finer bars asked for; None for none."""
+        from backtest.market.dataset import open_dataset
+
+        return open_dataset(self.detail, store=Path(self.store) if self.store else None) if self.detail else None
+
+    def session(self, within: TimeRange | None = None) -> Session:
+        """Market, calendar and configuration bound together; `within` replaces the time range.
+
+        What is typed is checked before bars are read.
+        """
+        config, calendar = self.run_config(), self.calendar()
+        self.window()
+
+        from backtest.session import Session
+
+        return Session(self.market(within), calendar, config, detail=self.finer())
+
+    def evaluate(self, within: TimeRange | None = None, progress: Progress = silent) -> Evaluation:
+        """Run what was asked for; `within` replaces the time range, so that bars which came later are left out."""
+        config, strategies = self.run_config(), self.chosen()
+        plan = self.plan(config.seed)
+        return self.session(within).evaluate(strategies, plan=plan, bootstrap=self.bootstrap, progress=progress)
+
+
+def rerun(document: Mapping[str, Any], place: Path | str = "run.json", progress: Progress = silent) -> Evaluation:
+    """Run again what a `run.json` was asked for, on exactly its bars.
+
+    Parameters
+    ----------
+    document
+        What `run.json` holds, of this release or an earlier one.
+    place
+        The file it came from, which messages name; a strategy file beside it is not executed.
+
+    Raises
+    ------
+    DataError
+        For a document that is no run, or data that are missing.
+    UsageError
+        For a run that does not say how it can be asked for again, as that of a walk-forward.
+    """
+    request, within = asked_in(document, Path(place))
+    return request.evaluate(within, progress)
+
+
+def asked_in(document: Mapping[str, Any], place: Path) -> tuple[Request, TimeRange]:
+    """What a run was asked for, with the strategies that this meant then, and the bars that it was run on."""
+    run = upgraded(dict(document), "run", place, DataError)
+    if run.get("request") is None:
+        raise UsageError(f"{place} does not say how to run it again: name a file that `backtest run` wrote")
+    request = Request.read(run["request"], place)
+    names = request.strategies or tuple(one["name"] for one in run["strategies"])
+    start, end = (from_iso(run["dataset"][side]) for side in ("start", "end"))
+    return request.model_copy(update={"strategies": names}), TimeRange(start, end)
+
+
+def assignments(texts: Sequence[str], option: str) -> dict[str, str]:
+    """`name=value` texts as a mapping; a malformed or repeated one raises `UsageError` that names the option."""
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{option} {shortened(text)} is not name=value: write for example {option} hold=48h")
+        if name in values:
+            raise UsageError(f"{option} {shortened(name)} is given twice: keep one")
+        values[name] = value
+    return values
