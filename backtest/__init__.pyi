@@ -43,6 +43,7 @@ from .market.instrument import Instrument as Instrument
 from .market.instrument import Provenance as Provenance
 from .market.joining import join as join
 from .market.record import Market as Market
+from .market.redenomination import redenominated as redenominated
 from .request.request import Request as Request
 from .request.request import rerun as rerun
 from .scoring.evaluation import Evaluation as Evaluation

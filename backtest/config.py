@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from backtest.documents import build, read_toml
 from backtest.errors import ConfigError
-from backtest.fields import Duration, NonNegative, Positive, Share
-from backtest.identity import hash_of
+from backtest.fields import Duration, NonNegative, Positive, Share, read_percent
+from backtest.identity import hash_of, neutral
 
 
 class RunConfig(BaseModel):
@@ -34,7 +34,9 @@ class RunConfig(BaseModel):
     )
     leverage: Annotated[float, Field(ge=1, le=200)] = Field(1.0, description="notional / isolated margin")
     gross_cap: Positive = Field(1.0, description="most gross notional / equity")
-    maintenance_margin: Share = Field(0.02, description="of notional; below it a swap is liquidated")
+    maintenance_margin: Share = Field(
+        0.02, description="of notional; below it a swap is liquidated", validate_default=True
+    )
     liquidation_fee: Share = Field(0.0125, description="of notional, paid at liquidation")
     funding_unknown: Literal["error", "zero", "const"] = Field(
         "const", description="where a swap's funding is not known"
@@ -49,6 +51,26 @@ class RunConfig(BaseModel):
         "pessimistic", description="which side of a bar is visited first"
     )
     seed: int = Field(20251101, description="seed of every random draw")
+    largest_jump: Annotated[float, Field(gt=1)] = Field(
+        10.0,
+        description="ratio of an open to the close before it from which prices are refused; inf for none",
+        json_schema_extra=neutral(10.0),
+    )
+
+    _percent = model_validator(mode="before")(read_percent)
+
+    @field_validator("maintenance_margin")
+    @classmethod
+    def _survives_its_entry(cls, maintenance: float, info: ValidationInfo) -> float:
+        leverage, half_spread = info.data.get("leverage", 1.0), info.data.get("half_spread", 0.0)
+        # A long bought at (1 + h) times the open is liquidated at (1 + h) (1 - 1 / leverage) / (1 - m) of it.
+        needed = 1.0 - (1.0 - maintenance) / (1.0 + half_spread)
+        if 1.0 / leverage <= needed:
+            raise ValueError(
+                f"with leverage = {leverage:g} the margin of {1 / leverage:.3%} is used up at the entry by it and the "
+                f"half-spread of {half_spread:.3%}: choose leverage below {1 / needed:.4g}"
+            )
+        return maintenance
 
     def hash(self) -> str:
         """First 16 hex digits of the sha256 of the settings that mean something (`backtest.identity`)."""

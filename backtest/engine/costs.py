@@ -1,15 +1,15 @@
-"""What a replay costs: trailing liquidity as known at each open, and the panel and rules that the kernel reads."""
+"""What the kernel reads of a market and a configuration: its panel of bars, and its rules."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from backtest.config import RunConfig
+from backtest.engine.accounts import in_settlement, inverse_of
 from backtest.engine.layout import (
     CAPACITY,
     CLOSE,
@@ -17,68 +17,22 @@ from backtest.engine.layout import (
     FUNDING_CONST,
     FUNDING_ERROR,
     FUNDING_ZERO,
-    HIGH,
     IMPACT,
-    LOW,
     MARK,
     OPEN,
+    PANEL_WIDTH,
     Bars,
     Rules,
 )
+from backtest.engine.liquidity import impact_coefficient, known_at_open, trailing_liquidity
 from backtest.errors import MarketError
 from backtest.market.record import Floats, Market
 from backtest.units import DAY_MS, UNIT_MS, duration_ms
 
 FUNDING_POLICIES = {"error": FUNDING_ERROR, "zero": FUNDING_ZERO, "const": FUNDING_CONST}
 DAYS_PER_YEAR = 365
-
-
-@dataclass(frozen=True, slots=True)
-class Liquidity:
-    """Trailing volatility and volume, as known at each bar's close.
-
-    Attributes
-    ----------
-    volatility : (T, N) float64
-        Standard deviation (ddof 1) of log returns of the closes in the window, per square root of a day.
-    daily_volume : (T, N) float64
-        Mean quote volume (volume times close) of the bars in the window, per day.
-        Both are NaN with less than a day of bars (at least three) in the window.
-    """
-
-    volatility: Floats
-    daily_volume: Floats
-
-
-def trailing_liquidity(market: Market, window_ms: int) -> Liquidity:
-    """Volatility and volume over the trailing window; missing bars are left out of both."""
-    per_day = DAY_MS / market.bar_ms
-    window = max(math.ceil(window_ms / market.bar_ms), 3)
-    least = min(max(math.ceil(per_day), 3), window)
-    close = pd.DataFrame(market.close)
-    moves = pd.DataFrame(np.log(market.close)).diff()
-    volatility = moves.rolling(window, min_periods=least - 1).std() * math.sqrt(per_day)
-    volume = (close * market.volume).rolling(window, min_periods=least).mean() * per_day
-    return Liquidity(volatility.to_numpy(), np.maximum(volume.to_numpy(), 0.0))
-
-
-def known_at_open(values: Floats) -> Floats:
-    """(T, N) values known at each close, moved to the next bar's open; the first row is NaN."""
-    return np.vstack((np.full((1, values.shape[1]), np.nan), values[:-1]))
-
-
-def impact_coefficient(liquidity: Liquidity, scale: float) -> Floats:
-    """(T, N) coefficient c of impact = c * sqrt(notional), share of price: Y * sigma / sqrt(ADV).
-
-    The square-root law: Torre and Ferrari, Barra Market Impact Model Handbook (1997). Almgren et al., Risk (2005), find
-    an exponent of 3/5, which charges less below a notional of one ADV.
-    Infinite where nothing trades, 0 where `scale` Y is 0, NaN where liquidity is unknown.
-    """
-    if scale == 0:
-        return np.zeros_like(liquidity.volatility)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        coefficient = scale * liquidity.volatility / np.sqrt(liquidity.daily_volume)
-    return np.where(liquidity.daily_volume == 0, np.inf, coefficient)
+SETTLEMENT_MS = 8 * UNIT_MS["h"]
+"""Time between two settlements of funding at most venues."""
 
 
 def next_tradable(tradable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
@@ -105,20 +59,43 @@ def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None)
     bars, instruments = market.close.shape
     liquidity = trailing_liquidity(market, duration_ms(config.liquidity_window))
     per_bar = market.bar_ms / DAY_MS
-    panel = np.empty((instruments, bars, 8))
+    panel = np.empty((instruments, bars, PANEL_WIDTH))
     tradable = market.tradable
-    for place, name in ((OPEN, "open"), (HIGH, "high"), (LOW, "low"), (CLOSE, "close")):
-        panel[:, :, place] = np.where(tradable, getattr(market, name), np.nan).T
-    panel[:, :, MARK] = last_known(market.close).T
+    inverse = inverse_of(market)
+    prices = np.stack((market.open, market.high, market.low, market.close), axis=-1)
+    panel[:, :, OPEN : CLOSE + 1] = np.where(tradable[:, :, None], in_settlement(prices, inverse), np.nan).transpose(
+        1, 0, 2
+    )
+    mark = last_known(market.close)
+    panel[:, :, MARK] = np.where(inverse, 1.0 / mark, mark).T
     swap = np.array([instrument.kind == "swap" for instrument in market.instruments])
-    panel[:, :, FUNDING] = np.where(swap, market.funding, 0.0).T
+    panel[:, :, FUNDING] = np.where(swap, np.where(inverse, -market.funding, market.funding), 0.0).T
     panel[:, :, IMPACT] = known_at_open(impact_coefficient(liquidity, config.impact)).T if config.impact else 0.0
     if math.isinf(config.participation):
         panel[:, :, CAPACITY] = np.inf
     else:
         panel[:, :, CAPACITY] = known_at_open(liquidity.daily_volume * per_bar * config.participation).T
+    young = np.vstack((np.zeros((1, instruments), dtype=np.bool_), liquidity.young[:-1]))
+    last_row = np.where(tradable.any(axis=0), bars - 1 - tradable[::-1].argmax(axis=0), -1).astype(np.int32)
+    ended = (market.end_ms - market.open_ms[last_row] - market.bar_ms >= DAY_MS) | declared_ended(market)
     finer, column, first, ratio = _detail(market, detail)
-    return Bars(panel, next_tradable(tradable), swap, finer, column, first, ratio)
+    return Bars(
+        panel=panel,
+        next_tradable=next_tradable(tradable),
+        swap=swap,
+        last_row=last_row,
+        ended=ended,
+        young=np.ascontiguousarray(young.T),
+        detail=finer,
+        detail_column=column,
+        detail_first=first,
+        detail_ratio=ratio,
+    )
+
+
+def declared_ended(market: Market) -> npt.NDArray[np.bool_]:
+    """(N,) whether an instrument is known to be delisted before the data end."""
+    return np.array([one.delisted_ms is not None and one.delisted_ms <= market.end_ms for one in market.instruments])
 
 
 def _detail(market: Market, detail: Market | None) -> tuple[Floats, npt.NDArray[np.int32], int, int]:
@@ -136,7 +113,8 @@ def _detail(market: Market, detail: Market | None) -> tuple[Floats, npt.NDArray[
     for place, symbol in enumerate(detail.symbols):
         if symbol in market.symbols:
             column[market.column(symbol)] = place
-    panel = np.stack((detail.open, detail.high, detail.low, detail.close), axis=-1)
+    prices = np.stack((detail.open, detail.high, detail.low, detail.close), axis=-1)
+    panel = in_settlement(prices, inverse_of(detail))
     finer = np.where(detail.tradable[:, :, None], panel, np.nan).transpose(1, 0, 2)
     return np.ascontiguousarray(finer), column, offset // detail.bar_ms, market.bar_ms // detail.bar_ms
 
@@ -146,7 +124,8 @@ def kernel_rules(config: RunConfig, bar_ms: int) -> Rules:
     settings = {name: getattr(config, name) for name in RunConfig.model_fields if name in Rules._fields}
     derived = {
         "funding_unknown": FUNDING_POLICIES[config.funding_unknown],
-        "funding_const": config.funding_const * bar_ms / (8 * UNIT_MS["h"]),
+        "funding_const": config.funding_const * bar_ms / SETTLEMENT_MS,
+        "settles_inside": bar_ms > SETTLEMENT_MS,
         "extend": config.in_position == "extend",
         "favourable_first": config.stop_order == "optimistic",
         "bars_per_year": bars_per_year(bar_ms),

@@ -94,10 +94,10 @@ def _scale(
 
 @inlined
 def _open_position(
-    k: int, t: int, p: int, notional: float, cut: int, intent: Intent, bars: Bars, rules: Rules, work: Work,
+    k: int, t: int, p: int, scale: float, cut: int, intent: Intent, bars: Bars, rules: Rules, work: Work,
     book: Book, record: bool,
 ) -> None:  # fmt: skip
-    column, side = intent.column[k], intent.side[k]
+    column, side, notional = intent.column[k], intent.side[k], scale * work.wanted[k]
     reference, coefficient = bar_of(bars, column, t).open, bar_of(bars, column, t).impact
     impact = impact_share(coefficient, notional, rules.half_spread)
     price = reference * (1.0 + side * (rules.half_spread + impact))
@@ -123,6 +123,7 @@ def _open_position(
     )
     state[p].time_row = t + intent.hold[k]
     state[p].signal_row = work.exit_row[k]
+    state[p].end_row = bars.last_row[np.uintp(column)]
     state[p].intent = k
     state[p].entry_row = t
     state[p].coefficient = coefficient
@@ -154,6 +155,7 @@ def _open_position(
             impact=state[p].impact,
             liquidation=0.0,
             cut=float(cut),
+            granted=scale,
         )
         write_row(book.fills, book.counts, 0, fill)
 
@@ -187,7 +189,7 @@ def _enter_unit(
             verdict = verdict_if_small
         else:
             for k in range(first, last):
-                _open_position(k, t, count, scale * work.wanted[k], cut, intent, bars, rules, work, book, record)
+                _open_position(k, t, count, scale, cut, intent, bars, rules, work, book, record)
                 count += 1
             return count
     for k in range(first, last):

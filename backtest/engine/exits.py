@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     AT_CLOSE,
     AT_OPEN,
+    DELISTED,
     END_OF_DATA,
     FUNDING_CONST,
     FUNDING_ERROR,
@@ -72,6 +75,7 @@ def _leave(
             impact=impact_cost,
             liquidation=liquidation,
             cut=float(UNCUT),
+            granted=1.0,
         )
         ambiguous = 1.0 if state[p].ambiguous else 0.0
         trade = Trade(
@@ -188,6 +192,10 @@ def exits_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, book:
             state[p].other_net = net_of(state, p, price, fee, liquidation)
         if reason > 0:
             group = state[p].group
+            if rules.settles_inside:
+                paid = _settle_inside(state, p, t, bar_of(bars, state[p].column, t), rules, work)
+                if record:
+                    book.funding[t] += paid
             _leave(p, t, INSIDE, state[p].side * level, reason, bars, rules, work, book, record)
             left += 1
             if group >= 0:
@@ -196,8 +204,8 @@ def exits_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, book:
 
 
 @inlined
-def _charge_funding(state: Positions, p: int, t: int, bar: Bar, rules: Rules, work: Work) -> float:
-    """Phase D for one position; returns what it paid."""
+def _funding_due(state: Positions, p: int, t: int, bar: Bar, rules: Rules, work: Work) -> float:
+    """What a position pays for the settlements of a bar; an unknown rate is counted, or a fault."""
     rate = bar.funding
     if rate == 0.0:
         return 0.0
@@ -208,9 +216,26 @@ def _charge_funding(state: Positions, p: int, t: int, bar: Bar, rules: Rules, wo
             work.tally[T_FAULT_COLUMN] = state[p].column
         if rules.funding_unknown != FUNDING_CONST:
             return 0.0
-        paid = state[p].quantity * bar.mark * rules.funding_const
-    else:
-        paid = state[p].side * state[p].quantity * bar.mark * rate
+        return state[p].quantity * bar.mark * rules.funding_const
+    return state[p].side * state[p].quantity * bar.mark * rate
+
+
+@inlined
+def _settle_inside(state: Positions, p: int, t: int, bar: Bar, rules: Rules, work: Work) -> float:
+    """What a position that leaves inside a bar pays for settlements before that: all or nothing, the worse of both."""
+    due = _funding_due(state, p, t, bar, rules, work)
+    paid = min(due, 0.0) if rules.favourable_first else max(due, 0.0)
+    state[p].margin -= paid
+    state[p].funding += paid
+    return paid
+
+
+@inlined
+def _charge_funding(state: Positions, p: int, t: int, bar: Bar, rules: Rules, work: Work) -> float:
+    """Phase D for one position; returns what it paid."""
+    paid = _funding_due(state, p, t, bar, rules, work)
+    if paid == 0.0:
+        return 0.0
     state[p].margin -= paid
     state[p].funding += paid
     state[p].liquidation = liquidation_level(
@@ -223,7 +248,12 @@ def _charge_funding(state: Positions, p: int, t: int, bar: Bar, rules: Rules, wo
 def close_of_bar(count: int, left: int, t: int, bars: Bars, rules: Rules, work: Work, book: Book, record: bool) -> int:
     """Phases D and E, after `left` positions have left inside the bar; returns the number that stay open."""
     state = work.state
-    final = t == bars.panel.shape[1] - 1
+    for p in range(count):
+        if state[p].column >= 0 and state[p].end_row == t and state[p].due == 0:
+            state[p].due = DELISTED if bars.ended[np.uintp(state[p].column)] else END_OF_DATA
+    for p in range(count):
+        if state[p].column >= 0 and state[p].due >= END_OF_DATA and state[p].group >= 0:
+            _call_group(count, state[p].group, t, bars, work)
     for p in range(count):
         if state[p].column < 0:
             continue
@@ -232,9 +262,6 @@ def close_of_bar(count: int, left: int, t: int, bars: Bars, rules: Rules, work: 
         if record:
             book.funding[t] += paid
         if state[p].due > 0:
-            _leave(p, t, AT_CLOSE, bar.close, GROUP_EXIT, bars, rules, work, book, record)
-            left += 1
-        elif final:
-            _leave(p, t, AT_CLOSE, bar.mark, END_OF_DATA, bars, rules, work, book, record)
+            _leave(p, t, AT_CLOSE, bar.close, state[p].due, bars, rules, work, book, record)
             left += 1
     return _compact(count, work) if left > 0 else count

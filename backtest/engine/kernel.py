@@ -38,11 +38,14 @@ C. Inside a tradable bar two paths are possible: adverse first (open, low, high,
     the other path stays). Where the bar reaches a level or the stop trails, its detail bars, as many as there are, are
     walked instead, each after the bar's own open with a gap check at its open; where they stay clear of a level that
     the bar itself reaches, the bar decides.
-    When a leg leaves inside the bar, the others of its group leave at the close (GROUP, phase E).
+    When a leg leaves inside the bar, the others of its group leave at the close (GROUP, phase E). In bars longer than
+    the time between settlements a position that leaves inside has met an unknown part of the bar's funding: pessimistic
+    it pays all of it where it owes, optimistic it receives all of it where it is owed.
 D. Funding: a swap open at the close pays side * quantity * mark * rate out of its margin; unknown rates follow the
     policy (error, zero, or const: always paid, never received). The liquidation level follows the margin:
     the price at which margin + profit = maintenance * notional.
-E. Exits at the close: GROUP legs where the bar is tradable; on the last bar everything, at the mark (END_OF_DATA).
+E. Exits at the close: GROUP legs where the bar is tradable, and everything in the last bar in which its instrument
+    trades (DELISTED where that lies a day or more before the end of the data or was declared, else END_OF_DATA).
 F. Equity = cash + sum of max(margin + profit at the mark, 0).
 
 Statistics: returns are equity over the equity before, less 1, on all T bars, from the capital on (0 once equity is

@@ -16,6 +16,7 @@ NEVER = 2**30
 """Row or count of bars that is never reached."""
 
 OPEN, HIGH, LOW, CLOSE, MARK, FUNDING, IMPACT, CAPACITY = range(8)
+PANEL_WIDTH = 8
 
 
 class Term(NamedTuple):
@@ -39,9 +40,12 @@ EXITS = (
     Term("time", "its time limit"),
     Term("group", "another leg of its group left"),
     Term("end_of_data", "the data end", "end"),
+    Term("delisted", "the instrument stopped trading", "delist"),
 )
 """Reasons of fills: the entry, then the exits, in the order in which a tie between two is broken."""
-ENTRY, LIQUIDATION, STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, SIGNAL, TIME, GROUP_EXIT, END_OF_DATA = range(len(EXITS))
+ENTRY, LIQUIDATION, STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, SIGNAL, TIME, GROUP_EXIT, END_OF_DATA, DELISTED = range(
+    len(EXITS)
+)
 
 VERDICTS = (
     Term("accepted", "it opened a position"),
@@ -145,6 +149,7 @@ class Position:
     entry_row: int
     time_row: int  # its time limit
     signal_row: int  # its decided exit
+    end_row: int  # last bar in which its instrument trades
     due: int  # reason for which it leaves in this bar, 0 for none
     unknown_funding_bars: int
     pending: bool  # a leg of its group left while it could not
@@ -200,6 +205,7 @@ class Fill(NamedTuple):
     impact: float
     liquidation: float
     cut: float
+    granted: float  # share of what was wanted; 1 for an exit
 
 
 class Trade(NamedTuple):
@@ -237,7 +243,9 @@ class Bars(NamedTuple):
 
     panel (N, T, 8): open, high, low, close (NaN where not tradable), mark (last known close), funding rate (NaN
     unknown, 0 for spot), impact coefficient and capacity in notional, both as known at the bar's open.
-    next_tradable (N, T + 1): first tradable row at or after each row, T where none. swap (N,).
+    next_tradable (N, T + 1): first tradable row at or after each row, T where none. swap (N,). last_row (N,): last
+    tradable row, -1 where none; ended (N,): whether it lies a day or more before the end of the data. young (N, T):
+    whether liquidity at the open is estimated from less than a day of bars.
     detail (D, S, 4): finer open, high, low, close; detail_column (N,): its first axis, -1 where none;
     detail_first: detail row of bar 0; detail_ratio: detail bars in a bar.
     """
@@ -245,6 +253,9 @@ class Bars(NamedTuple):
     panel: F8
     next_tradable: I4
     swap: npt.NDArray[np.bool_]
+    last_row: I4
+    ended: npt.NDArray[np.bool_]
+    young: npt.NDArray[np.bool_]
     detail: F8
     detail_column: I4
     detail_first: int
@@ -285,7 +296,10 @@ class Orders(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """Scalars of a RunConfig; `funding_const` is the rate of one bar, `funding_unknown` a FUNDING_* code."""
+    """Scalars of a RunConfig; `funding_const` is the rate of one bar, `funding_unknown` a FUNDING_* code.
+
+    `settles_inside`: whether funding is settled inside bars, not only at their closes.
+    """
 
     capital: float
     fee_rate: float
@@ -296,6 +310,7 @@ class Rules(NamedTuple):
     liquidation_fee: float
     funding_unknown: int
     funding_const: float
+    settles_inside: bool
     extend: bool
     favourable_first: bool
     bars_per_year: float

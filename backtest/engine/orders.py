@@ -8,6 +8,7 @@ import numpy.typing as npt
 from backtest.catalysts.timing import first_open_at_or_after
 from backtest.config import RunConfig
 from backtest.engine import layout
+from backtest.engine.accounts import account_currency, refuse_jumps, settled
 from backtest.market.record import Market
 from backtest.signals.strategy import NEVER_MS, Intents
 from backtest.units import duration_ms
@@ -26,6 +27,10 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
     ------
     UsageError
         For an instrument that the market does not hold.
+    ConfigError
+        For instruments that settle in different currencies.
+    MarketError
+        For a jump of a price that no market makes.
     """
     reaction, wait = duration_ms(config.reaction), duration_ms(config.max_wait)
     tradable_at = intents.decided_at_ms + reaction
@@ -37,6 +42,8 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
     names = list(dict.fromkeys(row.group for row in intents.rows if row.group))
     group = [names.index(row.group) if row.group else -1 for row in intents.rows]
     column = [market.column(row.instrument) for row in intents.rows]
+    account_currency(market, column)
+    refuse_jumps(market, column, config.largest_jump)
 
     def whole(values: npt.ArrayLike) -> npt.NDArray[np.int32]:
         return np.asarray(values, dtype=np.int32).reshape(1, -1)
@@ -44,7 +51,7 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
     def real(name: str) -> npt.NDArray[np.float64]:
         return intents.values(name).astype(np.float64).reshape(1, -1)
 
-    return layout.Orders(
+    orders = layout.Orders(
         earliest=whole(rows_at_or_after(tradable_at, market)),
         latest=whole(latest),
         exit_row=whole(rows_at_or_after(exit_at, market)),
@@ -58,3 +65,4 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
         group=whole(group),
         shift=np.zeros(1, dtype=np.int32),
     )
+    return settled(orders, market)

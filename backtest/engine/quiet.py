@@ -51,7 +51,7 @@ def calm_from(count: int, t: int, nearest: int, work: Work) -> Calm:
     for p in range(count):
         if state[p].trail < np.inf or state[p].pending:
             end = t
-        end = min(end, min(state[p].time_row, state[p].signal_row))
+        end = min(end, min(state[p].time_row, state[p].signal_row, state[p].end_row))
         adverse, favourable = max(state[p].stop, state[p].liquidation), state[p].target
         long = state[p].side > 0.0
         state[p].floor = adverse if long else -favourable

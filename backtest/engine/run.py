@@ -15,9 +15,11 @@ from backtest.catalysts.timing import known_at_ms, last_close_before
 from backtest.config import RunConfig
 from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
+from backtest.engine.accounts import account_currency, quoted
 from backtest.engine.costs import last_known
 from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
 from backtest.engine.prepared import Prepared
+from backtest.market.instrument import DOLLARS, Flags
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
 from backtest.units import to_ms
@@ -87,7 +89,7 @@ class Run(Shown):
         the fill (missed), `captured` from fill to exit; NaN where there is no catalyst or no bar before it. `net_low`
         and `net_high` bound net over both orders inside an ambiguous bar.
         """
-        return _trades(self.book, self.market, self.intents, self.calendar)
+        return _trades(self.book, self.prepared.bars.young, self.market, self.intents, self.calendar)
 
     @cached_property
     def rejected(self) -> pd.DataFrame:
@@ -98,6 +100,11 @@ class Run(Shown):
     def catalysts(self) -> pd.DataFrame:
         """One row a catalyst of the calendar, with what became of it."""
         return _catalysts(self.calendar, self.market, self.trades, self.rejected)
+
+    @property
+    def currency(self) -> str:
+        """The currency of the account, in which the instruments of the intents settle."""
+        return account_currency(self.market, [self.market.column(row.instrument) for row in self.intents.rows])
 
     @cached_property
     def costs(self) -> CostBreakdown:
@@ -127,7 +134,7 @@ class Run(Shown):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Sentences that must be shown with the results: the label of the data, unknown funding."""
-        return _notes(self.market, self.config, self.trades)
+        return _notes(self.market, self.config, self.trades, self.currency)
 
     @property
     def portfolio(self) -> vectorbt.Portfolio:
@@ -178,6 +185,8 @@ def _fills(book: layout.Book, market: Market, intents: Intents) -> pd.DataFrame:
     raw = _table(
         book.fills[: book.counts[0]], layout.FILL_COLUMNS, ("row", "phase", "column", "intent", "reason", "side", "cut")
     )
+    notional = raw["quantity"] * raw["price"]
+    raw = quoted(raw, market, ("reference", "price"))
     return pd.DataFrame(
         {
             "bar": market.index[raw["row"]],
@@ -189,19 +198,23 @@ def _fills(book: layout.Book, market: Market, intents: Intents) -> pd.DataFrame:
             "quantity": raw["quantity"],
             "reference": raw["reference"],
             "price": raw["price"],
+            "notional": notional,
             **{cost: raw[cost] for cost in FILL_COSTS},
             "cut": _named(raw["cut"], CUTS),
+            "granted": raw["granted"],
         }
     )
 
 
-def _trades(book: layout.Book, market: Market, intents: Intents, calendar: Calendar) -> pd.DataFrame:
+def _trades(book: layout.Book, young: Flags, market: Market, intents: Intents, calendar: Calendar) -> pd.DataFrame:
     """Closed positions with names, times, run-up against captured, and the bounds of both orders inside a bar."""
     raw = _table(
         book.trades[: book.counts[1]],
         layout.TRADE_COLUMNS,
         ("intent", "column", "side", "entry_row", "exit_row", "reason", "exit_phase", "unknown_funding_bars"),
     )
+    raw = quoted(raw, market, ("entry_price", "exit_price"))
+    entries = _entries(book)
     ambiguous = raw["ambiguous"] > 0
     other = raw["other_net"].where(ambiguous, raw["net"])
     closes = raw["exit_phase"] == layout.AT_CLOSE
@@ -228,8 +241,17 @@ def _trades(book: layout.Book, market: Market, intents: Intents, calendar: Calen
             "net_low": np.minimum(raw["net"], other),
             "net_high": np.maximum(raw["net"], other),
             "unknown_funding_bars": raw["unknown_funding_bars"],
+            "cut": _named(entries["cut"].loc[raw["intent"]].astype(np.int64), CUTS),
+            "granted": entries["granted"].loc[raw["intent"]].to_numpy(),
+            "young": young[raw["column"], raw["entry_row"]],
         }
     )
+
+
+def _entries(book: layout.Book) -> pd.DataFrame:
+    """Fills that opened a position, by intent."""
+    raw = pd.DataFrame(book.fills[: book.counts[0]], columns=list(layout.FILL_COLUMNS))
+    return raw[raw["reason"] == layout.ENTRY].set_index("intent")
 
 
 def _run_up(raw: pd.DataFrame, market: Market, intents: Intents, calendar: Calendar) -> npt.NDArray[np.float64]:
@@ -286,7 +308,7 @@ def _catalysts(calendar: Calendar, market: Market, trades: pd.DataFrame, rejecte
     return table
 
 
-def _notes(market: Market, config: RunConfig, trades: pd.DataFrame) -> tuple[str, ...]:
+def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: str) -> tuple[str, ...]:
     notes = []
     if market.provenance.label:
         notes.append(f"{market.provenance.label}: {market.provenance.source}")
@@ -300,4 +322,19 @@ def _notes(market: Market, config: RunConfig, trades: pd.DataFrame) -> tuple[str
             f"funding unknown for {', '.join(sorted(unknown))}: {how[config.funding_unknown]} "
             "(--funding error, zero or const)"
         )
+    cut = trades[trades["cut"] != ""]
+    if len(cut):
+        counts = ", ".join(f"{count} by {name}" for name, count in cut["cut"].value_counts(sort=False).items())
+        notes.append(
+            f"{len(cut)} of {len(trades)} entries got less than they wanted ({counts}), the least "
+            f"{cut['granted'].min():.1%} of it"
+        )
+    if trades["young"].any():
+        young = ", ".join(sorted(trades.loc[trades["young"], "instrument"].unique()))
+        notes.append(f"liquidity of {young} was estimated from less than a day of bars at some entries")
+    ended = trades[trades["reason"] == EXITS[layout.DELISTED].name]
+    for one in ended.drop_duplicates("instrument").to_dict("records"):
+        notes.append(f"{one['instrument']} stopped trading at {one['exit_time']:%Y-%m-%d %H:%M}: closed there")
+    if currency not in DOLLARS:
+        notes.append(f"money is in {currency}, in which these instruments settle")
     return tuple(notes)

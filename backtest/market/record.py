@@ -15,6 +15,7 @@ import pandas as pd
 from backtest.display import Cell, Shown, View, cell, plain_percent, price
 from backtest.errors import MarketError, UsageError, near_miss
 from backtest.market.frames import read_frames
+from backtest.market.instrument import DOLLARS as DOLLARS
 from backtest.market.instrument import RECONSTRUCTED as RECONSTRUCTED
 from backtest.market.instrument import Flags as Flags
 from backtest.market.instrument import Floats as Floats
@@ -23,6 +24,8 @@ from backtest.market.instrument import Kind as Kind
 from backtest.market.instrument import Provenance as Provenance
 from backtest.market.series import EXTRA, PANELS, SERIES
 from backtest.units import TimeRange, format_ms, timeframe_ms
+
+_NEVER = 2**62
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -216,8 +219,17 @@ class Market(Shown):
 
     @property
     def tradable(self) -> Flags:
-        """(T, N) whether an order can fill in the bar: it has prices, and its volume is not zero."""
-        return np.asarray(~np.isnan(self.open) & (self.volume != 0))
+        """(T, N) whether an order can fill in the bar: prices, a volume that is not zero, and no end of trading."""
+        delisted = np.array([one.delisted_ms if one.delisted_ms is not None else _NEVER for one in self.instruments])
+        closes_in_time = self.open_ms[:, None] + self.bar_ms <= delisted
+        return np.asarray(~np.isnan(self.open) & (self.volume != 0) & closes_in_time)
+
+    @property
+    def currency(self) -> str:
+        """The currency in which most instruments settle; USDT, USDC, USD, then the alphabet break a tie."""
+        settled = [instrument.settle for instrument in self.instruments]
+        preferred = {name: place for place, name in enumerate(DOLLARS)}
+        return min(settled, key=lambda name: (-settled.count(name), preferred.get(name, len(DOLLARS)), name))
 
     def column(self, symbol: str) -> int:
         """Column of a unified symbol; an unknown one raises `UsageError`."""
@@ -231,13 +243,16 @@ class Market(Shown):
     def column_of(self, base: str, kind: Kind | None = None) -> int | None:
         """Column of a coin: its swap first, then its spot; None where the market has neither.
 
-        `kind` asks for that kind only.
+        Of several that which settles in the market's currency. `kind` asks for that kind only.
         """
-        for wanted in (kind,) if kind else ("swap", "spot"):
-            for column, instrument in enumerate(self.instruments):
-                if instrument.base == base and instrument.kind == wanted:
-                    return column
-        return None
+        currency = self.currency
+        kinds = (kind,) if kind else ("swap", "spot")
+        found = [
+            (instrument.settle != currency, kinds.index(instrument.kind), column)
+            for column, instrument in enumerate(self.instruments)
+            if instrument.base == base and instrument.kind in kinds
+        ]
+        return min(found)[2] if found else None
 
     def bar_at_or_after(self, moment_ms: int) -> int:
         """First bar with open >= `moment_ms`; len(index) where there is none."""
@@ -332,6 +347,9 @@ class Market(Shown):
     def sha256(self) -> str:
         """Hash of everything that a replay reads: grid, instruments, panels, and the further series it carries."""
         digest = hashlib.sha256(repr((self.timeframe, self.symbols)).encode())
+        rules = {instrument.symbol: instrument.rules for instrument in self.instruments if instrument.rules}
+        if rules:
+            digest.update(repr(rules).encode())
         digest.update(self.open_ms.tobytes())
         for name in PANELS:
             digest.update((getattr(self, name) + 0.0).tobytes())

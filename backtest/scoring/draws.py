@@ -195,12 +195,14 @@ def _redated(subject: Subject, pools: list[Rows], draws: int, seed: int) -> Iter
 def _coin_choices(subject: Subject, prepared: Prepared) -> list[list[Rows]] | Impossible:
     """Columns that each instrument of each unit may become: same kind, open to entries when the unit is decided."""
     open_to, swap = _enterable(prepared), prepared.bars.swap
+    settled = np.array([(one.settle, one.inverse) for one in prepared.market.instruments])
     choices = []
     for unit, name in enumerate(subject.names):
         row = min(_anchor(subject, unit), prepared.bar_count - 1)
         of_unit = []
         for column in _columns(subject, unit):
-            able = np.flatnonzero(open_to[:, row] & (swap == swap[column])).astype(np.int32)
+            alike = (swap == swap[column]) & (settled == settled[column]).all(axis=1)
+            able = np.flatnonzero(open_to[:, row] & alike).astype(np.int32)
             if len(able) < max(FEWEST_CHOICES, len(_columns(subject, unit))):
                 kind = "swaps" if swap[column] else "spot instruments"
                 return Impossible(

@@ -117,7 +117,7 @@ def score_run(run: Run) -> tuple[Score, ...]:
     still = "equity never moved" if not np.any(returns) else ""
     lossless = "no bar lost" if not np.any(returns < 0) else ""
     fills = run.fills
-    turnover = float((fills["quantity"] * fills["price"]).sum()) / float(equity.mean()) if equity.mean() > 0 else NAN
+    turnover = float(fills["notional"].sum()) / float(equity.mean()) if equity.mean() > 0 else NAN
     on_bars = (
         Score("net_return", net, "share", bars),
         Score("cagr", cagr, "per year", bars, reason=short),

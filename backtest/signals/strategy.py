@@ -9,14 +9,17 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from backtest.catalysts.record import Calendar
 from backtest.documents import build
 from backtest.errors import ConfigError, near_miss
+from backtest.fields import below_one, read_percent
 from backtest.market.record import Market
 from backtest.units import format_ms
 
+LEAST_WEIGHT = 1e-6
+"""Smallest share of equity that an intent may want: what the kernel scales below it is no position."""
 NEVER_MS = 2**62
 """A duration or instant that is never reached."""
 
@@ -114,20 +117,28 @@ def _check(row: Intent) -> None:
     what = f"intent on {row.instrument} decided at {format_ms(row.decided_at_ms)}"
     if row.side not in (1, -1):
         raise ConfigError(f"{what}: side = {row.side!r} must be 1 (long) or -1 (short)")
-    if not 0 < row.weight < float("inf"):
-        raise ConfigError(f"{what}: weight = {row.weight!r} must be a positive share of equity")
+    if not LEAST_WEIGHT <= row.weight < float("inf"):
+        raise ConfigError(f"{what}: weight = {row.weight!r} must be a share of equity of at least {LEAST_WEIGHT:g}")
     if row.hold_ms <= 0:
         raise ConfigError(f"{what}: hold_ms = {row.hold_ms!r} must be positive")
     for name in ("stop_loss", "take_profit", "trailing_stop"):
         value = getattr(row, name)
         if value <= 0 or value == float("inf"):
             raise ConfigError(f"{what}: {name} = {value!r} must be a positive share of the price, or NaN for none")
+        beyond_zero = name == "take_profit" if row.side < 0 else name == "trailing_stop"
+        if value >= 1 and (beyond_zero or name == "stop_loss"):
+            raise ConfigError(
+                f"{what}: {name} = {value!r} is never reached: it must be less than 1; for {value:g} percent write "
+                f"{value / 100:g}"
+            )
 
 
 class Parameters(BaseModel):
-    """Base of a strategy's parameters: frozen, typed, an unknown name is an error."""
+    """Base of a strategy's parameters: frozen, typed, an unknown name is an error; `10%` is 0.1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    _percent = model_validator(mode="before")(read_percent)
+    _reachable = field_validator("stop_loss", "trailing_stop", check_fields=False)(below_one)
 
 
 P = TypeVar("P", bound=Parameters)

@@ -52,7 +52,7 @@ class TradeParameters(Parameters):
 
 
 def columns_of(assets: Sequence[str], market: Market, kind: Kind | None = None) -> tuple[int, ...]:
-    """Column of each coin, swap first; all coins of the market where none is named, each once.
+    """Column of each coin, swap first; where none is named all that settle in the market's currency, each once.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def columns_of(assets: Sequence[str], market: Market, kind: Kind | None = None) 
             raise ConfigError(
                 f"assets: {asset!r} is not in market {market.provenance.name!r}; {near_miss(asset, held)}"
             )
-    found = (market.column_of(asset, kind) for asset in (assets or held))
-    return tuple(column for column in found if column is not None)
+    found = [column for asset in (assets or held) if (column := market.column_of(asset, kind)) is not None]
+    return tuple(column for column in found if assets or market.instruments[column].settle == market.currency)
 
 
 def known_columns(panel: str, columns: Sequence[int], market: Market) -> tuple[tuple[int, ...], tuple[str, ...]]:

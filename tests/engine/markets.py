@@ -26,12 +26,13 @@ def bars_of(
     detail: F8 | None = None,
     detail_ratio: int = 1,
     detail_first: int = 0,
+    ended: np.ndarray | None = None,
 ) -> Bars:
     """Bars of prices (N, T, 4), NaN where there is no bar; `traded` (N, T) is false where the volume is zero."""
     instruments, rows = prices.shape[:2]
     present = ~np.isnan(prices[:, :, 0])
     tradable = present if traded is None else present & traded
-    panel = np.full((instruments, rows, 8), np.nan)
+    panel = np.full((instruments, rows, codes.PANEL_WIDTH), np.nan)
     panel[:, :, :4] = np.where(tradable[:, :, None], prices, np.nan)
     next_tradable = np.full((instruments, rows + 1), rows, dtype=np.int32)
     for column in range(instruments):
@@ -49,6 +50,9 @@ def bars_of(
         panel=panel,
         next_tradable=next_tradable,
         swap=kinds,
+        last_row=np.array([max(np.flatnonzero(row), default=-1) for row in tradable], dtype=np.int32),
+        ended=np.zeros(instruments, dtype=np.bool_) if ended is None else ended,
+        young=np.zeros((instruments, rows), dtype=np.bool_),
         detail=np.empty((0, 0, 4)) if detail is None else np.ascontiguousarray(detail),
         detail_column=(
             np.full(instruments, -1, dtype=np.int32) if detail is None else np.arange(instruments, dtype=np.int32)
@@ -95,6 +99,7 @@ RULES = Rules(
     liquidation_fee=0.0,
     funding_unknown=codes.FUNDING_ERROR,
     funding_const=0.0,
+    settles_inside=False,
     extend=False,
     favourable_first=False,
     bars_per_year=8760.0,
@@ -256,6 +261,7 @@ def random_bars(
         detail=fine if detailed else None,
         detail_ratio=ratio,
         detail_first=first,
+        ended=random.random(instruments) < 0.5,
     )
     if detailed and random.random() < 0.3:
         bars.detail_column[random.integers(0, instruments)] = -1
@@ -292,7 +298,8 @@ def random_intents(
                     "weight": float(random.uniform(0.02, 1.5)),
                     "stop_loss": min(level(likely), 0.95),
                     "take_profit": level(likely),
-                    "trailing_stop": min(level(likely), 0.95),
+                    # Not the most that a stop may be: a tie of the two would be broken by rounding.
+                    "trailing_stop": min(level(likely), 0.94),
                     "group": group if legs > 1 else -1,
                 }
             )
@@ -315,7 +322,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
     gaps, detailed, frictions, unknown, spot, shifted, costs = (draw(flag) for _ in range(7))
     leverage = 1.0 if torn_groups else draw(st.sampled_from([1.0, 2.0, 3.0, 5.0, 20.0, 60.0]))
     policy = draw(st.sampled_from([codes.FUNDING_ERROR, codes.FUNDING_ZERO, codes.FUNDING_CONST]))
-    extend, favourable_first = draw(flag), draw(flag)
+    extend, favourable_first, settles_inside = draw(flag), draw(flag), draw(flag)
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     bars = random_bars(
         random,
@@ -349,6 +356,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
         liquidation_fee=float(random.uniform(0.0, 0.03)) if costs else 0.0,
         funding_unknown=policy,
         funding_const=float(random.uniform(0.0, 0.005)),
+        settles_inside=settles_inside,
         extend=extend,
         favourable_first=favourable_first,
         bars_per_year=float(random.choice([365.0, 8760.0])),

@@ -36,8 +36,7 @@ class Replay:
                 self.enter(unit, row)
             self.exits_of_entered(row)
             self.exposed += bool(self.positions)
-            self.walk_bar(row)
-            if not self.charge_funding(row):
+            if not self.walk_bar(row) or not self.charge_funding(row):
                 return self.record
             self.exits_at_close(row)
             self.record.equity.append(
@@ -180,7 +179,7 @@ class Replay:
                 self.reject(unit, {leg.number: verdict for leg in unit})
             return
         for leg in unit:
-            self.open_position(leg, row, scale * wanted[leg.number], cut)
+            self.open_position(leg, row, wanted[leg.number], scale, cut)
 
     def exits_of_entered(self, row: int) -> None:
         """A level that the open has already passed when a position enters."""
@@ -209,7 +208,8 @@ class Replay:
         impact = min(coefficient * math.sqrt(notional), codes.MOST_SLIP - self.rules.half_spread)
         return self.rules.half_spread, impact
 
-    def open_position(self, leg: Wish, row: int, notional: float, cut: int) -> Position:
+    def open_position(self, leg: Wish, row: int, wanted: float, scale: float, cut: int) -> Position:
+        notional = scale * wanted
         reference = self.at(leg.column, row, codes.OPEN)
         coefficient = self.at(leg.column, row, codes.IMPACT)
         spread, impact = self.slip(coefficient, notional)
@@ -230,6 +230,7 @@ class Replay:
             impact=quantity * reference * impact,
             liquidation=0.0,
             cut=cut,
+            granted=scale,
         )
         margin = notional / self.leverage(leg.column)
         self.cash -= margin + fill.fees
@@ -249,12 +250,16 @@ class Replay:
 
     # C
 
-    def walk_bar(self, row: int) -> None:
+    def walk_bar(self, row: int) -> bool:
+        """Exits inside the bar; False where the policy forbids an unknown rate of funding."""
+        self.record.funding.append(0.0)
         left = []
         for position in list(self.positions):
             if self.tradable(position.wish.column, row):
                 leaves = self.inside(position, row)
                 if leaves is not None:
+                    if self.rules.settles_inside and not self.settle_inside(position, row):
+                        return False
                     self.leave(position, row, codes.INSIDE, leaves.reason, leaves.price)
                     left.append(position)
         for partner in self.partners_of(left):
@@ -262,6 +267,7 @@ class Replay:
                 partner.leaves_at_close = True
             else:
                 partner.left_behind = True
+        return True
 
     def inside(self, position: Position, row: int) -> Exit | None:
         """Where a position leaves inside a bar, if it does; moves its peak, notes ambiguity."""
@@ -350,38 +356,65 @@ class Replay:
 
     # D
 
+    def funding_due(self, position: Position, row: int) -> float | None:
+        """What a position owes for the settlements of a bar; None where the policy forbids an unknown rate."""
+        column = position.wish.column
+        if not self.bars.swap[column]:
+            return 0.0
+        rate = self.at(column, row, codes.FUNDING)
+        notional = position.entry.quantity * self.mark(position, row)
+        if not math.isnan(rate):
+            return notional * rate if position.long else -notional * rate
+        if self.rules.funding_unknown == codes.FUNDING_ERROR:
+            self.record.fault = (row, column)
+            return None
+        position.unknown_funding_bars += 1
+        return notional * self.rules.funding_const if self.rules.funding_unknown == codes.FUNDING_CONST else 0.0
+
+    def pay(self, position: Position, amount: float) -> None:
+        position.margin -= amount
+        position.funding += amount
+        self.record.funding[-1] += amount
+
+    def settle_inside(self, position: Position, row: int) -> bool:
+        """Settlements before an exit inside the bar: the pessimist pays what is owed, the optimist takes the rest."""
+        amount = self.funding_due(position, row)
+        if amount is None:
+            return False
+        wanted = amount < 0 if self.rules.favourable_first else amount > 0
+        if wanted:
+            self.pay(position, amount)
+        return True
+
     def charge_funding(self, row: int) -> bool:
         """Settle this bar's funding; False where the policy forbids an unknown rate."""
-        paid = 0.0
         for position in self.positions:
-            column = position.wish.column
-            if not self.bars.swap[column]:
-                continue
-            rate = self.at(column, row, codes.FUNDING)
-            notional = position.entry.quantity * self.mark(position, row)
-            if not math.isnan(rate):
-                amount = notional * rate if position.long else -notional * rate
-            elif self.rules.funding_unknown == codes.FUNDING_ERROR:
-                self.record.fault = (row, column)
+            amount = self.funding_due(position, row)
+            if amount is None:
                 return False
-            else:
-                position.unknown_funding_bars += 1
-                const = self.rules.funding_unknown == codes.FUNDING_CONST
-                amount = notional * self.rules.funding_const if const else 0.0
-            position.margin -= amount
-            position.funding += amount
-            paid += amount
-        self.record.funding.append(paid)
+            self.pay(position, amount)
         return True
 
     # E
 
     def exits_at_close(self, row: int) -> None:
+        ending = [position for position in self.positions if not position.leaves_at_close and self.ends(position, row)]
+        for partner in self.partners_of(ending):
+            if self.tradable(partner.wish.column, row):
+                partner.leaves_at_close = True
+            else:
+                partner.left_behind = True
         for position in list(self.positions):
-            if position.leaves_at_close:
-                self.leave(position, row, codes.AT_CLOSE, codes.GROUP_EXIT, self.mark(position, row))
-            elif row == self.rows - 1:
-                self.leave(position, row, codes.AT_CLOSE, codes.END_OF_DATA, self.mark(position, row))
+            price = self.at(position.wish.column, row, codes.CLOSE)
+            if position in ending:
+                reason = codes.DELISTED if self.bars.ended[position.wish.column] else codes.END_OF_DATA
+                self.leave(position, row, codes.AT_CLOSE, reason, price)
+            elif position.leaves_at_close:
+                self.leave(position, row, codes.AT_CLOSE, codes.GROUP_EXIT, price)
+
+    def ends(self, position: Position, row: int) -> bool:
+        """Whether an instrument never trades after this bar."""
+        return not any(self.tradable(position.wish.column, later) for later in range(row + 1, self.rows))
 
     # exits
 
@@ -413,6 +446,7 @@ class Replay:
             impact=quantity * reference * impact,
             liquidation=liquidation,
             cut=codes.UNCUT,
+            granted=1.0,
         )
         gross = quantity * (reference - entry.reference if position.long else entry.reference - reference)
         costs = [

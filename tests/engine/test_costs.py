@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from backtest.config import RunConfig
-from backtest.engine.costs import impact_coefficient, kernel_bars, kernel_rules, next_tradable, trailing_liquidity
+from backtest.engine.costs import kernel_bars, kernel_rules, next_tradable
 from backtest.engine.layout import CAPACITY, CLOSE, FUNDING, IMPACT, MARK, OPEN
+from backtest.engine.liquidity import impact_coefficient, trailing_liquidity
 from backtest.errors import MarketError
 from tests.engine.test_book import random_market
 

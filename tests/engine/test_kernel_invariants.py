@@ -161,10 +161,13 @@ def test_the_future_changes_no_earlier_fill(scenario: Scenario, seed: int) -> No
 
 
 def corrupted(bars: Bars, row: int, random: np.random.Generator) -> Bars:
-    """Another market from `row` on, with the same open at `row` and the same liquidity known there."""
+    """Another market from `row` on, with the same open at `row` and the same liquidity known there.
+
+    What has ended by then stays so, and what has not trades to the end: an end is known to all that it closes.
+    """
     columns, rows = bars.panel.shape[:2]
     prices, fine = random_prices(random, columns, rows, bars.detail_ratio, 0.1)
-    prices[:, 1:][random.random((columns, rows - 1)) < 0.2] = np.nan
+    prices[:, 1:-1][random.random((columns, rows - 2)) < 0.2] = np.nan
     panel = bars_of(prices, funding=0.05, impact=0.001, capacity=500.0).panel
     panel[:, :row] = bars.panel[:, :row]
     known = [codes.OPEN, codes.IMPACT, codes.CAPACITY]
@@ -175,13 +178,23 @@ def corrupted(bars: Bars, row: int, random: np.random.Generator) -> Bars:
     panel[opened, row, codes.OPEN : codes.FUNDING] = bars.panel[opened, row, codes.OPEN, None]
     panel[:, row:, codes.MARK] = np.where(np.isnan(panel[:, row:, codes.MARK]), 100.0, panel[:, row:, codes.MARK])
     panel[~bars.swap, :, codes.FUNDING] = 0.0
+    panel[bars.last_row < row, row:, codes.OPEN : codes.MARK] = np.nan
     detail = bars.detail.copy()
     first = max(bars.detail_first + row * bars.detail_ratio, 0)
     detail[:, first:] = fine[: detail.shape[0], : detail.shape[1] - first] if detail.size else detail[:, first:]
     next_tradable = np.full_like(bars.next_tradable, rows)
     for at in range(rows - 1, -1, -1):
         next_tradable[:, at] = np.where(np.isnan(panel[:, at, codes.OPEN]), next_tradable[:, at + 1], at)
-    return bars._replace(panel=panel, next_tradable=next_tradable, detail=detail)
+    last_row = np.where(bars.last_row < row, bars.last_row, rows - 1).astype(np.int32)
+    return bars._replace(panel=panel, next_tradable=next_tradable, last_row=last_row, detail=detail)
+
+
+@RANDOM_MARKETS
+@given(any_scenario.map(with_known_funding))
+def test_nothing_is_filled_on_a_dead_bar(scenario: Scenario) -> None:
+    found = replayed(scenario)
+    opens = scenario.bars.panel[found.fill("column").astype(int), found.fill("row").astype(int), codes.OPEN]
+    assert not np.isnan(opens).any()
 
 
 @RANDOM_MARKETS

@@ -343,12 +343,47 @@ def test_no_fill_without_a_bar() -> None:
     assert play(bars, {"exit_row": 2}).verdict.tolist() == [codes.EXPIRED]
 
 
-def test_end_of_data_is_at_the_mark() -> None:
-    # The last bar is missing: out at the last known close, 104, and marked there in between.
-    found = play(market([(100, 105, 99, 104), NONE, NONE]), {})
+def test_what_ends_is_closed_in_its_last_live_bar() -> None:
+    # No bar after the first: out at its close of 104, where it could still be traded, not two dead bars later.
+    dead = [(100, 105, 99, 104), NONE, NONE]
+    found = play(market(dead), {})
     trade = only_trade(found)
-    assert (trade["reason"], trade["exit_row"], trade["exit_phase"]) == (codes.END_OF_DATA, 2, codes.AT_CLOSE)
+    assert (trade["reason"], trade["exit_row"], trade["exit_phase"]) == (codes.END_OF_DATA, 0, codes.AT_CLOSE)
     assert found.equity.tolist() == pytest.approx([1040, 1040, 1040])
+
+
+def test_a_delisting_ends_funding_and_frees_capital() -> None:
+    # By hand: 10 coins from 100, funding of 1 % at the close of 104 paid (10.4), out at 104: 1040 - 10.4 = 1029.6. The
+    # dead bars owe nothing. All of it buys the other instrument at 50: 20.592 coins, sold at 55: 1132.56.
+    dead, other = [(100, 105, 99, 104), NONE, NONE], [FLAT, (50, 50, 50, 50), (50, 56, 50, 55)]
+    bars = market(dead, other, funding=np.array([[0.01, 0.01, 0.01], [0, 0, 0]]), ended=np.array([True, False]))
+    found = play(bars, {"column": 0}, {"column": 1, "earliest": 1})
+    gone = trade_of(found, 0)
+    assert (gone["reason"], gone["exit_row"], gone["funding"]) == (codes.DELISTED, 0, pytest.approx(10.4))
+    assert found.equity.tolist() == pytest.approx([1029.6, 1029.6, 1132.56])
+    assert found.funding.tolist() == pytest.approx([10.4, 0, 0])
+
+
+def test_the_legs_of_a_group_leave_with_one_that_ends() -> None:
+    dead, other = [(100, 105, 99, 104), NONE, NONE], [(100, 101, 99, 98), FLAT, FLAT]
+    pair = [{"column": column, "side": side, "weight": 0.5, "group": 0} for column, side in ((0, 1.0), (1, -1.0))]
+    found = play(market(dead, other, ended=np.array([True, False])), *pair)
+    assert [trade_of(found, leg)["reason"] for leg in (0, 1)] == [codes.DELISTED, codes.GROUP_EXIT]
+    assert [trade_of(found, leg)["exit_row"] for leg in (0, 1)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rate", "optimistic", "paid"), [(0.01, False, 10.0), (0.01, True, 0.0), (-0.01, False, 0.0), (-0.01, True, -10.0)]
+)
+def test_a_stop_inside_a_long_bar_meets_settlements_in_it(rate: float, optimistic: bool, paid: float) -> None:
+    # Daily bars settle three times; of those before the stop the pessimist pays all, the optimist receives all.
+    bars = market([(100, 100, 90, 100), FLAT], funding=np.array([[rate, 0.0]]))
+    found = play(bars, {"stop_loss": 0.05}, settles_inside=True, favourable_first=optimistic)
+    trade = only_trade(found)
+    assert (trade["reason"], trade["exit_row"]) == (codes.STOP_LOSS, 0)
+    assert trade["funding"] == pytest.approx(paid)
+    assert found.funding[0] == pytest.approx(paid)
+    assert trade["net"] == pytest.approx(-50 - paid)
 
 
 def test_level_that_the_open_has_passed_exits_at_once() -> None:

@@ -129,7 +129,11 @@ def test_exit_at_the_end_is_stamped_with_the_close(market: Market) -> None:
     ("changes", "message"),
     [
         ({"side": 0}, "side = 0 must be 1"),
-        ({"weight": 0.0}, "weight = 0.0 must be a positive share"),
+        ({"weight": 0.0}, "weight = 0.0 must be a share of equity of at least 1e-06"),
+        ({"weight": 1e-300}, "weight = 1e-300 must be a share of equity of at least 1e-06"),
+        ({"stop_loss": 10.0}, "stop_loss = 10.0 is never reached: it must be less than 1; for 10 percent write 0.1"),
+        ({"trailing_stop": 15.0}, "trailing_stop = 15.0 is never reached"),
+        ({"side": -1, "take_profit": 5.0}, "take_profit = 5.0 is never reached"),
         ({"weight": float("nan")}, "weight = nan must be"),
         ({"hold_ms": 0}, "hold_ms = 0 must be positive"),
         ({"stop_loss": -0.1}, "stop_loss = -0.1 must be a positive share"),

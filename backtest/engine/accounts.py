@@ -1,0 +1,103 @@
+"""What an account can hold: one currency, contracts at what they pay in it, and prices that a market can make.
+
+An inverse contract on Q dollars of a coin is worth Q / p coins at the price p. In its own coin a long of it is a short
+of Q units at the price 1 / p, profit, funding, margin and liquidation alike: so the kernel is given that, and needs no
+rule of its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backtest.engine.layout import Orders
+from backtest.errors import ConfigError, MarketError
+from backtest.market.record import Floats, Market
+from backtest.units import format_ms
+
+
+def inverse_of(market: Market) -> npt.NDArray[np.bool_]:
+    """(N,) whether each instrument is an inverse contract."""
+    return np.array([instrument.inverse for instrument in market.instruments], dtype=np.bool_)
+
+
+def in_settlement(prices: Floats, inverse: npt.NDArray[np.bool_]) -> Floats:
+    """(T, N, 4) open, high, low and close in the currency of settlement: of an inverse contract 1 / p, high for low."""
+    return np.where(inverse[:, None], 1.0 / prices[:, :, [0, 2, 1, 3]], prices)
+
+
+def settled(orders: Orders, market: Market) -> Orders:
+    """The orders in the currency of settlement: the other side of an inverse contract, with its levels where they were.
+
+    A distance d from a price p is one of d / (1 - d) from 1 / p where the level lies below p, of d / (1 + d) above.
+    """
+    turned = inverse_of(market)[orders.column]
+    if not turned.any():
+        return orders
+
+    def distance(share: Floats, below: npt.NDArray[np.bool_]) -> Floats:
+        return np.where(turned, share / np.where(below, 1.0 - share, 1.0 + share), share)
+
+    long = orders.side > 0
+    return orders._replace(
+        side=np.where(turned, -orders.side, orders.side),
+        stop_loss=distance(orders.stop_loss, long),
+        trailing_stop=distance(orders.trailing_stop, long),
+        take_profit=distance(orders.take_profit, ~long),
+    )
+
+
+def account_currency(market: Market, columns: npt.ArrayLike) -> str:
+    """The currency in which these instruments settle, the market's own where there are none.
+
+    Raises
+    ------
+    ConfigError
+        For two currencies, or a contract that pays in a third one.
+    """
+    traded = [market.instruments[column] for column in dict.fromkeys(np.asarray(columns).reshape(-1).tolist())]
+    for one in traded:
+        if one.quanto:
+            raise ConfigError(
+                f"{one.symbol} is quoted in {one.quote} and pays in {one.settle}: such a contract is not priced; trade "
+                f"one that settles in {one.quote} or in {one.base}"
+            )
+        if one.settle != traded[0].settle:
+            raise ConfigError(
+                f"{traded[0].symbol} settles in {traded[0].settle} and {one.symbol} in {one.settle}: one account keeps "
+                "one currency; trade them in runs of their own"
+            )
+    return traded[0].settle if traded else market.currency
+
+
+def refuse_jumps(market: Market, columns: npt.ArrayLike, largest: float) -> None:
+    """Refuse prices of these instruments that open further from the close before than a market moves.
+
+    Raises
+    ------
+    MarketError
+        Naming the bar, both prices and their ratio.
+    """
+    for column in dict.fromkeys(np.asarray(columns).reshape(-1).tolist()):
+        rows = np.flatnonzero(~np.isnan(market.close[:, column]))
+        opens, closes = market.open[rows[1:], column], market.close[rows[:-1], column]
+        wide = np.flatnonzero(np.maximum(opens / closes, closes / opens) >= largest)
+        if wide.size:
+            place = int(wide[0])
+            ratio, when = opens[place] / closes[place], format_ms(int(market.open_ms[rows[place + 1]]))
+            raise MarketError(
+                f"{market.symbols[column]} opens at {opens[place]:g} on {when} after a close of {closes[place]:g}, "
+                f"{ratio:.4g} times as high: a redenomination or a fault of the data, not a move. Rescale what is "
+                f"before with backtest.redenominated, or allow it: set largest_jump above "
+                f"{max(ratio, 1 / ratio):.4g} (it is {largest:g})"
+            )
+
+
+def quoted(raw: pd.DataFrame, market: Market, prices: tuple[str, ...]) -> pd.DataFrame:
+    """Rows of the book at the sides and prices that the venue quotes; an inverse contract's quantity is in dollars."""
+    turned = inverse_of(market)[raw["column"].to_numpy()]
+    if not turned.any():
+        return raw
+    real = {name: np.where(turned, 1.0 / raw[name], raw[name]) for name in prices}
+    return raw.assign(side=np.where(turned, -raw["side"], raw["side"]), **real)

@@ -1,0 +1,104 @@
+"""Trailing liquidity as known at each bar's close, and what it makes a fill cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backtest.market.record import Flags, Floats, Market
+from backtest.units import DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidity:
+    """Trailing volatility and volume, as known at each bar's close.
+
+    Attributes
+    ----------
+    volatility : (T, N) float64
+        Standard deviation (ddof 1) of log returns of the closes in the window, per square root of a day.
+    daily_volume : (T, N) float64
+        Mean volume of the bars in the window, per day, in the currency in which the instrument settles.
+        Both are NaN with less than a day of bars (at least three) in the window.
+    young : (T, N) bool
+        Where an instrument that begins after the market has less than that: volatility is then Parkinson's, from the
+        highs and lows of the bars there are, and the volume is their mean.
+    """
+
+    volatility: Floats
+    daily_volume: Floats
+    young: Flags
+
+
+def trailing_liquidity(market: Market, window_ms: int) -> Liquidity:
+    """Volatility and volume over the trailing window.
+
+    Missing bars are left out of both, but of an instrument whose venue omits empty bars they are bars of volume zero.
+    """
+    per_day = DAY_MS / market.bar_ms
+    window = max(math.ceil(window_ms / market.bar_ms), 3)
+    least = min(max(math.ceil(per_day), 3), window)
+    close, traded = _closes_and_trade(market)
+    moves = pd.DataFrame(np.log(close)).diff()
+    volatility = moves.rolling(window, min_periods=least - 1).std().to_numpy() * math.sqrt(per_day)
+    volume = np.maximum(traded.rolling(window, min_periods=least).mean().to_numpy() * per_day, 0.0)
+    young = _young(market, close, least) & (np.isnan(volatility) | np.isnan(volume))
+    if young.any():
+        volatility = np.where(young, parkinson_volatility(market.high, market.low) * math.sqrt(per_day), volatility)
+        volume = np.where(young, traded.expanding(1).mean().to_numpy() * per_day, volume)
+    return Liquidity(volatility, volume, young)
+
+
+def parkinson_volatility(high: Floats, low: Floats) -> Floats:
+    """(T, N) volatility a bar from the ranges of all bars so far: root of mean(ln(high / low)^2) / (4 ln 2).
+
+    Source: Parkinson (1980), Journal of Business 53(1), 61-65.
+    """
+    squares = pd.DataFrame(np.log(high / low) ** 2).expanding(1).mean().to_numpy()
+    return np.asarray(np.sqrt(squares / (4.0 * math.log(2.0))))
+
+
+def _closes_and_trade(market: Market) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(T, N) closes and the volume traded, in the currency of settlement; omitted bars are empty ones."""
+    close, volume = pd.DataFrame(market.close), pd.DataFrame(market.volume)
+    inverse = np.array([instrument.inverse for instrument in market.instruments])
+    # A contract on so many dollars, paid in coins: what it trades in coins is the volume itself.
+    traded = volume.where(pd.DataFrame(np.broadcast_to(inverse, close.shape)), close * volume)
+    for column, instrument in enumerate(market.instruments):
+        if instrument.omits_empty_bars:
+            before_last = close[column].bfill().notna()
+            close[column] = close[column].ffill().where(before_last)
+            traded[column] = traded[column].where(~(close[column].notna() & np.isnan(market.close[:, column])), 0.0)
+    return close, traded
+
+
+def _young(market: Market, close: pd.DataFrame, least: int) -> npt.NDArray[np.bool_]:
+    """(T, N) the first `least` - 1 bars of instruments that begin after the market."""
+    known = close.notna().to_numpy()
+    first = np.where(known.any(axis=0), known.argmax(axis=0), len(close))
+    row = np.arange(len(close))[:, None]
+    listed = np.array([one.listed_ms is not None and one.listed_ms >= market.start_ms for one in market.instruments])
+    return np.asarray((row >= first) & (row < first + least) & ((first > 0) | listed))
+
+
+def known_at_open(values: Floats) -> Floats:
+    """(T, N) values known at each close, moved to the next bar's open; the first row is NaN."""
+    return np.vstack((np.full((1, values.shape[1]), np.nan), values[:-1]))
+
+
+def impact_coefficient(liquidity: Liquidity, scale: float) -> Floats:
+    """(T, N) coefficient c of impact = c * sqrt(notional), share of price: Y * sigma / sqrt(ADV).
+
+    The square-root law: Torre and Ferrari, Barra Market Impact Model Handbook (1997). Almgren et al., Risk (2005), find
+    an exponent of 3/5, which charges less below a notional of one ADV.
+    Infinite where nothing trades, 0 where `scale` Y is 0, NaN where liquidity is unknown.
+    """
+    if scale == 0:
+        return np.zeros_like(liquidity.volatility)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        coefficient = scale * liquidity.volatility / np.sqrt(liquidity.daily_volume)
+    return np.where(liquidity.daily_volume == 0, np.inf, coefficient)

@@ -1,0 +1,43 @@
+"""A change of the unit in which an instrument is quoted: no move of its price, and no profit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+
+from backtest.errors import UsageError
+from backtest.market.record import Market
+from backtest.units import format_ms, to_ms
+
+PRICES = ("open", "high", "low", "close")
+
+
+def redenominated(market: Market, symbol: str, at: datetime, factor: float) -> Market:
+    """The market with the bars of one instrument before `at` in the unit quoted from then on.
+
+    Parameters
+    ----------
+    factor
+        New price over old: 1000 where one new coin replaces 1,000 old ones. Prices are multiplied by it and volumes
+        divided; open interest, a notional, and funding, a rate, stay. The provenance says so among its repairs.
+
+    Raises
+    ------
+    UsageError
+        For a symbol that the market does not hold, a naive time, or a factor that is not positive and finite.
+    """
+    column, moment = market.column(symbol), to_ms(at)
+    if not 0 < factor < float("inf"):
+        raise UsageError(f"factor = {factor!r} must be positive and finite: the new price over the old, as in 1000")
+    before = np.zeros(market.close.shape, dtype=np.bool_)
+    before[market.open_ms < moment, column] = True
+    prices = {name: np.where(before, getattr(market, name) * factor, getattr(market, name)) for name in PRICES}
+    repair = f"{symbol} before {format_ms(moment)}: prices times {factor:g}, volumes divided by it"
+    return replace(
+        market,
+        **prices,
+        volume=np.where(before, market.volume / factor, market.volume),
+        provenance=replace(market.provenance, repairs=(*market.provenance.repairs, repair)),
+    )
