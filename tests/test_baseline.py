@@ -21,7 +21,7 @@ from backtest.baseline import (
     Checklist,
     Comparison,
     Difference,
-    Metric,
+    RecordedMetric,
     baseline_of,
     baseline_path,
     baseline_text,
@@ -143,7 +143,7 @@ def test_another_decision_says_nothing_of_the_rest() -> None:
 
 def test_every_metric_has_a_tolerance_and_no_other_has(baseline: Baseline) -> None:
     assert list(baseline.metrics) == list(METRICS)
-    assert METRICS["trades"][:2] == (0.0, 0.0)
+    assert (METRICS["trades"].absolute, METRICS["trades"].relative) == (0.0, 0.0)
 
 
 def test_a_baseline_is_of_one_strategy(evaluation: Evaluation) -> None:
@@ -278,7 +278,7 @@ def test_a_metric_that_only_one_side_has_differs(baseline: Baseline, evaluation:
     assert [one.sentence for one in metric_differences(fewer, evaluation)] == [
         "sharpe is not in the baseline: record it"
     ]
-    more = {**baseline.metrics, "omega": Metric(value=1.0, absolute=0.0, relative=0.0)}
+    more = {**baseline.metrics, "omega": RecordedMetric(value=1.0, absolute=0.0, relative=0.0)}
     (one,) = metric_differences(baseline.model_copy(update={"metrics": more}), evaluation)
     assert one.sentence == "omega is in the baseline and no longer computed"
 

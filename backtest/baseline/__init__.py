@@ -3,9 +3,9 @@
 from backtest.baseline.checklist import Checked, Checklist
 from backtest.baseline.comparison import Comparison, Difference, changes, compare, data_differences, failed, refused
 from backtest.baseline.files import baseline_path, baseline_text, read_baseline, write_baseline
-from backtest.baseline.record import Baseline, Metric, baseline_of, data_of, keep_tolerances, rows_of
+from backtest.baseline.record import Baseline, RecordedMetric, baseline_of, data_of, keep_tolerances, rows_of
 from backtest.baseline.rerun import baseline_files, check_baseline, check_baselines, record_baseline
-from backtest.baseline.tolerances import METRICS
+from backtest.scoring.metric import METRICS
 
 __all__ = [
     "METRICS",
@@ -14,7 +14,7 @@ __all__ = [
     "Checklist",
     "Comparison",
     "Difference",
-    "Metric",
+    "RecordedMetric",
     "baseline_files",
     "baseline_of",
     "baseline_path",

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from backtest.baseline.ledger import LedgerChange, ledger_change, what_stayed
-from backtest.baseline.record import Baseline, Data, Metric, Rows, baseline_of
-from backtest.baseline.tolerances import METRICS
+from backtest.baseline.record import Baseline, Data, RecordedMetric, Rows, baseline_of
 from backtest.config import RunConfig
 from backtest.errors import BaselineError, DataError, UsageError, near_miss
 from backtest.identity import document_of
 from backtest.scoring.evaluation import Evaluation
+from backtest.scoring.metric import METRICS
 from backtest.units import timeframe_ms
 
 Kind = Literal[
@@ -274,11 +274,14 @@ def _first_trade(change: LedgerChange) -> Difference:
     return Difference("trade", f"trade {number}", change.was, change.now, None, sentence)
 
 
-def _metric(name: str, was: Metric | None, now: Metric | None, accepted: bool) -> Difference | None:
-    if was is None or now is None:
-        old, new = (None if one is None else one.value for one in (was, now))
-        what = "is not in the baseline: record it" if was is None else "is in the baseline and no longer computed"
-        return Difference("metric", name, old, new, None, f"{name} {what}")
+def _metric(name: str, was: RecordedMetric | None, now: RecordedMetric | None, accepted: bool) -> Difference | None:
+    if was is None:
+        if now is None or METRICS[name].added:
+            return None
+        return Difference("metric", name, None, now.value, None, f"{name} is not in the baseline: record it")
+    if now is None:
+        sentence = f"{name} is in the baseline and no longer computed"
+        return Difference("metric", name, was.value, None, None, sentence)
     if was.value is None or now.value is None:
         if was.value is None and now.value is None:
             return None
@@ -297,7 +300,7 @@ def _metric(name: str, was: Metric | None, now: Metric | None, accepted: bool) -
     return Difference("metric", name, was.value, now.value, allowed, sentence)
 
 
-def _shown(metric: Metric) -> str:
+def _shown(metric: RecordedMetric) -> str:
     if metric.value is None:
         return f"undefined ({metric.reason})" if metric.reason else "undefined"
     return f"{metric.value:.10g}"

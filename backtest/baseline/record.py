@@ -19,7 +19,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from backtest import __version__
 from backtest.baseline.ledger import DIGITS, ledger_hash, ledger_lines
-from backtest.baseline.tolerances import METRICS
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.engine.prepared import Prepared
 from backtest.errors import UsageError
@@ -27,7 +26,8 @@ from backtest.identity import document_of
 from backtest.market.record import Market
 from backtest.market.series import PANELS
 from backtest.scoring.evaluation import Evaluation
-from backtest.scoring.metrics import Score
+from backtest.scoring.metric import METRICS
+from backtest.scoring.metrics import Score, scored
 from backtest.signals.strategy import Strategy
 from backtest.units import TimeRange, from_ms, timeframe_ms, to_ms
 
@@ -133,7 +133,7 @@ class Trades(_Part):
         return self
 
 
-class Metric(_Part):
+class RecordedMetric(_Part):
     """One number and how far it may move: by the larger of `absolute` and `relative` times its value.
 
     `value` is null where undefined, with the reason.
@@ -161,7 +161,7 @@ class Baseline(_Part):
     placebo: Plan | None
     versions: dict[str, str]
     verdict: str
-    metrics: dict[str, Metric]
+    metrics: dict[str, RecordedMetric]
     rejected: dict[str, Count]
     trades: Trades
 
@@ -181,11 +181,11 @@ def baseline_of(evaluation: Evaluation, request: dict[str, Any] | None) -> Basel
     (strategy,), (run,), (card,) = evaluation.strategies, evaluation.runs, evaluation.cards
     scores = [
         *card.scores,
-        Score("net_low", run.net_low, "quote", len(run.trades)),
-        Score("net_high", run.net_high, "quote", len(run.trades)),
+        scored("net_low", run.net_low, len(run.trades)),
+        scored("net_high", run.net_high, len(run.trades)),
     ]
     if card.placebo is not None:
-        scores.append(Score("placebo_p", card.placebo.p, "share", card.placebo.n, reason=card.placebo.reason))
+        scores.append(scored("placebo_p", card.placebo.p, card.placebo.n, card.placebo.reason))
     lines = ledger_lines(run.trades)
     counts = run.rejected["reason"].value_counts()
     plan = evaluation.plan
@@ -217,11 +217,11 @@ def baseline_of(evaluation: Evaluation, request: dict[str, Any] | None) -> Basel
     )
 
 
-def _metric(score: Score) -> Metric:
+def _metric(score: Score) -> RecordedMetric:
     allowed = METRICS[score.name]
     defined = math.isfinite(score.value)
     value = float(f"{score.value:.{DIGITS}g}") if defined else None
-    return Metric(
+    return RecordedMetric(
         value=value, absolute=allowed.absolute, relative=allowed.relative, reason="" if defined else score.reason
     )
 

@@ -92,9 +92,10 @@ AT_OPEN, INSIDE, AT_CLOSE = range(len(PHASES))
 
 
 class Cost(NamedTuple):
-    """Marks a field of `CostBreakdown` as a cost."""
+    """Marks a field of `CostBreakdown` as a cost; `added` where it came after 0.1."""
 
     words: str
+    added: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,12 @@ COSTS = tuple(
     name for name, of in get_type_hints(CostBreakdown, include_extras=True).items() if hasattr(of, "__metadata__")
 )
 """Names of the costs, each a column of the trades; those paid at a fill are columns of the fills too."""
+ADDED_COSTS = frozenset(
+    name
+    for name, of in get_type_hints(CostBreakdown, include_extras=True).items()
+    if any(isinstance(one, Cost) and one.added for one in getattr(of, "__metadata__", ()))
+)
+"""Names of the costs that came after 0.1, which documents and baselines of that release do not hold."""
 
 FUNDING_ERROR, FUNDING_ZERO, FUNDING_CONST = range(3)
 NET_RETURN, SHARPE, SORTINO, MAX_DRAWDOWN, TRADES, HIT_RATE, MEAN_TRADE, EXPOSURE = range(8)

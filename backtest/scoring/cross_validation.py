@@ -22,7 +22,7 @@ _CHUNK = 2**17
 _ROUNDING = 1e-15
 
 Ints = npt.NDArray[np.int64]
-Metric = Callable[[Floats], Floats]
+RowMetric = Callable[[Floats], Floats]
 Ranking = Literal["paper", "r"]
 
 
@@ -97,7 +97,7 @@ def probability_of_overfitting(
     returns: npt.ArrayLike,
     *,
     blocks: int = 16,
-    metric: Metric | SumMetric = SHARPE,
+    metric: RowMetric | SumMetric = SHARPE,
     ranking: Ranking = "paper",
     threshold: float = 0.0,
 ) -> Overfitting:
@@ -180,7 +180,7 @@ def _by_sums(trials: Floats, blocks: int, metric: SumMetric) -> Callable[[Flags]
     return halves
 
 
-def _by_slices(trials: Floats, blocks: int, metric: Metric) -> Callable[[Flags], Floats]:
+def _by_slices(trials: Floats, blocks: int, metric: RowMetric) -> Callable[[Flags], Floats]:
     lengths = np.diff(_edges(len(trials), blocks))
 
     def halves(inside: Flags) -> Floats:

@@ -15,6 +15,7 @@ from backtest.engine.prepared import Prepared
 from backtest.engine.replay import recorded
 from backtest.engine.run import Run
 from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
+from backtest.scoring.metric import METRICS
 from backtest.units import DAY_MS
 
 NAN = float("nan")
@@ -103,6 +104,11 @@ def longest_drawdown(equity: Vector, capital: float) -> int:
     return int(np.max(ends[1::2] - ends[::2])) if len(ends) else 0
 
 
+def scored(name: str, value: float, n: int, reason: str = "") -> Score:
+    """The score of a declared metric, in its unit."""
+    return Score(name, value, METRICS[name].unit, n, reason=reason)
+
+
 def score_run(run: Run) -> tuple[Score, ...]:
     """Every core metric of a run, in the order in which it is shown."""
     capital, bar_ms = run.config.capital, run.market.bar_ms
@@ -119,18 +125,18 @@ def score_run(run: Run) -> tuple[Score, ...]:
     fills = run.fills
     turnover = float(fills["notional"].sum()) / float(equity.mean()) if equity.mean() > 0 else NAN
     on_bars = (
-        Score("net_return", net, "share", bars),
-        Score("cagr", cagr, "per year", bars, reason=short),
-        Score("volatility", float(returns.std(ddof=1)) * math.sqrt(per_year) if bars > 1 else NAN, "per year", bars),
-        Score("sharpe", sharpe_ratio(returns, per_year), "ratio", bars, reason=still),
-        Score("sortino", sortino_ratio(returns, per_year), "ratio", bars, reason=lossless),
-        Score("max_drawdown", fall, "share", bars),
-        Score("longest_drawdown", longest_drawdown(equity, capital) * bar_ms / DAY_MS, "days", bars),
-        Score("calmar", cagr / fall if fall > 0 else NAN, "ratio", bars, reason=short or ("" if fall > 0 else still)),
-        Score("exposure", run.exposure, "share", bars),
-        Score("turnover", turnover, "ratio", len(fills)),
+        scored("net_return", net, bars),
+        scored("cagr", cagr, bars, reason=short),
+        scored("volatility", float(returns.std(ddof=1)) * math.sqrt(per_year) if bars > 1 else NAN, bars),
+        scored("sharpe", sharpe_ratio(returns, per_year), bars, reason=still),
+        scored("sortino", sortino_ratio(returns, per_year), bars, reason=lossless),
+        scored("max_drawdown", fall, bars),
+        scored("longest_drawdown", longest_drawdown(equity, capital) * bar_ms / DAY_MS, bars),
+        scored("calmar", cagr / fall if fall > 0 else NAN, bars, reason=short or ("" if fall > 0 else still)),
+        scored("exposure", run.exposure, bars),
+        scored("turnover", turnover, len(fills)),
     )
-    drag = tuple(Score(f"{cost}_drag", getattr(run.costs, cost) / capital, "share", len(run.trades)) for cost in COSTS)
+    drag = tuple(scored(f"{cost}_drag", getattr(run.costs, cost) / capital, len(run.trades)) for cost in COSTS)
     return on_bars + _trade_scores(run) + drag
 
 
@@ -146,23 +152,21 @@ def _trade_scores(run: Run) -> tuple[Score, ...]:
     missed, kept = _mean(run_up[dated]), _mean(captured[dated])
     flat = undated or ("mean run-up is not positive, so the share of it that was captured says nothing")
     return (
-        Score("trades", float(n), "count", n),
-        Score("hit_rate", _mean((net > 0).astype(np.float64)), "share", n, reason=none),
-        Score("mean_trade", _mean(shares), "share", n, reason=none),
-        Score("median_trade", float(np.median(shares)) if n else NAN, "share", n, reason=none),
-        Score(
+        scored("trades", float(n), n),
+        scored("hit_rate", _mean((net > 0).astype(np.float64)), n, reason=none),
+        scored("mean_trade", _mean(shares), n, reason=none),
+        scored("median_trade", float(np.median(shares)) if n else NAN, n, reason=none),
+        scored(
             "profit_factor",
             float(net[net > 0].sum()) / lost if lost > 0 else NAN,
-            "ratio",
             n,
             reason=none or ("" if lost > 0 else "no trade lost"),
         ),
-        Score("run_up", missed, "share", int(dated.sum()), reason=undated),
-        Score("captured", kept, "share", int(dated.sum()), reason=undated),
-        Score(
+        scored("run_up", missed, int(dated.sum()), reason=undated),
+        scored("captured", kept, int(dated.sum()), reason=undated),
+        scored(
             "captured_per_run_up",
             kept / missed if missed > 0 else NAN,
-            "ratio",
             int(dated.sum()),
             reason="" if missed > 0 else flat,
         ),

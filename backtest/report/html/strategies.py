@@ -32,32 +32,13 @@ from backtest.report.html.summary import outcome_words
 from backtest.report.score_tables import SHOWN_CAPITALS, money
 from backtest.report.signal_tables import parameter_text
 from backtest.scoring.evaluation import Evaluation
+from backtest.scoring.metric import METRICS, OF_BARS, OF_TRADES
 from backtest.scoring.metrics import LEVEL
 
-RISKS = {
-    "net_return": "Net return",
-    "cagr": "CAGR",
-    "volatility": "Volatility",
-    "sharpe": "Sharpe",
-    "sortino": "Sortino",
-    "calmar": "Calmar",
-    "max_drawdown": "Max drawdown",
-    "longest_drawdown": "Longest drawdown",
-    "exposure": "Exposure",
-    "turnover": "Turnover",
-}
-BY_TRADE = {
-    "trades": "Trades",
-    "hit_rate": "Hit rate",
-    "profit_factor": "Profit factor",
-    "mean_trade": "Mean trade",
-    "median_trade": "Median trade",
-    "run_up": "Run-up",
-    "captured": "Captured",
-    "captured_per_run_up": "Captured per run-up",
-}
+RISKS = {one.name: one.words for one in OF_BARS}
+BY_TRADE = {one.name: one.words for one in OF_TRADES}
 """Scores in the order of the page; the drags of cost stand with the costs."""
-_UNSIGNED = {"max_drawdown", "exposure", "hit_rate", "volatility"}
+_UNSIGNED = {one.name for one in METRICS.values() if not one.signed}
 
 
 def season(contents: Contents, progress: Progress) -> Section:
