@@ -72,7 +72,7 @@ def level_table(study: Study) -> Table:
 
 def _effects(rows: pd.DataFrame, title: str, study: Study, scale: Callable[[float], float]) -> Table:
     level, least = f"{study.config.level:.0%}", study.config.minimum_catalysts
-    table = new_table(title, ("group", "span"), ("n", "mean", f"{level} interval", "by chance", "p", "adj. p"))
+    table = new_table(title, ("group", "span"), ("n", "mean", f"{level} interval", "by chance", "found", "p", "adj. p"))
     before = None
     for row in rows.to_dict("records"):
         key = (row["grouping"], row["group"])
@@ -83,15 +83,22 @@ def _effects(rows: pd.DataFrame, title: str, study: Study, scale: Callable[[floa
             _signed(scale(row["mean"]), 1),
             _between(scale(row["low"]), scale(row["high"])),
             _between(scale(row["chance_low"]), scale(row["chance_high"])),
+            _least(scale(row["least_effect"])),
             p_value(row["p_value"]) + ("~" if row["method"] == "placebo" and not math.isnan(row["p_value"]) else " "),
             p_value(row["adjusted_p"]),
         )
         before = key
     table.caption = (
-        f"p: Kolari-Pynnonen; ~ placebo p, fewer than {least} distinct catalysts\n"
-        f"by chance: where {level} of the means on placebo dates lie"
+        f"n: a coin and day counts once. p, two-sided: Kolari-Pynnonen (adjusted for cross-correlation); ~ placebo p, "
+        f"n below {least}\n"
+        f"by chance: where {level} of the means on shifted dates lie. found: least mean effect that the placebo would "
+        "have found at 80 % power"
     )
     return table
+
+
+def _least(effect: float) -> str:
+    return "none" if math.isnan(effect) else f"{effect:.1f}"
 
 
 def influencer_table(study: Study) -> Table:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from backtest.market.record import Flags, Floats
+from backtest.market.record import Floats
 from backtest.study.cumulation import Cumulated, each_bar, moments
-from backtest.study.measures import Measure, effects, pair_correlation, take
+from backtest.study.measures import Measure, take
 from backtest.study.models import AbnormalReturns, Ints
 from backtest.study.multiplicity import adjust, placebo_p
-from backtest.study.parametric import Average, average, kolari_pynnonen
-from backtest.study.placebo import Dates, every_calendar, kolari_pynnonen_draws, mean_draws, overlap_weights
+from backtest.study.parametric import average, kolari_pynnonen
+from backtest.study.placebo import Sums, Turns, least_effect, mean_of, standardised_t
 from backtest.study.settings import StudyConfig
 from backtest.study.significance import HEADLINE, significance
 
@@ -22,10 +22,8 @@ from backtest.study.significance import HEADLINE, significance
 SUM_TESTS = (HEADLINE, "kolari_pynnonen_patell", "bmp", "patell", "cross_sectional_t", "generalised_rank",
              "generalised_sign", "sign", "wilcoxon")  # fmt: skip
 PLACEBO = "placebo"
-ALONE = "scar"
+ALONE, TOGETHER = "scar", "bmp"
 _TEST_COLUMNS = ["measure", "grouping", "group", "span", "test", "n", "value", "p_value"]
-# More draws than this do not move a band.
-_BAND_DRAWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,61 +37,51 @@ class Group:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """One measure over all rows of a study, observed and placebo.
+    """One measure over all events of a study, observed and under every common shift.
 
     Attributes
     ----------
     measure : Measure
     config : StudyConfig
-    dates : Dates
-        The R rows, and which of them each of E events could have been.
-    draws : (B, E) int64
-        Row of each event on each placebo calendar.
+    turns : Turns
+        B shifts of E events.
+    observation : (E,) int64
+        The first event of the same coins and day: what shares it is one observation.
     spans : (V, 2) int64
     cumulated : Cumulated
-        Over the named spans, (R, V).
-    weights : tuple of V (R, R) float64
-        Correlation of two rows' sums.
+        Over the named spans, (E, V).
     path : Cumulated
-        From the first bar up to each bar, for volume each bar alone, (R, W).
+        From the first bar up to each bar, for volume each bar alone, (E, W).
+    placebo : Sums
+        Of the placebo rows.
     """
 
     measure: Measure
     config: StudyConfig
-    dates: Dates
-    draws: Ints
+    turns: Turns
+    observation: Ints
     spans: Ints
     cumulated: Cumulated
-    weights: tuple[Floats, ...]
     path: Cumulated
+    placebo: Sums
 
-    @property
-    def observed(self) -> Ints:
-        """(E,) row of each event."""
-        return self.dates.table[:, 0]
-
-    def kept(self, group: Group) -> Ints:
+    def measured(self, group: Group) -> Ints:
         """Events of the group that the model of this measure kept."""
         events = np.array(group.events, dtype=np.int64)
-        return events[self.cumulated.returns.kept[self.observed[events]]]
+        return events[self.cumulated.returns.kept[events]]
 
-    def distinct(self, rows: Ints) -> Ints:
-        """Each different row once: two catalysts of one coin and day are one observation."""
-        return np.array(list({self.dates.rows[row]: row for row in rows}.values()), dtype=np.int64)
+    def kept(self, group: Group) -> Ints:
+        """The first of them on each coin and day: every mean, interval, p and band counts a coin-day once."""
+        events = self.measured(group)
+        return events[np.sort(np.unique(self.observation[events], return_index=True)[1])]
 
 
-def measured(
-    measure: Measure, config: StudyConfig, returns: AbnormalReturns, dates: Dates, draws: Ints, spans: Ints
-) -> Measured:
-    """Sum the abnormal values of all rows over the spans and along the path."""
-    width = np.array([row.width for row in dates.rows], dtype=np.int64)
+def steps_of(measure: Measure, returns: AbnormalReturns) -> Ints:
+    """(W, 2) spans of a path: up to each bar, for volume each bar alone."""
     steps = each_bar(returns.windows)
     if measure != "volume":
         steps[:, 0] = returns.windows.first
-    cumulated = effects(measure, returns, spans, width)
-    correlation = pair_correlation(returns)
-    weights = tuple(overlap_weights(correlation, returns.onset, int(length)) for length in cumulated.length)
-    return Measured(measure, config, dates, draws, spans, cumulated, weights, effects(measure, returns, steps, width))
+    return steps
 
 
 def subset(cumulated: Cumulated, rows: Ints) -> Cumulated:
@@ -111,43 +99,40 @@ def subset(cumulated: Cumulated, rows: Ints) -> Cumulated:
 class Chance:
     """What chance does to each of V spans: `statistic` and its two p-values, and the band of the mean effect.
 
-    `p_value` is that of the Kolari-Pynnonen statistic (of the SCAR where the events are one), `p_mean` that of the raw
-    mean, which event-induced variance misleads; `low` and `high` hold the mean effect by chance alone, and `deviation`
-    is its standard deviation. NaN where undefined, and where no event has another date.
+    `p_value` is that of the standardised t (of the SCAR where the events are one), `p_mean` that of the raw mean, which
+    event-induced variance misleads; both two-sided. `least_p` is the least p that so many shifts can give,
+    `least_effect` the least mean effect that would have been found at 80 % power, inf where none could be. `low` and
+    `high` hold the mean effect by chance alone, and `deviation` is its standard deviation. NaN where undefined, and
+    where no event has another date.
     """
 
     name: str
     statistic: Floats
     p_value: Floats
     p_mean: Floats
+    least_p: Floats
+    least_effect: Floats
     low: Floats
     high: Floats
     deviation: Floats
 
 
 def chance(data: Measured, events: Ints, sign: Floats) -> Chance:
-    """Compare a group with its placebo calendars: all of them where they are no more than the draws asked for.
-
-    `sign` (n,) multiplies each event's effect.
-    """
-    rows = data.observed[events]
-    drawn = every_calendar(data.dates, events, len(data.draws))
-    if drawn is None:
-        drawn = data.draws[:, events]
-    values, scar = data.cumulated.car, data.cumulated.scar
-    alone = len(data.distinct(rows)) == 1
-    if alone:
-        observed, draws = mean_draws(scar, rows[None], sign)[0], mean_draws(scar, drawn, sign)
-    else:
-        observed = kolari_pynnonen_draws(scar, data.weights, rows[None], sign)[0]
-        draws = kolari_pynnonen_draws(scar, data.weights, drawn, sign)
-    mean, means = mean_draws(values, rows[None], sign)[0], mean_draws(values, drawn, sign)
+    """Compare a group with its calendar under every common shift; `sign` (n,) multiplies each event's effect."""
+    chosen = data.turns.table[:, events]
+    scar, unit, car = (values[chosen] for values in (data.placebo.scar, data.placebo.unit, data.placebo.car))
+    observed = standardised_t(data.cumulated.scar[events], sign)
+    draws = standardised_t(scar, sign)
+    mean, means = mean_of(data.cumulated.car[events], sign), mean_of(car, sign)
     low, high = band(means, data.config.level)
+    defined = (~np.isnan(draws)).sum(axis=0)
     return Chance(
-        name=ALONE if alone else HEADLINE,
+        name=ALONE if len(events) == 1 else TOGETHER,
         statistic=observed,
         p_value=placebo_p(observed, draws),
         p_mean=placebo_p(mean, means),
+        least_p=np.where(defined > 0, 1.0 / (defined + 1.0), np.nan),
+        least_effect=least_effect(scar, unit, 1.0 - data.config.level),
         low=low,
         high=high,
         deviation=np.sqrt(moments(means).variance),
@@ -156,26 +141,17 @@ def chance(data: Measured, events: Ints, sign: Floats) -> Chance:
 
 def band(draws: Floats, level: float) -> Floats:
     """(2, V) quantiles that leave `level` of the (B, V) draws between them; NaN draws are left out."""
-    tails = ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
+    known = (~np.isnan(draws)).sum(axis=0)
     result = np.full((2, draws.shape[1]), np.nan)
-    whole = ~np.isnan(draws).any(axis=0)
-    if len(draws):
-        result[:, whole] = np.quantile(draws[:, whole], tails, axis=0)
-        for column in np.flatnonzero(~whole):
-            known = draws[~np.isnan(draws[:, column]), column]
-            if known.size:
-                result[:, column] = np.quantile(known, tails)
+    if not len(draws):
+        return result
+    ordered, columns = np.sort(draws, axis=0), np.arange(draws.shape[1])
+    for side, tail in enumerate(((1.0 - level) / 2.0, (1.0 + level) / 2.0)):
+        at = np.maximum(known - 1, 0) * tail
+        below = np.floor(at).astype(np.int64)
+        above = np.minimum(below + 1, np.maximum(known - 1, 0))
+        result[side] = ordered[below, columns] + (at - below) * (ordered[above, columns] - ordered[below, columns])
     return result
-
-
-def _distinct(data: Measured, rows: Ints, known: Flags) -> Ints:
-    """(V,) how many distinct rows the events of each span have."""
-    return np.array([len(data.distinct(rows[column])) for column in known.T], dtype=np.int64)
-
-
-def _interval(found: Average, distinct: Ints, minimum: int) -> tuple[Floats, Floats]:
-    enough = distinct >= minimum
-    return np.where(enough, found.low, np.nan), np.where(enough, found.high, np.nan)
 
 
 def effects_table(data: Measured, groups: Sequence[Group], names: Sequence[str]) -> pd.DataFrame:
@@ -186,13 +162,10 @@ def effects_table(data: Measured, groups: Sequence[Group], names: Sequence[str])
         events = data.kept(group)
         if not len(events):
             continue
-        rows = data.observed[events]
-        part = subset(data.cumulated, rows)
+        part = subset(data.cumulated, events)
         found, test = average(part, config.level), kolari_pynnonen(part)
-        distinct = _distinct(data, rows, part.known)
         placebo = chance(data, events, np.ones(len(events)))
-        enough = distinct >= config.minimum_catalysts
-        low, high = _interval(found, distinct, config.minimum_catalysts)
+        enough = found.n >= config.minimum_catalysts
         asymptotic = np.where(enough, test.p_value, np.nan)
         tables.append(
             pd.DataFrame(
@@ -204,11 +177,11 @@ def effects_table(data: Measured, groups: Sequence[Group], names: Sequence[str])
                     "first": data.spans[:, 0],
                     "last": data.spans[:, 1],
                     "n": found.n,
-                    "distinct": distinct,
+                    "catalysts": len(data.measured(group)),
                     "mean": found.mean,
                     "median": found.median,
-                    "low": low,
-                    "high": high,
+                    "low": np.where(enough, found.low, np.nan),
+                    "high": np.where(enough, found.high, np.nan),
                     "chance_low": placebo.low,
                     "chance_high": placebo.high,
                     "statistic": placebo.name,
@@ -216,6 +189,8 @@ def effects_table(data: Measured, groups: Sequence[Group], names: Sequence[str])
                     "asymptotic_p": asymptotic,
                     "placebo_p": placebo.p_value,
                     "placebo_p_mean": placebo.p_mean,
+                    "least_p": placebo.least_p,
+                    "least_effect": np.where(np.isinf(placebo.least_effect), np.nan, placebo.least_effect),
                     "method": np.where(enough, HEADLINE, PLACEBO),
                     "p_value": np.where(enough, asymptotic, placebo.p_value),
                 }
@@ -229,15 +204,11 @@ def effects_table(data: Measured, groups: Sequence[Group], names: Sequence[str])
 
 
 def tests_table(data: Measured, groups: Sequence[Group], names: Sequence[str]) -> pd.DataFrame:
-    """Every test of sums, one row a group, span and test, for groups of enough distinct catalysts.
-
-    Each distinct row enters once, since most tests take events for independent.
-    """
+    """Every test of sums, one row a group, span and test, for groups of enough observations."""
     tables = []
     for group in groups:
-        rows = data.distinct(data.observed[data.kept(group)])
-        part = subset(data.cumulated, rows)
-        enough = _distinct(data, rows, part.known) >= data.config.minimum_catalysts
+        part = subset(data.cumulated, data.kept(group))
+        enough = part.known.sum(axis=0) >= data.config.minimum_catalysts
         if not enough.any():
             continue
         for result in significance(part, SUM_TESTS):
@@ -260,43 +231,39 @@ def tests_table(data: Measured, groups: Sequence[Group], names: Sequence[str]) -
 def paths_table(data: Measured, groups: Sequence[Group]) -> pd.DataFrame:
     """One row a group and bar: the mean and median path, its interval, and the band of chance alone."""
     tables = []
-    path = data.path
-    unknown = np.isnan(path.car)
-    values, holes = np.where(unknown, 0.0, path.car), unknown.any()
     for group in groups:
         events = data.kept(group)
         if not len(events):
             continue
-        rows = data.observed[events]
-        part = subset(path, rows)
-        found = average(part, data.config.level)
-        low, high = _interval(found, _distinct(data, rows, part.known), data.config.minimum_catalysts)
-        # Few dates: all but the observed one, which drawn at random would be the edge of its own band.
-        draws = every_calendar(data.dates, events, _BAND_DRAWS)
-        if draws is None:
-            draws = data.draws[:_BAND_DRAWS, events]
-        picked = np.zeros((len(draws), len(path.car)))
-        for column in draws.T:
-            picked[np.arange(len(draws)), column] += 1.0
-        count = len(events) - picked @ unknown if holes else np.full((1, 1), len(events))
-        means = np.where(count > 0, picked @ values / np.maximum(count, 1), np.nan)
-        moved = bool((draws != rows).any())
-        chance_low, chance_high = band(means if moved else means[:0], data.config.level)
+        found = average(subset(data.path, events), data.config.level)
+        enough = found.n >= data.config.minimum_catalysts
+        chance_low, chance_high = band(_turned_mean(data, events), data.config.level)
         tables.append(
             pd.DataFrame(
                 {
                     "measure": data.measure,
                     "grouping": group.grouping,
                     "group": group.name,
-                    "bar": path.spans[:, 1],
+                    "bar": data.path.spans[:, 1],
                     "n": found.n,
                     "mean": found.mean,
                     "median": found.median,
-                    "low": low,
-                    "high": high,
+                    "low": np.where(enough, found.low, np.nan),
+                    "high": np.where(enough, found.high, np.nan),
                     "chance_low": chance_low,
                     "chance_high": chance_high,
                 }
             )
         )
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _turned_mean(data: Measured, events: Ints) -> Floats:
+    """(B, W) mean path of the events under each shift, missing bars left out."""
+    total, count = np.zeros((2, data.turns.count, data.placebo.path.shape[1]))
+    for event in events:
+        values = data.placebo.path[data.turns.table[:, event]]
+        known = ~np.isnan(values)
+        total += np.where(known, values, 0.0)
+        count += known
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

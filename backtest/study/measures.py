@@ -12,7 +12,6 @@ from backtest.market.record import Floats
 from backtest.study.alignment import Panel, Row
 from backtest.study.cumulation import Cumulated, cumulate, sum_over
 from backtest.study.models import AbnormalReturns, Ints, Windows, market_adjusted, market_model, mean_adjusted
-from backtest.study.parametric import residual_correlation
 from backtest.units import DAY_MS, UNIT_MS
 
 Model = Literal["market", "market_adjusted", "mean_adjusted"]
@@ -171,23 +170,3 @@ def effects(measure: Measure, returns: AbnormalReturns, spans: Ints, width: Ints
         return cumulated
     holds_0 = (spans[:, 0] <= 0) & (spans[:, 1] >= 0)
     return replace(cumulated, car=cumulated.car / (cumulated.length + holds_0 * (width[:, None] - 1)))
-
-
-def pair_correlation(returns: AbnormalReturns) -> Floats:
-    """(R, R) `residual_correlation` with 1 on the diagonal, NaN where event windows share no bar.
-
-    Worked off in stretches of two event windows, so that a long calendar of many rows needs no long panel.
-    """
-    onset, width = returns.onset, returns.windows.width
-    pairs = np.full((len(onset), len(onset)), np.nan)
-    if len(onset):
-        short = (onset.max() - onset.min() + returns.windows.length) * len(onset) <= _BLOCK
-        starts = onset.min() + (np.zeros(1) if short else np.arange(0, onset.max() - onset.min() + 1, width))
-        for start in starts:
-            near = np.flatnonzero((onset >= start) & (short | (onset < start + 2 * width)))
-            found = residual_correlation(take(returns, near))
-            known = ~np.isnan(found)
-            block = pairs[np.ix_(near, near)]
-            pairs[np.ix_(near, near)] = np.where(known, found, block)
-    np.fill_diagonal(pairs, 1.0)
-    return pairs

@@ -30,6 +30,8 @@ from backtest.study.models import AbnormalReturns, Ints
 
 # Fewer common bars than this say nothing about how two events' residuals move together.
 PAIR_BARS = 10
+# Cells of residuals compared at once.
+_CELLS = 2_000_000
 
 
 def cross_sectional_t(cumulated: Cumulated) -> Statistic:
@@ -169,62 +171,98 @@ def average(cumulated: Cumulated, level: float = 0.95) -> Average:
     return Average(car.mean, median, car.mean - half, car.mean + half, car.n)
 
 
-def residual_correlation(returns: AbnormalReturns) -> Floats:
-    """(K, K) correlation of estimation residuals over the calendar bars that a pair of events shares.
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """P pairs of events whose event windows share a bar: places `first` < `second`, and their `correlation` (P,).
 
-    Residuals are matched by calendar bar through `onset`, not by relative bar: two events a day apart are compared on
-    the same days. NaN where fewer than `PAIR_BARS` bars are shared, and where the event windows share no bar, since
-    nothing then depends on it.
+    Correlation is that of the estimation residuals over the calendar bars that the two share, matched by calendar bar
+    through `onset`, not by relative bar: two events a day apart are compared on the same days. NaN where fewer than
+    `PAIR_BARS` bars are shared.
     """
+
+    first: Ints
+    second: Ints
+    correlation: Floats
+
+
+def overlapping_pairs(returns: AbnormalReturns) -> Pairs:
+    """Pairs of events whose event windows share a bar; memory and time grow with their number."""
     onset, width = returns.onset, returns.windows.width
-    correlation = np.full((len(onset), len(onset)), np.nan)
     order = np.argsort(onset, kind="stable")
-    # Events of different chains never meet, so each chain is a calendar of its own, and none is longer than it must be.
-    for chain in np.split(order, np.flatnonzero(np.diff(onset[order]) >= width) + 1):
-        if len(chain) > 1:
-            correlation[np.ix_(chain, chain)] = _calendar_correlation(returns, chain)
-    correlation[np.abs(onset[:, None] - onset) >= width] = np.nan
-    return correlation
+    ordered = onset[order]
+    # Event number k in order of time pairs with those after it that begin before it ends.
+    count = np.searchsorted(ordered, ordered + width, side="left") - np.arange(len(ordered)) - 1
+    first = np.repeat(np.arange(len(ordered)), count)
+    second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
+    first, second = order[first], order[second]
+    z = np.asarray(divide(returns.residual, returns.sigma[:, None]), dtype=np.float64)
+    correlation = np.full(len(first), np.nan)
+    bars = z.shape[1]
+    apart = onset[second] - onset[first]
+    by_distance = np.argsort(apart, kind="stable")
+    # Pairs equally far apart overlap in the same columns.
+    for pairs in np.split(by_distance, np.flatnonzero(np.diff(apart[by_distance])) + 1):
+        lag = int(apart[pairs[0]]) if len(pairs) else bars
+        step = max(_CELLS // max(bars - lag, 1), 1)
+        for start in range(0, len(pairs) if lag < bars else 0, step):
+            part = pairs[start : start + step]
+            correlation[part] = _row_correlation(z[first[part], lag:], z[second[part], : bars - lag])
+    return Pairs(np.minimum(first, second), np.maximum(first, second), correlation)
 
 
-def _calendar_correlation(returns: AbnormalReturns, events: Ints) -> Floats:
-    """(k, k) pairwise-complete correlation of the residuals of k events laid out on one calendar."""
-    start = returns.onset[events] - returns.onset[events].min()
-    bars = returns.residual.shape[1]
-    panel = np.full((len(events), int(start.max()) + bars), np.nan)
-    standardised = returns.residual[events] / returns.sigma[events, None]
-    np.put_along_axis(panel, start[:, None] + np.arange(bars), standardised, axis=1)
-    known = ~np.isnan(panel)
-    z, k = np.where(known, panel, 0.0), known.astype(np.float64)
-    shared, sums, squares = k @ k.T, z @ k.T, np.square(z) @ k.T
+def _row_correlation(x: Floats, y: Floats) -> Floats:
+    """(P,) pairwise-complete correlation of the rows of two (P, B) arrays."""
+    known = ~(np.isnan(x) | np.isnan(y))
+    x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
+    shared = known.sum(axis=1).astype(np.float64)
     shared = np.where(shared >= PAIR_BARS, shared, np.nan)
-    scatter = squares - np.square(sums) / shared
-    covariance = z @ z.T - sums * sums.T / shared
-    return np.clip(divide(covariance, np.sqrt(_positive(scatter * scatter.T))), -1.0, 1.0)
+    x_sum, y_sum = x.sum(axis=1), y.sum(axis=1)
+    scatter = (np.square(x).sum(axis=1) - np.square(x_sum) / shared) * (
+        np.square(y).sum(axis=1) - np.square(y_sum) / shared
+    )
+    covariance = (x * y).sum(axis=1) - x_sum * y_sum / shared
+    return np.clip(divide(covariance, np.sqrt(_positive(scatter))), -1.0, 1.0)
+
+
+def overlap_correlation(returns: AbnormalReturns, length: int) -> Floats:
+    """(K, K) correlation of two events' sums over a span of `length` bars: 1 on the diagonal, 0 where apart.
+
+    The pair's residual correlation times the share of the span's bars that both have on the same dates; NaN where that
+    is unknown.
+    """
+    pairs = overlapping_pairs(returns)
+    share = 1.0 - np.abs(returns.onset[pairs.first] - returns.onset[pairs.second]) / length
+    weights = np.eye(len(returns.onset))
+    weight = np.where(share > 0, pairs.correlation * share, 0.0)
+    weights[pairs.first, pairs.second] = weights[pairs.second, pairs.first] = weight
+    return weights
 
 
 def mean_correlation(cumulated: Cumulated) -> Floats:
     """(V,) r: mean off-diagonal correlation of the SCARs of the n events of a span; NaN where no pair is known.
 
-    r_ij is the pair's `residual_correlation` times the share of the span's bars that the two events have on the same
+    r_ij is the pair's residual correlation times the share of the span's bars that the two events have on the same
     dates. Where all share one date this is Kolari and Pynnonen (2010); spans that overlap partly are weighted as in
     Kolari, Pape and Pynnonen (2018), "Event Study Testing with Cross-Sectional Correlation Due to Partially Overlapping
     Event Windows"; events far apart count as uncorrelated.
     """
     returns = cumulated.returns
-    correlation = residual_correlation(returns)
-    apart = np.abs(returns.onset[:, None] - returns.onset)
-    present = (cumulated.known & returns.kept[:, None]).astype(np.float64)
-    result = np.full(len(cumulated.length), np.nan)
-    for length in np.unique(cumulated.length):
-        spans = cumulated.length == length
-        overlap = np.maximum(0.0, 1.0 - apart / length)
-        pair = np.where(overlap > 0, correlation * overlap, 0.0)
-        np.fill_diagonal(pair, np.nan)
-        inside, known = present[:, spans], ~np.isnan(pair)
-        total = (inside * (np.where(known, pair, 0.0) @ inside)).sum(axis=0)
-        result[spans] = divide(total, (inside * (known.astype(np.float64) @ inside)).sum(axis=0))
-    return result
+    pairs = overlapping_pairs(returns)
+    apart = np.abs(returns.onset[pairs.first] - returns.onset[pairs.second])[:, None]
+    correlation = pairs.correlation[:, None]
+    present = cumulated.known & returns.kept[:, None]
+    n = present.sum(axis=0).astype(np.float64)
+    total, unknown = np.zeros((2, len(n)))
+    step = max(_CELLS // max(len(apart), 1), 1)
+    for first in range(0, len(n), step):
+        part = slice(first, first + step)
+        share = np.maximum(0.0, 1.0 - apart / cumulated.length[part])
+        weight = np.where(share > 0, correlation * share, 0.0)
+        both = present[pairs.first, part] & present[pairs.second, part]
+        known = ~np.isnan(weight)
+        total[part] = np.where(known & both, weight, 0.0).sum(axis=0)
+        unknown[part] = (both & ~known).sum(axis=0)
+    return divide(total, n * (n - 1.0) / 2.0 - unknown)
 
 
 def _cross_sectional(name: str, sample: Moments) -> Statistic:

@@ -1,168 +1,187 @@
-"""The random-date placebo over the study itself: the same events on the same coins on dates when nothing happened.
+"""The placebo of a study: the same events on the same coins, all of them moved by one common shift.
 
-Events of one onset form a cluster and move together, so cross-correlation within a date stays. A cluster's dates are
-its own and every other that lies whole weeks (or days) away, inside the data, outside the event windows of its coins.
-A draw picks one date for each cluster, its own among them: under the null all dates of a cluster are alike, so the
-observed choice is one of the draws and p = (1 + #{|T*| >= |T|}) / (B + 1) is a randomisation test that cannot fall
-below what the number of dates supports. Where few calendars exist all are enumerated. Source: Lehmann and Romano
-(2005), Testing Statistical Hypotheses, section 15.2. T is the Kolari-Pynnonen statistic, since a raw mean rejects
-wherever events merely bring variance.
+The data are taken for a circle of whole days and the whole calendar is turned on it, day by day: every distance between
+events stays, so clusters, shared dates and the correlation between coins stay too, and the hour of the day. Under the
+null every turn is alike, the observed one included, so p = (1 + #{|T*| >= |T|}) / (B + 1) is a randomisation test with
+B + 1 the number of turns: it cannot fall below 1 / (B + 1). Source: Lehmann and Romano (2005), Testing Statistical
+Hypotheses, section 15.2. T is the standardised t of Boehmer, Musumeci and Poulsen (1991), since a raw mean rejects
+wherever events merely bring variance; correlation between events needs no correction, because every turn has it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backtest.market.record import Flags, Floats
+from backtest.market.record import Floats
 from backtest.study.alignment import Row
 from backtest.study.cumulation import ROUNDING
+from backtest.study.measures import Measure, Series, effects, fit
 from backtest.study.models import Ints, Windows
+from backtest.units import DAY_MS
 
-# More dates than this for one cluster say no more; a seeded choice of them is kept.
-MOST_DATES = 200
-# Most cells of a batch of draws held at once.
-_BLOCK = 2_000_000
+# Rows fitted at once: a model's residuals are dropped before the next rows are fitted.
+_ROWS = 2_048
+# Rows of all turns together; beyond it fewer turns are taken, but never fewer than FEWEST_TURNS.
+MOST_ROWS = 400_000
+FEWEST_TURNS = 199
+# Halvings by which the least effect is found.
+_HALVINGS = 14
+# The least effect is sought up to so many forecast errors of one event.
+_WIDEST = 40.0
+POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dates:
-    """Where E events could have fallen.
+class Turns:
+    """E events under B common shifts.
 
     Attributes
     ----------
     rows : tuple of R Row
-        The observed rows first, then the placebo ones, each once.
-    table : (E, D) int64
-        Row of event e on the d-th date of its cluster, d = 0 the observed; -1 past its last date.
-    cluster : (E,) int64
-    count : (E,) int64
-        Dates of the event's cluster, the observed one included.
+        Each placebo row once, on a panel laid end to end with itself.
+    table : (B, E) int64
+        Row of each event under each shift.
+    bars : int
+        Length of the circle.
     """
 
     rows: tuple[Row, ...]
     table: Ints
-    cluster: Ints
-    count: Ints
+    bars: int
+
+    @property
+    def count(self) -> int:
+        """Number B of shifts, the observed one left out."""
+        return len(self.table)
 
 
-def eligible_onsets(cluster: Sequence[Row], blocked: Sequence[Row], bars: int, step: int, windows: Windows) -> Ints:
-    """Onsets `step` bars apart from the cluster's whose windows lie inside `bars` and miss all event windows.
+@dataclass(frozen=True, slots=True, eq=False)
+class Sums:
+    """Sums of one measure: `car`, `scar` and `unit` = CAR / SCAR (..., V), `path` (..., W); NaN where a bar is missing.
 
-    `blocked` are the rows whose event windows are to be missed: all that share a coin with the cluster.
+    Of E observed events (E, V), or of R placebo rows (R, V).
     """
-    onset, width = cluster[0].onset, max(row.width for row in cluster)
-    longest = windows.last + width - 1
-    found: Ints = np.arange(onset % step, bars - longest, step, dtype=np.int64)
-    # One bar for the first return.
-    found = found[(found != onset) & (found + windows.first >= 1)]
-    for row in blocked:
-        before = found + longest < row.onset + windows.first
-        found = found[before | (found + windows.first > row.onset + row.width - 1 + windows.last)]
-    return found
+
+    car: Floats
+    scar: Floats
+    unit: Floats
+    path: Floats
 
 
-def spread(observed: Sequence[Row], onsets: Sequence[Ints], rng: np.random.Generator) -> Dates:
-    """All rows of E observed events and their placebo `onsets` (E,), equal for events of one cluster."""
-    own = np.array([row.onset for row in observed], dtype=np.int64)
-    first, cluster = np.unique(own, return_index=True, return_inverse=True)[1:]
-    dates = [onsets[k] for k in first]
-    dates = [np.sort(rng.choice(one, MOST_DATES, replace=False)) if len(one) > MOST_DATES else one for one in dates]
+def step_of(bar_ms: int, *, weekly: bool) -> int:
+    """Bars from one turn to the next: the fewest that are whole days, or weeks."""
+    period = 7 * DAY_MS if weekly else DAY_MS
+    return period // math.gcd(period, bar_ms)
+
+
+def turn(observed: Sequence[Row], bars: int, step: int, windows: Windows, most: int, seed: int) -> Turns:
+    """All turns of the calendar, or a seeded choice of `most`; none where the circle is shorter than the windows.
+
+    `bars` is the length of the panel; the circle is as many whole steps as it holds.
+    """
     places: dict[Row, int] = {}
-    for row in observed:
-        places.setdefault(row, len(places))
-    table = np.full((len(observed), 1 + max((len(one) for one in dates), default=0)), -1, dtype=np.int64)
+    circle = bars // step * step
+    longest = windows.length + max((row.width for row in observed), default=1)
+    turns = np.arange(1, circle // step, dtype=np.int64)
+    if circle < longest or not len(observed):
+        turns = turns[:0]
+    most = min(most, max(FEWEST_TURNS, MOST_ROWS // max(len(observed), 1)))
+    if len(turns) > most:
+        turns = np.sort(np.random.default_rng(seed).choice(turns, most, replace=False))
+    onset = np.array([row.onset for row in observed], dtype=np.int64)
+    moved = (onset + turns[:, None] * step) % max(circle, 1)
+    # One bar more for the first return; what begins before the circle does is read from its second lap.
+    moved += np.where(moved + windows.start < 1, circle, 0)
+    table = np.empty(moved.shape, dtype=np.int64)
     for event, row in enumerate(observed):
-        moved = [row, *(replace(row, onset=int(onset)) for onset in dates[cluster[event]])]
-        table[event, : len(moved)] = [places.setdefault(one, len(places)) for one in moved]
-    return Dates(tuple(places), table, cluster, (table >= 0).sum(axis=1))
+        table[:, event] = [places.setdefault(replace(row, onset=int(at)), len(places)) for at in moved[:, event]]
+    return Turns(tuple(places), table, circle)
 
 
-def keep_usable(dates: Dates, kept: Flags) -> Dates:
-    """Without the dates on which the model rejected any event of the cluster; the observed one stays."""
-    usable = (dates.table >= 0) & kept[dates.table]
-    for cluster in range(int(dates.cluster.max(initial=-1)) + 1):
-        own = dates.cluster == cluster
-        usable[own] = usable[own].all(axis=0)
-    usable[:, 0] = True
-    order = np.argsort(~usable, axis=1, kind="stable")
-    table = np.take_along_axis(np.where(usable, dates.table, -1), order, axis=1)
-    return replace(dates, table=table, count=usable.sum(axis=1))
+def twice(source: Series, circle: int) -> Series:
+    """The first `circle` bars of a series, and the same again."""
+    double = np.concatenate((source.values[:circle], source.values[:circle]))
+    seasons = source.seasons
+    if seasons is not None:
+        seasons = np.concatenate((seasons[:circle], seasons[:circle]))
+    return replace(source, values=double, seasons=seasons)
 
 
-def draw(dates: Dates, draws: int, rng: np.random.Generator) -> Ints:
-    """(B, E) rows of B placebo calendars."""
-    clusters = int(dates.cluster.max(initial=-1)) + 1
-    uniform = rng.random((draws, clusters))[:, dates.cluster]
-    return dates.table[np.arange(len(dates.cluster)), (uniform * dates.count).astype(np.int64)]
+def placebo_sums(
+    measure: Measure, source: Series, turns: Turns, windows: Windows, minimum: int, spans: Ints, steps: Ints
+) -> Sums:
+    """Sums of all R placebo rows over V `spans` and along W `steps`; a row whose model is rejected is NaN."""
+    double = twice(source, turns.bars)
+    count = len(turns.rows)
+    car, scar, unit = (np.full((count, len(spans)), np.nan) for _ in range(3))
+    path = np.full((count, len(steps)), np.nan)
+    for first in range(0, count, _ROWS):
+        rows = turns.rows[first : first + _ROWS]
+        part = slice(first, first + len(rows))
+        returns = fit(double, rows, windows, minimum)
+        width = np.array([row.width for row in rows], dtype=np.int64)
+        found = effects(measure, returns, spans, width)
+        car[part], scar[part] = found.car, found.scar
+        unit[part] = unit_of(found.car, found.scar)
+        path[part] = effects(measure, returns, steps, width).car
+    return Sums(car, scar, unit, path)
 
 
-def every_calendar(dates: Dates, events: Ints, most: int) -> Ints | None:
-    """(B, n) rows of all placebo calendars of some events but the observed one; None where there are over `most`."""
-    clusters, member = np.unique(dates.cluster[events], return_inverse=True)
-    count = [int(dates.count[dates.cluster == cluster][0]) for cluster in clusters]
-    if math.prod(count) - 1 > most:
-        return None
-    choices = np.indices(count).reshape(len(count), -1)[:, 1:]
-    return dates.table[events[:, None], choices[member]].T
+def unit_of(car: Floats, scar: Floats) -> Floats:
+    """Forecast-error standard deviation of each sum, by which it was standardised; NaN where it is unknown."""
+    return np.where(np.abs(scar) > 0, car / np.where(scar == 0, 1.0, scar), np.nan)
 
 
-def overlap_weights(correlation: Floats, onset: Ints, length: int) -> Floats:
-    """(R, R) correlation of two rows' sums over a span of `length` bars, as `parametric.mean_correlation` has it."""
-    share = np.maximum(0.0, 1.0 - np.abs(onset[:, None] - onset) / length)
-    return np.where(share > 0, correlation * share, 0.0)
+def standardised_t(scar: Floats, sign: Floats) -> Floats:
+    """(..., V) t = sqrt(n) mean / s of signed standardised sums (..., n, V); the sum itself where n = 1.
 
-
-def kolari_pynnonen_draws(scar: Floats, weights: Sequence[Floats], rows: Ints, sign: Floats) -> Floats:
-    """(B, V) Kolari-Pynnonen statistics of B calendars at once; NaN as in `parametric.kolari_pynnonen`.
-
-    Parameters
-    ----------
-    scar : (R, V) standardised sums, NaN where a bar is missing
-    weights : V arrays (R, R) of `overlap_weights`
-    rows : (B, n) the rows of each calendar
-    sign : (n,) +1 or -1, by which an event's effect is multiplied
+    NaN is left out; NaN where fewer than two of several events are known, or they do not vary.
     """
-    result = np.full((len(rows), scar.shape[1]), np.nan)
-    n = rows.shape[1]
-    flip = np.outer(sign, sign)
-    for part in _blocks(len(rows), n * n):
-        chosen = rows[part]
-        for span, weight in enumerate(weights):
-            values = scar[chosen, span] * sign
-            known = ~np.isnan(values)
-            count = known.sum(axis=1)
-            safe = np.maximum(count, 1)
-            mean = np.where(known, values, 0.0).sum(axis=1) / safe
-            scatter = np.square(np.where(known, values - mean[:, None], 0.0)).sum(axis=1)
-            variance = scatter / np.maximum(count - 1, 1)
-            pairs = weight[chosen[:, :, None], chosen[:, None, :]] * flip
-            pairs[:, np.arange(n), np.arange(n)] = np.nan
-            both = known[:, :, None] & known[:, None, :] & ~np.isnan(pairs)
-            shared = both.sum(axis=(1, 2))
-            r = np.where(both, pairs, 0.0).sum(axis=(1, 2)) / np.maximum(shared, 1)
-            widening = 1.0 + (count - 1) * r
-            usable = (count > 1) & (shared > 0) & (variance > ROUNDING * np.square(mean)) & (widening > 0) & (r < 1)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                value = mean * np.sqrt(count) / np.sqrt(variance) * np.sqrt((1.0 - r) / widening)
-            result[part, span] = np.where(usable, value, np.nan)
-    return result
+    values = scar * sign[:, None]
+    if values.shape[-2] == 1:
+        return np.asarray(values[..., 0, :])
+    known = ~np.isnan(values)
+    count = known.sum(axis=-2)
+    mean = np.where(known, values, 0.0).sum(axis=-2) / np.maximum(count, 1)
+    scatter = np.square(np.where(known, values - mean[..., None, :], 0.0)).sum(axis=-2)
+    variance = scatter / np.maximum(count - 1, 1)
+    usable = (count > 1) & (variance > ROUNDING * np.square(mean))
+    return np.where(usable, mean * np.sqrt(count) / np.sqrt(np.where(usable, variance, 1.0)), np.nan)
 
 
-def mean_draws(values: Floats, rows: Ints, sign: Floats) -> Floats:
-    """(B, V) mean over each calendar's events of `values` (R, V), missing ones left out; NaN where all are."""
-    total, count = np.zeros((2, len(rows), values.shape[1]))
-    for place in range(rows.shape[1]):
-        one = values[rows[:, place]] * sign[place]
-        known = ~np.isnan(one)
-        total += np.where(known, one, 0.0)
-        count += known
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+def mean_of(values: Floats, sign: Floats) -> Floats:
+    """(..., V) mean over n events of signed values (..., n, V), missing ones left out; NaN where all are."""
+    signed = values * sign[:, None]
+    known = ~np.isnan(signed)
+    count = known.sum(axis=-2)
+    return np.where(count > 0, np.where(known, signed, 0.0).sum(axis=-2) / np.maximum(count, 1), np.nan)
 
 
-def _blocks(count: int, cells: int) -> Iterator[slice]:
-    step = max(_BLOCK // max(cells, 1), 1)
-    return (slice(start, start + step) for start in range(0, count, step))
+def least_effect(scar: Floats, unit: Floats, level: float) -> Floats:
+    """(V,) least common effect that the placebo test would have found in 80 % of B turns (B, n, V); inf where none.
+
+    The effect is added to every event of every turn and its |t| compared with the (1 - `level`) quantile of |t|
+    without it: what the test could have seen on these very data. NaN where fewer than two turns are defined.
+    """
+    one = np.ones(scar.shape[-2])
+    null = np.abs(standardised_t(scar, one))
+    defined = (~np.isnan(null)).sum(axis=0)
+    # p <= level asks for at most k - 1 turns as extreme, so for more than the k-th largest.
+    rank = np.maximum(((defined + 1) * level).astype(np.int64), 1)
+    ordered = np.sort(np.where(np.isnan(null), -np.inf, null), axis=0)
+    spans = np.arange(scar.shape[-1])
+    critical = ordered[np.maximum(len(ordered) - rank, 0), spans] if len(ordered) else np.full(len(spans), np.nan)
+    low = np.zeros(len(spans))
+    most = _WIDEST * np.array([np.median(by[~np.isnan(by)]) if not np.isnan(by).all() else 0.0 for by in unit.T])
+    high = most
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        found = np.abs(standardised_t(scar + middle / unit, one)) > critical
+        enough = found.sum(axis=0) >= POWER * defined
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    none = ((defined + 1) * level < 1.0) | (high >= most)
+    return np.where(defined < 2, np.nan, np.where(none, np.inf, high))

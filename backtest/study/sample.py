@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ from backtest.market.record import Market
 from backtest.study.alignment import Exclusion, Panel, Row, announced_between, place
 from backtest.study.measures import Series, fit
 from backtest.study.models import Ints, Rejection, Windows
-from backtest.study.placebo import eligible_onsets
 from backtest.study.settings import StudyConfig
 from backtest.units import DAY_MS
 
@@ -169,20 +167,10 @@ def neighbours(one: Catalyst, calendar: Calendar, panel: Panel, windows: Windows
     )
 
 
-def placebo_onsets(
-    events: Sequence[Event], calendar: Calendar, market: Market, panel: Panel, windows: Windows, config: StudyConfig
-) -> list[Ints]:
-    """Eligible placebo onsets of each event; events of one onset share them."""
-    period = 7 * DAY_MS if config.match == "hour_and_weekday" else DAY_MS
-    step = period // math.gcd(period, panel.bar_ms)
-    clusters: dict[int, list[Event]] = {}
-    for event in events:
-        clusters.setdefault(event.row.onset, []).append(event)
-    placed = [(one, place(one, (), panel)) for one in calendar]
-    found = {}
-    for onset, members in clusters.items():
-        coins = {market.instruments[column].base for event in members for column in event.row.columns}
-        blocked = [row for one, row in placed if row is not None and not coins.isdisjoint(one.assets)]
-        rows = [event.row for event in members]
-        found[onset] = eligible_onsets(rows, blocked, len(panel.close), step, windows)
-    return [np.asarray(found[event.row.onset], dtype=np.int64) for event in events]
+def observations(events: Sequence[Event], panel: Panel) -> Ints:
+    """(E,) place of the first event with the same coins on the same UTC day: they are one observation."""
+    first: dict[tuple[tuple[int, ...], int], int] = {}
+    day = [(panel.start_ms + event.row.onset * panel.bar_ms) // DAY_MS for event in events]
+    return np.array(
+        [first.setdefault((event.row.columns, day[k]), k) for k, event in enumerate(events)], dtype=np.int64
+    )

@@ -48,11 +48,12 @@ class StudyConfig(BaseModel):
     )
     level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="of intervals and chance bands")
     minimum_catalysts: Annotated[int, Field(ge=2)] = Field(
-        default=8, description="fewest distinct catalysts for asymptotic p and interval; below it the placebo's p"
+        default=8,
+        description="fewest coin-days for asymptotic p and interval; below it the placebo's p",
     )
-    draws: Annotated[int, Field(ge=1, le=100_000)] = Field(default=2_000, description="placebo calendars")
+    draws: Annotated[int, Field(ge=1, le=100_000)] = Field(default=2_000, description="placebo calendars at most")
     match: Literal["hour_and_weekday", "hour"] = Field(
-        default="hour_and_weekday", description="what placebo dates share"
+        default="hour", description="what placebo dates share: shifts are whole days, or whole weeks"
     )
     seed: Annotated[int, Field(ge=0)] = Field(default=20251101, description="seed of the placebo")
     multiplicity: Method = Field(default="holm", description="correction over spans and groups")

@@ -23,12 +23,13 @@ from backtest.errors import DataError, UsageError, near_miss
 from backtest.market.record import Floats, Market
 from backtest.progress import Progress, silent
 from backtest.study.alignment import Exclusion, Panel, resample
-from backtest.study.cross_section import Group, Measured, chance, effects_table, measured, paths_table, tests_table
+from backtest.study.cross_section import Group, Measured, chance, effects_table, paths_table, steps_of, tests_table
 from backtest.study.influencers import mean_variance, shrink
-from backtest.study.measures import MEASURES, fit, series
-from backtest.study.models import Windows
+from backtest.study.measures import MEASURES, Measure, Series, effects, fit, series, take
+from backtest.study.models import Ints, Windows
 from backtest.study.multiplicity import adjust
-from backtest.study.placebo import draw, keep_usable, spread
+from backtest.study.parametric import overlap_correlation
+from backtest.study.placebo import Turns, placebo_sums, step_of, turn
 from backtest.study.sample import (
     Event,
     Rejected,
@@ -36,7 +37,7 @@ from backtest.study.sample import (
     chosen_catalysts,
     enter,
     neighbours,
-    placebo_onsets,
+    observations,
 )
 from backtest.study.settings import StudyConfig
 
@@ -67,8 +68,9 @@ class Study(Shown):
         What was left out: catalyst, asset, measure, span (empty: all), reason and its sentence.
     effects : DataFrame
         One row a measure, group and span: n, mean, median, interval (`low`, `high`), the band of the mean by chance
-        alone, the statistic, its p-values, and `adjusted_p`. Below `minimum_catalysts` distinct catalysts interval and
-        asymptotic p are NaN and `p_value` is the placebo's (`method`).
+        alone, the statistic, its two-sided p-values, the placebo's least p and the least effect it would have found at
+        80 % power, and `adjusted_p`. n counts a coin and day once, `catalysts` every catalyst. Below
+        `minimum_catalysts` observations interval and asymptotic p are NaN and `p_value` is the placebo's (`method`).
     tests : DataFrame
         Every test of sums for groups that are large enough.
     paths : DataFrame
@@ -169,20 +171,15 @@ def event_study(
     if not any(event.whole for event in events):
         raise DataError(_nothing(rejected, calendar, market))
 
-    rng = np.random.default_rng(config.seed)
-    dates = spread(
-        [event.row for event in events], placebo_onsets(events, calendar, market, panel, windows, config), rng
-    )
+    observation = observations(events, panel)
+    step = step_of(panel.bar_ms, weekly=config.match == "hour_and_weekday")
+    turns = turn([event.row for event in events], len(panel.close), step, windows, config.draws, config.seed)
     groups = _groups(events, config)
     tables: dict[str, list[pd.DataFrame]] = {"effects": [], "tests": [], "paths": []}
     found: dict[str, Measured] = {}
     for done, measure in enumerate(MEASURES):
         progress(measure.replace("_", " "), done, len(MEASURES))
-        returns = fit(sources[measure], dates.rows, windows, minimum)
-        if measure == "return":
-            dates = keep_usable(dates, returns.kept)
-            draws = draw(dates, config.draws, rng)
-        data = measured(measure, config, returns, dates, draws, spans)
+        data = _measured(measure, config, sources[measure], events, turns, observation, windows, spans, minimum)
         found[measure] = data
         rejected += _unmeasured(data, events, names)
         tables["effects"].append(effects_table(data, groups, names))
@@ -191,13 +188,13 @@ def event_study(
 
     wholes = [k for k, event in enumerate(events) if event.whole]
     first = found["return"]
-    car = first.path.car[first.observed[wholes]].T
+    car = first.path.car[wholes].T
     return Study(
         config=config,
         market=market,
         windows=windows,
         spans=names,
-        catalysts=_catalysts(found, events, wholes, calendar, panel, dates.count - 1, names),
+        catalysts=_catalysts(found, events, wholes, calendar, panel, turns.count, names),
         legs=_legs(first, events, benchmarks, market, names),
         rejected=_rejected(rejected, calendar),
         effects=_joined(tables["effects"]),
@@ -206,8 +203,29 @@ def event_study(
         car=pd.DataFrame(car, pd.Index(windows.bars, name="bar"), [events[k].catalyst.id for k in wholes]),
         influencers=_influencers(first, events, names),
         hashes={"config": config.hash(), "data": market.sha256()[:16], "calendar": calendar.hash()},
-        notes=_notes(market, events, dates.count, found, config),
+        notes=_notes(market, events, turns.count, found, config),
     )
+
+
+def _measured(
+    measure: Measure,
+    config: StudyConfig,
+    source: Series,
+    events: Sequence[Event],
+    turns: Turns,
+    observation: Ints,
+    windows: Windows,
+    spans: Ints,
+    minimum: int,
+) -> Measured:
+    """Sum one measure's abnormal values of all events, where they were and under every common shift."""
+    rows = [event.row for event in events]
+    returns = fit(source, rows, windows, minimum)
+    width = np.array([row.width for row in rows], dtype=np.int64)
+    steps = steps_of(measure, returns)
+    placebo = placebo_sums(measure, source, turns, windows, minimum, spans, steps)
+    own, path = effects(measure, returns, spans, width), effects(measure, returns, steps, width)
+    return Measured(measure, config, turns, observation, spans, own, path, placebo)
 
 
 def _nothing(rejected: Sequence[Rejected], calendar: Calendar, market: Market) -> str:
@@ -242,7 +260,7 @@ def _groups(events: Sequence[Event], config: StudyConfig) -> list[Group]:
 def _unmeasured(data: Measured, events: Sequence[Event], names: Sequence[str]) -> tuple[Rejected, ...]:
     """What a measure could not say of the events that entered."""
     rejected = []
-    for event, row in zip(events, data.observed, strict=True):
+    for row, event in enumerate(events):
         if not event.whole:
             continue
         reason = data.cumulated.returns.reasons[row]
@@ -273,11 +291,11 @@ def _catalysts(
     wholes: Sequence[int],
     calendar: Calendar,
     panel: Panel,
-    other_dates: np.ndarray,
+    other_dates: int,
     names: Sequence[str],
 ) -> pd.DataFrame:
     first = found["return"]
-    returns, rows = first.cumulated.returns, first.observed[wholes]
+    returns, rows = first.cumulated.returns, np.array(wholes, dtype=np.int64)
     near = [neighbours(events[k].catalyst, calendar, panel, returns.windows) for k in wholes]
     catalysts = [events[k].catalyst for k in wholes]
     known = [known_at_ms(one) for one in catalysts]
@@ -310,7 +328,7 @@ def _catalysts(
     table["overlaps_other"] = pd.Series([",".join(one.other_coin) for one in near], dtype=str)
     table["overlaps_estimation"] = pd.Series([",".join(one.estimation) for one in near], dtype=str)
     table["confounded"] = pd.Series([",".join(one.confounded) for one in near], dtype=str)
-    table["placebo_dates"] = other_dates[wholes]
+    table["placebo_dates"] = other_dates
     return table
 
 
@@ -318,7 +336,7 @@ def _legs(
     data: Measured, events: Sequence[Event], benchmarks: Sequence[int], market: Market, names: Sequence[str]
 ) -> pd.DataFrame:
     legs = [k for k, event in enumerate(events) if event.asset]
-    returns, rows = data.cumulated.returns, data.observed[legs]
+    returns, rows = data.cumulated.returns, np.array(legs, dtype=np.int64)
     table = pd.DataFrame(
         {
             "catalyst_id": pd.Series([events[k].catalyst.id for k in legs], dtype=str),
@@ -356,20 +374,20 @@ def _influencers(data: Measured, events: Sequence[Event], names: Sequence[str]) 
     calls: dict[str, list[int]] = {}
     for k, event in enumerate(events):
         one = event.catalyst
-        if event.whole and one.kind in config.calls and one.direction and cumulated.known[data.observed[k], span]:
+        if event.whole and one.kind in config.calls and one.direction and cumulated.known[k, span]:
             calls.setdefault(one.actor, []).append(k)
     deviation: Floats = returns.sigma * np.sqrt(cumulated.correction[:, span])
     rows, variances = [], []
     for actor, members in calls.items():
-        places = np.array(members, dtype=np.int64)
-        sign = np.array([events[k].catalyst.direction for k in members], dtype=np.float64)
-        own = data.observed[places]
+        own = data.kept(Group("actor", actor, tuple(members)))
+        sign = np.array([events[k].catalyst.direction for k in own], dtype=np.float64)
         effect = sign * cumulated.car[own, span]
-        luck = chance(data, places, sign)
-        modelled = mean_variance(deviation[own], data.weights[span][np.ix_(own, own)], sign)
+        luck = chance(data, own, sign)
+        weights = overlap_correlation(take(returns, own), int(cumulated.length[span]))
+        modelled = mean_variance(deviation[own], weights, sign)
         variances.append(np.fmax(modelled, np.square(luck.deviation[span])))
         hits = float((effect > 0).mean())
-        rows.append((actor, len(members), hits, effect.mean(), luck.p_value[span], luck.p_mean[span]))
+        rows.append((actor, len(own), hits, effect.mean(), luck.p_value[span], luck.p_mean[span]))
     table = pd.DataFrame(rows, columns=["actor", "calls", "hit_rate", "mean", "placebo_p", "placebo_p_mean"])
     shrunken = shrink(table["mean"].to_numpy(dtype=np.float64), np.array(variances))
     table.insert(1, "span", names[span])
@@ -381,18 +399,20 @@ def _influencers(data: Measured, events: Sequence[Event], names: Sequence[str]) 
 
 
 def _notes(
-    market: Market, events: Sequence[Event], dates: np.ndarray, found: dict[str, Measured], config: StudyConfig
+    market: Market, events: Sequence[Event], turns: int, found: dict[str, Measured], config: StudyConfig
 ) -> tuple[str, ...]:
     notes = []
     if market.provenance.label:
         notes.append(f"{market.provenance.label}: {market.provenance.source}")
     for measure, data in found.items():
-        if events and not data.cumulated.returns.kept[data.observed].any():
+        if events and not data.cumulated.returns.kept.any():
             notes.append(f"{measure.replace('_', ' ')}: unknown around every catalyst, so nothing is said of it")
-    alone = [event.catalyst.id for event, count in zip(events, dates, strict=True) if event.whole and count == 1]
-    if alone:
+    period = "weeks" if config.match == "hour_and_weekday" else "days"
+    least = 1.0 / (turns + 1.0)
+    if not turns:
+        notes.append("no placebo: the data are shorter than the windows of one catalyst")
+    elif least > 1.0 - config.level:
         notes.append(
-            f"no placebo date for {', '.join(alone)}: every {config.match.replace('_', ' ')} alike lies in an event "
-            "window or outside the data"
+            f"no effect could be found by the placebo: of {turns} shifts by whole {period} the least p is {least:.2g}"
         )
     return tuple(notes)

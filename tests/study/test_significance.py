@@ -11,7 +11,7 @@ from backtest.errors import UsageError
 from backtest.study.cumulation import Undefined, cumulate, moments
 from backtest.study.models import AbnormalReturns, Windows, mean_adjusted
 from backtest.study.multiplicity import Method, adjust, placebo_p
-from backtest.study.parametric import PAIR_BARS, average, mean_correlation, residual_correlation
+from backtest.study.parametric import PAIR_BARS, average, mean_correlation, overlapping_pairs
 from backtest.study.significance import HEADLINE, TESTS, significance
 
 Array = np.ndarray
@@ -38,7 +38,7 @@ PAIR = np.stack((PLUS_MINUS, SHIFTED))
 def test_kolari_pynnonen_by_hand() -> None:
     """SAR 3c and 1c: mean 2c, s = sqrt(2)c, so BMP is 2; r = 1/3 and n = 2 take it to 2 sqrt((2/3) / (4/3))."""
     cumulated = cumulate(given_returns(np.array([[3.0], [1.0]]), PAIR), [[0, 0]])
-    np.testing.assert_allclose(residual_correlation(cumulated.returns), [[1, 1 / 3], [1 / 3, 1]])
+    np.testing.assert_allclose(overlapping_pairs(cumulated.returns).correlation, [1 / 3])
     assert TESTS["bmp"](cumulated).value == pytest.approx(2.0)
     assert TESTS["kolari_pynnonen"](cumulated).value == pytest.approx(np.sqrt(2.0))
     # t with one degree of freedom is Cauchy: two-sided p = 1 - 2 atan(t) / pi.
@@ -55,9 +55,9 @@ def test_events_apart_are_matched_by_calendar_bar_and_by_shared_span() -> None:
     coin = rng.normal(size=40)
     windows = Windows(30, 0, 0, 4)
     returns = mean_adjusted(np.stack((coin[:35], coin[1:36], coin[5:40])), windows, np.array([30, 31, 90]))
-    correlation = residual_correlation(returns)
-    assert correlation[0, 1] == pytest.approx(1.0)
-    assert np.isnan(correlation[0, 2])
+    pairs = overlapping_pairs(returns)
+    assert (pairs.first.tolist(), pairs.second.tolist()) == ([0], [1])
+    assert pairs.correlation == pytest.approx([1.0])
     r = mean_correlation(cumulate(returns, [[0, 0], [0, 2], [0, 4]]))
     np.testing.assert_allclose(r, [0.0, 2 / 3 / 3, 4 / 5 / 3])
 
@@ -126,8 +126,8 @@ def test_rounding_is_no_variance() -> None:
 def test_a_pair_needs_enough_common_bars(shared_bars: int) -> None:
     residual = np.tile(PLUS_MINUS, (2, 1))
     onset = np.array([0, len(PLUS_MINUS) - shared_bars])
-    correlation = residual_correlation(given_returns(np.ones((2, 4)), residual, onset))
-    assert np.isnan(correlation[0, 1]) == (shared_bars < PAIR_BARS)
+    (correlation,) = overlapping_pairs(given_returns(np.ones((2, 4)), residual, onset)).correlation
+    assert np.isnan(correlation) == (shared_bars < PAIR_BARS)
 
 
 def test_undefined_is_nan_with_its_reason() -> None:

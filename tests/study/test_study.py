@@ -22,6 +22,7 @@ from backtest.study.cumulation import cumulate
 from backtest.study.influencers import mean_variance, shrink
 from backtest.study.measures import fit, series
 from backtest.study.models import Rejection
+from backtest.study.placebo import twice
 from backtest.study.settings import StudyConfig
 from backtest.study.study import Study, event_study
 from backtest.units import duration_ms, to_ms
@@ -337,31 +338,37 @@ def test_two_catalysts_of_one_coin_and_day_are_one_observation(base: Market) -> 
     rows = tuple(catalyst(f"zec-{k}", ("ZEC",), "2025-09-15") for k in range(4))
     study = event_study(base, Calendar("same", (*rows, catalyst("dash-day", ("DASH",), "2025-09-28"))), SMALL)
     everything = study.effects.query("measure == 'return' and grouping == 'all'")
-    assert everything["n"].tolist() == [5] * 4
-    assert everything["distinct"].tolist() == [2] * 4
+    assert everything["n"].tolist() == [2] * 4
+    assert everything["catalysts"].tolist() == [5] * 4
+    once = event_study(base, Calendar("once", (rows[0], catalyst("dash-day", ("DASH",), "2025-09-28"))), SMALL)
+    compared = study.effects.drop(columns="catalysts"), once.effects.drop(columns="catalysts")
+    pd.testing.assert_frame_equal(*(table[table["group"].isin(["all", "ZEC"])] for table in compared))
+    pd.testing.assert_frame_equal(study.path(), once.path())
+    pd.testing.assert_frame_equal(study.tests, once.tests)
     assert (everything["method"] == "placebo").all()
     zec = study.effects.query("measure == 'return' and group == 'ZEC'")
     assert (zec["statistic"] == "scar").all()
     assert zec["placebo_p"].notna().all()
 
 
-def test_p_of_one_catalyst_is_its_rank_among_all_its_dates(base: Market) -> None:
-    """Dates by hand: days whose 12 + 24 + 24 hours miss the catalyst's own, with half an estimation window before."""
+def test_p_of_one_catalyst_is_its_rank_among_all_days(base: Market) -> None:
+    """Every day of the circle by hand; days without room for the windows are read from a second lap."""
     study = event_study(base, Calendar("alone", (catalyst("zec-day", ("ZEC",), "2025-09-15"),)), SMALL)
     panel = resample(base, None)
-    days = [day for day in range(40) if day == 14 or abs(day - 14) * 24 >= 60]
-    days = [day for day in days if day * 24 - 12 - 6 >= 60 + 1 and day + 2 <= 40]
-    rows = [Row((2,), day * 24, 24) for day in days]
-    source = series(panel, "return", "market", COINS, (0,))
-    scores = np.abs(cumulate(fit(source, rows, SMALL.windows(HOUR), 60), [[0, 0]]).scar[:, 0])
-    assert one(study, "zec-day")["placebo_dates"] == len(days) - 1 > 20
-    p = study.effects.query("measure == 'return' and grouping == 'all' and span == 'announcement'")["placebo_p"]
-    assert p.tolist() == pytest.approx([(scores >= scores[days.index(14)]).mean()])
+    assert len(panel.close) == 40 * 24
+    source = twice(series(panel, "return", "market", COINS, (0,)), 40 * 24)
+    rows = [Row((2,), (day if day * 24 - 12 - 6 - 120 >= 1 else day + 40) * 24, 24) for day in range(40)]
+    found = cumulate(fit(source, rows, SMALL.windows(HOUR), 60), [[0, 0]]).scar[:, 0]
+    scores = np.abs(found[~np.isnan(found)])
+    assert one(study, "zec-day")["placebo_dates"] == 39
+    p = study.effects.query("measure == 'return' and grouping == 'all' and span == 'announcement'")
+    assert p["placebo_p"].tolist() == pytest.approx([(scores >= abs(found[14])).mean()])
+    assert p["least_p"].tolist() == pytest.approx([1 / len(scores)])
 
 
 def test_a_planted_effect_is_found_where_it_was_planted(base: Market) -> None:
-    """One jump of 0.3 on each of five days a week apart, so that none lies in another's estimation window."""
-    days = ("2025-09-08", "2025-09-15", "2025-09-22", "2025-09-29", "2025-10-06")
+    """One jump of 0.3 on each of five days, no two pairs of them equally far apart: no shift meets two jumps."""
+    days = ("2025-09-08", "2025-09-14", "2025-09-22", "2025-09-29", "2025-10-08")
     rows = [catalyst(f"zec-{day}", ("ZEC",), day) for day in days]
     lifted = base
     for day in days:
@@ -409,9 +416,11 @@ def test_the_seed_decides_the_placebo_and_nothing_else(base: Market, made: Study
         pd.testing.assert_frame_equal(getattr(again, name), getattr(made, name))
     other = event_study(base, CALENDAR, SMALL.model_copy(update={"seed": 7}))
     pd.testing.assert_frame_equal(other.catalysts, made.catalysts)
-    drawn = (made.effects["n"] > 2) & (made.effects["grouping"] == "all")
-    assert (other.effects.loc[drawn, "placebo_p"] != made.effects.loc[drawn, "placebo_p"]).any()
-    pd.testing.assert_series_equal(other.effects["asymptotic_p"], made.effects["asymptotic_p"])
+    pd.testing.assert_frame_equal(other.effects, made.effects)
+    few = [event_study(base, CALENDAR, SMALL.model_copy(update={"seed": seed, "draws": 19})) for seed in (1, 7)]
+    drawn = (few[0].effects["n"] > 2) & (few[0].effects["grouping"] == "all")
+    assert (few[0].effects.loc[drawn, "placebo_p"] != few[1].effects.loc[drawn, "placebo_p"]).any()
+    pd.testing.assert_series_equal(few[0].effects["asymptotic_p"], made.effects["asymptotic_p"])
 
 
 def test_what_comes_after_the_window_changes_no_car(base: Market, made: Study) -> None:

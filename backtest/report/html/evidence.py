@@ -126,8 +126,8 @@ def _effects(study: Study) -> Table:
         ),
         f"Log returns less the model's. Low and high are the {share_of} interval of the mean, chance low and high hold "
         f"{share_of} of the means on placebo dates. p is unadjusted; adjusted p ({study.config.multiplicity}) pays for "
-        "the spans and groups of one grouping, not for looking at several groupings. n counts catalysts, also those of "
-        "one coin and day, which are one observation (distinct, in the CSV).",
+        "the spans and groups of one grouping, not for looking at several groupings. n counts observations: "
+        "catalysts of one coin and day are one.",
         Download("effects.csv", csv_of(study.effects)),
     )
 
