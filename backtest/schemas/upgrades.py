@@ -22,10 +22,18 @@ def _unchanged(document: Document) -> Document:
     return document
 
 
+def _study_of_observations(document: Document) -> Document:
+    """Version 2 counts observations in `n`, where version 1 counted catalysts and called observations `distinct`."""
+    for row in document.get("effects", ()):
+        row["catalysts"], row["n"] = row["n"], row.pop("distinct")
+        row["least_p"] = row["least_effect"] = None
+    return document
+
+
 UPGRADES: dict[tuple[str, int], Callable[[Document], Document]] = {
     ("baseline", 1): _unchanged,
     ("run", 1): _unchanged,
-    ("study", 1): _unchanged,
+    ("study", 1): _study_of_observations,
     ("sweep", 1): _unchanged,
     ("walkforward", 1): _unchanged,
 }
