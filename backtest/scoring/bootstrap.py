@@ -13,9 +13,9 @@ from scipy.special import ndtr, ndtri
 
 from backtest.errors import UsageError, shortened
 from backtest.market.record import Floats
+from backtest.scoring.block_length import FEWEST, block_length
 
 NAN = float("nan")
-FEWEST = 30
 MOST_DRAWS = 100_000
 MOST_UNDEFINED = 0.05
 # Cells of one chunk of the index matrix: what is held at once does not grow with bars or draws.
@@ -46,28 +46,6 @@ class Interval:
     undefined: int
     n: int
     reason: str = ""
-
-
-def block_length(returns: npt.ArrayLike) -> float:
-    """Mean block length in bars, at least 1, that suits the mean of `returns` (T,) or, averaged, of trials (T, N).
-
-    A series that never varies has no length; NaN where none has one, and below 30 bars. Politis and White, Econometric
-    Reviews 23 (2004), doi:10.1081/ETC-120028836, as corrected by Patton, Politis and White, Econometric Reviews 28
-    (2009), doi:10.1080/07474930802459016; computed by `arch`.
-    """
-    from arch.bootstrap import optimal_block_length
-
-    columns = np.asarray(returns, dtype=np.float64)
-    if len(columns) < FEWEST:
-        return NAN
-    columns = columns.reshape(len(columns), -1)
-    varying = columns[:, np.ptp(columns, axis=0) > 0.0]
-    if not varying.size:
-        return NAN
-    # A run of zeros has no autocorrelation: its 0/0 is compared, found wanting and never returned.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lengths = optimal_block_length(varying)["stationary"].to_numpy(dtype=np.float64)
-    return float(np.mean(np.fmax(lengths, 1.0)))
 
 
 def stationary_indices(bars: int, block: float, draws: int, seed: int) -> Iterator[Indices]:

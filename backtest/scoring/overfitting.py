@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 
 from backtest.errors import UsageError
 from backtest.market.record import Flags, Floats
-from backtest.scoring.bootstrap import FEWEST, block_length
+from backtest.scoring.block_length import FEWEST, block_length
 from backtest.scoring.cross_validation import SHARPE
 
 NAN = float("nan")

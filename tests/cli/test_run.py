@@ -167,6 +167,14 @@ def test_a_text_price_names_file_row_and_column(backtest: Command, bad_files: No
     assert "high" in said
 
 
+def test_a_run_loads_no_library_for_one_function(backtest: Command, tmp_path: Path) -> None:
+    done = backtest("run", "-s", "catalyst_momentum", "--out", str(tmp_path / "run"), PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "pandas" in imported
+    assert imported.isdisjoint({"arch", "statsmodels", "matplotlib", "vectorbt", "ccxt", "scipy.stats", "sklearn"})
+
+
 def test_help_and_events_answer_without_heavy_imports(backtest: Command) -> None:
     for arguments in (("--help",), ("run", "--help"), ("events", "list"), ("--version",)):
         done = backtest(*arguments, PYTHONPROFILEIMPORTTIME="1")

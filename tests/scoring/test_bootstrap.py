@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from backtest.errors import UsageError
 from backtest.scoring import bootstrap
-from backtest.scoring.bootstrap import block_length, interval, intervals, stationary_indices
+from backtest.scoring.block_length import block_length
+from backtest.scoring.bootstrap import interval, intervals, stationary_indices
 from backtest.scoring.metrics import sharpe_ratio, sortino_ratio
 
 
@@ -77,6 +78,24 @@ def test_block_length_is_the_stationary_one_of_arch() -> None:
     )
     assert math.isnan(block_length(np.full(100, 0.01)))
     assert math.isnan(block_length(shocks[:29]))
+
+
+@pytest.mark.parametrize("bars", [30, 50, 200, 2_592])
+@pytest.mark.parametrize("shape", ["noise", "smooth", "sparse", "walk", "late", "coin"])
+def test_block_length_of_every_shape_is_that_of_arch(bars: int, shape: str) -> None:
+    random = np.random.default_rng(bars)
+    series = random.standard_normal(bars)
+    series = {
+        "noise": series,
+        "smooth": np.convolve(random.standard_normal(bars + 20), np.ones(21), "valid"),
+        "sparse": np.where(random.random(bars) < 0.9, 0.0, series),
+        "walk": np.cumsum(series),
+        "late": np.where(np.arange(bars) < bars // 2, 0.0, series),
+        "coin": (series > 0).astype(np.float64),
+    }[shape]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = float(optimal_block_length(series)["stationary"].iloc[0])
+    assert block_length(series) == pytest.approx(max(expected, 1.0), rel=1e-9)
 
 
 def test_block_length_of_a_strategy_that_rarely_trades() -> None:
