@@ -61,11 +61,15 @@ def fetch(
             choice = chosen.exchange.model_copy(update={"options": options})
             chosen = chosen.model_copy(update={"exchange": choice})
         with series_bars() as bars:
-            report = Downloader(chosen, shelf, workers=workers, progress=bars, again=again).run()
+            report = Downloader(chosen, shelf, workers=workers, progress=bars, again=again, say=_say).run()
     show_report(report)
     if complaint := report.complaint():
         raise MarketError(complaint)
     typer.echo(f"run on it with: backtest run --dataset {chosen.name}", err=True)
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
 
 
 def show_report(report: Report) -> None:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import difflib
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import ccxt
 import numpy as np
 
 from backtest.errors import ConfigError, MarketError, UsageError, near_miss
 from backtest.market.paging import Page
-from backtest.market.quality import MINUTE_MS, snap
-from backtest.market.record import Floats, Instrument
-from backtest.market.rows import COLUMNS, STORED, UNITS, Rows, SeriesName
+from backtest.market.quality import snap
+from backtest.market.record import Floats, Instrument, Kind
+from backtest.market.rows import COLUMNS, PRICE_SERIES, STORED, UNITS, Rows, SeriesName
 from backtest.market.transport import STUMBLES, CheckedSession, MalformedAnswer, Patience, RateGate, call
+from backtest.market.venue_rules import RULES, VenueRules
 from backtest.units import DAY_MS, format_ms, timeframe_ms
 
-OiUnit = Literal["base", "contracts"]
-_OI_PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 _HAS: dict[SeriesName, str] = {
     "ohlcv": "fetchOHLCV",
     "oi": "fetchOpenInterestHistory",
@@ -31,75 +30,18 @@ _HAS: dict[SeriesName, str] = {
     "premium": "fetchPremiumIndexOHLCV",
     "ratios": "fetchLongShortRatioHistory",
 }
+_BARS: dict[SeriesName, str] = {
+    "ohlcv": "fetch_ohlcv",
+    "mark": "fetch_mark_ohlcv",
+    "index": "fetch_index_ohlcv",
+    "premium": "fetch_premium_index_ohlcv",
+}
+_SAMPLES: dict[SeriesName, str] = {"oi": "fetch_open_interest_history", "ratios": "fetch_long_short_ratio_history"}
+# Rows that no funding history has, and pages that none needs.
+WHOLE_HISTORY, MOST_PAGES = 100_000, 1_000
 # A null that is there as often as this is the venue's last word.
 NULLS_MOST = 3
 _MEANING: dict[SeriesName, str] = {name: one.words for name, one in STORED.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class VenueRules:
-    """What a venue serves and in which units, where ccxt does not say.
-
-    `ohlcv_rows`, `oi_rows`, `funding_rows`: most rows of a page.
-    `oi_days`, `funding_days`: how far back its history goes, None is to the listing; `oi_depth`: how many samples of
-    any period it keeps.
-    `oi_unit`: None where it is not known; `oi_both`: samples have coins and value; `oi_until`: a page can be ended.
-    `funding_until`: name of the parameter that ends a funding page.
-    `checked_rows`: a null in its rows is a fault.
-    """
-
-    ohlcv_rows: int | None = None
-    oi_rows: int = 100
-    funding_rows: int = 100
-    oi_days: int | None = None
-    funding_days: int | None = None
-    oi_unit: OiUnit | None = None
-    oi_periods: tuple[str, ...] = _OI_PERIODS
-    volume_in_contracts: bool = False
-    funding_until: str = "until"
-    oi_until: bool = True
-    oi_depth: int | None = None
-    checked_rows: bool = False
-    oi_both: bool = False
-
-
-_BINANCE = VenueRules(1000, 500, 1000, oi_days=30, oi_unit="base", checked_rows=True, oi_both=True)
-RULES: dict[str, VenueRules] = {
-    "binance": _BINANCE,
-    "binanceusdm": _BINANCE,
-    "bybit": VenueRules(
-        1000, 200, 200, oi_unit="base", oi_periods=("5m", "15m", "30m", "1h", "4h", "1d"), checked_rows=True
-    ),
-    "okx": VenueRules(
-        300,
-        100,
-        100,
-        funding_days=90,
-        oi_unit="contracts",
-        oi_periods=("5m", "1h", "1d"),
-        funding_until="after",
-        oi_depth=1440,
-    ),
-    "gate": VenueRules(
-        1000,
-        100,
-        100,
-        oi_unit="contracts",
-        oi_periods=("5m", "15m", "30m", "1h", "4h", "1d"),
-        oi_until=False,
-        volume_in_contracts=True,
-    ),
-    "kucoinfutures": VenueRules(
-        500,
-        200,
-        100,
-        oi_unit="contracts",
-        oi_periods=("5m", "15m", "30m", "1h", "4h", "1d"),
-        volume_in_contracts=True,
-    ),
-    "htx": VenueRules(1000, 200, 100, oi_days=8, oi_unit="base", oi_periods=("1h", "4h", "12h", "1d")),
-    "mexc": VenueRules(1000, volume_in_contracts=True),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,38 +181,43 @@ class Venue:
         close = difflib.get_close_matches(symbol, self.exchange.symbols, n=3)
         return f"did you mean {' or '.join(close)}?" if close else f"it has nothing of {base}"
 
-    def oldest_ms(self, series: SeriesName, period: str, now_ms: int) -> int:
-        """First time of a series that the venue still remembers, with room for what the requests take."""
-        reach = self._reach_ms(series, period)
-        return 0 if reach is None else now_ms - reach + 5 * MINUTE_MS
+    def oldest_ms(self, series: SeriesName, kind: Kind, period: str, now_ms: int) -> int:
+        """First time of a series that the venue still serves."""
+        return self.rules.oldest_ms(series, kind, period, now_ms)
 
-    def _reach_ms(self, series: SeriesName, period: str) -> int | None:
-        if series == "oi" and self.rules.oi_depth is not None:
-            return self.rules.oi_depth * timeframe_ms(period)
-        days = {"oi": self.rules.oi_days, "funding": self.rules.funding_days}.get(series)
-        return None if days is None else days * DAY_MS
-
-    def refusal(self, series: SeriesName, timeframe: str, start_ms: int, now_ms: int) -> str:
-        """Why the venue cannot serve a series over this time, and the way out; empty where it can."""
-        name = f"{self.identifier} has no {_MEANING[series]}"
-        ways = "fetch it from bybit, whose history goes back to the listing"
-        if self.identifier.startswith("binance") and series == "oi":
-            ways += ", or from Binance's public archive (fetch --archive)"
-        out = {"oi": f"{ways}, or keep what it shows now with `backtest data record`", "funding": ways}.get(series, "")
+    def refusal(self, series: SeriesName, kind: Kind, timeframe: str, end_ms: int, now_ms: int) -> str:
+        """Why the venue serves nothing of a series before `end_ms`, and the way out; empty where it does."""
+        name, out = f"{self.identifier} has no {_MEANING[series]}", self._way_out(series)
         if not self.exchange.has.get(_HAS[series]):
-            return f"{name} that ccxt can read: {out or 'choose another venue'}"
-        if series == "ohlcv" and timeframe not in (self.exchange.timeframes or {timeframe: ""}):
+            return f"{name} that ccxt can read: {out}"
+        if series in ("ohlcv", *PRICE_SERIES) and timeframe not in (self.exchange.timeframes or {timeframe: ""}):
             return f"{name} of {timeframe}; {near_miss(timeframe, self.exchange.timeframes)}"
-        reach = self._reach_ms(series, self.period(series, timeframe))
-        if reach is not None and start_ms < now_ms - reach:
-            return f"{name} older than {reach / DAY_MS:g} days, which is {format_ms(now_ms - reach)}: {out}"
+        if series == "funding" and self.rules.funding_sampled:
+            return f"{self.identifier} samples its running funding rate and lists no settlements: {out}"
         if series == "oi" and self.rules.oi_unit is None:
             return f"the unit of {self.identifier}'s open interest is not known to this project: {out}"
-        return ""
+        oldest = self.oldest_ms(series, kind, self.period(series, timeframe), now_ms)
+        return f"{name} older than {format_ms(oldest)}: {out}" if end_ms <= oldest else ""
+
+    def shortfall(self, series: SeriesName, kind: Kind, timeframe: str, start_ms: int, now_ms: int) -> str:
+        """What of a series from `start_ms` on the venue does not serve, and the way out; empty where it serves all."""
+        oldest = self.oldest_ms(series, kind, self.period(series, timeframe), now_ms)
+        if start_ms >= oldest:
+            return ""
+        what = f"{_MEANING[series]} of {timeframe}" if series == "ohlcv" else _MEANING[series]
+        return f"{self.identifier} serves {what} from {format_ms(oldest)} on only: {self._way_out(series)}"
+
+    def _way_out(self, series: SeriesName) -> str:
+        ways = "fetch it from bybit, whose history goes back to the listing"
+        if self.identifier.startswith("binance"):
+            ways += ", or from Binance's public archive (fetch --archive)"
+        if series == "oi":
+            return f"{ways}, or keep what it shows now with `backtest data record`"
+        return ways if series != "ohlcv" else "choose another venue for older bars, as in bybit or binanceusdm"
 
     def period(self, series: SeriesName, timeframe: str) -> str:
         """Sampling period of a series for bars of `timeframe`: for open interest the longest that is not longer."""
-        if series != "oi":
+        if series not in ("oi", "ratios"):
             return timeframe
         bar_ms = timeframe_ms(timeframe)
         fitting = [period for period in self.rules.oi_periods if timeframe_ms(period) <= bar_ms]
@@ -278,10 +225,12 @@ class Venue:
 
     def limit(self, series: SeriesName, instrument: Instrument) -> int:
         """Most rows of one page."""
-        if series == "oi":
+        if series in ("oi", "ratios"):
             return self.rules.oi_rows
         if series == "funding":
-            return self.rules.funding_rows
+            return self.rules.funding_rows if self.rules.funding_paging == "windows" else WHOLE_HISTORY
+        if series in PRICE_SERIES and self.rules.price_rows is not None:
+            return self.rules.price_rows
         told = self.exchange.feature_value(instrument.symbol, "fetchOHLCV", "limit")
         return self.rules.ohlcv_rows or int(told or 100)
 
@@ -298,39 +247,77 @@ class Venue:
             units["coins"] = made
         return units
 
-    def page(self, series: SeriesName, listed: Listed, period: str, since_ms: int, until_ms: int) -> Page:
-        """Rows of [since, until], both included; raises `MarketError` when the venue does not answer."""
+    def page(
+        self, series: SeriesName, listed: Listed, period: str, since_ms: int, until_ms: int, *, narrow: bool = False
+    ) -> Page:
+        """Rows of [since, until], both included, with half the limit where `narrow`.
+
+        Raises
+        ------
+        MarketError
+            When the venue does not answer; `RefusedError` when it answers that it will not.
+        """
         symbol, limit = listed.instrument.symbol, self.limit(series, listed.instrument)
+        limit = max(limit // 2, 1) if narrow else limit
+        what = f"{_MEANING[series]} of {symbol} from {format_ms(since_ms)}"
         self.session.wants_rows = True
         try:
-            rows = self._call(
-                f"{_MEANING[series]} of {symbol} from {format_ms(since_ms)}",
-                lambda: self._whole(series, symbol, period, since_ms, until_ms, limit),
-            )
+            if series == "funding" and self.rules.funding_paging != "windows":
+                rows = self._settlements(what, symbol, since_ms)
+            else:
+                rows = self._call(what, lambda: self._whole(series, listed, period, since_ms, until_ms, limit))
         finally:
             self.session.wants_rows = False
         try:
-            times, values = _table(series, rows)
+            times, values = _table(series, rows, self.rules.funding_field)
         except STUMBLES as problem:
-            what = f"{self.identifier}: {_MEANING[series]} of {symbol} from {format_ms(since_ms)}"
-            raise MarketError(f"{what} has rows that cannot be read ({problem!r}): run it again later") from None
+            raise MarketError(
+                f"{self.identifier}: {what} has rows that cannot be read ({problem!r}): run it again later"
+            ) from None
         if series == "ohlcv" and self.rules.volume_in_contracts and listed.instrument.kind == "swap":
             values[:, 4] *= listed.contract
         if series == "oi" and self.rules.oi_unit == "contracts":
             values[:, 0] *= listed.contract
         full = max(len(rows), self.session.answer.rows if self.session.answer else 0) >= limit
-        return _page(series, times, values, since_ms, until_ms, oi_least=1 + self.rules.oi_both, full=full)
+        # Rows after the window tell nothing where the request could not be ended, or asked for all.
+        ended = self.rules.funding_paging == "windows" if series == "funding" else series != "oi" or self.rules.oi_until
+        slack = DAY_MS if series == "funding" else 2 * timeframe_ms(period)
+        late = times[times > until_ms + slack]
+        beyond = int(late.min()) if ended and late.size else None
+        page = _page(series, times, values, since_ms, until_ms, oi_least=1 + self.rules.oi_both, full=full)
+        return replace(page, beyond_ms=beyond)
 
-    def _whole(self, series: SeriesName, symbol: str, period: str, since_ms: int, until_ms: int, limit: int) -> Any:
-        exchange = self.exchange
+    def _settlements(self, what: str, symbol: str, since_ms: int) -> list[Any]:
+        """Every settlement from `since_ms` on, of a venue that numbers its pages or sends its whole history."""
+        rows: dict[Any, Any] = {}
+        limit = self.rules.funding_rows if self.rules.funding_paging == "pages" else None
+        for number in range(1, MOST_PAGES):
+            more = {self.rules.funding_page: number} if limit else {}
+
+            def ask(more: dict[str, int] = more) -> list[Any]:
+                return self._checked(self.exchange.fetch_funding_rate_history(symbol, None, limit, more))
+
+            page = {row["timestamp"]: row for row in self._call(what, ask) if row["timestamp"]}
+            new = page.keys() - rows.keys()
+            rows |= page
+            if limit is None or not new or min(new) < since_ms:
+                break
+        return list(rows.values())
+
+    def _whole(
+        self, series: SeriesName, listed: Listed, period: str, since_ms: int, until_ms: int, limit: int
+    ) -> list[Any]:
+        exchange, rules, symbol = self.exchange, self.rules, listed.instrument.symbol
         if series == "funding":
-            until = {self.rules.funding_until: until_ms + (self.rules.funding_until == "after")}
-            rows = exchange.fetch_funding_rate_history(symbol, since_ms, limit, until)
-        elif series == "oi":
-            until = {"until": until_ms} if self.rules.oi_until else {}
-            rows = exchange.fetch_open_interest_history(symbol, period, since_ms, limit, until)
-        else:
-            rows = exchange.fetch_ohlcv(symbol, period, since_ms, limit, {"until": until_ms})
+            until = {rules.funding_until: until_ms + (rules.funding_until == "after")}
+            return self._checked(exchange.fetch_funding_rate_history(symbol, since_ms, limit, until))
+        if series in _SAMPLES:
+            until = {"until": until_ms} if rules.oi_until else {}
+            return self._checked(getattr(exchange, _SAMPLES[series])(symbol, period, since_ms, limit, until))
+        most = limit if rules.swap_limit or listed.instrument.kind == "spot" else None
+        return self._checked(getattr(exchange, _BARS[series])(symbol, period, since_ms, most, {"until": until_ms}))
+
+    def _checked(self, rows: Any) -> list[Any]:
         if not isinstance(rows, list):
             raise MalformedAnswer(f"a {type(rows).__name__} in place of rows")
         if self.rules.checked_rows and self.session.answer and self.session.answer.nulls and self._nulls < NULLS_MOST:
@@ -343,19 +330,27 @@ class Venue:
         return call(f"{self.identifier}: {what}", ask, self.session, self.gate, self.patience)
 
 
-def _table(series: SeriesName, rows: list[Any]) -> tuple[np.ndarray[Any, np.dtype[np.int64]], Floats]:
+def _table(
+    series: SeriesName, rows: list[Any], funding_field: str = ""
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], Floats]:
     """Times and values of ccxt's rows; rows without a time are left out, a null is NaN."""
-    if series == "ohlcv":
-        cells = [(row[0], row[1:6]) for row in rows if row[0]]
-    elif series == "oi":
+    width = len(COLUMNS[series])
+    cells: list[tuple[Any, Sequence[Any]]]
+    if series == "oi":
         cells = [(row["timestamp"], (row["openInterestAmount"], row["openInterestValue"])) for row in rows]
+    elif series == "ratios":
+        cells = [(row["timestamp"], (None, None, row["longShortRatio"], None)) for row in rows]
+    elif series == "funding":
+        cells = [
+            (row["timestamp"], (row["info"][funding_field] if funding_field else row["fundingRate"],)) for row in rows
+        ]
     else:
-        cells = [(row["timestamp"], (row["fundingRate"],)) for row in rows]
+        cells = [(row[0], row[1 : width + 1]) for row in rows if row[0]]
     cells = [cell for cell in cells if cell[0]]
     times = np.array([int(time) for time, _ in cells], dtype=np.int64)
     # Venues stamp a settlement when their job has run; other sources of the same venue do so at another moment.
     times = snap(times) if series == "funding" else times
-    values = np.array([values for _, values in cells], dtype=np.float64).reshape(len(cells), len(COLUMNS[series]))
+    values = np.array([values for _, values in cells], dtype=np.float64).reshape(len(cells), width)
     return times, values
 
 
@@ -383,6 +378,13 @@ def _page(
             sound = ~((values < 0) | np.isinf(values)).any(axis=1)
             given = np.count_nonzero(~np.isnan(values), axis=1)
             whole, spare = sound & (given >= oi_least), sound & (given > 0) & (given < oi_least)
+        elif series == "ratios":
+            whole, spare = values[:, 2] >= 0, np.isnan(values[:, 2])
+        elif series != "funding":
+            open_, high, low, close = values.T
+            whole = (low <= np.fmin(open_, close)) & (high >= np.fmax(open_, close)) & np.isfinite(high - low)
+            whole &= ~np.isnan(open_ + close) & ((low > 0) | (series == "premium"))
+            spare = ~whole & False
         else:
             whole, spare = np.abs(values[:, 0]) < 1, np.isnan(values[:, 0])
         again = times[1:] == times[:-1]

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from backtest.errors import MarketError, UsageError
 from backtest.market.ccxt_source import Listed, Venue
-from backtest.market.paging import Page, Pager, fetch_grid, fetch_settlements
+from backtest.market.paging import Page, Pager, RefusedError, fetch_grid, fetch_settlements
 from backtest.market.quality import SNAP_MS
 from backtest.market.recipe import Recipe, StoredDataset
 from backtest.market.record import Instrument
@@ -20,6 +20,7 @@ from backtest.market.rows import Key, Rows, SeriesName
 from backtest.market.spans import Span, bridged, intersect, merged, subtract, total_ms
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped
+from backtest.market.venue_rules import RULES
 from backtest.units import UNIT_MS, format_ms, timeframe_ms
 
 WORKERS = 4
@@ -97,8 +98,8 @@ class Report:
 class Task:
     """One series to bring up to date over [start, end).
 
-    `open_end` where it ends about now, `oldest_ms` the first time that the venue remembers, `newest_ms` the last one
-    that a final row can have, `step_ms` the period.
+    `open_end` where it ends about now, `oldest_ms` the first time that the venue serves, `newest_ms` the last one
+    that a final row can have, `step_ms` the period; `shortfall` says what of it is older than the venue serves.
     """
 
     key: Key
@@ -110,6 +111,7 @@ class Task:
     oldest_ms: int
     newest_ms: int
     step_ms: int
+    shortfall: str = ""
 
     @property
     def tolerance_ms(self) -> int:
@@ -127,7 +129,8 @@ class Downloader:
     """A recipe, the store it fills, and the way to stop it; `run` does everything.
 
     Where `named`, the recipe's name becomes a dataset of the store. A gap that was not asked for often enough, over
-    long enough, is asked for again; with `again` every gap is.
+    long enough, is asked for again; with `again` every gap is. `say` is told before the first request what of the
+    recipe the venue does not serve.
     """
 
     recipe: Recipe
@@ -139,6 +142,7 @@ class Downloader:
     clock: Callable[[], int] = clock_ms
     named: bool = True
     again: bool = False
+    say: Callable[[str], None] = lambda _: None
 
     def run(self) -> Report:
         """Fetch what the store does not have yet.
@@ -167,11 +171,13 @@ class Downloader:
         notes: list[str] = []
         instruments = tuple(Instrument.parse(symbol) for symbol in recipe.symbols)
         start, end = recipe.span.start_ms or 0, recipe.span.end_ms
-        swaps = any(instrument.kind == "swap" for instrument in instruments)
         # Said before the first request: what ccxt's description of the venue and this machine's clock can tell.
         for series in recipe.series:
-            if series == "ohlcv" or swaps:
-                _refuse(venue.refusal(series, recipe.timeframe, start, self.clock()))
+            for kind in {one.kind for one in instruments if series == "ohlcv" or one.kind == "swap"}:
+                now = self.clock()
+                _refuse(venue.refusal(series, kind, recipe.timeframe, now if end is None else end, now))
+                if sentence := venue.shortfall(series, kind, recipe.timeframe, start, now):
+                    self.say(f"{sentence}; the rest is fetched, what is older is reported as missing")
         venue.load(instruments)
         now = venue.now_ms()
         tasks = []
@@ -195,7 +201,8 @@ class Downloader:
             for series in recipe.series:
                 if series != "ohlcv" and instrument.kind == "spot":
                     continue
-                tasks.append(_task(venue, series, listed, venue.period(series, recipe.timeframe), start, end, now))
+                task = _task(venue, series, listed, recipe.timeframe, start, end, now)
+                tasks.append(task if venue.identifier in RULES else _probed(venue, task))
         if not tasks:
             what = f"{', '.join(recipe.series)} of {', '.join(recipe.symbols)}"
             raise UsageError(f"{venue.identifier} has no {what} in that time: choose another venue or range")
@@ -223,6 +230,7 @@ class Downloader:
         self.progress.begin(task.key, total_ms(todo))
         if not todo:
             self.store.compact(task.key)
+            self._short(task, result)
             result.gaps = self._gaps(task)
             return result
         units = venue.units(task.key.series, task.listed)
@@ -230,6 +238,10 @@ class Downloader:
         def ask(since_ms: int, until_ms: int) -> Page:
             since_ms, until_ms = max(since_ms, task.oldest_ms), min(until_ms, task.newest_ms)
             return venue.page(task.key.series, task.listed, task.period, since_ms, until_ms)
+
+        def narrow(since_ms: int, until_ms: int) -> Page:
+            since_ms, until_ms = max(since_ms, task.oldest_ms), min(until_ms, task.newest_ms)
+            return venue.page(task.key.series, task.listed, task.period, since_ms, until_ms, narrow=True)
 
         def keep(rows: Rows, covered: Sequence[Span], gaps: Sequence[Span]) -> None:
             done = self.store.append(
@@ -245,7 +257,7 @@ class Downloader:
         def advance(amount: int) -> None:
             self.progress.advance(task.key, amount, result.rows)
 
-        pager = Pager(ask, keep, rest, advance)
+        pager = Pager(ask, keep, rest, advance, narrow)
         named: list[Span] = []
         try:
             for span in todo:
@@ -260,8 +272,16 @@ class Downloader:
             # After the last settlement nothing is covered yet; it is missing only where the cadence asks for one.
             expected = intersect(result.missing, named) if task.key.series == "funding" else result.missing
             result.missing = subtract(expected, [late])
+        self._short(task, result)
         result.gaps = self._gaps(task)
         return result
+
+    def _short(self, task: Task, result: Fetched) -> None:
+        """Why time before the first that the venue serves is missing."""
+        old = intersect(self.store.missing(task.key, task.start_ms, task.end_ms), [(task.start_ms, task.oldest_ms)])
+        result.missing = merged([*result.missing, *old])
+        if old and task.shortfall and not result.problem:
+            result.problem = task.shortfall
 
     def _todo(self, venue: Venue, task: Task) -> tuple[Span, ...]:
         """Time that was never settled, and gaps that have to be asked for again, as few windows as a page allows."""
@@ -269,7 +289,8 @@ class Downloader:
         doubtful = self.store.doubtful(task.key, *span, old=self.again)
         reachable = intersect(doubtful, [(max(task.oldest_ms, task.start_ms), task.end_ms)])
         page_ms = venue.limit(task.key.series, task.listed.instrument) * task.step_ms
-        return merged([*self.store.missing(task.key, *span), *bridged(reachable, page_ms)])
+        never = intersect(self.store.missing(task.key, *span), [(task.oldest_ms, task.end_ms)])
+        return merged([*never, *bridged(reachable, page_ms)])
 
     def _gaps(self, task: Task) -> tuple[Span, ...]:
         manifest = self.store.manifest(task.key)
@@ -287,9 +308,10 @@ def _fetch_span(pager: Pager, venue: Venue, task: Task, span: Span) -> tuple[Spa
 
 
 def _task(
-    venue: Venue, series: SeriesName, listed: Listed, period: str, start_ms: int, end_ms: int | None, now_ms: int
+    venue: Venue, series: SeriesName, listed: Listed, timeframe: str, start_ms: int, end_ms: int | None, now_ms: int
 ) -> Task:
     """The task of one series, clipped to what can exist: from the listing to the last closed bar."""
+    kind, period = listed.instrument.kind, venue.period(series, timeframe)
     key = Key.of(venue.identifier, listed.instrument.symbol, series, period)
     step = UNIT_MS["h"] if series == "funding" else timeframe_ms(period)
     first = max(start_ms, (listed.created_ms or 0) // step * step)
@@ -299,7 +321,24 @@ def _task(
     end = end_ms if end_ms is None or series != "funding" else end_ms + SNAP_MS + 1
     open_end = end is None or end >= last
     until = last if open_end or end is None else end
-    return Task(key, listed, period, first, until, open_end, venue.oldest_ms(series, period, now_ms), newest, step)
+    oldest = venue.oldest_ms(series, kind, period, now_ms)
+    shortfall = venue.shortfall(series, kind, timeframe, first, now_ms)
+    return Task(key, listed, period, first, until, open_end, oldest, newest, step, shortfall)
+
+
+def _probed(venue: Venue, task: Task) -> Task:
+    """The task, begun where a venue without rules begins to serve: does an old window answer with its own rows?"""
+    if task.start_ms >= task.end_ms:
+        return task
+    until = min(task.start_ms + 8 * task.step_ms, task.newest_ms)
+    try:
+        page = venue.page(task.key.series, task.listed, task.period, task.start_ms, until)
+    except RefusedError:
+        return task
+    if page.rows.time_ms.size or page.beyond_ms is None:
+        return task
+    sentence = f"{venue.identifier} answers an old window with newer rows, from {format_ms(page.beyond_ms)} on"
+    return replace(task, oldest_ms=page.beyond_ms, shortfall=f"{sentence}: choose another venue for what is older")
 
 
 def all_of(futures: Sequence[Future[Fetched]], pool: Executor, stop: threading.Event) -> list[Fetched]:

@@ -2,8 +2,11 @@
 
 A window is asked with a few rows of slack on both sides, so that a page which lost its head or its tail shows it.
 What stays absent is asked for again. It is believed to be absent at the source, a *gap*, only after several answers
-in which rows stand on both sides of it; at the first row a venue has, which has nothing before it, more answers are
-needed. An empty page is no evidence at all. What is neither there nor believed absent is *missing*, and said to be.
+in which rows stand on both sides of it. At the first row a venue has, which has nothing before it, more answers are
+needed, none with rows outside of what was asked for (a venue that serves its newest rows whatever it is asked for), and
+one at another limit that begins with the same row. An empty page is no evidence at all. What is neither there nor
+believed absent is *missing*, and said to be. A window that the venue refuses (too far back for it) ends nothing: the
+first window that it serves is looked for, and what lies before it is missing.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from backtest.errors import MarketError
 from backtest.market.align import LONGEST_CADENCE_MS, funding_coverage
 from backtest.market.quality import Int64s, snap
 from backtest.market.record import Flags
@@ -29,13 +33,21 @@ BESIDE = 5
 NO_ROWS = Rows(np.empty(0, np.int64), np.empty((0, 0)))
 
 
+class RefusedError(MarketError):
+    """The venue answered that it will not serve this request, however often it is asked."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """One answer of a venue: its whole `rows`, `spare` ones that lack a value, and whether it was cut at the limit."""
+    """One answer of a venue: its whole `rows`, `spare` ones that lack a value, and whether it was cut at the limit.
+
+    `beyond_ms` is the time of the first row after what was asked for, None where there is none.
+    """
 
     rows: Rows
     spare: Rows
     full: bool = False
+    beyond_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +56,15 @@ class Pager:
 
     `ask(since, until)` asks for the rows of both ends and between; `keep(rows, covered, gaps)` stores rows with the
     spans they settle and the gaps among those; `rest(turn)` waits before the turn-th repetition; `progress(ms)` is
-    told how much time a window took off the span.
+    told how much time a window took off the span. `narrow(since, until)` asks with a smaller limit; without it no such
+    answer is needed.
     """
 
     ask: Callable[[int, int], Page]
     keep: Callable[[Rows, Sequence[Span], Sequence[Span]], None]
     rest: Callable[[int], None]
     progress: Callable[[int], None]
+    narrow: Callable[[int, int], Page] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +82,7 @@ class _Evidence:
         self.beside = np.zeros(self.slots.size, dtype=np.int64)
 
     def add(self, times: Int64s, asked: Span, *, first: bool) -> None:
-        """Learn from one answer; `first` where nothing need stand before the window."""
+        """Learn from one answer; `first` where nothing need stand before the window, so that it may be the start."""
         if times.size == 0:
             return
         self.present |= np.isin(self.slots, times)
@@ -98,13 +112,30 @@ def fetch_grid(pager: Pager, span: Span, period_ms: int, limit: int, phase_ms: i
     `phase_ms` is where in the period its rows stand, None where the first page shall tell.
     """
     missing: list[Span] = []
+    served = span[0]
     for window in grid_windows(span, period_ms, limit):
-        phase_ms, left = _fetch_grid_window(pager, window, period_ms, limit, phase_ms, first=window[0] == span[0])
+        if window[1] <= served:
+            continue
+        first = window[0] == span[0]
+        try:
+            phase_ms, left = _fetch_grid_window(pager, window, period_ms, limit, phase_ms, first=first)
+        except RefusedError as refusal:
+            if served > span[0]:
+                raise
+            served = _first_served(pager, span, period_ms, limit, refusal)
+            missing.append((span[0], served))
+            part = (max(served, window[0]), window[1])
+            left = ()
+            if part[0] < part[1]:
+                phase_ms, left = _fetch_grid_window(pager, part, period_ms, limit, phase_ms, first=False)
         missing += left
         pager.progress(window[1] - window[0])
     still: list[Span] = []
     for run in merged(missing):
         first = run[0] == span[0]
+        if first and served > span[0]:
+            still.append(run)
+            continue
         if run[1] - run[0] <= max(limit - 2 * SLACK, 1) * period_ms:
             still += _fetch_grid_window(pager, run, period_ms, limit, phase_ms, first=first)[1]
         else:
@@ -148,11 +179,13 @@ def _fetch_grid_window(
             evidence = _Evidence(_slots(window, period_ms, phase_ms))
         rows = _on_grid(page.rows, period_ms, phase_ms or 0)
         empty = 0 if rows.time_ms.size else empty + 1
-        evidence.add(rows.time_ms, reach, first=first)
+        evidence.add(rows.time_ms, reach, first=first and page.beyond_ms is None)
         found = rows if found is None else found.joined(rows)
         spare = page.spare if spare is None else spare.joined(page.spare)
     if found is None or spare is None:
         return phase_ms, (window,)
+    if first and not _starts_with(pager, found, window, period_ms, evidence):
+        evidence.beside[:] = 0
     gaps = runs(evidence.slots, evidence.absent, period_ms)
     # A row that lacks a value every time it is asked for is kept as the venue has it.
     lacking = evidence.slots[evidence.absent & np.isin(evidence.slots, spare.time_ms)]
@@ -166,6 +199,33 @@ def _fetch_grid_window(
     left = tuple((start, min(end, window[1])) for start, end in left)
     pager.keep(found.between(*window), subtract([window], left), gaps)
     return phase_ms, left
+
+
+def _starts_with(pager: Pager, found: Rows, window: Span, period_ms: int, evidence: _Evidence) -> bool:
+    """Whether an answer at another limit begins with the same row, where the start of a window rests on that alone."""
+    rests = evidence.absent & (evidence.between < BETWEEN)
+    if pager.narrow is None or not rests.any():
+        return True
+    start = int(found.time_ms[0])
+    page = pager.narrow(max(window[0], start - 8 * period_ms), start + 8 * period_ms)
+    return page.beyond_ms is None and page.rows.time_ms.size > 0 and int(page.rows.time_ms[0]) == start
+
+
+def _first_served(pager: Pager, span: Span, period_ms: int, limit: int, refusal: RefusedError) -> int:
+    """First start of a window, to a period, that the venue does not refuse; raises the refusal where there is none."""
+    low, high = span[0], span[1]
+    page_ms = max(limit - 2 * SLACK, 1) * period_ms
+    while high - low > period_ms:
+        middle = low + (high - low) // period_ms // 2 * period_ms
+        try:
+            pager.ask(middle, min(middle + page_ms, span[1]) - 1)
+            high = middle
+        except RefusedError:
+            low = middle
+    if high == span[1]:
+        raise refusal
+    # The slack of the window must be served too.
+    return min(high + SLACK * period_ms, span[1])
 
 
 def _confirm_wide(
@@ -184,13 +244,14 @@ def _confirm_wide(
         for turn in range(2 * BESIDE):
             if turn:
                 pager.rest(min(turn, 2))
-            rows = _on_grid(pager.ask(since, until).rows, period_ms, phase_ms)
+            page = pager.ask(since, until)
+            rows = _on_grid(page.rows, period_ms, phase_ms)
             inside = rows.between(*run)
             if inside.time_ms.size:
                 settled = merged((int(slot), int(slot) + period_ms) for slot in inside.time_ms)
                 pager.keep(inside, settled, ())
                 return subtract([run], settled)
-            seen += bool(rows.time_ms.size)
+            seen += bool(rows.time_ms.size) and not (first and page.beyond_ms is not None)
             if seen == BESIDE:
                 break
         else:
@@ -214,7 +275,7 @@ def fetch_settlements(pager: Pager, span: Span, limit: int, *, open_end: bool) -
         at_end = open_end and window[1] == span[1]
         left = _fetch_settlement_window(pager, window, first=start == span[0], open_end=at_end)
         if left is None:
-            step = max(step // 2, LONGEST_CADENCE_MS)
+            step = widest = max(step // 2, LONGEST_CADENCE_MS)
             continue
         missing += left
         pager.progress(window[1] - window[0])
@@ -239,7 +300,7 @@ def _fetch_settlement_window(pager: Pager, window: Span, *, first: bool, open_en
         times = page.rows.time_ms
         for hole in _settlement_holes(page.rows, window) if times.size else ():
             between[hole] += bool(times[0] <= hole[0] and times[-1] >= hole[1])
-            beside[hole] += bool(first and hole[0] == window[0] and times[-1] >= hole[1])
+            beside[hole] += bool(first and page.beyond_ms is None and hole[0] == window[0] and times[-1] >= hole[1])
         holes = _settlement_holes(found, window)
         open_holes = tuple(hole for hole in holes if between[hole] < BETWEEN and beside[hole] < BESIDE)
         if not open_holes:

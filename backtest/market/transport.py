@@ -17,6 +17,7 @@ import ccxt
 import requests
 
 from backtest.errors import MarketError
+from backtest.market.paging import RefusedError
 
 Result = TypeVar("Result")
 Verdict = Literal["again", "limited", "doubtful", "never"]
@@ -30,6 +31,7 @@ AGAIN_CODES = {
 }
 DOUBTFUL_CODES = {"10001"}
 DOUBTFUL_STATUS = {403, 451}
+REFUSED_STATUS = {400, 422}
 CREDIT_SECONDS = 0.1
 LARGEST_ANSWER = 128 * 2**20
 _ABSURD = re.compile(rb"\d[eE][-+]?\d{4,}|\d{400}|\"\w*[pP]recision\":\s*\"?[-+]?\d{4,}")
@@ -195,7 +197,9 @@ def call(what: str, ask: Callable[[], Result], session: CheckedSession, gate: Ra
             failures[kind] += 1
             most = {"never": 1, "doubtful": patience.doubtful}.get(kind, patience.attempts)
             if failures[kind] >= most or sum(failures.values()) >= 2 * patience.attempts:
-                raise MarketError(_farewell(what, problem, answer, sum(failures.values()))) from None
+                refused = kind == "never" and answer is not None and answer.status in REFUSED_STATUS
+                final = RefusedError if refused else MarketError
+                raise final(_farewell(what, problem, answer, sum(failures.values()))) from None
             seconds = patience.seconds(sum(failures.values()))
             if answer is not None and answer.retry_after is not None:
                 if answer.retry_after > patience.venue_longest:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from backtest.market.ccxt_source import RULES, VenueRules
 from backtest.market.download import Downloader
 from backtest.market.recipe import Recipe
 from backtest.market.rows import UNITS, Key, Rows
 from backtest.market.store import Store
 from backtest.market.transport import Patience
+from backtest.market.venue_rules import RULES, VenueRules
 from tests.market.loopback import HOUR, NOW
 
 KEY = Key.of("bybit", "ZEC/USDT:USDT", "ohlcv", "1h")

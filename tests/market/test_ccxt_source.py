@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from backtest.errors import MarketError
-from backtest.market.ccxt_source import RULES
 from backtest.market.download import Downloader, Report
 from backtest.market.quality import snap
 from backtest.market.recipe import ExchangeChoice, Recipe
 from backtest.market.rows import Rows, SeriesName
 from backtest.market.store import Store
 from backtest.market.transport import Patience
+from backtest.market.venue_rules import RULES
 from tests.market.loopback import FAULTS, HOUR, NOW, Listing, Loopback, bars_of, options, serving
 
 SERIES_PATHS: dict[str, dict[SeriesName, str]] = {

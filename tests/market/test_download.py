@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from backtest.errors import MarketError, UsageError
-from backtest.market.ccxt_source import RULES, Venue, VenueRules
+from backtest.market.ccxt_source import Venue
 from backtest.market.download import Downloader, Report
 from backtest.market.recipe import ExchangeChoice, Recipe
 from backtest.market.recorder import record
@@ -24,6 +24,7 @@ from backtest.market.rows import Key
 from backtest.market.store import Store
 from backtest.market.stored import open_stored
 from backtest.market.transport import Answer, MalformedAnswer, Patience, RateGate, Stopped, retry_after, verdict
+from backtest.market.venue_rules import RULES, VenueRules
 from tests.market.loopback import DAY, HOUR, NOW, Listing, Loopback, options, serving
 
 LAUNCH = 1_700_000_000_000
@@ -42,7 +43,9 @@ def store(tmp_path: Path) -> Store:
 
 def download(store: Store, state: Loopback, timerange: str, **more: Any) -> Report:
     venue, extra, patience = more.pop("venue", "bybit"), more.pop("options", {}), more.pop("patience", QUICK)
-    downloader = {name: more.pop(name) for name in ("workers", "stop", "progress", "again", "clock") if name in more}
+    downloader = {
+        name: more.pop(name) for name in ("workers", "stop", "progress", "again", "clock", "say") if name in more
+    }
     values = {"symbols": (ZEC,), "series": ("ohlcv",), "name": "test", "timeframe": "1h", **more}
     choice = ExchangeChoice(id=venue, options=options(venue, state.url, **extra))
     recipe = Recipe(exchange=choice, timerange=timerange, **values)
@@ -248,13 +251,13 @@ def test_an_unlisted_symbol_is_an_error_or_is_left_out(store: Store) -> None:
 @pytest.mark.parametrize(
     ("venue", "series", "timerange", "complaint"),
     [
-        ("binanceusdm", "oi", "20251001-20251110", "no open-interest history older than 30 days, which is 2025-11-01"),
-        ("binance", "oi", "20251001-20251110", "or from Binance's public archive (fetch --archive)"),
+        ("binanceusdm", "oi", "20251001-20251030", "no open-interest history older than 2025-11-01 00:35"),
+        ("binance", "oi", "20251001-20251030", "or from Binance's public archive (fetch --archive)"),
         ("bitget", "oi", "20251120-", "bitget has no open-interest history that ccxt can read: fetch it from bybit"),
         ("hyperliquid", "oi", "20251120-", "or keep what it shows now with `backtest data record`"),
         ("coinbase", "funding", "20251120-", "coinbase has no funding history that ccxt can read"),
-        ("okx", "funding", "20250101-", "okx has no funding history older than 90 days"),
-        ("okx", "oi", "20250915-", "okx has no open-interest history older than 60 days"),
+        ("okx", "funding", "20250101-20250201", "okx has no funding history older than 2025-09-02"),
+        ("okx", "oi", "20250915-20250920", "okx has no open-interest history older than 2025-10-02"),
     ],
 )
 def test_what_a_venue_cannot_serve_is_said_before_the_first_request(
@@ -267,6 +270,28 @@ def test_what_a_venue_cannot_serve_is_said_before_the_first_request(
         Downloader(recipe, store, clock=lambda: NOW).run()
     assert complaint in str(caught.value)
     assert state.asked == []
+
+
+def test_the_part_that_a_venue_serves_is_fetched_and_the_rest_is_said_first(store: Store) -> None:
+    state = zec()
+    said: list[tuple[str, int]] = []
+    with serving(state):
+        report = download(
+            store,
+            state,
+            "20251025-20251110",
+            venue="binanceusdm",
+            series=("oi",),
+            say=lambda sentence: said.append((sentence, len(state.asked))),
+        )
+    oldest = NOW - 30 * DAY + 300_000
+    ((sentence, asked),) = said
+    assert sentence.startswith("binanceusdm serves open-interest history from 2025-11-01 00:35 on only: fetch it from")
+    assert asked == 0
+    rows = store.read(key("oi", venue="binanceusdm"))
+    assert rows.time_ms.tolist() == list(range(-(-oldest // HOUR) * HOUR, at("2025-11-10"), HOUR))
+    assert report.series[0].missing == ((at("2025-10-25"), oldest),)
+    assert "serves open-interest history from 2025-11-01 00:35 on only" in report.complaint()
 
 
 def test_open_interest_takes_the_longest_period_that_fits_a_bar(store: Store) -> None:

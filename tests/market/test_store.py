@@ -17,10 +17,10 @@ import pytest
 
 from backtest.errors import MarketError, UsageError
 from backtest.market import store as store_module
-from backtest.market.ccxt_source import RULES
 from backtest.market.orphans import ADOPTED, QUARANTINE
 from backtest.market.rows import UNITS, Key, Rows, plain_timeframe, series_names
 from backtest.market.store import MANIFEST, Store, store_root
+from backtest.market.venue_rules import RULES
 from tests.market.children import KEY, append_blocks, download, rows_of
 from tests.market.loopback import HOUR, Listing, Loopback, options, serving
 

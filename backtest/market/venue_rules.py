@@ -1,0 +1,142 @@
+"""What each venue serves, how it is paged and in which units, where ccxt does not say: one row a venue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from backtest.market.record import Kind
+from backtest.market.rows import SeriesName
+from backtest.units import DAY_MS, timeframe_ms
+
+OiUnit = Literal["base", "contracts"]
+Paging = Literal["windows", "pages", "whole"]
+ROOM_MS = 5 * 60_000
+_OI_PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
+
+
+@dataclass(frozen=True, slots=True)
+class VenueRules:
+    """What a venue serves and in which units, where ccxt does not say.
+
+    Attributes
+    ----------
+    ohlcv_rows, oi_rows, funding_rows : int
+        Most rows of a page.
+    price_rows : int or None
+        Most bars of a mark price, an index or a premium; None is as of bars.
+    spot_depth, swap_depth : int or None
+        How many of its newest bars a venue serves of any timeframe; None is back to the listing.
+    oi_days, funding_days : int or None
+        How far back its history goes; None is to the listing.
+    oi_depth : int or None
+        How many samples of any period it keeps.
+    oi_unit : OiUnit or None
+        Unit of its open interest; None where it is not known.
+    oi_both : bool
+        Whether samples have coins and value.
+    oi_until : bool
+        Whether a page of open interest can be ended.
+    volume_in_contracts : bool
+        Whether ccxt passes on the volume of swaps in contracts.
+    swap_limit : bool
+        Whether a page of swap bars may be asked for with a limit.
+    funding_paging : Paging
+        By windows of time, by numbered pages from the newest on, or the whole history at each request.
+    funding_page : str
+        Parameter that numbers the pages, from 1.
+    funding_until : str
+        Parameter that ends a funding page.
+    funding_field : str
+        Field of the venue's own row that holds the settled rate, where ccxt passes on another.
+    funding_sampled : bool
+        Whether its funding history samples a running rate instead of listing settlements.
+    checked_rows : bool
+        Whether a null in its rows is a fault.
+    """
+
+    ohlcv_rows: int | None = None
+    oi_rows: int = 100
+    funding_rows: int = 100
+    price_rows: int | None = None
+    spot_depth: int | None = None
+    swap_depth: int | None = None
+    oi_days: int | None = None
+    funding_days: int | None = None
+    oi_depth: int | None = None
+    oi_unit: OiUnit | None = None
+    oi_periods: tuple[str, ...] = _OI_PERIODS
+    oi_both: bool = False
+    oi_until: bool = True
+    volume_in_contracts: bool = False
+    swap_limit: bool = True
+    funding_paging: Paging = "windows"
+    funding_page: str = ""
+    funding_until: str = "until"
+    funding_field: str = ""
+    funding_sampled: bool = False
+    checked_rows: bool = False
+
+    def oldest_ms(self, series: SeriesName, kind: Kind, period: str, now_ms: int) -> int:
+        """First time of a series that is served; by days with room for what the requests take, 0 is the listing."""
+        depth = {"ohlcv": self.spot_depth if kind == "spot" else self.swap_depth, "oi": self.oi_depth}.get(series)
+        if depth is not None:
+            # The newest of them is still open.
+            period_ms = timeframe_ms(period)
+            return now_ms // period_ms * period_ms - (depth - 1) * period_ms
+        days = {"oi": self.oi_days, "ratios": self.oi_days, "funding": self.funding_days}.get(series)
+        return 0 if days is None else now_ms - days * DAY_MS + ROOM_MS
+
+
+_FEW_PERIODS = ("5m", "15m", "30m", "1h", "4h", "1d")
+_BINANCE = VenueRules(1000, 500, 1000, oi_days=30, oi_unit="base", checked_rows=True, oi_both=True)
+RULES: dict[str, VenueRules] = {
+    "binance": _BINANCE,
+    "binanceusdm": _BINANCE,
+    "bybit": VenueRules(1000, 200, 200, oi_unit="base", oi_periods=_FEW_PERIODS, checked_rows=True),
+    "okx": VenueRules(
+        300,
+        100,
+        100,
+        price_rows=100,
+        funding_days=90,
+        oi_unit="contracts",
+        oi_periods=("5m", "1h", "1d"),
+        funding_until="after",
+        oi_depth=1440,
+    ),
+    "gate": VenueRules(
+        1000,
+        100,
+        100,
+        spot_depth=10_000,
+        oi_unit="contracts",
+        oi_periods=_FEW_PERIODS,
+        oi_until=False,
+        volume_in_contracts=True,
+    ),
+    "kucoinfutures": VenueRules(500, 200, 100, oi_unit="contracts", oi_periods=_FEW_PERIODS, volume_in_contracts=True),
+    "htx": VenueRules(
+        1000,
+        200,
+        100,
+        oi_depth=200,
+        oi_unit="base",
+        oi_periods=("1h", "4h", "12h", "1d"),
+        oi_until=False,
+        swap_limit=False,
+        funding_until="end_time",
+    ),
+    "mexc": VenueRules(
+        500, volume_in_contracts=True, funding_rows=1000, funding_paging="pages", funding_page="page_num"
+    ),
+    "bitget": VenueRules(200, funding_rows=100, funding_paging="pages", funding_page="pageNo"),
+    "hyperliquid": VenueRules(5000, funding_rows=500, spot_depth=5000, swap_depth=5000),
+    "krakenfutures": VenueRules(2000, funding_paging="whole"),
+    "kraken": VenueRules(720, spot_depth=720),
+    "coinbase": VenueRules(300),
+    "bingx": VenueRules(1440, funding_rows=1000),
+    "deribit": VenueRules(1000, funding_rows=744, funding_field="interest_1h"),
+    "bitfinex": VenueRules(10_000, funding_sampled=True),
+    "dydx": VenueRules(1000, funding_rows=100),
+}
