@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backtest.cli.fetch import ConfigOption, SeriesOption, show_report
-from backtest.cli.options import Json
+from backtest.cli.options import Json, assignments
 from backtest.cli.options import Store as StoreOption
 from backtest.cli.progress import progress_bar, series_bars
 from backtest.cli.verbs import Verbs
@@ -87,7 +87,7 @@ def check_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = 
 
 @app.command("import")
 def import_data(
-    paths: Annotated[list[Path], typer.Argument(help="Folders, zips, or CSV, Feather and Parquet files.")],
+    paths: Annotated[list[Path], typer.Argument(help="Folders, or files: CSV, JSON, Feather, Parquet, xlsx, gz, zip.")],
     venue: Annotated[
         str | None, typer.Option(help="ccxt exchange id that the data is of; the archive's files tell it.")
     ] = None,
@@ -95,19 +95,42 @@ def import_data(
         str | None, typer.Option(help="swap or spot, where the files do not tell.", show_default=False)
     ] = None,
     series: Annotated[
-        str | None, typer.Option(help="ohlcv, mark, index or premium, where bars do not tell.", show_default=False)
+        str | None, typer.Option(help="ohlcv, oi, funding, mark, index or premium, where the files do not tell.")
     ] = None,
+    symbol: Annotated[str | None, typer.Option(help="ccxt symbol, where the files do not tell.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Of the bars, where the files do not tell.")] = None,
+    columns: Annotated[
+        str | None, typer.Option("--map", help="Columns by their names, as in time=Date,close=Last.")
+    ] = None,
+    zone: Annotated[str | None, typer.Option("--tz", help="Zone of times without one, as in UTC.")] = None,
+    units: Annotated[
+        str | None, typer.Option("--unit", help="time=s, rate=percent, volume=quote, coins=base, stamp=close.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, each named.")
+    ] = False,
     store: StoreOption = None,
 ) -> None:
-    """Import Binance archive files (zips with their checksums), freqtrade Feather, plain CSV or Parquet."""
+    """Import Binance archive files (zips with checksums), freqtrade's files, and exports of usual programs."""
     from backtest.market.importing import import_paths
+    from backtest.market.plain_files import Said
+    from backtest.market.profiles import ReadOptions
     from backtest.market.rows import series_names
     from backtest.market.store import Store, store_root
     from backtest.report.tables import new_console, show
 
-    named = series_names(series)[0] if series else None
+    options = ReadOptions(_pairs(columns, "--map"), zone or "", _pairs(units, "--unit"), skip_bad)
+    said = Said(
+        venue,
+        _kind(kind),
+        series_names(series)[0] if series else None,
+        symbol or "",
+        timeframe or "",
+        options,
+        lambda line: typer.echo(line, err=True),
+    )
     with progress_bar() as progress:
-        imported = import_paths(paths, Store(store_root(store)), venue, _kind(kind), series=named, progress=progress)
+        imported = import_paths(paths, Store(store_root(store)), said, progress=progress)
     show(new_console(), *imported.lines())
     if imported.set_aside:
         raise MarketError("; ".join(imported.set_aside))
@@ -136,6 +159,10 @@ def record_data(
     show_report(report)
     if complaint := report.complaint():
         raise MarketError(complaint)
+
+
+def _pairs(text: str | None, option: str) -> dict[str, str]:
+    return assignments([part for part in (text or "").split(",") if part], option)
 
 
 def _kind(text: str | None) -> Kind | None:

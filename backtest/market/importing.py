@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from backtest.documents import read_whole
 from backtest.errors import MarketError
 from backtest.market.archive import LARGEST, archive_name, checked, read_archive_file, series_of_path
-from backtest.market.files import market_file, read_bars, read_funding, read_open_interest, told_kind
-from backtest.market.record import Instrument, Kind
-from backtest.market.rows import UNITS, Key, Rows, SeriesName
-from backtest.market.spans import Span, intersect, slots
+from backtest.market.files import market_file, told_kind
+from backtest.market.plain_files import Piece, Said, plain_piece
+from backtest.market.record import Kind
+from backtest.market.rows import UNITS, Key
+from backtest.market.spans import intersect
 from backtest.market.store import Store
 from backtest.progress import Progress, silent
 from backtest.units import format_ms, timeframe_ms
@@ -25,7 +24,7 @@ from backtest.units import format_ms, timeframe_ms
 ARCHIVE_VENUE: dict[Kind, str] = {"swap": "binanceusdm", "spot": "binance"}
 # By how much another clock may be ahead of this one.
 FUTURE_MS = 5 * 60_000
-_READ = (".zip", ".csv", ".feather", ".parquet")
+_READ = (".zip", ".csv", ".tsv", ".txt", ".feather", ".parquet", ".json", ".gz", ".xlsx")
 
 
 @dataclass(slots=True)
@@ -61,30 +60,17 @@ class Imported:
         return lines + self.notes
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Rows of one file, ready for the store."""
-
-    key: Key
-    rows: Rows
-    covered: tuple[Span, ...]
-    gaps: tuple[Span, ...]
-    repairs: tuple[str, ...]
-    source: str
-
-
 @dataclass(slots=True)
 class _Import:
     """One import under way: where to, what the user said of the files, and what was imported before."""
 
     store: Store
-    venue: str | None
-    kind: Kind | None
-    series: SeriesName | None
+    said: Said
     now_ms: int
     done: Imported = field(default_factory=Imported)
     touched: dict[Key, None] = field(default_factory=dict)
     _known: dict[Key, set[str]] = field(default_factory=dict)
+    _everywhere: set[str] | None = None
 
     def known(self, key: Key, mark: str) -> bool:
         """Whether a file of this content was imported into a series."""
@@ -93,7 +79,14 @@ class _Import:
             self._known[key] = set(manifest.imported if manifest else ())
         return mark in self._known[key] or f"{mark}+" in self._known[key]
 
-    def keep(self, path: Path, piece: _Piece, mark: str) -> None:
+    def known_anywhere(self, mark: str) -> bool:
+        """Whether a file of this content, read in this way, was imported into any series of the store."""
+        if self._everywhere is None:
+            manifests = (self.store.manifest(key) for key in self.store.contents())
+            self._everywhere = {mark for one in manifests if one for mark in one.imported}
+        return mark in self._everywhere
+
+    def keep(self, path: Path, piece: Piece, mark: str) -> None:
         """Append the rows of a file."""
         piece = _until_now(path, piece, self.now_ms, self.done.notes)
         result = self.store.append(
@@ -117,24 +110,22 @@ class _Import:
 def import_paths(
     paths: Sequence[Path],
     store: Store,
-    venue: str | None = None,
-    kind: Kind | None = None,
+    said: Said | None = None,
     *,
-    series: SeriesName | None = None,
     progress: Progress = silent,
     now_ms: int | None = None,
 ) -> Imported:
-    """Import files and folders (with their subfolders) as data of `venue`.
+    """Import files and folders (with their subfolders), as what the user said of them.
 
-    The archive's own files name theirs (binance, binanceusdm) where `venue` is None; others need one. `series` is
-    what bars are of where neither name nor folder tells.
+    The archive's own files name their venue (binance, binanceusdm); others need one. A file of a folder that is not
+    recognised is named in the notes; one that was given by name is an error.
 
     Raises
     ------
     MarketError
         Naming the first file that cannot be used; what came before it is in the store.
     """
-    task = _Import(store, venue, kind, series, time.time_ns() // 1_000_000 if now_ms is None else now_ms)
+    task = _Import(store, said or Said(), time.time_ns() // 1_000_000 if now_ms is None else now_ms)
     found = False
     files = tuple(_files(paths))
     try:
@@ -142,8 +133,7 @@ def import_paths(
             progress("files", read, len(files))
             if archive_name(path.name) is not None:
                 _archive_file(path, task)
-            elif not _plain_file(path, task):
-                task.done.notes.append(f"{path} not read: its name follows no known layout")
+            elif not _plain_file(path, task, given=path in paths):
                 continue
             found = True
     finally:
@@ -158,7 +148,7 @@ def import_paths(
     return task.done
 
 
-def _until_now(path: Path, piece: _Piece, now_ms: int, notes: list[str]) -> _Piece:
+def _until_now(path: Path, piece: Piece, now_ms: int, notes: list[str]) -> Piece:
     """The piece without a last bar that is still open; raises `MarketError` where one is of the future."""
     times = piece.rows.time_ms
     if times.size == 0:
@@ -193,53 +183,52 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 def _archive_file(path: Path, task: _Import) -> None:
     told = archive_name(path.name)
     assert told is not None
-    named = series_of_path(path.resolve(), told) or (task.series if told.series == "ohlcv" else None)
+    named = series_of_path(path.resolve(), told) or (task.said.series if told.series == "ohlcv" else None)
     content = read_whole(path, MarketError, LARGEST)
     vouched = checked(path, content) and told.end_ms <= task.now_ms
     mark = hashlib.sha256(content).hexdigest()[:32]
     first = named or told.series
     read = False
     for series in ("oi", "ratios") if first == "oi" else (first,):
-        settled = task.kind or ("swap" if series != "ohlcv" else _archive_kind(path))
-        key = Key.of(task.venue or ARCHIVE_VENUE[settled], told.symbol(settled, series), series, told.period)
+        settled = task.said.kind or ("swap" if series != "ohlcv" else _archive_kind(path))
+        key = Key.of(task.said.venue or ARCHIVE_VENUE[settled], told.symbol(settled, series), series, told.period)
         if task.known(key, f"{mark}+") or (not vouched and task.known(key, mark)):
             continue
         read = True
         which = series if series == "ratios" else named
         found = read_archive_file(str(path), path.name, content, which, vouched=vouched)
-        piece = _Piece(key, found.rows, found.covered, found.gaps, found.repairs, "Binance public archive")
+        piece = Piece(key, found.rows, found.covered, found.gaps, found.repairs, "Binance public archive")
         task.keep(path, piece, mark + "+" * vouched)
     task.done.again += not read
     task.done.unvouched += read and not vouched
 
 
-def _plain_file(path: Path, task: _Import) -> bool:
-    """Whether a file's name follows a layout; its rows are kept then."""
-    file = market_file(path)
-    if file is None:
+def _plain_file(path: Path, task: _Import, *, given: bool) -> bool:
+    """Whether a file was read; one that nothing asked for by name and that is not recognised is only named."""
+    wanted = given or market_file(path) is not None
+    mark = _digest(path, task.said.key)
+    if task.known_anywhere(mark):
+        task.done.again += 1
+        return True
+    try:
+        piece = plain_piece(path, task.said, task.store)
+    except MarketError as problem:
+        if wanted or task.said.options.columns:
+            raise
+        task.done.notes.append(f"{path} not read: {problem}")
         return False
-    if task.venue is None:
-        raise MarketError(f"{path} does not tell its venue: give --venue, as in --venue binanceusdm")
-    instrument = file.instrument(task.kind or file.kind or told_kind(path.parent, swap_data=file.content != "bars"))
-    task.keep(path, _plain_piece(path, file.content, task.venue, instrument, file.period), "")
+    task.keep(path, piece, mark)
     return True
 
 
-def _plain_piece(path: Path, content: str, venue: str, instrument: Instrument, period: str) -> _Piece:
-    source = f"file {path.name}"
-    if content == "bars":
-        bars = read_bars(path)
-        rows = Rows(bars.open_ms, np.column_stack((bars.open, bars.high, bars.low, bars.close, bars.volume)))
-        key = Key.of(venue, instrument.symbol, "ohlcv", period)
-        return _Piece(key, rows, slots(rows.time_ms, timeframe_ms(period)), (), bars.repairs, source)
-    if content == "funding":
-        funding = read_funding(path)
-        rows = Rows(funding.settled_ms, funding.rate[:, np.newaxis])
-        return _Piece(Key.of(venue, instrument.symbol, "funding", ""), rows, (), (), funding.repairs, source)
-    samples = read_open_interest(path)
-    rows = Rows(samples.sampled_ms, np.column_stack((samples.coins, samples.value)))
-    key = Key.of(venue, instrument.symbol, "oi", period)
-    return _Piece(key, rows, slots(rows.time_ms, timeframe_ms(period)), (), samples.repairs, source)
+def _digest(path: Path, said: str) -> str:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+    except OSError as problem:
+        raise MarketError(f"{path} cannot be read ({problem.strerror}): check the path") from None
+    digest.update(said.encode())
+    return digest.hexdigest()[:32]
 
 
 def _archive_kind(path: Path) -> Kind:

@@ -21,6 +21,7 @@ from backtest.market import archive
 from backtest.market.archive import archive_name, read_archive_file, verify_checksum
 from backtest.market.archive_download import ArchiveDownloader
 from backtest.market.importing import import_paths
+from backtest.market.plain_files import Said
 from backtest.market.recipe import ExchangeChoice, Recipe
 from backtest.market.rows import Key
 from backtest.market.store import Store
@@ -328,7 +329,7 @@ def test_bars_without_volume_are_no_trades_unless_something_says_so(tmp_path: Pa
     ):
         import_paths([path], store)
     assert store.contents() == ()
-    import_paths([path], store, series="mark")
+    import_paths([path], store, Said(series="mark"))
     assert [key.series for key in store.contents()] == ["mark"]
 
 
