@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backtest.cli.fetch import ConfigOption, SeriesOption, show_report
-from backtest.cli.options import Json, assignments
+from backtest.cli.options import Json
 from backtest.cli.options import Store as StoreOption
 from backtest.cli.progress import progress_bar, series_bars
 from backtest.cli.verbs import Verbs
@@ -162,6 +162,8 @@ def record_data(
 
 
 def _pairs(text: str | None, option: str) -> dict[str, str]:
+    from backtest.request.request import assignments
+
     return assignments([part for part in (text or "").split(",") if part], option)
 
 

@@ -184,7 +184,7 @@ def _text(value: Any) -> str | None:
 
 def _of_sheet(path: Path, data: bytes) -> RawCells:
     try:
-        import openpyxl  # type: ignore[import-untyped,unused-ignore]
+        import openpyxl
     except ImportError:
         raise MarketError(f"{path} is an Excel file: pip install openpyxl, or save it as CSV") from None
     try:
