@@ -42,13 +42,13 @@ def walkforward(
 ) -> None:
     """Choose parameters on past catalysts, trade the next ones with them, and score that as one run."""
     from backtest.report.folder import run_document, to_json, write_run_folder, write_text, writing
+    from backtest.report.run_screen import run_table
     from backtest.report.score_tables import fold_table, verdict_lines, verdict_table
     from backtest.report.search_folder import walkforward_document
-    from backtest.report.tables import new_console, run_table, show, trade_table
+    from backtest.report.tables import new_console, show, trade_table
     from backtest.request.request import assignments
     from backtest.request.strategies import strategies_of
     from backtest.scoring.evaluation import judged, scores_of
-    from backtest.scoring.metrics import named
     from backtest.scoring.space import space_of
     from backtest.scoring.walkforward import WalkForward, walk_forward
     from backtest.units import duration_ms
@@ -87,6 +87,6 @@ def walkforward(
         typer.echo(to_json(document))
     else:
         console = new_console()
-        show(console, *result.run.notes, fold_table(result), run_table([result.run], [named(scores)]))
+        show(console, *result.run.notes, fold_table(result), run_table(evaluation, console.width))
         show(console, verdict_table([card]), *verdict_lines([card]), trade_table(result.run))
     typer.echo(f"run folder: {folder}", err=True)

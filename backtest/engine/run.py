@@ -11,18 +11,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from backtest.catalysts.record import Calendar
-from backtest.catalysts.timing import known_at_ms, last_close_before
+from backtest.catalysts.timing import known_at_ms
 from backtest.config import RunConfig
 from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
 from backtest.engine.accounts import account_currency, quoted
-from backtest.engine.costs import last_known
 from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
+from backtest.engine.moves import moves
 from backtest.engine.prepared import Prepared
-from backtest.market.instrument import DOLLARS, Flags
+from backtest.market.instrument import DOLLARS
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
-from backtest.units import to_ms
+from backtest.units import duration_ms
 
 if TYPE_CHECKING:
     import vectorbt
@@ -39,7 +39,7 @@ class Run(Shown):
         The market and configuration that were replayed.
     intents : Intents
     calendar : Calendar
-        Gives run-up its announcements, and the table of catalysts its rows.
+        Gives the moves their announcements, and the table of catalysts its rows.
     book : Book
         What the kernel wrote down, as arrays.
     statistics : (8,) float64
@@ -85,11 +85,11 @@ class Run(Shown):
     def trades(self) -> pd.DataFrame:
         """One row a closed position in order of exit.
 
-        `net_return` is net / entry notional; `run_up` the signed move from the last close before the announcement to
-        the fill (missed), `captured` from fill to exit; NaN where there is no catalyst or no bar before it. `net_low`
+        `net_return` is net / entry notional; `before`, `waited` and `captured` are its three moves
+        (`backtest.engine.moves`); the first two are NaN where there is no catalyst or no bar before it. `net_low`
         and `net_high` bound net over both orders inside an ambiguous bar.
         """
-        return _trades(self.book, self.prepared.bars.young, self.market, self.intents, self.calendar)
+        return _trades(self.book, self.prepared, self.intents, self.calendar)
 
     @cached_property
     def rejected(self) -> pd.DataFrame:
@@ -154,12 +154,12 @@ class Run(Shown):
         return self.market.provenance.label
 
     def _view(self) -> View:
-        dated = self.trades[self.trades["run_up"].notna()]
+        dated = self.trades[self.trades["before"].notna()]
         none = "no trade has a catalyst with a close before it"
         shares = [(name, getattr(self.costs, name) / self.config.capital) for name in ("gross", *COSTS, "net")]
         row = [cell(share, percent) for _, share in shares]
-        row += [cell(float(dated[name].mean()), percent, none) for name in ("run_up", "captured")]
-        columns = (*(name for name, _ in shares), "mean run-up", "mean captured")
+        row += [cell(float(dated[name].mean()), percent, none) for name in ("before", "waited", "captured")]
+        columns = (*(name for name, _ in shares), "mean before", "mean waited", "mean captured")
         notes = (f"gross less costs is net, as shares of {self.config.capital:,.0f}", *self.notes)
         return View(columns, [row], notes)
 
@@ -206,21 +206,23 @@ def _fills(book: layout.Book, market: Market, intents: Intents) -> pd.DataFrame:
     )
 
 
-def _trades(book: layout.Book, young: Flags, market: Market, intents: Intents, calendar: Calendar) -> pd.DataFrame:
-    """Closed positions with names, times, run-up against captured, and the bounds of both orders inside a bar."""
+def _trades(book: layout.Book, prepared: Prepared, intents: Intents, calendar: Calendar) -> pd.DataFrame:
+    """Closed positions with names, times, the three moves, and the bounds of both orders inside a bar."""
     raw = _table(
         book.trades[: book.counts[1]],
         layout.TRADE_COLUMNS,
         ("intent", "column", "side", "entry_row", "exit_row", "reason", "exit_phase", "unknown_funding_bars"),
     )
+    market, identifiers = prepared.market, _intent_fields(raw["intent"], intents, "catalyst_id")
     raw = quoted(raw, market, ("entry_price", "exit_price"))
     entries = _entries(book)
     ambiguous = raw["ambiguous"] > 0
     other = raw["other_net"].where(ambiguous, raw["net"])
     closes = raw["exit_phase"] == layout.AT_CLOSE
+    three = moves(identifiers, raw, market, calendar, duration_ms(prepared.config.reaction))
     return pd.DataFrame(
         {
-            "catalyst_id": _intent_fields(raw["intent"], intents, "catalyst_id"),
+            "catalyst_id": identifiers,
             "instrument": _symbols(raw["column"], market),
             "side": raw["side"],
             "decided_at": pd.to_datetime(_intent_fields(raw["intent"], intents, "decided_at_ms"), unit="ms", utc=True),
@@ -231,8 +233,9 @@ def _trades(book: layout.Book, young: Flags, market: Market, intents: Intents, c
             "quantity": raw["quantity"],
             "entry_price": raw["entry_price"],
             "exit_price": raw["exit_price"],
-            "run_up": _run_up(raw, market, intents, calendar),
-            "captured": raw["side"] * (raw["exit_price"] / raw["entry_price"] - 1.0),
+            "before": three.before,
+            "waited": three.waited,
+            "captured": three.captured,
             "gross": raw["gross"],
             **{cost: raw[cost] for cost in COSTS},
             "net": raw["net"],
@@ -243,7 +246,7 @@ def _trades(book: layout.Book, young: Flags, market: Market, intents: Intents, c
             "unknown_funding_bars": raw["unknown_funding_bars"],
             "cut": _named(entries["cut"].loc[raw["intent"]].astype(np.int64), CUTS),
             "granted": entries["granted"].loc[raw["intent"]].to_numpy(),
-            "young": young[raw["column"], raw["entry_row"]],
+            "young": prepared.bars.young[raw["column"], raw["entry_row"]],
         }
     )
 
@@ -252,21 +255,6 @@ def _entries(book: layout.Book) -> pd.DataFrame:
     """Fills that opened a position, by intent."""
     raw = pd.DataFrame(book.fills[: book.counts[0]], columns=list(layout.FILL_COLUMNS))
     return raw[raw["reason"] == layout.ENTRY].set_index("intent")
-
-
-def _run_up(raw: pd.DataFrame, market: Market, intents: Intents, calendar: Calendar) -> npt.NDArray[np.float64]:
-    """(trades,) signed move from the last close before the announcement to the fill price; NaN where unknown."""
-    announced = {one.id: to_ms(one.announced_at) for one in calendar if one.announced_at is not None}
-    marks = last_known(market.close)
-    result = np.full(len(raw), np.nan)
-    for place, (k, column, side, price) in enumerate(
-        zip(raw["intent"], raw["column"], raw["side"], raw["entry_price"], strict=True)
-    ):
-        moment = announced.get(intents.rows[k].catalyst_id)
-        row = -1 if moment is None else last_close_before(moment, market.start_ms, market.bar_ms)
-        if row >= 0:
-            result[place] = side * (price / marks[min(row, len(marks) - 1), column] - 1.0)
-    return result
 
 
 def _rejected(book: layout.Book, intents: Intents) -> pd.DataFrame:

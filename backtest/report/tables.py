@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import Box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from backtest.display import ABSENT, number, percent, plain_percent
+from backtest.display import percent
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar
     from backtest.engine.run import Run
-    from backtest.scoring.metrics import Score
 
+_LEAST_NAME = 8
+_TRAILING = re.compile(r"[ \t]+((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 BLANK = "    \n"
 RULED = Box(f"{BLANK}{BLANK} -- \n{BLANK * 5}", ascii=True)
 """A rule below the head and nothing else, the same for every stream."""
@@ -28,7 +30,7 @@ RULED = Box(f"{BLANK}{BLANK} -- \n{BLANK * 5}", ascii=True)
 def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     """An empty table: the first column is never folded, the `right` ones are flush right."""
     table = Table(
-        title=Text(title, "bold"),
+        title=Text(title, "bold") if title else None,
         title_justify="left",
         caption_justify="left",
         box=RULED,
@@ -42,41 +44,23 @@ def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     return table
 
 
-def run_table(runs: Sequence[Run], scores: Sequence[dict[str, Score]]) -> Table:
-    """One row a strategy: what it earned, risked, traded and missed; costs are a share of the capital."""
-    from backtest.engine.layout import COSTS
-
-    columns = ("net", "Sharpe", "max DD", "trades", "hit", "run-up", "captured", "costs")
-    table = new_table("Strategies", ("strategy",), columns)
-    for run, score in zip(runs, scores, strict=True):
-        table.add_row(
-            escape(run.strategy),
-            percent(score["net_return"].value),
-            number(score["sharpe"].value),
-            plain_percent(score["max_drawdown"].value),
-            f"{score['trades'].value:.0f}",
-            ABSENT if math.isnan(score["hit_rate"].value) else f"{score['hit_rate'].value:.0%}",
-            percent(score["run_up"].value),
-            percent(score["captured"].value),
-            plain_percent(sum(score[f"{cost}_drag"].value for cost in COSTS)),
-        )
-    return table
-
-
 def trade_table(run: Run) -> Table:
-    """One row a trade: coin (with a minus where short), what was missed before the fill, what was captured after it."""
+    """One row a trade, with its three moves; a coin with a minus was sold short."""
     from backtest.engine.layout import EXITS
 
     table = new_table(
-        f"Trades of {run.strategy}", ("catalyst",), ("entry (UTC)", "coin", "run-up", "capt.", "net", "exit")
+        f"Trades of {run.strategy}",
+        ("catalyst",),
+        ("entry (UTC)", "coin", "before", "waited", "captured", "net", "exit"),
     )
     reasons = {one.name: one.short or one.name for one in EXITS}
     for trade in run.trades.to_dict("records"):
         table.add_row(
             escape(str(trade["catalyst_id"] or trade["instrument"])),
-            f"{trade['entry_time']:%m-%d %H:%M}",
+            f"{trade['entry_time']:%y-%m-%d %H:%M}",
             f"{'-' if trade['side'] < 0 else ''}{str(trade['instrument']).partition('/')[0]}",
-            percent(trade["run_up"]),
+            percent(trade["before"]),
+            percent(trade["waited"]),
             percent(trade["captured"]),
             percent(trade["net_return"]),
             f"{reasons[trade['reason']]}{'?' if trade['ambiguous'] else ''}",
@@ -112,14 +96,42 @@ def show(console: Console, *parts: Table | str) -> None:
     close = False
     for part in parts:
         if isinstance(part, str):
-            console.print(Text(_hanging(part, console.width)))
+            _write(console, Text(_hanging(part, console.width)))
             close = bool(part)
         else:
             if close:
                 console.print()
-            console.print(part)
+            _print(console, part)
             # A table ends in an empty line, its caption does not.
             close = part.caption is not None
+
+
+def _print(console: Console, table: Table) -> None:
+    """Print a table without trailing blanks; names give way to numbers, and a number is never cut."""
+    widths = [
+        max([cell_len(_text(column.header)), *(cell_len(_text(one)) for one in column.cells)])
+        for column in table.columns
+    ]
+    right = sum(width for width, column in zip(widths, table.columns, strict=True) if column.justify == "right")
+    loose = [width for width, column in zip(widths, table.columns, strict=True) if column.justify != "right"]
+    frame = len(widths) + 1
+    least = min(loose[0], _LEAST_NAME) + sum(min(width, _LEAST_NAME) for width in loose[1:]) if loose else 0
+    for column, width in zip(table.columns, widths, strict=True):
+        if column.justify == "right":
+            column.min_width = width
+    if loose:
+        table.columns[0].max_width = max(_LEAST_NAME, console.width - frame - right - sum(loose[1:]))
+    _write(console, table, max(console.width, frame + right + least))
+
+
+def _write(console: Console, part: Table | Text, width: int | None = None) -> None:
+    with console.capture() as captured:
+        console.print(part, width=width, crop=False)
+    console.file.write(_TRAILING.sub(r"\1", captured.get()))
+
+
+def _text(cell: object) -> str:
+    return Text.from_markup(cell).plain if isinstance(cell, str) else str(cell)
 
 
 def _hanging(line: str, width: int) -> str:

@@ -30,12 +30,35 @@ def _study_of_observations(document: Document) -> Document:
     return document
 
 
+def _run_2(document: Document) -> Document:
+    """The move up to the fill, in one, was not told apart into before and waited: both are unknown."""
+    for one in document.get("strategies", ()):
+        for name in ("run_up", "captured_per_run_up"):
+            one.get("scores", {}).pop(name, None)
+        one["trades"] = [_moves_unknown(trade) for trade in one.get("trades", ())]
+    return document
+
+
+def _moves_unknown(trade: Document) -> Document:
+    renamed: Document = {}
+    for name, value in trade.items():
+        renamed |= {"before": None, "waited": None} if name == "run_up" else {name: value}
+    return renamed
+
+
+def _metrics_2(document: Document) -> Document:
+    """Metrics of the move up to the fill, which this release measures as two."""
+    for name in ("run_up", "captured_per_run_up"):
+        document.get("metrics", {}).pop(name, None)
+    return document
+
+
 UPGRADES: dict[tuple[str, int], Callable[[Document], Document]] = {
-    ("baseline", 1): _unchanged,
-    ("run", 1): _unchanged,
+    ("baseline", 1): _metrics_2,
+    ("run", 1): _run_2,
     ("study", 1): _study_of_observations,
     ("sweep", 1): _unchanged,
-    ("walkforward", 1): _unchanged,
+    ("walkforward", 1): _metrics_2,
 }
 """By name and version: what makes a document of that version one of the next; it may change its argument."""
 

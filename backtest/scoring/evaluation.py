@@ -64,7 +64,7 @@ class Evaluation(Shown):
         for card in self.cards:
             score, luck = named(card.scores), card.placebo
             shown = {"net_return": percent, "sharpe": number, "max_drawdown": plain_percent, "hit_rate": plain_percent,
-                     "run_up": percent, "captured": percent}  # fmt: skip
+                     "before": percent, "waited": percent, "captured": percent}  # fmt: skip
             adjusted = (luck.adjusted, luck.reason) if luck else (float("nan"), "no placebo was asked for")
             rows.append(
                 (
@@ -75,7 +75,7 @@ class Evaluation(Shown):
                     card.verdict,
                 )
             )
-        scored = ("net", "Sharpe", "max DD", "hit", "run-up", "captured", "trades")
+        scored = ("net", "Sharpe", "max DD", "hit", "before", "waited", "captured", "trades")
         return View(("strategy", *scored, "adjusted p", "verdict"), rows, self.notes)
 
 

@@ -62,9 +62,10 @@ OF_TRADES = (
     Metric("mean_trade", "share", "Mean trade", 1),
     Metric("median_trade", "share", "Median trade", 1),
     Metric("profit_factor", "ratio", "Profit factor", 1),
-    Metric("run_up", "share", "Run-up", -1),
+    Metric("before", "share", "Before", -1),
+    Metric("waited", "share", "Waited", 0),
     Metric("captured", "share", "Captured", 1),
-    Metric("captured_per_run_up", "ratio", "Captured per run-up", 1),
+    Metric("captured_per_before", "ratio", "Captured per before", 1),
 )
 OF_COSTS = tuple(
     Metric(f"{cost}_drag", "share", f"{cost.capitalize()} drag", -1, added=cost in ADDED_COSTS) for cost in COSTS

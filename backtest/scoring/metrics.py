@@ -146,11 +146,12 @@ def _trade_scores(run: Run) -> tuple[Score, ...]:
     net, shares = (trades[name].to_numpy(dtype=np.float64) for name in ("net", "net_return"))
     none = "" if n else "no trade was closed"
     lost = float(-net[net < 0].sum())
-    run_up, captured = (trades[name].to_numpy(dtype=np.float64) for name in ("run_up", "captured"))
-    dated = np.isfinite(run_up)
+    three = {name: trades[name].to_numpy(dtype=np.float64) for name in ("before", "waited", "captured")}
+    dated = np.isfinite(three["before"])
     undated = "" if dated.any() else "no trade has a catalyst with a close before it"
-    missed, kept = _mean(run_up[dated]), _mean(captured[dated])
-    flat = undated or ("mean run-up is not positive, so the share of it that was captured says nothing")
+    means = {name: _mean(values[dated]) for name, values in three.items()}
+    missed, kept = means["before"], means["captured"]
+    flat = undated or ("mean move before is not positive, so the share of it that was captured says nothing")
     return (
         scored("trades", float(n), n),
         scored("hit_rate", _mean((net > 0).astype(np.float64)), n, reason=none),
@@ -162,10 +163,9 @@ def _trade_scores(run: Run) -> tuple[Score, ...]:
             n,
             reason=none or ("" if lost > 0 else "no trade lost"),
         ),
-        scored("run_up", missed, int(dated.sum()), reason=undated),
-        scored("captured", kept, int(dated.sum()), reason=undated),
+        *(scored(name, value, int(dated.sum()), reason=undated) for name, value in means.items()),
         scored(
-            "captured_per_run_up",
+            "captured_per_before",
             kept / missed if missed > 0 else NAN,
             int(dated.sum()),
             reason="" if missed > 0 else flat,

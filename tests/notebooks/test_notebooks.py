@@ -56,7 +56,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Executed]:
                          ("phone", "socket.create_connection(('192.0.2.1', 80), 1)")):  # fmt: skip
         books[name] = folder / f"{name}-as-written.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), books[name])
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": WARNINGS}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": WARNINGS, "BACKTEST_QUIET": "1"}
 
     def run(name: str) -> Executed:
         target = folder / f"{name}.ipynb"

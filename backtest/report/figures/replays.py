@@ -24,6 +24,7 @@ from backtest.units import to_ms
 
 _COLUMNS = ["instrument", "time", "price", "low", "high", "stage"]
 _MOST_LEGS = 3
+_PRICES = ("entry_price", "exit_price")
 # Shortest stretch shown on either side of what happened, in bars.
 _ROOM = 12
 
@@ -35,7 +36,8 @@ class _Trade:
     exit: int
     entry_price: float
     exit_price: float
-    run_up: float
+    before: float
+    waited: float
     captured: float
     net_return: float
     reason: str
@@ -58,8 +60,9 @@ class _Leg:
 def replay_panel_data(run: Run, catalyst: Catalyst) -> pd.DataFrame:
     """One row a bar of each instrument traded on the catalyst (at most three), `time` its close: close, low, high.
 
-    `stage` is run_up from the announcement to the first fill (missed), captured while a trade was open, else before or
-    after. Without a trade: the catalyst's first coin in the market; no row where there is none, or no bar near it.
+    `stage` is before from the announcement until it was known, waited from there to the first fill, captured while a
+    trade was open, else earlier or after. Without a trade: the catalyst's first coin in the market; no row where there
+    is none, or no bar near it.
     """
     market = run.market
     legs = _legs(run, catalyst)
@@ -82,10 +85,11 @@ def replay_panel_data(run: Run, catalyst: Catalyst) -> pd.DataFrame:
 def _stages(leg: _Leg, closes: Any) -> Any:
     stage = np.full(len(closes), "after", dtype=object)
     if leg.trades:
-        stage[closes <= min(one.entry for one in leg.trades)] = "run_up"
+        stage[closes <= min(one.entry for one in leg.trades)] = "waited"
+        stage[closes <= min(leg.known, *(one.entry for one in leg.trades))] = "before"
         for one in leg.trades:
             stage[(closes > one.entry) & (closes <= one.exit)] = "captured"
-    stage[closes <= leg.announced] = "before"
+    stage[closes <= leg.announced] = "earlier"
     return stage
 
 
@@ -107,13 +111,15 @@ def _legs(run: Run, catalyst: Catalyst) -> tuple[_Leg, ...]:
 
 def _trade(row: dict[Any, Any]) -> _Trade:
     entry, left = (int(row[name].as_unit("ms").value // 1_000_000) for name in ("entry_time", "exit_time"))
-    reals = {name: float(row[name]) for name in ("entry_price", "exit_price", "run_up", "captured", "net_return")}
+    reals = {
+        name: float(row[name]) for name in ("entry_price", "exit_price", "before", "waited", "captured", "net_return")
+    }
     return _Trade(side=int(row["side"]), entry=entry, exit=left, reason=str(row["reason"]), **reals)
 
 
 @style.quiet
 def replay_panel(run: Run, catalyst: Catalyst) -> Figure:
-    """Price around one catalyst: announced, known, filled and left, with the run-up hatched and the captured plain."""
+    """Price around one catalyst: announced, known, filled and left; before hatched, waited dotted, captured plain."""
     label = run.market.provenance.label
     title = f"{clean(run.strategy, 36)}: {catalyst.id}"
     data = replay_panel_data(run, catalyst)
@@ -151,7 +157,8 @@ def _outcome(run: Run, catalyst: Catalyst) -> str:
 def _told(leg: _Leg, trade: _Trade, named: bool) -> str:
     name = f"{leg.instrument}: " if named else ""
     way = "long" if trade.side > 0 else "short"
-    missed = f"missed {percent(trade.run_up)}, " if not math.isnan(trade.run_up) else ""
+    dated = not math.isnan(trade.before)
+    missed = f"before {percent(trade.before)}, waited {percent(trade.waited)}, " if dated else ""
     return (
         f"{name}{way}: {missed}captured {percent(trade.captured)}, net {percent(trade.net_return)}; "
         f"left by {words(trade.reason)} {moment(trade.exit)}"
@@ -171,7 +178,8 @@ def _key(legs: list[_Leg]) -> list[Artist]:
         ]
     if sides:
         key += [
-            style.band(ORANGE, "run-up, missed", hatch="////"),
+            style.band(ORANGE, "before", hatch="////"),
+            style.band(ORANGE, "waited", hatch="...."),
             style.band(BLUE, "captured", alpha=0.22),
         ]
     return key
@@ -187,7 +195,9 @@ def _panel(axes: Axes, leg: _Leg, data: pd.DataFrame, *, name: bool) -> None:
     axes.axvline(known, color=PURPLE, linewidth=1.2)
     if leg.trades:
         (filled,) = style.days([min(one.entry for one in leg.trades)])
-        axes.axvspan(announced, float(filled), facecolor="none", edgecolor=ORANGE, hatch="////", linewidth=0.0)
+        until = min(known, float(filled))
+        for start, end, hatch in ((announced, until, "////"), (until, float(filled), "....")):
+            axes.axvspan(start, end, facecolor="none", edgecolor=ORANGE, hatch=hatch, linewidth=0.0)
     for one in leg.trades:
         start, end = (float(at) for at in style.days([one.entry, one.exit]))
         axes.axvspan(start, end, color=BLUE, alpha=0.16, linewidth=0.0)

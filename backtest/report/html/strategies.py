@@ -80,8 +80,8 @@ def catalysts(contents: Contents, progress: Progress) -> Section:
         blocks.append(
             drawn(
                 f"{one.id}, traded by {run.strategy}",
-                "The first shading is the run-up that was missed, the second what was captured between entry and exit; "
-                "the lines mark when it was announced, known, entered and left.",
+                "The first shading is the move before it was known, the second the wait of the strategy, the third "
+                "what was captured from fill to exit; lines mark when it was announced, known, entered and left.",
                 f"replay-{one.id}",
                 lambda run=run, one=one: figures.replay_panel_data(run, one),  # type: ignore[misc]
                 lambda run=run, one=one: figures.replay_panel(run, one),  # type: ignore[misc]
@@ -197,7 +197,7 @@ def _scores(document: dict[str, Any]) -> list[Table]:
         for title, names, how, file in (
             ("Return and risk", RISKS, f"Small print is the {LEVEL:.0%} bootstrap interval; - is undefined, its "
              "reason stands in the CSV. Longest drawdown is in days.", "return-and-risk.csv"),
-            ("Trade by trade", BY_TRADE, "Run-up and captured are means over trades with a dated catalyst.",
+            ("Trade by trade", BY_TRADE, "Before, waited and captured are means over trades with a dated catalyst.",
              "trade-by-trade.csv"),
         )
     ]  # fmt: skip
@@ -214,10 +214,11 @@ def _score(name: str, score: dict[str, Any]) -> Cell:
 
 def _trades(one: dict[str, Any]) -> Table:
     rows = one["trades"]
-    numeric = ("Run-up", "Captured", "Net", "Net money", *(cost.capitalize() for cost in COSTS))
+    numeric = ("Before", "Waited", "Captured", "Net", "Net money", *(cost.capitalize() for cost in COSTS))
     head = columns(
         "Catalyst", "Instrument", "Side", "Entry (UTC)", "Exit (UTC)", "Exit by",
-        "Run-up|missed: from the last close before the announcement to the fill",
+        "Before|from the last close before the announcement until an order could have arrived",
+        "Waited|from there to the fill: the delay of the strategy",
         "Captured|from fill to exit, after spread and impact and before fees and funding",
         "Net|of the notional, after every cost", "Net money|quote currency",
         *(cost.capitalize() for cost in COSTS), numeric=numeric,
@@ -233,7 +234,8 @@ def _trades(one: dict[str, Any]) -> Table:
                 words(_clock(trade["entry_time"])),
                 words(_clock(trade["exit_time"])),
                 words(trade["reason"].replace("_", " "), "order inside the bar unknown" if trade["ambiguous"] else ""),
-                share(trade["run_up"]),
+                share(trade["before"]),
+                share(trade["waited"]),
                 share(trade["captured"], toned=True),
                 share(trade["net_return"], toned=True),
                 figure_cell(trade["net"], ",.0f"),

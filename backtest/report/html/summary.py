@@ -62,7 +62,8 @@ class _Traded:
     own: bool
     coins: tuple[str, ...]
     strategies: tuple[str, ...]
-    run_up: tuple[float, ...]
+    before: tuple[float, ...]
+    waited: tuple[float, ...]
     captured: tuple[float, ...]
     net: tuple[float, ...]
 
@@ -73,7 +74,7 @@ def outcome_words(code: str) -> str:
 
 
 def summary(contents: Contents) -> Section:
-    """The answer, the verdict on each strategy, and each catalyst's run-up against what was captured."""
+    """The answer, the verdict on each strategy, and each catalyst's moves before, while waiting, and captured."""
     document, evaluation = contents.document, contents.evaluation
     if document is None or evaluation is None:
         return Section("answer", "The answer", (Text(contents.study.reason),))  # type: ignore[union-attr]
@@ -108,7 +109,7 @@ def _traded(document: dict[str, Any], calendar: Calendar) -> list[_Traded]:
             own,
             tuple(dict.fromkeys(_coin(trade) for _, trade in rows[one.id, own, side])),
             tuple(dict.fromkeys(name for name, _ in rows[one.id, own, side])),
-            *(known(rows[one.id, own, side], field) for field in ("run_up", "captured", "net_return")),
+            *(known(rows[one.id, own, side], field) for field in ("before", "waited", "captured", "net_return")),
         )
         for one in calendar
         for own in (True, False)
@@ -138,9 +139,9 @@ def _tradable(traded: Sequence[_Traded], calendar: Calendar) -> str:
     along = [one for one in traded if one.own and one.side == direction[one.catalyst]]
     if not along:
         return f"{told}, none on its own coin in the direction that it called for."
-    by_name = {name: [_middle(getattr(one, name)) for one in along] for name in ("run_up", "captured", "net")}
+    by_name = {name: [_middle(getattr(one, name)) for one in along] for name in ("before", "waited", "captured", "net")}
     medians = (_middle([value for value in values if value is not None]) for values in by_name.values())
-    missed, captured, net = ("an unknown share" if value is None else percent(value) for value in medians)
+    before, waited, captured, net = ("an unknown share" if value is None else percent(value) for value in medians)
     against = [one for one in traded if one.own and one.side == -direction[one.catalyst]]
     contrary = (
         f" Against that direction {len(against)} {'was' if len(against) == 1 else 'were'} traded, and on "
@@ -152,9 +153,9 @@ def _tradable(traded: Sequence[_Traded], calendar: Calendar) -> str:
         not one.own for one in traded) else ""  # fmt: skip
     return (
         f"{told}, {len(along)} on their own coin in the direction that they called for; on {_gained(along)} of these "
-        f"{len(along)} the median trade gained after every cost. With each of them counted once, three medians: "
-        f"{missed} had gone before the fill (run-up, missed), {captured} came after it (captured), and {net} was left "
-        f"net of costs.{contrary}{apart}"
+        f"{len(along)} the median trade gained after every cost. With each of them counted once, four medians: "
+        f"{before} had gone before it was known (before), {waited} while the strategy waited to enter (waited), "
+        f"{captured} came between fill and exit (captured), and {net} was left net of costs.{contrary}{apart}"
     )
 
 
@@ -254,12 +255,13 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
         "Announced (UTC)|no finer than it is known",
         "Trades",
         "Traded by|or why it was not",
-        "Run-up|missed: from the last close before the announcement to the fill, median over its trades",
+        "Before|from the last close before the announcement until an order could have arrived, median over its trades",
+        "Waited|from there to the fill: the delay of the strategy",
         "Captured|from fill to exit, after spread and impact and before fees and funding, median over its trades",
         "Net|of the notional, after every cost, median over its trades",
         "Worst net",
         "Best net",
-        numeric=("Run-up", "Captured", "Net", "Worst net", "Best net"),
+        numeric=("Before", "Waited", "Captured", "Net", "Worst net", "Best net"),
     )
     by_catalyst: dict[str, list[_Traded]] = {}
     for group in traded:
@@ -269,7 +271,7 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
         about = (words(one.id, f"{one.kind.replace('_', ' ')}, {one.actor}"), words(one.when.replace("..", " to ")))
         if one.id not in by_catalyst:
             rows.append((*about, words(""), words("no strategy", _untraded(one.id, document), "weak"),
-                         *(share(None) for _ in range(5))))  # fmt: skip
+                         *(share(None) for _ in range(6))))  # fmt: skip
         rows += [
             (
                 *about,
@@ -278,7 +280,8 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
                     "" if group.own else "other coins",
                 ),
                 words(plural(len(group.strategies), "strategy", "strategies"), ", ".join(group.strategies)),
-                share(_middle(group.run_up)),
+                share(_middle(group.before)),
+                share(_middle(group.waited)),
                 share(_middle(group.captured), toned=True),
                 share(_middle(group.net), toned=True),
                 share(min(group.net, default=None)),
@@ -287,11 +290,11 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
             for group in by_catalyst.get(one.id, ())
         ]
     return Table(
-        "Each catalyst: run-up missed against captured",
+        "Each catalyst: before, waited, captured",
         head,
         tuple(rows),
-        "Both are signed in the direction of the trade: a large run-up beside a small captured is a headline move that "
-        "was over before the catalyst was certain to be public. Medians over the strategies that traded it.",
+        "All three are signed in the direction of the trade: a large before beside a small captured is a headline move "
+        "that was over before the catalyst was certain to be public. Medians over the strategies that traded it.",
         Download("trades.csv", csv_of(_trade_frame(document))),
     )
 
