@@ -278,7 +278,8 @@ class Venue:
             values[:, 4] *= listed.contract
         if series == "oi" and self.rules.oi_unit == "contracts":
             values[:, 0] *= listed.contract
-        full = max(len(rows), self.session.answer.rows if self.session.answer else 0) >= limit
+        sent = self.session.answer.rows if self.session.answer and self.rules.funding_since else 0
+        full = max(len(rows), sent) >= limit
         # Rows after the window tell nothing where the request could not be ended, or asked for all.
         ended = self.rules.funding_paging == "windows" if series == "funding" else series != "oi" or self.rules.oi_until
         slack = DAY_MS if series == "funding" else 2 * timeframe_ms(period)

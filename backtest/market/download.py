@@ -26,6 +26,8 @@ from backtest.units import UNIT_MS, format_ms, timeframe_ms
 WORKERS = 4
 # What a venue may take to publish the newest row.
 PUBLISHED_MS = UNIT_MS["h"]
+# How long after its listing the first row of a series may stand.
+LATE_START_MS = 7 * UNIT_MS["d"]
 # Longest wait before a page that lacked rows is asked for again.
 REST_MOST = 4.0
 
@@ -257,7 +259,8 @@ class Downloader:
         def advance(amount: int) -> None:
             self.progress.advance(task.key, amount, result.rows)
 
-        pager = Pager(ask, keep, rest, advance, narrow)
+        created = task.listed.created_ms
+        pager = Pager(ask, keep, rest, advance, narrow, None if created is None else created + LATE_START_MS)
         named: list[Span] = []
         try:
             for span in todo:

@@ -57,7 +57,8 @@ class Pager:
     `ask(since, until)` asks for the rows of both ends and between; `keep(rows, covered, gaps)` stores rows with the
     spans they settle and the gaps among those; `rest(turn)` waits before the turn-th repetition; `progress(ms)` is
     told how much time a window took off the span. `narrow(since, until)` asks with a smaller limit; without it no such
-    answer is needed.
+    answer is needed. `begins_ms` is the latest time at which the series can begin, None where nobody knows: where rows
+    begin later the venue keeps back older ones, and their absence proves nothing.
     """
 
     ask: Callable[[int, int], Page]
@@ -65,6 +66,13 @@ class Pager:
     rest: Callable[[int], None]
     progress: Callable[[int], None]
     narrow: Callable[[int, int], Page] | None = None
+    begins_ms: int | None = None
+
+    def may_begin(self, page: Page) -> bool:
+        """Whether the first row of an answer can be the first that there ever was."""
+        if page.beyond_ms is not None or page.rows.time_ms.size == 0:
+            return False
+        return self.begins_ms is None or int(page.rows.time_ms[0]) <= self.begins_ms
 
 
 @dataclass(slots=True, eq=False)
@@ -179,7 +187,7 @@ def _fetch_grid_window(
             evidence = _Evidence(_slots(window, period_ms, phase_ms))
         rows = _on_grid(page.rows, period_ms, phase_ms or 0)
         empty = 0 if rows.time_ms.size else empty + 1
-        evidence.add(rows.time_ms, reach, first=first and page.beyond_ms is None)
+        evidence.add(rows.time_ms, reach, first=first and pager.may_begin(page))
         found = rows if found is None else found.joined(rows)
         spare = page.spare if spare is None else spare.joined(page.spare)
     if found is None or spare is None:
@@ -251,7 +259,7 @@ def _confirm_wide(
                 settled = merged((int(slot), int(slot) + period_ms) for slot in inside.time_ms)
                 pager.keep(inside, settled, ())
                 return subtract([run], settled)
-            seen += bool(rows.time_ms.size) and not (first and page.beyond_ms is not None)
+            seen += bool(rows.time_ms.size) and (not first or pager.may_begin(page))
             if seen == BESIDE:
                 break
         else:
@@ -300,7 +308,7 @@ def _fetch_settlement_window(pager: Pager, window: Span, *, first: bool, open_en
         times = page.rows.time_ms
         for hole in _settlement_holes(page.rows, window) if times.size else ():
             between[hole] += bool(times[0] <= hole[0] and times[-1] >= hole[1])
-            beside[hole] += bool(first and page.beyond_ms is None and hole[0] == window[0] and times[-1] >= hole[1])
+            beside[hole] += bool(first and pager.may_begin(page) and hole[0] == window[0] and times[-1] >= hole[1])
         holes = _settlement_holes(found, window)
         open_holes = tuple(hole for hole in holes if between[hole] < BETWEEN and beside[hole] < BESIDE)
         if not open_holes:

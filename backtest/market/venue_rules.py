@@ -47,6 +47,8 @@ class VenueRules:
         Parameter that numbers the pages, from 1.
     funding_until : str
         Parameter that ends a funding page.
+    funding_since : bool
+        Whether a funding page may be begun; else each is full, and complete where it reaches back to its window.
     funding_field : str
         Field of the venue's own row that holds the settled rate, where ccxt passes on another.
     funding_sampled : bool
@@ -73,6 +75,7 @@ class VenueRules:
     funding_paging: Paging = "windows"
     funding_page: str = ""
     funding_until: str = "until"
+    funding_since: bool = True
     funding_field: str = ""
     funding_sampled: bool = False
     checked_rows: bool = False
@@ -138,5 +141,5 @@ RULES: dict[str, VenueRules] = {
     "bingx": VenueRules(1440, funding_rows=1000),
     "deribit": VenueRules(1000, funding_rows=744, funding_field="interest_1h"),
     "bitfinex": VenueRules(10_000, funding_sampled=True),
-    "dydx": VenueRules(1000, funding_rows=100),
+    "dydx": VenueRules(1000, funding_rows=100, funding_since=False),
 }

@@ -263,9 +263,14 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     state: Loopback
 
-    def do_GET(self) -> None:
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        inner = {name: value for one in body.values() if isinstance(one, dict) for name, value in one.items()}
+        self.do_GET({name: str(value) for name, value in {**body, **inner}.items()})
+
+    def do_GET(self, posted: dict[str, str] | None = None) -> None:
         url = urlparse(self.path)
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        query = {name: values[0] for name, values in parse_qs(url.query).items()} | (posted or {})
         kind = self.state.fault(url.path, query)
         if self.state.delay:
             time.sleep(self.state.delay)
@@ -283,7 +288,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(body, int(kind), retry="0" if kind in ("429", "418") else None)
         else:
             body = json.dumps(self.state.answer(url.path, query, kind)).encode()
-            status = 400 if b'"code": -1' in body else 200
+            status = 400 if b'"code": -1' in body or b'"label"' in body else 200
             if kind == "truncated":
                 self.send(body[: max(len(body) * 2 // 3, 1)])
             elif kind == "short body":

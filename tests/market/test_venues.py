@@ -1,0 +1,177 @@
+"""Every venue with rules, over loopback: what it has comes complete, what it cannot serve is said; `docs/venues.md`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backtest.errors import UsageError
+from backtest.market.ccxt_source import Venue
+from backtest.market.download import Downloader, Fetched
+from backtest.market.recipe import ExchangeChoice, Recipe
+from backtest.market.rows import Key, SeriesName
+from backtest.market.store import Store
+from backtest.market.transport import Patience
+from backtest.market.venue_rules import RULES
+from tests.market.loopback import DAY, HOUR, NOW, Listing, options, serving
+from tests.market.venues import LAUNCH, SPECS, VenueLoopback, closed_bars, listed_market
+
+PAGE = Path(__file__).parents[2] / "docs" / "venues.md"
+QUICK = Patience(attempts=4, doubtful=2, first=0.001, longest=0.002)
+START = NOW // DAY * DAY - 59 * DAY
+SERIES: tuple[SeriesName, ...] = ("ohlcv", "oi", "funding")
+CASES = [(venue, series) for venue in SPECS for series in SERIES] + [("gate spot", "ohlcv")]
+
+
+@dataclass
+class Outcome:
+    """What became of one series of one venue."""
+
+    refused: str = ""
+    fetched: Fetched | None = None
+    said: tuple[str, ...] = ()
+    requests: int = 0
+    times: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+
+def outcome(case: tuple[str, SeriesName], root: Path, monkeypatch: pytest.MonkeyPatch, days: int = 59) -> Outcome:
+    venue, _, spot = case[0].partition(" ")
+    spec, listing = SPECS[venue], Listing("ZEC", LAUNCH, ((0, SPECS[venue].hours),))
+    symbol = spec.spot if spot or not spec.swap else spec.swap
+    state = VenueLoopback({"ZECUSDT": listing}, venue=venue)
+    said: list[str] = []
+
+    def load(self: Venue, instruments: object) -> None:
+        market = listed_market(self.exchange, symbol, spec.identity)
+        self.exchange.set_markets({symbol: market}, {})
+        self.exchange.milliseconds = lambda: NOW
+        self.exchange.seconds = lambda: NOW // 1000
+
+    monkeypatch.setattr(Venue, "load", load)
+    monkeypatch.setattr(Venue, "now_ms", lambda _: NOW)
+    store = Store(root)
+    start = np.datetime64(NOW // DAY * DAY - days * DAY, "ms").astype("datetime64[D]")
+    with serving(state):
+        recipe = Recipe(
+            name="test",
+            exchange=ExchangeChoice(id=venue, options=options(venue, state.url, timeout=20_000)),
+            symbols=(symbol,),
+            series=(case[1],),
+            timerange=f"{str(start).replace('-', '')}-",
+        )
+        try:
+            report = Downloader(recipe, store, patience=QUICK, clock=lambda: NOW, say=said.append).run()
+        except UsageError as refusal:
+            return Outcome(refused=str(refusal), requests=len(state.asked))
+    rows = store.read(Key.of(venue, symbol, case[1], "1h"))
+    return Outcome("", report.series[0], tuple(said), len(state.asked), rows.time_ms, rows.values)
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_a_series_comes_complete_or_is_refused_before_the_first_request(
+    case: tuple[str, SeriesName], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue, series = case[0].partition(" ")[0], case[1]
+    spec, done = SPECS[venue], outcome(case, tmp_path / "store", monkeypatch)
+    if done.fetched is None:
+        assert done.requests == 0
+        assert "choose another" in done.refused or "fetch it from bybit" in done.refused
+        settled(case, "refused")
+        return
+    assert done.times is not None
+    assert done.values is not None
+    listing = Listing("ZEC", LAUNCH, ((0, spec.hours),))
+    first = {"ohlcv": spec.first_bar, "oi": spec.first_oi, "funding": spec.first_funding}[series]
+    wanted = max(START, first)
+    assert bool(done.said) == (first > START), "what is not served is said before the first request"
+    if series == "funding":
+        rates = listing.settlements(wanted, NOW)
+        assert done.times.tolist() == [stamp for stamp, _ in rates]
+        np.testing.assert_allclose(done.values[:, 0], [rate for _, rate in rates], rtol=1e-9)
+    elif series == "oi":
+        slots = [slot for slot in listing.slots(HOUR, wanted, NOW, NOW) if slot + HOUR <= NOW]
+        assert done.times.tolist() == slots
+        coins = np.array([listing.oi(slot) for slot in slots])
+        np.testing.assert_allclose(done.values[:, 0], coins[:, 0], rtol=1e-9)
+    else:
+        times, bars = closed_bars(listing, wanted, NOW)
+        assert done.times.tolist() == times.tolist()
+        np.testing.assert_allclose(done.values, bars, rtol=1e-9)
+    assert done.fetched.gaps == ()
+    assert [span for span in done.fetched.missing if span[1] > wanted] == []
+    bound = {"ohlcv": 40, "oi": 60, "funding": 80}[series]
+    assert done.requests <= bound
+    part = "complete" if first <= START else f"from {np.datetime64(first, 'ms').astype('datetime64[D]')}, said"
+    settled(case, f"{part}: {done.requests} request{'s' * (done.requests > 1)}")
+
+
+def settled(case: tuple[str, SeriesName], cell: str) -> None:
+    """The table of the documents says of a series what was found; `BACKTEST_WRITE=1` with `-n 0` writes it anew."""
+    if os.environ.get("BACKTEST_WRITE"):
+        FOUND.setdefault(case[0], {})[case[1]] = cell
+        if sum(map(len, FOUND.values())) == len(CASES):
+            PAGE.write_text(page(FOUND), encoding="utf-8")
+        return
+    rows = [line.strip("| ").split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines() if "|" in line]
+    (row,) = [row for row in rows if row[0] == case[0]]
+    assert row[1 + SERIES.index(case[1])] == cell
+
+
+FOUND: dict[str, dict[str, str]] = {}
+
+
+def page(found: dict[str, dict[str, str]]) -> str:
+    """The table of the documents."""
+    rows = [
+        f"| {venue} | {cells.get('ohlcv', '-')} | {cells.get('oi', '-')} | {cells.get('funding', '-')} |"
+        for venue, cells in sorted(found.items())
+    ]
+    return "\n".join(
+        [
+            "# What each venue serves",
+            "",
+            "Sixty days of hourly bars, open interest and funding, asked of servers on loopback that answer as ccxt's",
+            "readers and the venues' documentation say. `tests/market/test_venues.py` writes this table, and fails if",
+            "it differs; *refused* is said before the first request. A venue that is not here is probed with an old",
+            "window first: if it answers with newer rows, it is taken for one that keeps its newest rows only.",
+            "",
+            "| venue | bars | open interest | funding |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+@pytest.mark.parametrize("venue", ["htx", "kraken", "hyperliquid", "gate spot"])
+def test_without_its_rules_a_venue_loses_rows_to_no_false_gap(
+    venue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(RULES, venue.partition(" ")[0])
+    days = {"hyperliquid": 300, "gate spot": 450}.get(venue, 59)
+    done = outcome((venue, "ohlcv"), tmp_path / "store", monkeypatch, days)
+    assert done.fetched is not None
+    assert done.fetched.gaps == ()
+    assert done.times is not None
+    assert done.times.size > 0
+    # What is not there is named: rows and missing time together are all that was asked for.
+    start = NOW // DAY * DAY - days * DAY
+    named = sum((end - begin) // HOUR for begin, end in done.fetched.missing)
+    assert done.times.size + named >= (NOW - start) // HOUR
+
+
+def test_the_newest_rows_of_a_venue_are_served_to_their_edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = outcome(("hyperliquid", "ohlcv"), tmp_path / "deep", monkeypatch, 300)
+    assert done.times is not None
+    # Of the 5,000 newest one is still open.
+    assert done.times.size == 4999
+    assert done.said[0].startswith("hyperliquid serves bars of 1h from")
+    spot: Any = outcome(("gate spot", "ohlcv"), tmp_path / "spot", monkeypatch, 450)
+    assert spot.times.size == 9999
+    assert spot.fetched.gaps == ()
