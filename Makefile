@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lint coverage bench fuzz sample baseline clean
+.PHONY: run test lint docs coverage bench fuzz sample baseline clean
 
 run: $(READY)
 	$(BIN)/backtest run
@@ -15,6 +15,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, strictly: a warning is an error. Open site/index.html, or serve it by `mkdocs serve`.
+docs: $(READY)
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 # Twice: coverage sees nothing of compiled code, so the tests of the kernel's rules run it once more as plain Python.
 coverage: $(READY)
@@ -46,4 +50,4 @@ $(READY): pyproject.toml requirements.lock
 	touch $(READY)
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist runs .coverage*
+	rm -rf site .site-figures .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist runs .coverage*

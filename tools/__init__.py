@@ -1,0 +1,1 @@
+"""Scripts for those who develop the project: nothing here is installed."""

@@ -1,0 +1,204 @@
+"""Hooks of the documentation site: pages that follow from the code, figures of the sample, links out of the folder.
+
+mkdocs calls `on_files` and `on_page_markdown`; `python -m tools.site` prints the generated pages.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+_OUTSIDE = re.compile(
+    r"\[([^\]]+)\]\((?:\.\./)+(?!concepts|how-to|reference|methods|baselines|testing|scale)([^)#]+)\)"
+)
+
+
+def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    cells = [tuple(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows]
+    lines = [columns, tuple("---" for _ in columns), *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def verbs_page() -> str:
+    """Every verb with its options, as the command line has them."""
+    import typer
+
+    from backtest.cli import app
+
+    parts = ["# Verbs and options\n"]
+
+    def walk(command: Any, name: str) -> None:
+        inner = getattr(command, "commands", {})
+        parts.append(f"## `{name}`\n\n{inspect.cleandoc(command.help or '')}\n")
+        rows = []
+        for option in command.params:
+            words = ", ".join(f"`{one}`" for one in option.opts) if hasattr(option, "help") else f"`{option.name}`"
+            default = getattr(option, "show_default", None)
+            shown = default if isinstance(default, str) else "" if option.default in (None, False) else option.default
+            rows.append((words, str(getattr(option, "help", "") or ""), f"{shown}"))
+        if rows:
+            parts.append(table(("option", "meaning", "default"), rows))
+        for key, one in inner.items():
+            walk(one, f"{name} {key}")
+
+    walk(typer.main.get_command(app), "backtest")
+    return "\n".join(parts)
+
+
+def configuration_page() -> str:
+    """Every key of the run and study configurations."""
+    from backtest.config import RunConfig
+    from backtest.study.settings import StudyConfig
+
+    parts = ["# Configuration\n", "Keys of `--set key=value`, of a TOML file for `--config`, and of the class.\n"]
+    for title, model in (("Run (`RunConfig`)", RunConfig), ("Study (`StudyConfig`)", StudyConfig)):
+        rows = []
+        for name, field in model.model_fields.items():
+            kind = str(model.model_json_schema()["properties"][name].get("enum", "") or "")
+            meaning = f"{field.description or ''} {kind}".strip()
+            rows.append((f"`{name}`", f"`{field.default!r}`", meaning))
+        parts.append(
+            f"## {title}\n\n{inspect.cleandoc(model.__doc__ or '')}\n\n{table(('key', 'default', 'meaning'), rows)}"
+        )
+    return "\n".join(parts)
+
+
+def strategies_page() -> str:
+    """The strategies of the project with their hypotheses and parameters."""
+    from backtest.strategies import REGISTRY
+
+    parts = ["# Strategies\n"]
+    for name, strategy in REGISTRY.items():
+        defaults = strategy().parameters
+        rows = [
+            (f"`{key}`", f"`{getattr(defaults, key)!r}`", field.description or "")
+            for key, field in strategy.parameters_type.model_fields.items()
+        ]
+        parts.append(f"## `{name}`\n\n{strategy.hypothesis}\n\n{table(('parameter', 'default', 'meaning'), rows)}")
+    return "\n".join(parts)
+
+
+def documents_page() -> str:
+    """Every JSON document, its version and its keys."""
+    from backtest.schemas import VERSION, schema, schema_id
+
+    parts = ["# Documents and schemas\n", "`backtest schema NAME` prints the JSON Schema of a document.\n"]
+    for name in VERSION:
+        read = schema(name)
+        rows = [(f"`{key}`", str(rule.get("description", ""))) for key, rule in read["properties"].items()]
+        parts.append(f"## `{schema_id(name)}`\n\n{read.get('description', '')}\n\n{table(('key', 'meaning'), rows)}")
+    return "\n".join(parts)
+
+
+def errors_page() -> str:
+    """The tree of errors with the exit code of each."""
+    from backtest import errors
+
+    tree = inspect.cleandoc(errors.__doc__ or "")
+    drawn = tree[tree.index("    BacktestError") : tree.index("Each message")]
+    return (
+        "# Exit codes and errors\n\n0 ok, 1 internal, 2 usage or configuration, 3 data missing or invalid, 4 baseline "
+        "regression, 5 look-ahead, 130 interrupted, 141 the reader of a pipe left.\n\n```text\n"
+        f"{inspect.cleandoc(drawn)}\n```\n\n{tree[tree.index('Each message') :]}\n"
+    )
+
+
+def api_page() -> str:
+    """Every public name, from its docstring."""
+    import backtest
+
+    names = "\n\n".join(f"::: {getattr(backtest, name).__module__}.{name}" for name in sorted(backtest.__all__))
+    return f"# Public names\n\n`from backtest import NAME`.\n\n{names}\n"
+
+
+def declared_page() -> str:
+    """What is declared once, in one table each."""
+    from backtest.engine.layout import COSTS, EXITS, VERDICTS
+    from backtest.market.series import SERIES
+    from backtest.scoring.kinds import PLACEBO_KINDS
+    from backtest.scoring.metric import METRICS
+
+    better = {1: "higher", -1: "lower", 0: "neither"}
+    metrics = [(f"`{one.name}`", one.words, one.unit, better[one.better]) for one in METRICS.values()]
+    exits = [(f"`{one.name}`", one.words) for one in EXITS]
+    verdicts = [(f"`{one.name}`", one.words) for one in VERDICTS]
+    series = [(f"`{one.name}`", one.words, one.unit, one.values) for one in SERIES.values()]
+    kinds = [(f"`{name}`", getattr(kind, "calendars", "")) for name, kind in PLACEBO_KINDS.items()]
+    return "\n".join(
+        (
+            "# Metrics, exits, verdicts, costs, series\n",
+            f"## Metrics\n\n{table(('name', 'words', 'unit', 'better'), metrics)}",
+            f"## Reasons of a fill\n\n{table(('name', 'meaning'), exits)}",
+            f"## What became of an intent\n\n{table(('name', 'meaning'), verdicts)}",
+            f"## Costs\n\n{table(('name',), [(f'`{name}`',) for name in COSTS])}",
+            f"## Series of a bar\n\n{table(('name', 'words', 'unit', 'values'), series)}",
+            f"## Placebo kinds\n\n{table(('name', 'calendars'), kinds)}",
+        )
+    )
+
+
+def cards_page() -> str:
+    """The data card of the embedded datasets."""
+    return (ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
+
+
+FIGURES = ("timeline.png", "equity.png")
+"""Drawn from the embedded sample when the site is built."""
+GENERATED = {
+    "reference/verbs.md": verbs_page,
+    "reference/configuration.md": configuration_page,
+    "reference/strategies.md": strategies_page,
+    "reference/documents.md": documents_page,
+    "reference/errors.md": errors_page,
+    "reference/api.md": api_page,
+    "reference/declared.md": declared_page,
+    "data-cards.md": cards_page,
+}
+
+
+def figures(folder: Path) -> None:
+    """Figures of the embedded sample, as the report draws them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from backtest import Session, open_calendar, open_dataset
+    from backtest.report import figures as drawn
+    from backtest.scoring.placebo import PlaceboPlan
+    from backtest.strategies import REGISTRY
+
+    session = Session(open_dataset("privacy-2025-sample"), open_calendar("privacy-2025"))
+    found = session.evaluate([REGISTRY["catalyst_momentum"]()], plan=PlaceboPlan(draws=499), bootstrap=0)
+    (run,) = found.runs
+    folder.mkdir(parents=True, exist_ok=True)
+    # Raster, so that a viewer needs no script and a search engine no fonts.
+    for name, figure in zip(FIGURES, (drawn.timeline(run, session.calendar), drawn.equity(run)), strict=True):
+        figure.savefig(folder / name, dpi=110, bbox_inches="tight")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the generated pages and figures."""
+    from mkdocs.structure.files import File
+
+    for place, page in GENERATED.items():
+        files.append(File.generated(config, place, content=page()))
+    made = Path(config["site_dir"]).parent / ".site-figures"
+    figures(made)
+    for path in sorted(made.glob("*.png")):
+        files.append(File.generated(config, f"figures/{path.name}", content=path.read_bytes()))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links to files of the checkout, which are no pages, become their names."""
+    return _OUTSIDE.sub(
+        lambda found: f"`{found[2]}`" if found[1].startswith("`") else f"{found[1]} (`{found[2]}`)", markdown
+    )
+
+
+if __name__ == "__main__":
+    for place, page in GENERATED.items():
+        print(f"<!-- {place} -->\n{page()}")
