@@ -40,7 +40,9 @@ from tools.site import FIGURES
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(path for place in ("*.md", "docs/**/*.md", "datasets/**/*.md") for path in ROOT.glob(place))
 METHODS = ROOT / "docs" / "methods.md"
-OF_CHECKOUT = ROOT / "CONTRIBUTING.md"
+OF_CHECKOUT = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "extending.md")
+RECIPES = {"metric": 3, "bar series": 4, "placebo kind": 3, "figure": 2, "verb": 3, "cost": 5, "exit": 4}
+"""Most files that a recipe of docs/extending.md may touch, its test among them."""
 OVER_THE_NETWORK = (("fetch",), ("data", "record"))
 MOST_WORDS = 1_250  # five minutes at 250 a minute
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.S | re.M)
@@ -224,9 +226,9 @@ def gateway(tmp_path: Path) -> Iterator[str]:
 def test_what_is_shown_is_what_happens(
     document: Path, folder: Path, gateway: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if document == OF_CHECKOUT:
+    if document in OF_CHECKOUT:
         folder = folder / "checkout"
-        for name in ("backtest", "strategies", "tests", "datasets"):
+        for name in ("backtest", "strategies", "tests", "datasets", "baselines"):
             # Times are kept, and with them the kernel's cache.
             shutil.copytree(ROOT / name, folder / name, symlinks=True)
         shutil.copy(ROOT / "pyproject.toml", folder)
@@ -286,8 +288,20 @@ def test_the_readme_is_read_in_five_minutes() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= MOST_WORDS
 
 
+def test_a_recipe_touches_few_files() -> None:
+    sections = re.split(r"^## Add an? ", OF_CHECKOUT[1].read_text(), flags=re.M)[1:]
+    assert len(sections) > 4
+    for section in sections:
+        what, _, text = section.partition("\n")
+        files = {
+            found for one in blocks(text) for found in re.findall(r"^(?:# |\+\+\+ b/)([\w/.-]+\.\w+)$", one.text, re.M)
+        }
+        assert any(file.startswith("tests/") for file in files), what
+        assert 1 < len(files) <= RECIPES[what], (what, files)
+
+
 def test_every_room_is_drawn() -> None:
-    drawn = OF_CHECKOUT.read_text()
+    drawn = OF_CHECKOUT[0].read_text()
     rooms = [path.parent.name for path in (ROOT / "backtest").glob("*/__init__.py")]
     assert len(rooms) > 6
     assert [name for name in rooms if f"](backtest/{name})" not in drawn] == []
