@@ -33,11 +33,12 @@ LEVEL = {
     "scoring": 8,
     "session": 9,
     "request": 10,
-    "baseline": 11,
-    "report": 12,
-    "testing": 13,
-    "cli": 13,
-    "acceptance": 14,
+    "ledger": 11,
+    "baseline": 12,
+    "report": 13,
+    "testing": 14,
+    "cli": 14,
+    "acceptance": 15,
 }
 MAY_IMPORT_STRATEGIES = {"request", "baseline", "cli", "acceptance"}
 STRATEGY_MAY_IMPORT = {"strategies", "signals", "market", "catalysts", "units", "fields"}

@@ -1,0 +1,175 @@
+"""p adjusted for everything in the ledger that looked at the same catalysts.
+
+Trials *overlap* where their data hold one catalyst of one coin and day (`Scope.overlaps`). For a trial, those that
+overlap it and were moved by the same draws are its *family*, over which the maximum statistic is exact. Overlapping
+trials with other draws (another span or timeframe, another kind of placebo or seed) form K - 1 families more, and each
+of the K has an equal share of the level (Bonferroni). U overlapping trials were replayed without placebos, so that
+nothing is known of them but their number: each costs a p more. With p the trial's own and q adjusted in its family,
+
+    p adjusted = min(1, K q + U p).
+
+For families of which any two overlap, the chance that any trial without effect gets a p adjusted <= a is at most a:
+the shares add up to it. Families that share no catalyst pay nothing for each other.
+
+A registered trial stands apart: where its registration was written before any overlapping trial, it pays for the R
+registered tests on these catalysts alone, R p.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from backtest.errors import UsageError
+from backtest.ledger.family import step_down
+from backtest.ledger.records import KeptTrial, Registration
+from backtest.ledger.store import Ledger, TrialGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a trial is worth given all that is in the ledger; p are NaN, with the `reason`, where it was not tested.
+
+    Attributes
+    ----------
+    trial : KeptTrial
+    p, command : float
+        Alone, and adjusted within the command that it was first run by.
+    family : float
+        Adjusted for the overlapping trials with the same draws.
+    adjusted : float
+        Adjusted for every overlapping trial; of a registered trial, for the registered tests.
+    trials, families, untested : int
+        Overlapping trials with draws, this one too; the families they form; those without draws.
+    registration : Registration or None
+        The registration that counts for it.
+    note : str
+        Why a registration of it does not count; empty where none does not.
+    registered : int
+        Registered tests that a registered one pays for; 0 for another.
+    """
+
+    trial: KeptTrial
+    p: float
+    command: float
+    family: float
+    adjusted: float
+    trials: int
+    families: int
+    untested: int
+    registration: Registration | None = None
+    note: str = ""
+    registered: int = 0
+    reason: str = ""
+
+    @property
+    def pays_for(self) -> str:
+        """`34 trials in 2 families and 3 without placebos`."""
+        if self.registration is not None:
+            tests = "registered test" if self.registered == 1 else "registered tests"
+            return f"{self.registered} {tests} (#{self.registration.seq} of {self.registration.time[:10]})"
+        told = f"{self.trials:,} trial{'s' if self.trials != 1 else ''}"
+        if self.families > 1:
+            told += f" in {self.families} families"
+        return told + (f" and {self.untested} without placebos" if self.untested else "")
+
+
+def judge_trials(ledger: Ledger, seqs: Sequence[int] | None = None) -> tuple[Judgement, ...]:
+    """Judgement of the trials at some places, or of all, in the order given."""
+    view = _View(ledger)
+    return tuple(view.judgement(one) for one in ledger.trials(seqs))
+
+
+class _View:
+    """The ledger as it is now, each family worked out once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.scopes = ledger.scopes()
+        self.groups = ledger.groups()
+        self.registrations = ledger.registrations()
+        tested = ledger.tested_again()
+        self.untested = [one for one in ledger.untested() if one.body["what"] not in tested]
+        self.neighbours = lru_cache(maxsize=None)(self._neighbours)
+        self.adjusted = lru_cache(maxsize=None)(self._adjusted)
+        self.blind = lru_cache(maxsize=None)(self._blind)
+
+    def judgement(self, trial: KeptTrial) -> Judgement:
+        if not trial.tested:
+            reason = trial.body["reason"] or "no placebo was asked for"
+            return Judgement(trial, math.nan, math.nan, math.nan, math.nan, 0, 0, 0, reason=reason)
+        groups = self.neighbours(trial.scope)
+        families = {one.common for one in groups}
+        trials = sum(one.trials for one in groups)
+        blind = self.blind(trial.scope)
+        mine = tuple(sorted(one.scope for one in groups if one.common == trial.common))
+        p, command = (_number(trial.body[name]) for name in ("p", "command"))
+        # p counts ties of float64, the family those of float32: whichever is greater is the safe one.
+        family = max(self.adjusted(trial.common, mine)[trial.seq], p)
+        adjusted = min(1.0, len(families) * family + blind * p)
+        registration, note = self._registered(trial, groups)
+        registered = self._registered_tests(trial) if registration else 0
+        if registration:
+            adjusted = min(1.0, registered * p)
+        return Judgement(
+            trial, p, command, family, adjusted, trials, len(families), blind, registration, note, registered
+        )
+
+    def _neighbours(self, scope: str) -> tuple[TrialGroup, ...]:
+        own = self.scopes[scope]
+        return tuple(one for one in self.groups if self.scopes[one.scope].overlaps(own))
+
+    def _blind(self, scope: str) -> int:
+        own = self.scopes[scope]
+        return len({one.body["what"] for one in self.untested if self.scopes[one.scope].overlaps(own)})
+
+    def _adjusted(self, common: str, scopes: tuple[str, ...]) -> dict[int, float]:
+        places = self.ledger.ranking(common, scopes)
+        values = step_down(self.ledger.blocks(common, scopes))
+        return dict(zip(places, values.tolist(), strict=True))
+
+    def _registered(self, trial: KeptTrial, groups: Iterable[TrialGroup]) -> tuple[Registration | None, str]:
+        """The registration that counts for a trial, or why the one there is does not."""
+        asked = trial.body["asked"]
+        found = next((one for one in self.registrations if asked and one.asked == asked), None)
+        if found is None:
+            return None, ""
+        own = self.scopes[trial.scope]
+        looked = [one.first for one in groups]
+        looked += [one.seq for one in self.untested if self.scopes[one.scope].overlaps(own)]
+        if min(looked) > found.seq:
+            return found, ""
+        return None, f"registered as #{found.seq}, after #{min(looked)} had looked at these catalysts: it pays for all"
+
+    def _registered_tests(self, trial: KeptTrial) -> int:
+        """Registered tests on these catalysts, those not run yet among them, as they may come to be."""
+        own = self.scopes[trial.scope]
+        ran = self.ledger.scopes_asked([one.asked for one in self.registrations])
+        elsewhere = {
+            asked for asked, scopes in ran.items() if scopes and not any(self.scopes[s].overlaps(own) for s in scopes)
+        }
+        return sum(one.asked not in elsewhere for one in self.registrations)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def known(ledger: Ledger, number: int) -> KeptTrial:
+    """The trial of a number; another raises `UsageError`."""
+    found = ledger.trials([number])
+    if not found:
+        raise UsageError(f"#{number} is no trial of {ledger.path}: `backtest ledger list` shows them")
+    return found[0]
+
+
+def leading(judgements: Sequence[Judgement], most: int) -> list[Judgement]:
+    """At most so many, the least adjusted p first, those without p last, else in order of writing."""
+
+    def order(one: Judgement) -> tuple[bool, float, float, int]:
+        untested = math.isnan(one.adjusted)
+        return (untested, 0.0 if untested else one.adjusted, 0.0 if untested else one.p, one.trial.seq)
+
+    return sorted(judgements, key=order)[:most]
