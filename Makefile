@@ -5,8 +5,9 @@ READY := .venv/ready
 
 .PHONY: run test lint docs coverage bench fuzz sample baseline clean
 
+# What it prints depends on no earlier trial.
 run: $(READY)
-	$(BIN)/backtest run
+	$(BIN)/backtest run --ledger none
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,14 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_ledger() -> Iterator[None]:
+    """Keep what tests try out of every ledger but those they name or make in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BACKTEST_LEDGER", "none")
+        yield
 
 
 @pytest.fixture(autouse=True)

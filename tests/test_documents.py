@@ -208,6 +208,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (bars / f"{name}USDT-1h.csv").write_text("\n".join(("timestamp,open,high,low,close,volume", *lines)))
     for name, value in (("COLUMNS", "80"), ("NO_COLOR", "1"), ("BACKTEST_STORE", str(tmp_path / "store"))):
         monkeypatch.setenv(name, value)
+    # A reader has a ledger where he is: this folder.
+    monkeypatch.delenv("BACKTEST_LEDGER", raising=False)
     monkeypatch.chdir(folder)
     return folder
 

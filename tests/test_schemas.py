@@ -67,6 +67,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("documents")
         patch.chdir(folder)
+        patch.setenv("BACKTEST_LEDGER", "ledger.sqlite")
         Path("bars").mkdir()
         Path("bars/ZECUSDT-1h.csv").write_text(BARS)
         Path("peeking.py").write_text(PEEKING)
@@ -86,6 +87,9 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
             "audit": printed("audit", "-s", "listing_fade", "-s", "peeking.py", "--cuts", "5", code=5),
             "events": printed("events", "list", "-c", "privacy-2025", "-c", "privacy-history"),
         }
+        made["ledger of a run"] = json.loads(Path("run/ledger.json").read_text())
+        made["ledger of a sweep"] = json.loads(Path("sweep/ledger.json").read_text())
+        made["ledger"] = printed("ledger", "list")
         made["run of a walkforward"] = json.loads(Path("walk/run.json").read_text())
         assert call("data", "import", "bars", "--venue", "gate", "--kind", "swap", "--store", "shelf").exit_code == 0
         made["data"] = printed("data", "list", "--store", "shelf")

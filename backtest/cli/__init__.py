@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from backtest import __version__
-from backtest.cli import baseline, data, events, strategies
+from backtest.cli import baseline, data, events, ledger, strategies
 from backtest.cli.audit import audit
 from backtest.cli.claims import claims
 from backtest.cli.fetch import fetch
@@ -49,6 +49,7 @@ events.app.command()(claims)
 app.add_typer(events.app, name="events")
 app.add_typer(strategies.app, name="strategies")
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(ledger.app, name="ledger")
 
 
 def _version(asked: bool) -> None:

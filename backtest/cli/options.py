@@ -57,6 +57,16 @@ SearchOption = Annotated[str | None, typer.Option("--search", help="grid or rand
 TrialsOption = Annotated[int | None, typer.Option("--trials", help="How many to draw at random.", show_default="100")]
 Cluster = Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:8786.", show_default="here")]
 
+LedgerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="FILE",
+        help="Research ledger, or none.",
+        show_default="BACKTEST_LEDGER or backtest-ledger.sqlite",
+    ),
+]
+
 REQUEST: dict[str, tuple[Any, Any]] = {
     "dataset": (Dataset, None),
     "timeframe": (Timeframe, None),

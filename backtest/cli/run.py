@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.options import REQUEST, Json, asking
+from backtest.cli.options import REQUEST, Json, LedgerOption, asking
 from backtest.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from backtest.ledger.recording import Recorded
     from backtest.report.run_screen import Wanted
     from backtest.request.request import Request
     from backtest.scoring.evaluation import Evaluation
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @asking(*REQUEST)
 def run(
     request: Request,
-    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/DATASET-HASH")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/DATASET-STRATEGY-HASH")] = None,
     report: Annotated[bool, typer.Option("--report", help="Write report.html into the run folder.")] = False,
     trades: Annotated[bool, typer.Option("--trades", help="List every trade too.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Print all there is: reasons, capacity, trades.")] = False,
@@ -29,6 +30,7 @@ def run(
         str, typer.Option(help="Columns by name, as in net,drawdown,captured.", show_default="what fits")
     ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
+    ledger: LedgerOption = None,
     as_json: Json = False,
 ) -> None:
     """Replay strategies over a market and its catalysts, net of every cost."""
@@ -38,15 +40,23 @@ def run(
     with progress_bar() as progress:
         evaluation = request.evaluate(progress=progress)
 
-    from backtest.report.folder import run_document, to_json, write_run_folder
+    from dataclasses import replace
+
+    from backtest.cli.recording import recorded_by, write_recorded
+    from backtest.ledger.recording import record_evaluation
+    from backtest.report.folder import check_unclaimed, run_document, run_folder_name, to_json, write_run_folder
 
     document = run_document(evaluation, request.model_dump())
-    folder = out or Path("runs") / f"{evaluation.market.provenance.name}-{evaluation.runs[0].hashes['data'][:8]}"
+    folder = out or Path("runs") / run_folder_name(document)
+    check_unclaimed(folder, document)
+    recorded = recorded_by(ledger, lambda opened: record_evaluation(opened, evaluation, request))
     write_run_folder(folder, evaluation.runs, document)
+    write_recorded(folder, recorded)
     if as_json:
         typer.echo(to_json(document))
     else:
-        _print(evaluation, wanted, trades=trades or everything, everything=everything, quiet=quiet)
+        shown = replace(evaluation, cards=recorded.cards) if recorded else evaluation
+        _print(shown, recorded, wanted, trades=trades or everything, everything=everything, quiet=quiet)
     typer.echo(f"run folder: {folder}", err=True)
     if report:
         from backtest.cli.report import write_report_of
@@ -54,7 +64,10 @@ def run(
         typer.echo(f"report: {write_report_of(folder, document, evaluation, request)}", err=True)
 
 
-def _print(evaluation: Evaluation, wanted: Wanted, *, trades: bool, everything: bool, quiet: bool) -> None:
+def _print(
+    evaluation: Evaluation, recorded: Recorded | None, wanted: Wanted, *, trades: bool, everything: bool, quiet: bool
+) -> None:
+    from backtest.cli.recording import search_parts
     from backtest.report.run_screen import rows_of, run_table, screen_lines, verdict_sentence
     from backtest.report.score_tables import capacity_table, verdict_lines, verdict_table
     from backtest.report.tables import new_console, rejected_lines, show, trade_table
@@ -69,6 +82,7 @@ def _print(evaluation: Evaluation, wanted: Wanted, *, trades: bool, everything: 
     show(console, f"{market.provenance.name}: {len(market.index):,} bars of {market.timeframe}, {market.span}")
     show(console, "", verdict_sentence(evaluation.cards))
     show(console, run_table(evaluation, console.width, wanted), *screen_lines(evaluation, wanted))
+    show(console, *search_parts(recorded))
     if everything:
         show(console, "", verdict_table(evaluation.cards), *verdict_lines(evaluation.cards))
         show(console, "", capacity_table(evaluation.cards))

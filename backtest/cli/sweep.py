@@ -12,6 +12,7 @@ from backtest.cli.options import (
     Axes,
     Cluster,
     Json,
+    LedgerOption,
     OneStrategy,
     SearchOption,
     SpaceFile,
@@ -35,10 +36,14 @@ def sweep(
     spa: Annotated[bool, typer.Option("--spa", help="Test of superior predictive ability and StepM over all.")] = False,
     cluster: Cluster = None,
     out: Annotated[Path | None, typer.Option(help="Folder; a search goes on there.", show_default="runs/...")] = None,
+    ledger: LedgerOption = None,
     as_json: Json = False,
 ) -> None:
     """Search a strategy's parameters; every trial is kept, and p, Sharpe ratio and choice pay for all of them."""
+    from backtest.cli.recording import WITHOUT, recorded_by, write_recorded
+    from backtest.ledger.recording import record_sweep
     from backtest.report.folder import to_json
+    from backtest.report.ledger_tables import search_lines
     from backtest.report.score_tables import sweep_lines, sweep_table
     from backtest.report.search_folder import write_sweep
     from backtest.report.tables import new_console, show
@@ -56,7 +61,9 @@ def sweep(
     folder = out or Path("runs") / f"sweep-{one.name}-{work.fingerprint()[:8]}"
     with progress_bar() as progress:
         result = run_sweep(work, folder, cluster=cluster, progress=progress)
+    recorded = recorded_by(ledger, lambda opened: record_sweep(opened, result))
     document = write_sweep(folder, result)
+    write_recorded(folder, recorded)
     if as_json:
         typer.echo(to_json(document))
     else:
@@ -64,4 +71,5 @@ def sweep(
         label = market.provenance.label
         show(console, *([f"{label}: {market.provenance.source}"] if label else []))
         show(console, sweep_table(result), *sweep_lines(result))
+        show(console, *(search_lines(recorded, result.best) if recorded else [WITHOUT]))
     typer.echo(f"sweep folder: {folder}", err=True)

@@ -12,6 +12,7 @@ from backtest.cli.options import (
     Axes,
     Cluster,
     Json,
+    LedgerOption,
     OneStrategy,
     SearchOption,
     SpaceFile,
@@ -38,10 +39,24 @@ def walkforward(
     memory: Annotated[int, typer.Option(help="Blocks of catalysts trained on; 0 for all before.")] = 0,
     cluster: Cluster = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/...")] = None,
+    ledger: LedgerOption = None,
     as_json: Json = False,
 ) -> None:
     """Choose parameters on past catalysts, trade the next ones with them, and score that as one run."""
-    from backtest.report.folder import run_document, to_json, write_run_folder, write_text, writing
+    from dataclasses import replace
+
+    from backtest.cli.recording import WITHOUT, recorded_by, write_recorded
+    from backtest.ledger.recording import record_walk_forward
+    from backtest.report.folder import (
+        check_unclaimed,
+        run_document,
+        run_folder_name,
+        to_json,
+        write_run_folder,
+        write_text,
+        writing,
+    )
+    from backtest.report.ledger_tables import recorded_lines
     from backtest.report.run_screen import run_table
     from backtest.report.score_tables import fold_table, verdict_lines, verdict_table
     from backtest.report.search_folder import walkforward_document
@@ -77,16 +92,22 @@ def walkforward(
         evaluation = judged(
             (one,), result.run.prepared, catalysts, plan, [result.run], [scores], [result.placebo], progress
         )
-    (card,) = evaluation.cards
-    document = walkforward_document(result, card)
-    folder = out or Path("runs") / f"walkforward-{one.name}-{market.sha256()[:8]}"
-    write_run_folder(folder, [result.run], run_document(evaluation))
+    document = walkforward_document(result, evaluation.cards[0])
+    found = run_document(evaluation)
+    folder = out or Path("runs") / f"walkforward-{run_folder_name(found)}"
+    check_unclaimed(folder, found)
+    recorded = recorded_by(ledger, lambda opened: record_walk_forward(opened, evaluation, result))
+    cards = recorded.cards if recorded else evaluation.cards
+    write_run_folder(folder, [result.run], found)
+    write_recorded(folder, recorded)
     with writing("run folder", folder):
         write_text(folder / "walkforward.json", to_json(document) + "\n")
     if as_json:
         typer.echo(to_json(document))
     else:
         console = new_console()
-        show(console, *result.run.notes, fold_table(result), run_table(evaluation, console.width))
-        show(console, verdict_table([card]), *verdict_lines([card]), trade_table(result.run))
+        judged_now = replace(evaluation, cards=cards)
+        show(console, *result.run.notes, fold_table(result), run_table(judged_now, console.width))
+        show(console, verdict_table(cards), *verdict_lines(cards))
+        show(console, *(recorded_lines(recorded) if recorded else [WITHOUT]), trade_table(result.run))
     typer.echo(f"run folder: {folder}", err=True)

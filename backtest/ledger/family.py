@@ -75,10 +75,10 @@ def step_down(blocks: Iterable[DrawsBlock]) -> Floats:
         z = block.draws - block.centre.astype(np.float32)[:, None]
         z *= scale[:, None]
         z[block.spread <= 0] = -np.inf
-        np.nan_to_num(z, copy=False, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-        np.maximum(z[0], running, out=z[0])
+        # Of a number and NaN, fmax takes the number.
+        np.fmax(z[0], running, out=z[0])
         for row in range(1, count):
-            np.maximum(z[row], z[row - 1], out=z[row])
+            np.fmax(z[row], z[row - 1], out=z[row])
         running = z[-1].copy()
         own = np.where(block.spread > 0, block.rank, -np.inf).astype(np.float32)
         threshold = own - ROUNDING * np.maximum(np.float32(1.0), np.abs(np.where(np.isfinite(own), own, 0)))

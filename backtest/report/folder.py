@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -116,14 +118,33 @@ def read_document(path: Path, name: str) -> dict[str, Any]:
     return document
 
 
+def run_folder_name(document: dict[str, Any]) -> str:
+    """Name of the folder of a run: data, strategy, and a hash of its run.json, so that no other run has it."""
+    strategies = [str(one["name"]) for one in document["strategies"]]
+    title = strategies[0] if len(strategies) == 1 else f"{len(strategies)}-strategies"
+    content = hashlib.sha256(f"{to_json(document)}\n".encode("utf-8", "backslashreplace")).hexdigest()[:8]
+    return "-".join((re.sub(r"[^\w.+-]", "_", document["dataset"]["name"])[:80], title[:80], content))
+
+
+def check_unclaimed(folder: Path, document: dict[str, Any]) -> None:
+    """Raise `UsageError` where a folder holds the run.json of another run: it is never overwritten."""
+    try:
+        found = (folder / "run.json").read_bytes()
+    except OSError:
+        return
+    if found != f"{to_json(document)}\n".encode("utf-8", "backslashreplace"):
+        raise UsageError(f"run folder {folder} holds another run: choose another with --out, or remove it")
+
+
 def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]) -> None:
     """Write run.json, fills.csv, trades.csv and equity.csv; each file appears whole or not at all.
 
     Raises
     ------
     UsageError
-        Where the folder cannot be written.
+        Where the folder cannot be written, or holds another run.
     """
+    check_unclaimed(folder, document)
     tables = {
         "fills.csv": _joined(runs, "fills"),
         "trades.csv": _joined(runs, "trades"),

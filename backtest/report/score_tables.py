@@ -95,7 +95,7 @@ def scorecard_document(card: Scorecard) -> dict[str, Any]:
         "verdict": card.verdict,
         "reason": card.reason,
         "thresholds": asdict(card.thresholds),
-        "placebo": None if card.placebo is None else asdict(card.placebo),
+        "placebo": None if card.placebo is None else card.placebo.document(),
         "capacity": {
             "capital": card.capacity.capital.tolist(),
             "net_return": card.capacity.net_return.tolist(),

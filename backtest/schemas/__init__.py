@@ -19,6 +19,7 @@ VERSION = {
     "claims": 1,
     "data": 1,
     "events": 1,
+    "ledger": 1,
     "run": 2,
     "strategies": 1,
     "study": 2,

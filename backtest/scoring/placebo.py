@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -128,6 +128,8 @@ class Placebo(Shown):
         Their QUANTILES.
     reason : str
         Why there is no p; empty where there is one.
+    drawn : (n,) float64
+        The statistic on each placebo calendar, NaN where undefined; empty where there is no p. No document holds it.
     """
 
     kind: str
@@ -145,6 +147,11 @@ class Placebo(Shown):
     deviation: float = NAN
     quantiles: tuple[float, ...] = (NAN,) * len(QUANTILES)
     reason: str = ""
+    drawn: Floats = field(default_factory=lambda: np.empty(0), compare=False)
+
+    def document(self) -> dict[str, Any]:
+        """What a document says of it: everything but the draws."""
+        return {name: value for name, value in asdict(self).items() if name != "drawn"}
 
     def _line(self) -> str:
         return f"{self.statistic} on {self.n:,} calendars of kind {self.kind}: {self.reason or f'p {p_value(self.p)}'}"
@@ -316,6 +323,7 @@ def _one(observed: float, null: Null, plan: PlaceboPlan) -> Placebo:
         mean=float(defined.mean()),
         deviation=float(defined.std(ddof=1)),
         quantiles=quantiles,
+        drawn=null.values,
     )
 
 
