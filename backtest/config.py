@@ -47,8 +47,8 @@ class RunConfig(BaseModel):
     in_position: Literal["ignore", "extend"] = Field("ignore", description="a new intent while in position")
     reaction: Duration = Field("0m", description="from decision to the order reaching the market")
     max_wait: Duration = Field("24h", description="longest wait for a bar to fill on")
-    stop_order: Literal["pessimistic", "optimistic"] = Field(
-        "pessimistic", description="which side of a bar is visited first"
+    stop_order: Literal["pessimistic", "optimistic", "adverse_first"] = Field(
+        "pessimistic", description="which of the exits that a bar allows is taken"
     )
     seed: int = Field(20251101, description="seed of every random draw")
     largest_jump: Annotated[float, Field(gt=1)] = Field(

@@ -74,8 +74,8 @@ PLANTED = (
     Planted(
         "the other stop order by default",
         CONFIG,
-        '"pessimistic", description="which side',
-        '"optimistic", description="which side',
+        '"pessimistic", description="which of',
+        '"optimistic", description="which of',
         ("configuration stop_order: pessimistic -> optimistic", TRADES),
     ),
     Planted(
@@ -130,8 +130,8 @@ PLANTED = (
     Planted(
         "the favourable level before the adverse one",
         PATH,
-        "    if favourable_first:\n",
-        "    if not favourable_first:\n",
+        "    if stop_order == OPTIMISTIC:\n",
+        "    if stop_order != OPTIMISTIC:\n",
         ("is entered in its bar and leaves in another or for another reason: how positions leave changed", CALLED),
     ),
     Planted(

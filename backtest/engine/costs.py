@@ -21,6 +21,7 @@ from backtest.engine.layout import (
     MARK,
     OPEN,
     PANEL_WIDTH,
+    STOP_ORDERS,
     Bars,
     Rules,
 )
@@ -127,7 +128,7 @@ def kernel_rules(config: RunConfig, bar_ms: int) -> Rules:
         "funding_const": config.funding_const * bar_ms / SETTLEMENT_MS,
         "settles_inside": bar_ms > SETTLEMENT_MS,
         "extend": config.in_position == "extend",
-        "favourable_first": config.stop_order == "optimistic",
+        "stop_order": STOP_ORDERS.index(config.stop_order),
         "bars_per_year": bars_per_year(bar_ms),
     }
     return Rules(**(settings | derived))

@@ -117,6 +117,7 @@ def _open_position(
     state[p].stop = -np.inf if math.isnan(stop) else price * (side - stop)
     state[p].target = np.inf if math.isnan(target) else price * (side + target)
     state[p].trail = np.inf if math.isnan(trail) else trail
+    state[p].activation = -np.inf
     state[p].peak = side * price
     state[p].liquidation = (
         liquidation_level(side, quantity, price, margin, rules.maintenance_margin) if swap else -np.inf
@@ -131,15 +132,14 @@ def _open_position(
     state[p].fees = fee
     state[p].slippage = quantity * reference * rules.half_spread
     state[p].impact = quantity * reference * impact
-    state[p].other_net = np.nan
     state[p].funding = 0.0
     state[p].pending = False
-    state[p].ambiguous = False
     state[p].unknown_funding_bars = 0
     state[p].due = 0
     work.slot[np.uintp(column)] = p
     work.verdict[k] = ACCEPTED
     if record:
+        book.entered[k] = state[p]
         fill = Fill(
             row=float(t),
             phase=float(AT_OPEN),

@@ -12,10 +12,10 @@ from backtest.engine.layout import (
     AT_OPEN,
     DELISTED,
     END_OF_DATA,
-    FUNDING_CONST,
     FUNDING_ERROR,
     GROUP_EXIT,
     INSIDE,
+    OPTIMISTIC,
     SIGNAL,
     T_CASH,
     T_FAULT_COLUMN,
@@ -34,7 +34,7 @@ from backtest.engine.layout import (
     Trade,
     Work,
 )
-from backtest.engine.path import bar_of, gap_reason, liquidation_level, net_of, settle, walk_bar, write_row
+from backtest.engine.path import bar_of, charge, funding_of, gap_reason, net_of, settle, walk_bar, write_row
 
 
 @inlined
@@ -77,7 +77,6 @@ def _leave(
             cut=float(UNCUT),
             granted=1.0,
         )
-        ambiguous = 1.0 if state[p].ambiguous else 0.0
         trade = Trade(
             intent=float(state[p].intent),
             column=float(column),
@@ -95,8 +94,6 @@ def _leave(
             liquidation=liquidation,
             net=net,
             reason=float(reason),
-            ambiguous=ambiguous,
-            other_net=state[p].other_net,
             unknown_funding_bars=float(state[p].unknown_funding_bars),
             exit_phase=float(phase),
             entry_notional=notional,
@@ -150,6 +147,7 @@ def exits_at_open(
             state[p].liquidation,
             state[p].target,
             state[p].trail,
+            state[p].activation,
             state[p].peak,
         )
         if reason == 0 and not entered_now:
@@ -182,14 +180,7 @@ def exits_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, book:
     for p in range(count):
         if math.isnan(bar_of(bars, state[p].column, t).open):
             continue
-        reason, level, other, other_level = walk_bar(state, p, t, bars, rules.favourable_first)
-        if record and other != 0 and not state[p].ambiguous:
-            state[p].ambiguous = True
-            coefficient = bar_of(bars, state[p].column, t).impact
-            if math.isnan(coefficient):
-                coefficient = state[p].coefficient
-            price, fee, _, liquidation, _ = settle(state, p, state[p].side * other_level, coefficient, other, rules)
-            state[p].other_net = net_of(state, p, price, fee, liquidation)
+        reason, level = walk_bar(state, p, t, bars, rules.stop_order)
         if reason > 0:
             group = state[p].group
             if rules.settles_inside:
@@ -214,17 +205,14 @@ def _funding_due(state: Positions, p: int, t: int, bar: Bar, rules: Rules, work:
         if rules.funding_unknown == FUNDING_ERROR and work.tally[T_FAULT_ROW] < 0.0:
             work.tally[T_FAULT_ROW] = t
             work.tally[T_FAULT_COLUMN] = state[p].column
-        if rules.funding_unknown != FUNDING_CONST:
-            return 0.0
-        return state[p].quantity * bar.mark * rules.funding_const
-    return state[p].side * state[p].quantity * bar.mark * rate
+    return funding_of(state, p, bar, rules)
 
 
 @inlined
 def _settle_inside(state: Positions, p: int, t: int, bar: Bar, rules: Rules, work: Work) -> float:
     """What a position that leaves inside a bar pays for settlements before that: all or nothing, the worse of both."""
     due = _funding_due(state, p, t, bar, rules, work)
-    paid = min(due, 0.0) if rules.favourable_first else max(due, 0.0)
+    paid = min(due, 0.0) if rules.stop_order == OPTIMISTIC else max(due, 0.0)
     state[p].margin -= paid
     state[p].funding += paid
     return paid
@@ -234,13 +222,7 @@ def _settle_inside(state: Positions, p: int, t: int, bar: Bar, rules: Rules, wor
 def _charge_funding(state: Positions, p: int, t: int, bar: Bar, rules: Rules, work: Work) -> float:
     """Phase D for one position; returns what it paid."""
     paid = _funding_due(state, p, t, bar, rules, work)
-    if paid == 0.0:
-        return 0.0
-    state[p].margin -= paid
-    state[p].funding += paid
-    state[p].liquidation = liquidation_level(
-        state[p].side, state[p].quantity, state[p].price, state[p].margin, rules.maintenance_margin
-    )
+    charge(state, p, paid, rules)
     return paid
 
 

@@ -28,16 +28,16 @@ B. Entries at the open. Equity E is cash plus positions at the previous bar's ma
     price = open * (1 + side * slip); quantity = V / price; cash falls by margin V / leverage (spot: V) and fee * V.
     Stop, target and trail are anchored at `price`; the peak starts there. A level that the open has already passed
     exits at that open, once every entry of the bar is made: LIQUIDATION to TAKE_PROFIT of phase A, and GROUP.
-C. Inside a tradable bar two paths are possible: adverse first (open, low, high, close for a long), the pessimistic
-    default, or favourable first (open, high, low, close). Adverse levels are liquidation, stop and trail; the nearest
-    fills at its level (ties in that order). The trail follows the peak, which the open raises first: on the
-    adverse-first path the low meets the trail of that peak, then the high raises it, then the close at or below the
-    new trail fills at that trail; on the favourable-first path the low meets the trail of the new peak. A bar on which
-    the two paths differ in reason or price is `ambiguous`: of a trade's ambiguous bars the first is recorded, with the
-    net result that leaving on the other path would have had, before the funding of the bar (at the close where only
-    the other path stays). Where the bar reaches a level or the stop trails, its detail bars, as many as there are, are
-    walked instead, each after the bar's own open with a gap check at its open; where they stay clear of a level that
-    the bar itself reaches, the bar decides.
+C. Inside a tradable bar the order of prices is unknown. Adverse levels are liquidation, stop and trail; the nearest
+    fills at its level (ties in that order). The trail follows the peak, which the open raises first. Under
+    `pessimistic` a position leaves by an adverse exit wherever a continuous path through the bar meets one before it
+    leaves otherwise, at the worst price of all such paths (of a trail: the lowest level that it can have and the bar
+    can reach), else at its target. Under `optimistic` it stays where one such path stays, else it takes the best price.
+    Under `adverse_first` one path is walked: open, adverse extreme, favourable extreme, close.
+    Detail bars replace a bar whose range they keep; of a bar that they cover in part the rest is a hole, on which the
+    price goes from the close before it to the open after it and reaches what the detail does not of the bar's high and
+    low (`adverse_first` takes the bar itself then). An open of a detail bar after another is checked for gaps.
+    What all paths allow, whatever the stop order: `backtest.engine.intervals`.
     When a leg leaves inside the bar, the others of its group leave at the close (GROUP, phase E). In bars longer than
     the time between settlements a position that leaves inside has met an unknown part of the bar's funding: pessimistic
     it pays all of it where it owes, optimistic it receives all of it where it is owed.
@@ -153,7 +153,8 @@ def _replay(
 
 
 @compiled
-def _new_work(intents: int, instruments: int) -> Work:
+def new_work(intents: int, instruments: int) -> Work:
+    """Scratch for so many intents over so many instruments."""
     return Work(
         np.empty(intents, np.uint32),
         np.empty(intents, np.int32),
@@ -191,7 +192,7 @@ def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
 
     The fault is the first unknown funding rate under the policy `error`; its row is -1 where there is none.
     """
-    work = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
+    work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
     result = np.empty((1, len(STATISTICS) + 2))
     _replay(orders, 0, bars, rules, work, book, True, result, 0)
     book.verdict[:] = work.verdict
@@ -210,8 +211,9 @@ def _replay_strip(orders: Orders, bars: Bars, rules: Rules, statistics: F8, firs
         np.empty((0, 0)),
         np.empty(0, np.int8),
         np.empty(0, np.int32),
+        np.zeros(0, POSITION),
     )
-    work = _new_work(orders.earliest.shape[1], bars.panel.shape[0])
+    work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
     for v in range(first, last):
         _replay(orders, v, bars, rules, work, nowhere, False, statistics, v)
         if work.tally[T_FAULT_ROW] >= 0.0:

@@ -127,6 +127,8 @@ ADDED_COSTS = frozenset(
 """Names of the costs that came after 0.1, which documents and baselines of that release do not hold."""
 
 FUNDING_ERROR, FUNDING_ZERO, FUNDING_CONST = range(3)
+STOP_ORDERS = ("pessimistic", "optimistic", "adverse_first")
+PESSIMISTIC, OPTIMISTIC, ADVERSE_FIRST = range(len(STOP_ORDERS))
 NET_RETURN, SHARPE, SORTINO, MAX_DRAWDOWN, TRADES, HIT_RATE, MEAN_TRADE, EXPOSURE = range(8)
 STATISTICS = (
     "net_return",
@@ -143,6 +145,8 @@ MOST_SLIP = 0.9
 """Largest half-spread plus impact, as a share of price: a sale never fills at or below zero."""
 LEAST_SHARE = 1e-6
 """An entry scaled below this share of what was wanted, or equity below this share of capital, is rejected instead."""
+SAME_PRICE = 1e-9
+"""Share of a price by which finer bars may miss the high and the low of the bar that they make up."""
 LEAST_RATIO = 1e-12
 """Variance as a share of the mean square, or deviation of returns, below which it is rounding and a ratio is NaN."""
 
@@ -160,7 +164,6 @@ class Position:
     due: int  # reason for which it leaves in this bar, 0 for none
     unknown_funding_bars: int
     pending: bool  # a leg of its group left while it could not
-    ambiguous: bool
     side: float
     quantity: float
     price: float  # fill of the entry
@@ -169,6 +172,7 @@ class Position:
     stop: float  # -inf for none
     target: float  # inf for none
     trail: float  # share of the peak, inf for none
+    activation: float  # peak from which it trails, -inf for at once
     peak: float
     liquidation: float  # level, -inf for spot
     floor: float  # at or below this price it may leave
@@ -178,7 +182,6 @@ class Position:
     slippage: float
     impact: float
     funding: float  # paid so far
-    other_net: float  # of leaving on the other path of its first ambiguous bar, NaN for none
 
 
 class Positions(Protocol):
@@ -234,8 +237,6 @@ class Trade(NamedTuple):
     liquidation: float
     net: float
     reason: float
-    ambiguous: float
-    other_net: float
     unknown_funding_bars: float
     exit_phase: float
     entry_notional: float
@@ -305,7 +306,8 @@ class Orders(NamedTuple):
 class Rules(NamedTuple):
     """Scalars of a RunConfig; `funding_const` is the rate of one bar, `funding_unknown` a FUNDING_* code.
 
-    `settles_inside`: whether funding is settled inside bars, not only at their closes.
+    `stop_order` is one of STOP_ORDERS. `settles_inside`: whether funding is settled inside bars, not only at their
+    closes.
     """
 
     capital: float
@@ -319,7 +321,7 @@ class Rules(NamedTuple):
     funding_const: float
     settles_inside: bool
     extend: bool
-    favourable_first: bool
+    stop_order: int
     bars_per_year: float
 
 
@@ -327,7 +329,8 @@ class Book(NamedTuple):
     """What a recorded replay writes.
 
     equity (T,) at each close; funding (T,) paid at each close, zeros on entry; fills and trades in rows of their
-    columns; verdict (K,) of each intent; counts: fills and trades written, zeros on entry.
+    columns; verdict (K,) of each intent; counts: fills and trades written, zeros on entry; entered (K,) of POSITION:
+    each position as it was opened.
     """
 
     equity: F8
@@ -336,6 +339,7 @@ class Book(NamedTuple):
     trades: F8
     verdict: I1
     counts: I4
+    entered: Positions
 
 
 class Intent(NamedTuple):

@@ -6,15 +6,18 @@ The rules are phases A and C and the exit rule in the docstring of `backtest.eng
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from backtest.engine.compiling import compiled, inlined
 from backtest.engine.layout import (
+    ADVERSE_FIRST,
     CAPACITY,
     CLOSE,
     F8,
     FUNDING,
+    FUNDING_CONST,
     HIGH,
     I4,
     IMPACT,
@@ -23,6 +26,8 @@ from backtest.engine.layout import (
     MARK,
     MOST_SLIP,
     OPEN,
+    OPTIMISTIC,
+    SAME_PRICE,
     STOP_LOSS,
     TAKE_PROFIT,
     TRAILING_STOP,
@@ -61,9 +66,9 @@ def impact_share(coefficient: float, notional: float, half_spread: float) -> flo
 
 
 @inlined
-def trail_level(trail: float, peak: float) -> float:
-    """Signed level of a trailing stop under its peak; -inf where there is none."""
-    return peak - trail * abs(peak) if trail < np.inf else -np.inf
+def trail_level(trail: float, activation: float, peak: float) -> float:
+    """Signed level of a trailing stop under its peak; -inf where there is none, or the peak has not activated it."""
+    return peak - trail * abs(peak) if trail < np.inf and peak >= activation else -np.inf
 
 
 @inlined
@@ -76,36 +81,93 @@ def nearest_adverse(stop: float, liquidation: float, trail: float) -> tuple[floa
     return trail, TRAILING_STOP
 
 
+class Possible(NamedTuple):
+    """What one stretch of prices allows a position, levels signed (Theorem 1 of docs/methods.md).
+
+    `stays`: some path does not leave. `fixed`: reason of the nearer of stop and liquidation where a path meets it
+    first, else 0, and its `level`. `target`: whether a path meets it first. `trail_low`, `trail_high`: lowest and
+    highest price at which a path meets the trailing stop first, inf and -inf where none does.
+    """
+
+    stays: bool
+    fixed: int
+    level: float
+    target: bool
+    trail_low: float
+    trail_high: float
+
+
 @inlined
-def path_through(
-    low: float, high: float, close: float, stop: float, liquidation: float, target: float, trail: float, peak: float,
-    favourable_first: bool,
-) -> tuple[int, float, float]:  # fmt: skip
-    """Reason (0: none), signed level and new peak of one bar walked along one of its two paths."""
-    if favourable_first:
-        if high >= target:
-            return TAKE_PROFIT, target, peak
-        peak = max(peak, high)
-        level, reason = nearest_adverse(stop, liquidation, trail_level(trail, peak))
-        return (reason, level, peak) if low <= level else (0, 0.0, peak)
-    level, reason = nearest_adverse(stop, liquidation, trail_level(trail, peak))
+def possible_exits(
+    low: float, high: float, least_high: float, most_low: float, close: float, stop: float, liquidation: float,
+    target: float, trail: float, activation: float, least_peak: float, greatest_peak: float,
+) -> Possible:  # fmt: skip
+    """Every way to leave on a continuous path that stays within low and high, and whether one path does not leave.
+
+    The path must rise to `least_high`, fall to `most_low` and end at `close`: for a bar its high and low. Its first
+    price lies beyond no level. The peak before it lies between `least_peak` and `greatest_peak`.
+    """
+    fixed = max(stop, liquidation)
+    start = trail_level(trail, activation, least_peak)
+    nearest = max(fixed, start)
+    final = max(fixed, trail_level(trail, activation, max(least_peak, least_high)))
+    stays = least_high < target and most_low > nearest and close > final
+    reason = 0
+    if low <= fixed and fixed >= start:
+        reason = LIQUIDATION if liquidation >= stop else STOP_LOSS
+    trail_low, trail_high = np.inf, -np.inf
+    if trail < np.inf:
+        first, last = max(least_peak, activation), min(max(greatest_peak, high), target)
+        lowest, highest = first - trail * abs(first), min(last - trail * abs(last), high)
+        if first <= last and first < target and highest >= low and highest > fixed:
+            trail_low, trail_high = max(lowest, low, fixed), highest
+    return Possible(stays, reason, fixed, high >= target, trail_low, trail_high)
+
+
+@inlined
+def chosen(possible: Possible, target: float, stop_order: int) -> tuple[int, float]:
+    """Reason (0: stays) and signed level of the pessimistic or the optimistic stop order."""
+    trails = possible.trail_low <= possible.trail_high
+    if stop_order == OPTIMISTIC:
+        if possible.stays:
+            return 0, 0.0
+        if possible.target:
+            return TAKE_PROFIT, target
+        if trails:
+            return TRAILING_STOP, possible.trail_high
+        return possible.fixed, possible.level
+    if possible.fixed > 0:
+        return possible.fixed, possible.level
+    if trails:
+        return TRAILING_STOP, possible.trail_low
+    return (TAKE_PROFIT, target) if possible.target else (0, 0.0)
+
+
+@inlined
+def adverse_first(
+    low: float, high: float, close: float, stop: float, liquidation: float, target: float, trail: float,
+    activation: float, peak: float,
+) -> tuple[int, float]:  # fmt: skip
+    """Reason (0: stays) and signed level of one bar walked from its open to its low, its high and its close."""
+    level, reason = nearest_adverse(stop, liquidation, trail_level(trail, activation, peak))
     if low <= level:
-        return reason, level, peak
+        return reason, level
     if high >= target:
-        return TAKE_PROFIT, target, peak
-    peak = max(peak, high)
-    level = trail_level(trail, peak)
-    return (TRAILING_STOP, level, peak) if close <= level else (0, 0.0, peak)
+        return TAKE_PROFIT, target
+    level = trail_level(trail, activation, max(peak, high))
+    return (TRAILING_STOP, level) if close <= level else (0, 0.0)
 
 
 @inlined
-def gap_reason(price: float, stop: float, liquidation: float, target: float, trail: float, peak: float) -> int:
+def gap_reason(
+    price: float, stop: float, liquidation: float, target: float, trail: float, activation: float, peak: float
+) -> int:
     """Reason for an exit at a (signed) open that lies at or beyond a level; 0 where it does not."""
     if price <= liquidation:
         return LIQUIDATION
     if price <= stop:
         return STOP_LOSS
-    if price <= trail_level(trail, peak):
+    if price <= trail_level(trail, activation, peak):
         return TRAILING_STOP
     return TAKE_PROFIT if price >= target else 0
 
@@ -145,6 +207,25 @@ def net_of(state: Positions, p: int, price: float, fee: float, liquidation: floa
     )
 
 
+@inlined
+def funding_of(state: Positions, p: int, bar: Bar, rules: Rules) -> float:
+    """What a position pays for the settlements of a bar; of an unknown rate what the policy says, 0 under `error`."""
+    if math.isnan(bar.funding):
+        return state[p].quantity * bar.mark * rules.funding_const if rules.funding_unknown == FUNDING_CONST else 0.0
+    return state[p].side * state[p].quantity * bar.mark * bar.funding
+
+
+@inlined
+def charge(state: Positions, p: int, paid: float, rules: Rules) -> None:
+    """Take funding out of the margin of a position; its liquidation level follows."""
+    if paid != 0.0:
+        state[p].margin -= paid
+        state[p].funding += paid
+        state[p].liquidation = liquidation_level(
+            state[p].side, state[p].quantity, state[p].price, state[p].margin, rules.maintenance_margin
+        )
+
+
 @compiled
 def write_row(table: F8, counts: I4, which: int, values: Fill | Trade) -> None:
     """Append values to the next free row of a table of the book."""
@@ -153,64 +234,151 @@ def write_row(table: F8, counts: I4, which: int, values: Fill | Trade) -> None:
     counts[which] += 1
 
 
-@inlined
-def walk_bar(state: Positions, p: int, t: int, bars: Bars, favourable_first: bool) -> tuple[int, float, int, float]:
-    """Walk bar t for one position; update its peak.
+class Cover(NamedTuple):
+    """Detail of one bar: `slots` rows from `first` on, its first and last missing slot (-1: none).
 
-    Returns the reason (0: stays) and signed level, then the same for the other path: 0 and 0.0 where the two agree,
-    -1 and the signed close where only the other path stays.
+    `low_seen`, `high_seen`: whether the detail reaches the bar's own low and high, in unsigned prices. A `bare` bar is
+    one missing slot.
     """
+
+    first: int
+    slots: int
+    first_hole: int
+    last_hole: int
+    low_seen: bool
+    high_seen: bool
+    bare: bool
+
+
+class Segment(NamedTuple):
+    """A stretch of a bar, a detail bar or the hole between two: signed prices as `possible_exits` takes them."""
+
+    open: float
+    low: float
+    high: float
+    least_high: float
+    most_low: float
+    close: float
+    jumps: bool
+    end: int
+    hole: bool
+
+
+BARE = Cover(0, 1, 0, 0, False, False, True)
+
+
+@inlined
+def _missing(bars: Bars, finer: int, row: int) -> bool:
+    return row < 0 or row >= bars.detail.shape[1] or math.isnan(bars.detail[finer, row, OPEN])
+
+
+@compiled
+def cover_of(bars: Bars, column: int, t: int) -> Cover:
+    """Detail of one bar; it is bare where it has none, or where its detail contradicts it.
+
+    Detail contradicts a bar where it leaves its range, or is whole and does not reach its high or its low.
+    """
+    finer = bars.detail_column[column]
+    if finer < 0:
+        return BARE
+    bar = bar_of(bars, column, t)
+    slack = SAME_PRICE * bar.high
+    first = bars.detail_first + t * bars.detail_ratio
+    first_hole, last_hole, top, bottom = -1, -1, -np.inf, np.inf
+    for slot in range(bars.detail_ratio):
+        if _missing(bars, finer, first + slot):
+            first_hole = slot if first_hole < 0 else first_hole
+            last_hole = slot
+        else:
+            top = max(top, bars.detail[finer, first + slot, HIGH])
+            bottom = min(bottom, bars.detail[finer, first + slot, LOW])
+    low_seen, high_seen = bottom <= bar.low + slack, top >= bar.high - slack
+    whole = first_hole < 0
+    if top == -np.inf or top > bar.high + slack or bottom < bar.low - slack:
+        return BARE
+    if whole and not (low_seen and high_seen):
+        return BARE
+    return Cover(first, bars.detail_ratio, first_hole, last_hole, low_seen, high_seen, False)
+
+
+@inlined
+def segment_at(bars: Bars, column: int, t: int, side: float, cover: Cover, slot: int, price: float) -> Segment:
+    """The stretch that begins at a slot; `price` is the signed price at which the one before it ended."""
+    finer, bar = bars.detail_column[column], bar_of(bars, column, t)
+    end = slot + 1 if cover.bare else slot
+    while not cover.bare and end < cover.slots and _missing(bars, finer, cover.first + end):
+        end += 1
+    if end > slot:
+        low, high = (bar.low, bar.high) if side > 0.0 else (-bar.high, -bar.low)
+        low_seen, high_seen = (cover.low_seen, cover.high_seen) if side > 0.0 else (cover.high_seen, cover.low_seen)
+        close = side * (bar.close if end == cover.slots else bars.detail[finer, cover.first + end, OPEN])
+        least_high = max(price, close) if high_seen or end <= cover.last_hole else high
+        most_low = min(price, close) if low_seen or slot > cover.first_hole else low
+        return Segment(price, low, high, least_high, most_low, close, False, end, True)
+    row = cover.first + slot
+    low, high = bars.detail[finer, row, LOW], bars.detail[finer, row, HIGH]
+    if side < 0.0:
+        low, high = -high, -low
+    opening = side * bars.detail[finer, row, OPEN]
+    jumps = slot > 0 and not _missing(bars, finer, row - 1)
+    return Segment(opening, low, high, high, low, side * bars.detail[finer, row, CLOSE], jumps, slot + 1, False)
+
+
+@compiled
+def walk_segments(state: Positions, p: int, t: int, bars: Bars, stop_order: int) -> tuple[int, float]:
+    """`walk_bar` along the detail of a bar. `adverse_first` uses detail that covers the whole bar, no other."""
+    side, column = state[p].side, state[p].column
+    stop, liquidation, target = state[p].stop, state[p].liquidation, state[p].target
+    trail, activation = state[p].trail, state[p].activation
+    least = greatest = max(state[p].peak, side * bar_of(bars, column, t).open)
+    cover = cover_of(bars, column, t)
+    if stop_order == ADVERSE_FIRST and cover.first_hole >= 0:
+        cover = BARE
+    slot, price = 0, side * bar_of(bars, column, t).open
+    while slot < cover.slots:
+        segment = segment_at(bars, column, t, side, cover, slot, price)
+        if segment.jumps:
+            peak = least if stop_order == OPTIMISTIC else greatest
+            reason = gap_reason(segment.open, stop, liquidation, target, trail, activation, peak)
+            if reason > 0:
+                return reason, segment.open
+        least, greatest = max(least, segment.open), max(greatest, segment.open)
+        low, high, close = segment.low, segment.high, segment.close
+        if stop_order == ADVERSE_FIRST:
+            reason, level = adverse_first(low, high, close, stop, liquidation, target, trail, activation, least)
+        else:
+            possible = possible_exits(
+                low, high, segment.least_high, segment.most_low, close, stop, liquidation, target, trail, activation,
+                least, greatest,
+            )  # fmt: skip
+            reason, level = chosen(possible, target, stop_order)
+        if reason > 0:
+            return reason, level
+        least, greatest = max(least, segment.least_high), max(greatest, high)
+        slot, price = segment.end, close
+    return 0, 0.0
+
+
+@inlined
+def walk_bar(state: Positions, p: int, t: int, bars: Bars, stop_order: int) -> tuple[int, float]:
+    """Walk bar t for one position in a stop order; reason (0: stays) and signed level. The peak is as it ends."""
     side, bar = state[p].side, bar_of(bars, state[p].column, t)
     high, low = bar.high, bar.low
     if side < 0:
         high, low = -low, -high
-    stop, liquidation, target, trail, peak = (
-        state[p].stop,
-        state[p].liquidation,
-        state[p].target,
-        state[p].trail,
-        state[p].peak,
-    )
-    peak = max(peak, side * bar.open)
-    reached = low <= max(stop, liquidation, trail_level(trail, peak)) or high >= target
-    if trail == np.inf and not reached:
-        return 0, 0.0, 0, 0.0
-    finer = bars.detail_column[state[p].column]
-    other, other_level = 0, 0.0
-    if finer >= 0:
-        first = bars.detail_first + t * bars.detail_ratio
-        seen, walked = False, peak
-        for row in range(max(first, 0), min(first + bars.detail_ratio, bars.detail.shape[1])):
-            at = side * bars.detail[finer, row, OPEN]
-            if math.isnan(at):
-                continue
-            seen = True
-            reason = gap_reason(at, stop, liquidation, target, trail, walked) if row > first else 0
-            if reason > 0:
-                return reason, at, other, other_level
-            walked = max(walked, at)
-            top, bottom = bars.detail[finer, row, HIGH], bars.detail[finer, row, LOW]
-            if side < 0:
-                top, bottom = -bottom, -top
-            close = side * bars.detail[finer, row, CLOSE]
-            reason, level, new_peak = path_through(
-                bottom, top, close, stop, liquidation, target, trail, walked, favourable_first
-            )
-            twin, twin_level, _ = path_through(
-                bottom, top, close, stop, liquidation, target, trail, walked, not favourable_first
-            )
-            if other == 0 and (reason != twin or level != twin_level):
-                other, other_level = (twin, twin_level) if twin > 0 else (-1, close)
-            walked = new_peak
-            if reason > 0:
-                return reason, level, other, other_level
-        if seen and not reached:
-            state[p].peak = max(walked, high)
-            return 0, 0.0, other, other_level
-    close = side * bar.close
-    reason, level, new_peak = path_through(low, high, close, stop, liquidation, target, trail, peak, favourable_first)
-    twin, twin_level, _ = path_through(low, high, close, stop, liquidation, target, trail, peak, not favourable_first)
-    if other == 0 and (reason != twin or level != twin_level):
-        other, other_level = (twin, twin_level) if twin > 0 else (-1, close)
-    state[p].peak = new_peak
-    return reason, level, other, other_level
+    stop, liquidation, target = state[p].stop, state[p].liquidation, state[p].target
+    trail, activation = state[p].trail, state[p].activation
+    if trail == np.inf and low > max(stop, liquidation) and high < target:
+        return 0, 0.0
+    before = max(state[p].peak, side * bar.open)
+    if bars.detail_column[state[p].column] >= 0:
+        reason, level = walk_segments(state, p, t, bars, stop_order)
+    elif stop_order == ADVERSE_FIRST:
+        reason, level = adverse_first(low, high, side * bar.close, stop, liquidation, target, trail, activation, before)
+    else:
+        possible = possible_exits(
+            low, high, high, low, side * bar.close, stop, liquidation, target, trail, activation, before, before
+        )
+        reason, level = chosen(possible, target, stop_order)
+    state[p].peak = max(before, high)
+    return reason, level

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from backtest.config import RunConfig
 from backtest.engine.costs import kernel_bars, kernel_rules
-from backtest.engine.layout import FILL_COLUMNS, TRADE_COLUMNS, Bars, Book, Orders, Rules
+from backtest.engine.layout import FILL_COLUMNS, POSITION, TRADE_COLUMNS, Bars, Book, Orders, Positions, Rules
 from backtest.engine.orders import kernel_orders
 from backtest.identity import SHORT
 from backtest.market.record import Market
@@ -96,4 +96,5 @@ def empty_book(bars: int, intents: int) -> Book:
         np.empty((intents, len(TRADE_COLUMNS))),
         np.zeros(intents, np.int8),
         np.zeros(2, np.int32),
+        cast(Positions, np.zeros(intents, POSITION)),
     )

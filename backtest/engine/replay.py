@@ -9,6 +9,7 @@ import numpy.typing as npt
 from backtest.catalysts.record import Calendar
 from backtest.config import RunConfig
 from backtest.engine import layout
+from backtest.engine.bounds import intervals_of
 from backtest.engine.layout import STATISTICS, Orders
 from backtest.engine.prepared import Prepared, empty_book, prepare
 from backtest.engine.run import Run
@@ -53,15 +54,12 @@ def replay_prepared(
     prepared: Prepared, intents: Intents, *, calendar: Calendar | None = None, strategy: str = ""
 ) -> Run:
     """Replay intents over a market that is ready; raises as `replay` does."""
-    orders, rules = prepared.orders(intents), prepared.rules
+    orders = prepared.orders(intents)
     book, statistics = recorded(orders, prepared)
     _check_funding(statistics, prepared.market)
-    other = float(book.equity[-1])
-    if (book.trades[: book.counts[1], layout.TRADE_COLUMNS.index("ambiguous")] > 0).any():
-        twin, _ = recorded(orders, prepared.with_rules(favourable_first=not rules.favourable_first))
-        other = float(twin.equity[-1])
+    intervals = intervals_of(orders, prepared, book)
     none = Calendar("none", ())
-    return Run(strategy, prepared, intents, calendar or none, book, statistics, other - prepared.config.capital)
+    return Run(strategy, prepared, intents, calendar or none, book, statistics, intervals)
 
 
 def recorded(orders: Orders, prepared: Prepared) -> tuple[layout.Book, npt.NDArray[np.float64]]:

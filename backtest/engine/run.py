@@ -16,9 +16,11 @@ from backtest.config import RunConfig
 from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
 from backtest.engine.accounts import account_currency, quoted
+from backtest.engine.bounds import Intervals
 from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
 from backtest.engine.moves import moves
 from backtest.engine.prepared import Prepared
+from backtest.engine.run_bounds import RunBounds, bounds_of
 from backtest.market.instrument import DOLLARS
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
@@ -44,8 +46,8 @@ class Run(Shown):
         What the kernel wrote down, as arrays.
     statistics : (8,) float64
         `backtest.engine.layout.STATISTICS`.
-    other_net : float
-        Net result under the other order inside bars, quote currency; this one's where no bar is ambiguous.
+    intervals : Intervals
+        What the bars allow each position, given its entry.
     """
 
     strategy: str
@@ -54,7 +56,7 @@ class Run(Shown):
     calendar: Calendar
     book: layout.Book
     statistics: npt.NDArray[np.float64]
-    other_net: float
+    intervals: Intervals
 
     @property
     def market(self) -> Market:
@@ -87,9 +89,10 @@ class Run(Shown):
 
         `net_return` is net / entry notional; `before`, `waited` and `captured` are its three moves
         (`backtest.engine.moves`); the first two are NaN where there is no catalyst or no bar before it. `net_low`
-        and `net_high` bound net over both orders inside an ambiguous bar.
+        and `net_high` are the least and the greatest net over every path that the bars allow, given the entry; a trade
+        that can end in more than one way is `ambiguous`.
         """
-        return _trades(self.book, self.prepared, self.intents, self.calendar)
+        return _trades(self)
 
     @cached_property
     def rejected(self) -> pd.DataFrame:
@@ -111,15 +114,21 @@ class Run(Shown):
         """Where the difference between gross and net went, over all trades."""
         return CostBreakdown(**{name: float(self.trades[name].sum()) for name in ("gross", *COSTS, "net")})
 
+    @cached_property
+    def bounds(self) -> RunBounds:
+        """Least and greatest net, Sharpe ratio and drawdown over every path that the bars allow."""
+        orders = self.prepared.orders(self.intents)
+        return bounds_of(orders, self.prepared, self.book, self.statistics, self.intervals)
+
     @property
     def net_low(self) -> float:
-        """Net result of the whole run under the worse of the two orders inside ambiguous bars, quote currency."""
-        return min(float(self.book.equity[-1]) - self.config.capital, self.other_net)
+        """Least net of the whole run over every path that the bars allow, quote currency."""
+        return self.bounds.net_low
 
     @property
     def net_high(self) -> float:
-        """Net result of the whole run under the better of the two orders, quote currency."""
-        return max(float(self.book.equity[-1]) - self.config.capital, self.other_net)
+        """Greatest net of the whole run over every path that the bars allow, quote currency."""
+        return self.bounds.net_high
 
     @property
     def exposure(self) -> float:
@@ -206,8 +215,9 @@ def _fills(book: layout.Book, market: Market, intents: Intents) -> pd.DataFrame:
     )
 
 
-def _trades(book: layout.Book, prepared: Prepared, intents: Intents, calendar: Calendar) -> pd.DataFrame:
-    """Closed positions with names, times, the three moves, and the bounds of both orders inside a bar."""
+def _trades(run: Run) -> pd.DataFrame:
+    """Closed positions with names, times, the three moves, and the interval of net."""
+    book, prepared, intents, intervals = run.book, run.prepared, run.intents, run.intervals
     raw = _table(
         book.trades[: book.counts[1]],
         layout.TRADE_COLUMNS,
@@ -216,10 +226,9 @@ def _trades(book: layout.Book, prepared: Prepared, intents: Intents, calendar: C
     market, identifiers = prepared.market, _intent_fields(raw["intent"], intents, "catalyst_id")
     raw = quoted(raw, market, ("entry_price", "exit_price"))
     entries = _entries(book)
-    ambiguous = raw["ambiguous"] > 0
-    other = raw["other_net"].where(ambiguous, raw["net"])
+    at = raw["intent"].to_numpy()
     closes = raw["exit_phase"] == layout.AT_CLOSE
-    three = moves(identifiers, raw, market, calendar, duration_ms(prepared.config.reaction))
+    three = moves(identifiers, raw, market, run.calendar, duration_ms(prepared.config.reaction))
     return pd.DataFrame(
         {
             "catalyst_id": identifiers,
@@ -240,9 +249,9 @@ def _trades(book: layout.Book, prepared: Prepared, intents: Intents, calendar: C
             **{cost: raw[cost] for cost in COSTS},
             "net": raw["net"],
             "net_return": raw["net"] / raw["entry_notional"],
-            "ambiguous": ambiguous,
-            "net_low": np.minimum(raw["net"], other),
-            "net_high": np.maximum(raw["net"], other),
+            "ambiguous": intervals.ambiguous[at],
+            "net_low": intervals.net_low[at],
+            "net_high": intervals.net_high[at],
             "unknown_funding_bars": raw["unknown_funding_bars"],
             "cut": _named(entries["cut"].loc[raw["intent"]].astype(np.int64), CUTS),
             "granted": entries["granted"].loc[raw["intent"]].to_numpy(),

@@ -52,6 +52,7 @@ def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) 
                 "ledger": asdict(run.costs),
                 "net_low": run.net_low,
                 "net_high": run.net_high,
+                "bounds": asdict(run.bounds),
                 "notes": [*run.notes, *run.intents.notes],
                 "trades": rows_of(run.trades),
                 "rejected": rows_of(run.rejected),

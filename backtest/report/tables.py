@@ -66,7 +66,7 @@ def trade_table(run: Run) -> Table:
             f"{reasons[trade['reason']]}{'?' if trade['ambiguous'] else ''}",
         )
     if run.trades["ambiguous"].any():
-        table.caption = "? both orders inside the bar were possible; the worse one is counted"
+        table.caption = "? may end in another way inside a bar: its interval is net_low to net_high"
     return table
 
 

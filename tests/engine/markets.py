@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import strategies as st
@@ -101,7 +101,7 @@ RULES = Rules(
     funding_const=0.0,
     settles_inside=False,
     extend=False,
-    favourable_first=False,
+    stop_order=codes.PESSIMISTIC,
     bars_per_year=8760.0,
 )
 """No costs at all."""
@@ -116,6 +116,7 @@ def book_of(bars: Bars, intents: int) -> Book:
         trades=np.full((intents, len(codes.TRADE_COLUMNS)), np.nan),
         verdict=np.full(intents, codes.PENDING, dtype=np.int8),
         counts=np.zeros(8, dtype=np.int32),
+        entered=cast(codes.Positions, np.zeros(intents, codes.POSITION)),
     )
 
 
@@ -322,7 +323,8 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
     gaps, detailed, frictions, unknown, spot, shifted, costs = (draw(flag) for _ in range(7))
     leverage = 1.0 if torn_groups else draw(st.sampled_from([1.0, 2.0, 3.0, 5.0, 20.0, 60.0]))
     policy = draw(st.sampled_from([codes.FUNDING_ERROR, codes.FUNDING_ZERO, codes.FUNDING_CONST]))
-    extend, favourable_first, settles_inside = draw(flag), draw(flag), draw(flag)
+    extend, settles_inside = draw(flag), draw(flag)
+    stop_order = draw(st.sampled_from(range(len(codes.STOP_ORDERS))))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     bars = random_bars(
         random,
@@ -358,7 +360,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
         funding_const=float(random.uniform(0.0, 0.005)),
         settles_inside=settles_inside,
         extend=extend,
-        favourable_first=favourable_first,
+        stop_order=stop_order,
         bars_per_year=float(random.choice([365.0, 8760.0])),
     )
     return Scenario(bars, orders, rules)

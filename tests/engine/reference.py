@@ -11,7 +11,8 @@ import math
 
 from backtest.engine import layout as codes
 from backtest.engine.layout import Bars, Fill, Orders, Rules, Trade
-from tests.engine.reference_records import Exit, Position, Record, Wish, wishes_of
+from tests.engine.reference_paths import inside
+from tests.engine.reference_records import Position, Record, Wish, wishes_of
 
 NAN = math.nan
 
@@ -256,7 +257,7 @@ class Replay:
         left = []
         for position in list(self.positions):
             if self.tradable(position.wish.column, row):
-                leaves = self.inside(position, row)
+                leaves = inside(position, self.bars, row, self.rules.maintenance_margin, self.rules.stop_order)
                 if leaves is not None:
                     if self.rules.settles_inside and not self.settle_inside(position, row):
                         return False
@@ -268,91 +269,6 @@ class Replay:
             else:
                 partner.left_behind = True
         return True
-
-    def inside(self, position: Position, row: int) -> Exit | None:
-        """Where a position leaves inside a bar, if it does; moves its peak, notes ambiguity."""
-        column = position.wish.column
-        bar = [self.at(column, row, what) for what in (codes.OPEN, codes.HIGH, codes.LOW, codes.CLOSE)]
-        position.peak = position.raised(position.peak, bar[0], bar[0])
-        peak, reached = position.peak, self.reaches(position, bar)
-        finer = self.detail(column, row)
-        if finer and (position.wish.trailing_stop is not None or reached):
-            for number, detail in finer:
-                if number > 0:
-                    reason = self.gap(position, detail[0])
-                    if reason is not None:
-                        return Exit(reason, detail[0])
-                leaves = self.one_bar(position, detail, row)
-                if leaves is not None:
-                    return leaves
-            if not reached:
-                position.peak = position.raised(position.peak, bar[1], bar[2])
-                return None
-            position.peak = peak
-        return self.one_bar(position, bar, row)
-
-    def detail(self, column: int, row: int) -> list[tuple[int, list[float]]]:
-        """Detail bars that a bar has, with their number inside it."""
-        axis, ratio = int(self.bars.detail_column[column]), self.bars.detail_ratio
-        first = self.bars.detail_first + row * ratio
-        if axis < 0:
-            return []
-        rows = range(max(first, 0), min(first + ratio, self.bars.detail.shape[1]))
-        finer = [(fine - first, [float(price) for price in self.bars.detail[axis, fine]]) for fine in rows]
-        return [(number, prices) for number, prices in finer if not math.isnan(prices[0])]
-
-    def reaches(self, position: Position, bar: list[float]) -> bool:
-        _, high, low, _ = bar
-        worst, best = (low, high) if position.long else (high, low)
-        levels = position.adverse(position.peak, self.rules.maintenance_margin)
-        return any(position.loses_at(worst, level) for _, level in levels) or position.gains_at(best, position.target())
-
-    def one_bar(self, position: Position, bar: list[float], row: int) -> Exit | None:
-        position.peak = position.raised(position.peak, bar[0], bar[0])
-        pessimistic, optimistic = self.adverse_first(position, bar), self.favourable_first(position, bar)
-        kept, other = (optimistic, pessimistic) if self.rules.favourable_first else (pessimistic, optimistic)
-        if kept != other and not position.ambiguous:
-            position.ambiguous = True
-            elsewhere = other or Exit(codes.TIME, bar[3])
-            _, trade = self.settle(position, row, codes.INSIDE, elsewhere.reason, elsewhere.price)
-            position.other_net = trade.net
-        position.peak = position.raised(position.peak, bar[1], bar[2])
-        return kept
-
-    def nearest(self, position: Position, peak: float, price: float) -> Exit | None:
-        """The first adverse level met on the way to `price`."""
-        met = [
-            (reason, level)
-            for reason, level in position.adverse(peak, self.rules.maintenance_margin)
-            if position.loses_at(price, level)
-        ]
-        if not met:
-            return None
-        levels = [level for _, level in met]
-        first = max(levels) if position.long else min(levels)
-        return next(Exit(reason, level) for reason, level in met if level == first)
-
-    def adverse_first(self, position: Position, bar: list[float]) -> Exit | None:
-        _, high, low, close = bar
-        worst, best = (low, high) if position.long else (high, low)
-        leaves = self.nearest(position, position.peak, worst)
-        if leaves is not None:
-            return leaves
-        target = position.target()
-        if target is not None and position.gains_at(best, target):
-            return Exit(codes.TAKE_PROFIT, target)
-        trail = position.trail(position.raised(position.peak, high, low))
-        if trail is not None and position.loses_at(close, trail):
-            return Exit(codes.TRAILING_STOP, trail)
-        return None
-
-    def favourable_first(self, position: Position, bar: list[float]) -> Exit | None:
-        _, high, low, _ = bar
-        worst, best = (low, high) if position.long else (high, low)
-        target = position.target()
-        if target is not None and position.gains_at(best, target):
-            return Exit(codes.TAKE_PROFIT, target)
-        return self.nearest(position, position.raised(position.peak, high, low), worst)
 
     # D
 
@@ -381,7 +297,7 @@ class Replay:
         amount = self.funding_due(position, row)
         if amount is None:
             return False
-        wanted = amount < 0 if self.rules.favourable_first else amount > 0
+        wanted = amount < 0 if self.rules.stop_order == codes.OPTIMISTIC else amount > 0
         if wanted:
             self.pay(position, amount)
         return True
@@ -473,8 +389,6 @@ class Replay:
             liquidation=costs[4],
             net=gross - sum(costs),
             reason=reason,
-            ambiguous=position.ambiguous,
-            other_net=position.other_net,
             unknown_funding_bars=position.unknown_funding_bars,
             exit_phase=phase,
             entry_notional=quantity * entry.price,

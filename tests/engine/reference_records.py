@@ -42,8 +42,6 @@ class Position:
     unknown_funding_bars: int = 0
     left_behind: bool = False
     leaves_at_close: bool = False
-    ambiguous: bool = False
-    other_net: float = math.nan
 
     @property
     def long(self) -> bool:

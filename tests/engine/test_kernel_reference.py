@@ -128,7 +128,7 @@ def test_random_markets_exercise_every_rule() -> None:
         found = recorded(scenario.orders, scenario.bars, scenario.rules)
         seen["fault", int(found.fault is not None)] += 1
         if found.fault is None:
-            for name in ("reason", "exit_phase", "ambiguous", "side"):
+            for name in ("reason", "exit_phase", "side"):
                 seen.update((name, int(code)) for code in found.trade(name))
             seen.update(("cut", int(code)) for code in found.fill("cut"))
             seen.update(("verdict", int(code)) for code in found.verdict)
@@ -144,7 +144,6 @@ def test_random_markets_exercise_every_rule() -> None:
         *(("verdict", code) for code in range(codes.PENDING)),
         *(("cut", code) for code in (codes.UNCUT, codes.CUT_CAPACITY, codes.CUT_GROSS, codes.CUT_CASH)),
         *(("exit_phase", code) for code in (codes.AT_OPEN, codes.INSIDE, codes.AT_CLOSE)),
-        *(("ambiguous", code) for code in (0, 1)),
         *(("side", code) for code in (-1, 1)),
         *(("fault", code) for code in (0, 1)),
         ("negative liquidation", 0),

@@ -52,7 +52,6 @@ def test_stop_lives_on_the_entry_bar() -> None:
     trade = only_trade(found)
     assert (trade["exit_row"], trade["exit_phase"], trade["reason"]) == (0, codes.INSIDE, codes.STOP_LOSS)
     assert trade["exit_price"] == pytest.approx(95)
-    assert trade["ambiguous"] == 0
     assert found.equity.tolist() == pytest.approx([950, 950])
 
 
@@ -67,16 +66,19 @@ def test_short_reads_as_a_long_turned_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("favourable_first", "reason", "net", "other_net"),
-    [(False, codes.STOP_LOSS, -50, 50), (True, codes.TAKE_PROFIT, 50, -50)],
+    ("stop_order", "reason", "net"),
+    [
+        (codes.PESSIMISTIC, codes.STOP_LOSS, -50),
+        (codes.OPTIMISTIC, codes.TAKE_PROFIT, 50),
+        (codes.ADVERSE_FIRST, codes.STOP_LOSS, -50),
+    ],
 )
-def test_bar_that_touches_both_is_ambiguous(favourable_first: bool, reason: int, net: float, other_net: float) -> None:
+def test_bar_that_touches_both_leaves_as_the_stop_order_says(stop_order: int, reason: int, net: float) -> None:
     # 94 to 110 holds the stop at 95 (-50) and the target at 105 (+50).
     bars = market([(100, 110, 94, 100), FLAT])
-    trade = only_trade(play(bars, {"stop_loss": 0.05, "take_profit": 0.05}, favourable_first=favourable_first))
-    assert (trade["reason"], trade["ambiguous"]) == (reason, 1)
+    trade = only_trade(play(bars, {"stop_loss": 0.05, "take_profit": 0.05}, stop_order=stop_order))
+    assert trade["reason"] == reason
     assert trade["net"] == pytest.approx(net)
-    assert trade["other_net"] == pytest.approx(other_net)
 
 
 def test_detail_bars_resolve_the_order() -> None:
@@ -84,9 +86,8 @@ def test_detail_bars_resolve_the_order() -> None:
     detail = np.array([[(100, 110, 99, 108), (108, 109, 94, 100), FLAT, FLAT]], dtype=np.float64)
     bars = market([(100, 110, 94, 100), FLAT], detail=detail, detail_ratio=2)
     trade = only_trade(play(bars, {"stop_loss": 0.05, "take_profit": 0.05}))
-    assert (trade["reason"], trade["ambiguous"]) == (codes.TAKE_PROFIT, 0)
+    assert trade["reason"] == codes.TAKE_PROFIT
     assert trade["net"] == pytest.approx(50)
-    assert np.isnan(trade["other_net"])
 
 
 def test_detail_bar_that_gaps_fills_at_its_open() -> None:
@@ -105,39 +106,37 @@ def test_hole_in_the_detail_hides_no_stop() -> None:
     assert trade["net"] == pytest.approx(-50)
 
 
-def test_open_lifts_the_trail_before_the_low_meets_it() -> None:
-    # Open 120 lifts the trail from 90 to 108, so the low of 105 meets it: +80; had 125 come first, 112.5: +125.
-    trade = only_trade(play(market([FLAT, (120, 125, 105, 124), FLAT]), {"trailing_stop": 0.1}))
+@pytest.mark.parametrize(
+    ("stop_order", "net"), [(codes.PESSIMISTIC, 80), (codes.OPTIMISTIC, 260), (codes.ADVERSE_FIRST, 80)]
+)
+def test_open_lifts_the_trail_before_the_low_meets_it(stop_order: int, net: float) -> None:
+    # Open 120 lifts the trail from 90 to 108, so the low of 107 meets it: +80. The high of 140 first makes it 126,
+    # above the close of 124: it must leave, at 126 at best: +260.
+    found = play(market([FLAT, (120, 140, 107, 124), FLAT]), {"trailing_stop": 0.1}, stop_order=stop_order)
+    trade = only_trade(found)
     assert (trade["reason"], trade["exit_row"], trade["exit_phase"]) == (codes.TRAILING_STOP, 1, codes.INSIDE)
-    assert trade["net"] == pytest.approx(80)
-    assert trade["other_net"] == pytest.approx(125)
+    assert trade["net"] == pytest.approx(net)
 
 
-def test_trailing_stop_on_the_adverse_path() -> None:
-    # Low 95 is above the trail of the entry, 90; high 120 lifts it to 108; close 110 is above: it stays.
-    # The other path would have met 108: +80. The next open, 107, is through it: 10 * 7 = +70.
+def test_trail_that_no_path_must_meet() -> None:
+    # Trail 90 of the entry, 108 of the high; low 95 first, it stays (close 110). Up to 105.56 and back: out at 95, -50.
     bars = market([(100, 120, 95, 110), (107, 109, 106, 108), FLAT])
-    trade = only_trade(play(bars, {"trailing_stop": 0.1}))
-    assert (trade["reason"], trade["exit_row"], trade["exit_phase"]) == (codes.TRAILING_STOP, 1, codes.AT_OPEN)
-    assert trade["net"] == pytest.approx(70)
-    assert trade["ambiguous"] == 1
-    assert trade["other_net"] == pytest.approx(80)
+    worst = only_trade(play(bars, {"trailing_stop": 0.1}))
+    assert (worst["reason"], worst["exit_row"], worst["exit_phase"]) == (codes.TRAILING_STOP, 0, codes.INSIDE)
+    assert worst["net"] == pytest.approx(-50)
+    # Both others stay; the next open, 107, is through 108: 10 * 7 = +70.
+    for stop_order in (codes.OPTIMISTIC, codes.ADVERSE_FIRST):
+        trade = only_trade(play(bars, {"trailing_stop": 0.1}, stop_order=stop_order))
+        assert (trade["reason"], trade["exit_row"], trade["exit_phase"]) == (codes.TRAILING_STOP, 1, codes.AT_OPEN)
+        assert trade["net"] == pytest.approx(70)
 
 
-def test_trailing_stop_on_the_favourable_path() -> None:
-    # High 120 first, then the low meets 108: +80; on the other path it stays, worth 10 * (110 - 100) at the close.
-    bars = market([(100, 120, 95, 110), FLAT])
-    trade = only_trade(play(bars, {"trailing_stop": 0.1}, favourable_first=True))
-    assert (trade["reason"], trade["exit_row"], trade["exit_phase"]) == (codes.TRAILING_STOP, 0, codes.INSIDE)
-    assert trade["net"] == pytest.approx(80)
-    assert trade["other_net"] == pytest.approx(100)
-
-
-def test_trailing_stop_under_the_close_is_met_on_both_paths() -> None:
-    # From 120 down to the close at 105 the trail at 108 is crossed either way: +80, nothing ambiguous.
-    trade = only_trade(play(market([(100, 120, 95, 105), FLAT]), {"trailing_stop": 0.1}))
-    assert (trade["reason"], trade["exit_row"], trade["ambiguous"]) == (codes.TRAILING_STOP, 0, 0)
-    assert trade["net"] == pytest.approx(80)
+def test_trail_above_the_close_must_be_met() -> None:
+    # From 120 down to the close at 105 the trail at 108 is crossed: +80 at best, at the low of 95 -50 at worst.
+    for stop_order, net in ((codes.PESSIMISTIC, -50), (codes.OPTIMISTIC, 80), (codes.ADVERSE_FIRST, 80)):
+        trade = only_trade(play(market([(100, 120, 95, 105), FLAT]), {"trailing_stop": 0.1}, stop_order=stop_order))
+        assert (trade["reason"], trade["exit_row"]) == (codes.TRAILING_STOP, 0)
+        assert trade["net"] == pytest.approx(net)
 
 
 def test_time_exit_is_at_the_open_and_waits_for_a_bar() -> None:
@@ -378,7 +377,7 @@ def test_the_legs_of_a_group_leave_with_one_that_ends() -> None:
 def test_a_stop_inside_a_long_bar_meets_settlements_in_it(rate: float, optimistic: bool, paid: float) -> None:
     # Daily bars settle three times; of those before the stop the pessimist pays all, the optimist receives all.
     bars = market([(100, 100, 90, 100), FLAT], funding=np.array([[rate, 0.0]]))
-    found = play(bars, {"stop_loss": 0.05}, settles_inside=True, favourable_first=optimistic)
+    found = play(bars, {"stop_loss": 0.05}, settles_inside=True, stop_order=int(optimistic))
     trade = only_trade(found)
     assert (trade["reason"], trade["exit_row"]) == (codes.STOP_LOSS, 0)
     assert trade["funding"] == pytest.approx(paid)

@@ -233,7 +233,10 @@ def _trades(one: dict[str, Any]) -> Table:
                 words("long" if trade["side"] > 0 else "short"),
                 words(_clock(trade["entry_time"])),
                 words(_clock(trade["exit_time"])),
-                words(trade["reason"].replace("_", " "), "order inside the bar unknown" if trade["ambiguous"] else ""),
+                words(
+                    trade["reason"].replace("_", " "),
+                    "may end in another way inside a bar" if trade["ambiguous"] else "",
+                ),
                 share(trade["before"]),
                 share(trade["waited"]),
                 share(trade["captured"], toned=True),
@@ -243,7 +246,8 @@ def _trades(one: dict[str, Any]) -> Table:
             )
             for trade in rows
         ),
-        "Where the order inside a bar is unknown, the worse one is counted.",
+        "The order of prices inside a bar is unknown: net_low and net_high of the download are the least and the "
+        "greatest net over every path that the bars allow.",
         Download(f"trades-{one['name']}.csv", csv_of(pd.DataFrame(rows))),
     )
 

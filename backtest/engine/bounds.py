@@ -1,0 +1,103 @@
+"""The intervals of a replay's trades, as a record: what the bars allow each of them, and in which bars they differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.engine.layout import POSITION, Book, Intent, Orders, Positions
+from backtest.engine.prepared import Prepared
+from backtest.errors import DataError
+from backtest.market.record import Floats
+from backtest.units import format_ms
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Intervals:
+    """Least and greatest net of each position over every continuous path that the bars allow, given its entry.
+
+    Attributes
+    ----------
+    net_low, net_high : (K,) float64
+        Infimum and supremum of net in the currency of the account, of each intent; NaN where it opened nothing.
+    ambiguous : (K,) bool
+        Whether it can end in more than one way.
+    first_row, last_row : (K,) float64
+        First and last bar in which it can end, NaN where it opened nothing.
+    outer : (K,) bool
+        Whether the interval is an outer bound only (`backtest.engine.intervals.OUTER`); it is exact elsewhere.
+    doubts : (D, 5) float64
+        Bars that allow an end inside them and something else: intent, bar, least and greatest net of those ends, and
+        whether the position may stay instead.
+    """
+
+    net_low: Floats
+    net_high: Floats
+    ambiguous: npt.NDArray[np.bool_]
+    first_row: Floats
+    last_row: Floats
+    outer: npt.NDArray[np.bool_]
+    doubts: Floats
+
+
+def intervals_of(orders: Orders, prepared: Prepared, book: Book) -> Intervals:
+    """Intervals of the positions that a replay of one variation opened.
+
+    Raises
+    ------
+    DataError
+        Where a path holds a position into unknown funding under the policy `error`.
+    """
+    from backtest.engine import intervals as columns
+    from backtest.engine.kernel import new_work
+
+    intents = orders.earliest.shape[1]
+    work = new_work(intents, prepared.bars.panel.shape[0])
+    table = np.empty((intents, columns.TABLE_WIDTH))
+    doubts = np.empty((4 * intents + 16, columns.DOUBT_WIDTH))
+    legs = min(intents, prepared.bars.panel.shape[0])
+    one = Intent(*(getattr(orders, name)[0] for name in Intent._fields))
+    while True:
+        counts = np.zeros(1, np.int32)
+        walk = columns.Walk(
+            cast(Positions, np.zeros(legs, POSITION)),
+            np.empty(legs),
+            np.empty(legs),
+            np.empty(legs, np.int8),
+            np.empty(legs, np.int8),
+            np.empty(legs),
+            np.empty(legs),
+            table,
+            doubts,
+            counts,
+        )
+        columns.walk_trades(one, prepared.bars, prepared.rules, book.verdict, book.entered, work, walk)
+        if counts[0] <= len(doubts):
+            break
+        doubts = np.empty((int(counts[0]), columns.DOUBT_WIDTH))
+    _check_funding(table, columns.UNKNOWN_ROW, orders, prepared)
+    low, high = table[:, columns.NET_LOW], table[:, columns.NET_HIGH]
+    return Intervals(
+        net_low=low,
+        net_high=high,
+        ambiguous=(table[:, columns.EXITS] > 1) | (low < high),
+        first_row=table[:, columns.FIRST_ROW],
+        last_row=table[:, columns.LAST_ROW],
+        outer=table[:, columns.IS_OUTER] > 0,
+        doubts=doubts[: counts[0]],
+    )
+
+
+def _check_funding(table: Floats, place: int, orders: Orders, prepared: Prepared) -> None:
+    unknown = np.flatnonzero(table[:, place] >= 0)
+    if len(unknown):
+        market = prepared.market
+        column, row = int(orders.column[0, unknown[0]]), int(table[unknown[0], place])
+        raise DataError(
+            f"funding of {market.symbols[column]} is unknown at {format_ms(int(market.open_ms[row]))} while a position "
+            "may be open on a path that the bars allow: fetch its funding, or choose --funding const (charged against "
+            "the position) or --funding zero"
+        )

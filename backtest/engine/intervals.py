@@ -1,0 +1,367 @@
+"""What the bars allow each trade: least and greatest net over every continuous path of prices through them.
+
+While a position stays, its peak, margin and levels are known, so a bar offers a few prices and intervals of prices to
+leave at, and staying is a yes or no: one walk over the bars on which the position may be held finds every end that it
+can have. Theorem and proof stand in docs/methods.md. `OUTER` names what is only bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from backtest.engine.compiling import compiled, inlined
+from backtest.engine.layout import (
+    ACCEPTED,
+    END_OF_DATA,
+    F8,
+    FUNDING_ERROR,
+    GROUP_EXIT,
+    I1,
+    I4,
+    MOST_SLIP,
+    TAKE_PROFIT,
+    TRAILING_STOP,
+    Bars,
+    Intent,
+    Positions,
+    Rules,
+    Work,
+)
+from backtest.engine.path import (
+    bar_of,
+    charge,
+    cover_of,
+    funding_of,
+    gap_reason,
+    net_of,
+    possible_exits,
+    segment_at,
+    settle,
+)
+from backtest.engine.schedule import last_leg, schedule
+
+OUTER = (
+    "exits inside a bar that detail covers in part",
+    "funding settled inside bars: all or none of a bar's is counted",
+    "a later bar of a trailing stop entered inside a bar",
+)
+"""Where the interval is sound but may be wider than what the paths allow; everywhere else it is exact."""
+
+NET_LOW, NET_HIGH, EXITS, FIRST_ROW, LAST_ROW, UNKNOWN_ROW, IS_OUTER = range(7)
+TABLE_WIDTH = 7
+"""Columns of the table of intervals: bounds of net, bars on which it may end (NaN row where none), the first and last
+of them, first bar of unknown funding on the way (-1 for none), whether an `OUTER` applies."""
+
+DOUBT_INTENT, DOUBT_ROW, DOUBT_LOW, DOUBT_HIGH, DOUBT_STAYS = range(5)
+DOUBT_WIDTH = 5
+"""Columns of the table of doubtful bars: those that allow an end and something else; bounds of net of their ends."""
+
+
+class Walk(NamedTuple):
+    """One unit of legs on its way, and where it writes.
+
+    (P,) each leg: `state`, the `least` and `greatest` that its peak may be, whether it `may` and `must` leave now, and
+    the bounds of net of its ends in this bar. `table` (K, TABLE_WIDTH); `doubts` (D, DOUBT_WIDTH), `counts` (1,) of
+    them: rows past the last are counted, not written.
+    """
+
+    state: Positions
+    least: F8
+    greatest: F8
+    may: I1
+    must: I1
+    bar_low: F8
+    bar_high: F8
+    table: F8
+    doubts: F8
+    counts: I4
+
+
+@compiled
+def _note(walk: Walk, i: int, t: int, reference: float, reason: int, bars: Bars, rules: Rules) -> None:
+    """One possible end of leg i: what it nets goes into the bounds of its intent and of its bar."""
+    state, table = walk.state, walk.table
+    k = state[i].intent
+    coefficient = bar_of(bars, state[i].column, t).impact
+    if math.isnan(coefficient):
+        coefficient = state[i].coefficient
+    price, fee, _, liquidation, _ = settle(state, i, reference, coefficient, reason, rules)
+    net = net_of(state, i, price, fee, liquidation)
+    table[k, NET_LOW], table[k, NET_HIGH] = min(table[k, NET_LOW], net), max(table[k, NET_HIGH], net)
+    if table[k, LAST_ROW] != t:
+        table[k, EXITS] += 1.0
+        table[k, LAST_ROW] = t
+    if table[k, FIRST_ROW] < 0.0:
+        table[k, FIRST_ROW] = t
+    walk.bar_low[i], walk.bar_high[i] = min(walk.bar_low[i], net), max(walk.bar_high[i], net)
+
+
+@inlined
+def _note_inside(walk: Walk, i: int, t: int, level: float, reason: int, bars: Bars, rules: Rules) -> None:
+    """An end inside a bar at a signed level; where funding settles inside bars, before and after it."""
+    state = walk.state
+    _note(walk, i, t, state[i].side * level, reason, bars, rules)
+    if rules.settles_inside:
+        due = funding_of(state, i, bar_of(bars, state[i].column, t), rules)
+        if due != 0.0:
+            state[i].margin -= due
+            state[i].funding += due
+            _note(walk, i, t, state[i].side * level, reason, bars, rules)
+            state[i].margin += due
+            state[i].funding -= due
+            walk.table[state[i].intent, IS_OUTER] = 1.0
+
+
+@inlined
+def _note_range(walk: Walk, i: int, t: int, lowest: float, highest: float, bars: Bars, rules: Rules) -> None:
+    """Ends on a trailing stop at every signed level of an interval: net is monotone in price but for a long whose
+    impact grows faster than its price, where the turning points count too.
+    """
+    state = walk.state
+    _note_inside(walk, i, t, lowest, TRAILING_STOP, bars, rules)
+    _note_inside(walk, i, t, highest, TRAILING_STOP, bars, rules)
+    coefficient = bar_of(bars, state[i].column, t).impact
+    if math.isnan(coefficient):
+        coefficient = state[i].coefficient
+    if state[i].side > 0.0 and coefficient > 0.0:
+        # price = p (1 - h - c sqrt(q p)) turns at sqrt(q p) = 2 (1 - h) / 3 c, and where the cap of impact sets in.
+        quantity, spread = state[i].quantity, rules.half_spread
+        for share in (2.0 * (1.0 - spread) / 3.0, MOST_SLIP - spread):
+            turning = (share / coefficient) ** 2 / quantity
+            if lowest < turning < highest:
+                _note_inside(walk, i, t, turning, TRAILING_STOP, bars, rules)
+
+
+@inlined
+def _pay(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
+    """Funding of a bar; the first unknown one is written down."""
+    state, k = walk.state, walk.state[i].intent
+    bar = bar_of(bars, state[i].column, t)
+    if math.isnan(bar.funding) and rules.funding_unknown == FUNDING_ERROR and walk.table[k, UNKNOWN_ROW] < 0.0:
+        walk.table[k, UNKNOWN_ROW] = t
+    charge(state, i, funding_of(state, i, bar, rules), rules)
+
+
+@compiled
+def _leave_later(walk: Walk, i: int, t: int, unpaid: int, bars: Bars, rules: Rules) -> None:
+    """The end of a leg whose group left at t while it could not: at its next open; funding is paid before `unpaid`."""
+    state = walk.state
+    margin, funding, liquidation = state[i].margin, state[i].funding, state[i].liquidation
+    row = bars.next_tradable[np.uintp(state[i].column), np.uintp(t + 1)]
+    if row >= bars.panel.shape[1]:
+        return
+    for held in range(unpaid, row):
+        _pay(walk, i, held, bars, rules)
+    opening = bar_of(bars, state[i].column, row).open
+    reason = gap_reason(
+        state[i].side * opening, state[i].stop, state[i].liquidation, state[i].target, state[i].trail,
+        state[i].activation, walk.greatest[i],
+    )  # fmt: skip
+    _note(walk, i, row, opening, reason if reason > 0 else GROUP_EXIT, bars, rules)
+    state[i].margin, state[i].funding, state[i].liquidation = margin, funding, liquidation
+
+
+@compiled
+def _at_open(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
+    """Whether leg i may and must leave at an open, for a reason of its own; if it may, that end."""
+    state = walk.state
+    walk.may[i] = walk.must[i] = 0
+    opening = bar_of(bars, state[i].column, t).open
+    if math.isnan(opening):
+        return
+    at, trail, activation = state[i].side * opening, state[i].trail, state[i].activation
+    stop, liquidation, target = state[i].stop, state[i].liquidation, state[i].target
+    reason = gap_reason(at, stop, liquidation, target, trail, activation, walk.greatest[i])
+    timed = t > state[i].entry_row and (t >= state[i].signal_row or t >= state[i].time_row)
+    if reason > 0 or timed:
+        walk.may[i] = 1
+        walk.must[i] = timed or gap_reason(at, stop, liquidation, target, trail, activation, walk.least[i]) > 0
+        _note(walk, i, t, opening, reason if reason > 0 else GROUP_EXIT, bars, rules)
+
+
+@compiled
+def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
+    """Every end that leg i can have inside a bar, whether it may have one, and whether it must."""
+    state = walk.state
+    walk.may[i] = walk.must[i] = 0
+    column, side = state[i].column, state[i].side
+    bar = bar_of(bars, column, t)
+    if math.isnan(bar.open):
+        return
+    stop, liquidation, target = state[i].stop, state[i].liquidation, state[i].target
+    trail, activation = state[i].trail, state[i].activation
+    low, high = (bar.low, bar.high) if side > 0.0 else (-bar.high, -bar.low)
+    opening = side * bar.open
+    least, greatest = max(walk.least[i], opening), max(walk.greatest[i], opening)
+    if trail == np.inf and low > max(stop, liquidation) and high < target:
+        walk.least[i], walk.greatest[i] = max(least, high), max(greatest, high)
+        return
+    cover = cover_of(bars, column, t)
+    in_part = not cover.bare and cover.first_hole >= 0
+    # Two followers: `free` has met no more of the bar's own high and low than it must have by now, `bound` all of it.
+    free, slot, price = least, 0, opening
+    bound, stays, alive = least, True, True
+    while slot < cover.slots and alive:
+        segment = segment_at(bars, column, t, side, cover, slot, price)
+        if segment.jumps:
+            reason = gap_reason(segment.open, stop, liquidation, target, trail, activation, greatest)
+            if reason > 0:
+                walk.may[i] = 1
+                _note_inside(walk, i, t, segment.open, reason, bars, rules)
+            alive = gap_reason(segment.open, stop, liquidation, target, trail, activation, free) == 0
+            stays = stays and gap_reason(segment.open, stop, liquidation, target, trail, activation, bound) == 0
+            if not alive:
+                break
+        free, bound = max(free, segment.open), max(bound, segment.open)
+        greatest = max(greatest, segment.open)
+        ends = possible_exits(
+            segment.low, segment.high, segment.least_high, segment.most_low, segment.close, stop, liquidation, target,
+            trail, activation, free, greatest,
+        )  # fmt: skip
+        if ends.fixed > 0:
+            walk.may[i] = 1
+            _note_inside(walk, i, t, ends.level, ends.fixed, bars, rules)
+        if ends.target:
+            walk.may[i] = 1
+            _note_inside(walk, i, t, target, TAKE_PROFIT, bars, rules)
+        if ends.trail_low <= ends.trail_high:
+            walk.may[i] = 1
+            _note_range(walk, i, t, ends.trail_low, ends.trail_high, bars, rules)
+        if in_part and walk.may[i] > 0:
+            walk.table[state[i].intent, IS_OUTER] = 1.0
+        near_high, near_low = segment.least_high, segment.most_low
+        if segment.hole:
+            near_high, near_low = max(segment.open, segment.close), min(segment.open, segment.close)
+        loose = possible_exits(
+            segment.low, segment.high, near_high, near_low, segment.close, stop, liquidation, target, trail,
+            activation, free, greatest,
+        )  # fmt: skip
+        full = possible_exits(
+            segment.low, segment.high, segment.least_high, segment.most_low, segment.close, stop, liquidation, target,
+            trail, activation, bound, greatest,
+        )  # fmt: skip
+        alive, stays = loose.stays, stays and full.stays
+        free, bound = max(free, near_high), max(bound, segment.least_high)
+        greatest = max(greatest, segment.high)
+        slot, price = segment.end, segment.close
+    walk.must[i] = not (alive and stays)
+    walk.least[i], walk.greatest[i] = max(least, high), max(walk.greatest[i], opening, high)
+
+
+@inlined
+def _doubt(walk: Walk, i: int, t: int) -> None:
+    """Write down a bar that allows leg i an end inside it and something else."""
+    stays = walk.must[i] == 0
+    if walk.may[i] == 0 or (not stays and walk.bar_low[i] == walk.bar_high[i]):
+        return
+    row = walk.counts[0]
+    walk.counts[0] += 1
+    if row < walk.doubts.shape[0]:
+        walk.doubts[row, DOUBT_INTENT], walk.doubts[row, DOUBT_ROW] = walk.state[i].intent, t
+        walk.doubts[row, DOUBT_LOW], walk.doubts[row, DOUBT_HIGH] = walk.bar_low[i], walk.bar_high[i]
+        walk.doubts[row, DOUBT_STAYS] = stays
+
+
+@inlined
+def _leaves_with(walk: Walk, i: int, legs: int) -> bool:
+    """Whether another leg of the unit may leave now."""
+    others = False
+    for j in range(legs):
+        others = others or (j != i and walk.may[j] > 0)
+    return others
+
+
+@inlined
+def _open(walk: Walk, legs: int, t: int, bars: Bars, rules: Rules) -> bool:
+    """Phase A of a unit; whether it may go on."""
+    for i in range(legs):
+        walk.bar_low[i], walk.bar_high[i] = np.inf, -np.inf
+        _at_open(walk, i, t, bars, rules)
+    goes_on = True
+    for i in range(legs):
+        if walk.must[i] > 0:
+            goes_on = False
+        elif _leaves_with(walk, i, legs):
+            opening = bar_of(bars, walk.state[i].column, t).open
+            if math.isnan(opening):
+                _leave_later(walk, i, t, t, bars, rules)
+            else:
+                _note(walk, i, t, opening, GROUP_EXIT, bars, rules)
+    return goes_on
+
+
+@inlined
+def _rest_of_bar(walk: Walk, legs: int, t: int, bars: Bars, rules: Rules) -> bool:
+    """Phases C to E of a unit; whether it may go on."""
+    state = walk.state
+    goes_on, over = True, False
+    for i in range(legs):
+        walk.bar_low[i], walk.bar_high[i] = np.inf, -np.inf
+        _inside(walk, i, t, bars, rules)
+        _doubt(walk, i, t)
+        goes_on = goes_on and walk.must[i] == 0
+        over = over or state[i].end_row == t
+    for i in range(legs):
+        if walk.must[i] > 0:
+            continue
+        _pay(walk, i, t, bars, rules)
+        bar = bar_of(bars, state[i].column, t)
+        if goes_on and state[i].end_row == t:
+            _note(walk, i, t, bar.close, END_OF_DATA, bars, rules)
+        elif _leaves_with(walk, i, legs) or (goes_on and over):
+            if math.isnan(bar.open):
+                _leave_later(walk, i, t, t + 1, bars, rules)
+            else:
+                _note(walk, i, t, bar.close, GROUP_EXIT, bars, rules)
+    return goes_on and not over
+
+
+@inlined
+def _lengthen(unit: int, queued: int, t: int, intent: Intent, work: Work, walk: Walk) -> int:
+    """Under `extend`, lone intents of the same side that fill at t lengthen a lone position; the next unit."""
+    state = walk.state
+    while unit < queued and work.fill_row[work.queue[unit]] <= t:
+        k = work.queue[unit]
+        same = intent.column[k] == state[0].column and intent.side[k] == state[0].side
+        if same and intent.group[k] < 0 and work.fill_row[k] == t:
+            state[0].time_row = max(state[0].time_row, t + intent.hold[k])
+            state[0].signal_row = max(state[0].signal_row, work.exit_row[k])
+        unit += 1
+    return unit
+
+
+@compiled
+def walk_trades(
+    intent: Intent, bars: Bars, rules: Rules, verdict: I1, entered: Positions, work: Work, walk: Walk
+) -> None:
+    """Fill the tables of a walk for every position that a replay opened, each as it was entered."""
+    queued = schedule(intent, bars, work) if rules.extend else 0
+    walk.table[:, :] = np.nan
+    first = 0
+    while first < verdict.shape[0]:
+        last = last_leg(intent.group, first)
+        if verdict[first] != ACCEPTED:
+            first = last
+            continue
+        legs, later = last - first, 0
+        for i in range(legs):
+            walk.state[i] = entered[first + i]
+            walk.least[i] = walk.greatest[i] = walk.state[i].peak
+            row = walk.table[first + i]
+            row[NET_LOW], row[NET_HIGH], row[EXITS] = np.inf, -np.inf, 0.0
+            row[FIRST_ROW], row[LAST_ROW], row[UNKNOWN_ROW], row[IS_OUTER] = -1.0, -1.0, -1.0, 0.0
+        lengthens = rules.extend and legs == 1 and walk.state[0].group < 0
+        while lengthens and later < queued and work.queue[later] != first:
+            later += 1
+        later += 1
+        t, goes_on = walk.state[0].entry_row, True
+        while goes_on and t < bars.panel.shape[1]:
+            goes_on = _open(walk, legs, t, bars, rules)
+            if goes_on and lengthens:
+                later = _lengthen(later, queued, t, intent, work, walk)
+            goes_on = goes_on and _rest_of_bar(walk, legs, t, bars, rules)
+            t += 1
+        first = last

@@ -1,0 +1,226 @@
+"""What the bars allow a whole run: bounds of net, Sharpe ratio and drawdown by interval arithmetic over its equity.
+
+Up to the first doubtful bar everything is certain. A position open there was entered at a known size, so its own
+interval counts. Whatever fills later may fill or not, at any size up to the largest that the equity of the best path
+would want: re-entries and sizes that depend on what happened before are inside the bounds, never outside.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backtest.engine import layout
+from backtest.engine.bounds import Intervals
+from backtest.engine.layout import MOST_SLIP, NEVER, Book, Orders
+from backtest.engine.prepared import Prepared
+from backtest.market.record import Floats
+
+_CLOSED = tuple(layout.TRADE_COLUMNS.index(name) for name in ("intent", "exit_row", "net"))
+
+
+@dataclass(frozen=True, slots=True)
+class RunBounds:
+    """Bounds of a run over every path that the bars allow.
+
+    Attributes
+    ----------
+    net_low, net_high : float
+        Currency of the account.
+    sharpe_low, sharpe_high, drawdown_low, drawdown_high : float
+        As the statistics of a run; NaN where its Sharpe ratio is.
+    exact : bool
+        Whether the bounds of net are attained; else they are sound: no path lies outside, but none may reach them.
+    ambiguous : int
+        Trades that can end in more than one way.
+    later : int
+        Orders that fill after the first doubtful bar, so that their size and their entry depend on the path.
+    """
+
+    net_low: float
+    net_high: float
+    sharpe_low: float
+    sharpe_high: float
+    drawdown_low: float
+    drawdown_high: float
+    exact: bool
+    ambiguous: int
+    later: int
+
+
+def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats, intervals: Intervals) -> RunBounds:
+    """Bounds of the run that a replay recorded."""
+    capital = prepared.rules.capital
+    net = float(book.equity[-1]) - capital
+    sharpe, drawdown = float(statistics[layout.SHARPE]), float(statistics[layout.MAX_DRAWDOWN])
+    doubtful = np.flatnonzero(intervals.ambiguous)
+    if len(doubtful) == 0:
+        return RunBounds(net, net, sharpe, sharpe, drawdown, drawdown, True, 0, 0)
+    first = int(intervals.first_row[doubtful].min())
+    intent, exit_row, realised = (book.trades[: book.counts[1], place] for place in _CLOSED)
+    over = (exit_row < first) & ~intervals.ambiguous[intent.astype(np.int64)]
+    opened: Any = book.entered
+    entry_row, notionals = opened["entry_row"], opened["quantity"] * opened["price"]
+    base = capital + float(realised[over].sum())
+    entered = [k for k in intent[~over].astype(np.int64) if entry_row[k] <= first]
+    later = _later(orders, prepared, first)
+    low, high = (np.zeros(prepared.bar_count) for _ in range(2))
+    final_low = final_high = base - capital
+    for k in entered:
+        notional = float(notionals[k])
+        worst, best = _returns(orders, prepared, int(k), int(entry_row[k]), notional)
+        low[first:] += notional * min(worst, 0.0)
+        high[first:] += notional * max(best, 0.0)
+        final_low += float(intervals.net_low[k])
+        final_high += float(intervals.net_high[k])
+    for k, row in later:
+        equity = base + high[row]
+        wanted = float(orders.weight[0, k]) * equity
+        capacity = float(prepared.bars.panel[orders.column[0, k], row, layout.CAPACITY])
+        notional = min(wanted, capacity) if not math.isnan(capacity) else 0.0
+        worst, best = _returns(orders, prepared, k, row, notional)
+        low[row:] += notional * min(worst, 0.0)
+        high[row:] += notional * max(best, 0.0)
+        final_low += notional * min(worst, 0.0)
+        final_high += notional * max(best, 0.0)
+    final_low = max(final_low, -capital)
+    groups = any(orders.group[0, k] >= 0 for k in entered)
+    below, above = np.maximum(base + low, 0.0), base + high
+    drawdowns = _drawdowns(book.equity[:first], below[first:], above[first:], capital)
+    sharpes = _sharpes(
+        book.equity[:first], capital, capital + final_low, prepared.bar_count, prepared.rules.bars_per_year
+    )
+    return RunBounds(
+        min(final_low, net),
+        max(final_high, net),
+        *sharpes,
+        *drawdowns,
+        not later and not groups,
+        len(doubtful),
+        len(later),
+    )
+
+
+def _later(orders: Orders, prepared: Prepared, first: int) -> list[tuple[int, int]]:
+    """Intents that may fill after a row, by their row: more than one way to be rejected is left out of account."""
+    found = []
+    bars, shift = prepared.bars, int(orders.shift[0])
+    assert shift == 0, "a recorded replay is not shifted"
+    for k in range(orders.column.shape[1]):
+        column = int(orders.column[0, k])
+        row = int(bars.next_tradable[column, min(max(int(orders.earliest[0, k]), 0), prepared.bar_count)])
+        grouped = orders.group[0, k] >= 0
+        if grouped:
+            # Legs wait for each other: any row from its own first on is possible, the widest of them is its own.
+            legs = np.flatnonzero(orders.group[0] == orders.group[0, k])
+            row = max(
+                int(
+                    bars.next_tradable[
+                        orders.column[0, leg], min(max(int(orders.earliest[0, leg]), 0), prepared.bar_count)
+                    ]
+                )
+                for leg in legs
+            )
+        if first < row < prepared.bar_count and (grouped or row <= orders.latest[0, k]):
+            found.append((k, row))
+    return sorted(found, key=lambda one: one[1])
+
+
+def _returns(orders: Orders, prepared: Prepared, k: int, row: int, most: float) -> tuple[float, float]:
+    """Bounds of what a position can be worth, per unit of notional, at any size up to `most`, at its end or before.
+
+    Its price lies within the bars from its entry to the last row on which it can be held; a stop or target that it has
+    bounds it nearer, but for opens beyond it.
+    """
+    rules, bars = prepared.rules, prepared.bars
+    column, side = int(orders.column[0, k]), float(orders.side[0, k])
+    until = int(bars.last_row[column])
+    limited = min(int(orders.exit_row[0, k]), row + min(int(orders.hold[0, k]), NEVER - row))
+    if orders.group[0, k] < 0 and not rules.extend and limited <= until:
+        until = min(int(bars.next_tradable[column, limited]), until)
+    panel = bars.panel[column, row : until + 1]
+    coefficient = float(panel[0, layout.IMPACT])
+    impact = min(coefficient * math.sqrt(most), MOST_SLIP - rules.half_spread) if coefficient > 0 else 0.0
+    opening = float(panel[0, layout.OPEN])
+    entries = [opening * (1 + side * rules.half_spread), opening * (1 + side * (rules.half_spread + impact))]
+    lowest, highest = float(np.nanmin(panel[:, layout.LOW])), float(np.nanmax(panel[:, layout.HIGH]))
+    opens = panel[:, layout.OPEN]
+    low_open, high_open = float(np.nanmin(opens)), float(np.nanmax(opens))
+    stop, target = float(orders.stop_loss[0, k]), float(orders.take_profit[0, k])
+    if not math.isnan(stop):
+        if side > 0:
+            lowest = max(lowest, min(min(entries) * (1 - stop), low_open))
+        else:
+            highest = min(highest, max(max(entries) * (1 + stop), high_open))
+    if not math.isnan(target):
+        if side > 0:
+            highest = min(highest, max(max(entries) * (1 + target), high_open))
+        else:
+            lowest = max(lowest, min(min(entries) * (1 - target), low_open))
+    worst_slip = _worst_slip(panel[:, layout.IMPACT], coefficient, most * highest / min(entries), rules.half_spread)
+    swap = bool(bars.swap[column])
+    levered = rules.leverage if swap else 1.0
+    fees = rules.fee_rate
+    rates = panel[:, layout.FUNDING]
+    paid = np.where(np.isnan(rates), 0.0 if rules.funding_unknown != layout.FUNDING_CONST else np.inf, side * rates)
+    paid = np.where(np.isinf(paid), rules.funding_const, paid) * panel[:, layout.MARK] / min(entries)
+    pays, receives = float(np.maximum(paid, 0.0).sum()), float(-np.minimum(paid, 0.0).sum())
+    dearest = highest * (1.0 if side > 0 else 1.0 + worst_slip) / min(entries)
+    charge = (fees + (rules.liquidation_fee if swap else 0.0)) * dearest
+    if side > 0:
+        worst = lowest * (1 - worst_slip) / max(entries) - 1.0
+        best = highest / min(entries) - 1.0
+    else:
+        worst = 1.0 - highest * (1 + worst_slip) / min(entries)
+        best = 1.0 - lowest / max(entries)
+    return max(worst - fees - charge - pays, -1.0 / levered - fees), best + receives
+
+
+def _worst_slip(impacts: Floats, coefficient: float, notional: float, half_spread: float) -> float:
+    known = impacts[~np.isnan(impacts)]
+    most = max(float(known.max()) if len(known) else 0.0, 0.0 if math.isnan(coefficient) else coefficient)
+    return half_spread + (min(most * math.sqrt(notional), MOST_SLIP - half_spread) if most > 0 else 0.0)
+
+
+def _drawdowns(before: Floats, low: Floats, high: Floats, capital: float) -> tuple[float, float]:
+    """Bounds of the greatest drawdown, given equity before the first doubtful bar and its bounds from there on."""
+    path = np.concatenate(([capital], before))
+    certain = float((1.0 - path / np.maximum.accumulate(path)).max())
+    peak = float(path.max())
+    least = max(certain, float((1.0 - high / peak).max(initial=0.0)))
+    greatest = float((1.0 - low / np.maximum(np.maximum.accumulate(high), peak)).max(initial=0.0))
+    return least, max(certain, greatest)
+
+
+def _sharpes(before: Floats, capital: float, least: float, count: int, year: float) -> tuple[float, float]:
+    """Bounds of the Sharpe ratio: of T returns the first are known, of the other n only that they sum to some s.
+
+    By Cauchy and Schwarz their squares sum to s^2 / n at least, so that with a and q the sum of the known returns and
+    of their squares, (a + s) / T over the root of (q + s^2 / n - (a + s)^2 / T) / (T - 1) is the ratio furthest from
+    zero. It has one turning point in s. A sum of returns is no less than the logarithm of what equity became.
+    """
+    path = np.concatenate(([capital], before))
+    known = np.divide(path[1:], path[:-1], out=np.ones(len(path) - 1), where=path[:-1] > 0) - 1.0
+    total, squares, n = float(known.sum()), float((known**2).sum()), count - len(known)
+    lowest = math.log(least / path[-1]) if least > 0 and path[-1] > 0 else -float(n)
+
+    def ratio(s: float) -> float:
+        variance = (squares + s * s / n - (total + s) ** 2 / count) / max(count - 1, 1)
+        if variance <= 0:
+            return math.copysign(math.inf, total + s) if total + s else 0.0
+        return (total + s) / count / math.sqrt(variance) * math.sqrt(year)
+
+    # g = A s^2 + B s + C, ratio ~ (a + s) / sqrt(g): it turns where g = (a + s) g' / 2.
+    square, linear, constant = 1 / n - 1 / count, -2 * total / count, squares - total * total / count
+    turning = [lowest]
+    divisor = linear / 2 - square * total
+    if divisor:
+        at = (total * linear / 2 - constant) / divisor
+        turning += [at] if at > lowest else []
+    limit = math.sqrt((count - 1) / square) / count * math.sqrt(year) if square > 0 else math.inf
+    values = [ratio(s) for s in turning] + [limit]
+    # The ratio is no further from zero than these; a variance above the least moves it towards zero.
+    return min(*values, 0.0), max(*values, 0.0)

@@ -1,0 +1,179 @@
+"""The inside of a bar once more, for the reference: stretches of prices, and where a stop order leaves them.
+
+Prices stay unsigned: `better` and `worse` compare them for the side of a position.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from backtest.engine import layout as codes
+from backtest.engine.layout import Bars
+from tests.engine.reference_records import Exit, Position
+
+
+@dataclass
+class Stretch:
+    """Detail bar or hole: prices a path may reach (`lowest`, `highest`), and those it must (`fall`, `rise`)."""
+
+    open: float
+    highest: float
+    lowest: float
+    rise: float
+    fall: float
+    close: float
+    jumps: bool
+
+
+def stretches(bars: Bars, column: int, row: int, whole_only: bool) -> list[Stretch]:
+    """The stretches of a bar, itself where it has no detail, or one that contradicts it."""
+    opening, high, low, close = (float(bars.panel[column, row, what]) for what in range(4))
+    alone = [Stretch(opening, high, low, high, low, close, False)]
+    axis, ratio = int(bars.detail_column[column]), bars.detail_ratio
+    if axis < 0:
+        return alone
+    rows = range(bars.detail_first + row * ratio, bars.detail_first + (row + 1) * ratio)
+    inside = [[float(p) for p in bars.detail[axis, r]] if 0 <= r < bars.detail.shape[1] else None for r in rows]
+    fine = [prices if prices is not None and not math.isnan(prices[0]) else None for prices in inside]
+    known = [prices for prices in fine if prices is not None]
+    if not known or (whole_only and len(known) < ratio):
+        return alone
+    slack = codes.SAME_PRICE * high
+    top, bottom = max(prices[1] for prices in known), min(prices[2] for prices in known)
+    if top > high + slack or bottom < low - slack:
+        return alone
+    high_seen, low_seen = top >= high - slack, bottom <= low + slack
+    if len(known) == ratio and not (high_seen and low_seen):
+        return alone
+    found: list[Stretch] = []
+    price, number = opening, 0
+    while number < ratio:
+        prices = fine[number]
+        if prices is not None:
+            jumps = number > 0 and fine[number - 1] is not None
+            found.append(Stretch(prices[0], prices[1], prices[2], prices[1], prices[2], prices[3], jumps))
+            price, number = prices[3], number + 1
+            continue
+        first = number
+        while number < ratio and fine[number] is None:
+            number += 1
+        after = fine[number] if number < ratio else None
+        end = close if after is None else after[0]
+        rise, fall = max(price, end), min(price, end)
+        if not high_seen and None not in fine[number:]:
+            rise = high
+        if not low_seen and None not in fine[:first]:
+            fall = low
+        found.append(Stretch(price, high, low, rise, fall, end, False))
+        price = end
+    return found
+
+
+def worse(position: Position, *prices: float | None) -> float:
+    known = [price for price in prices if price is not None]
+    return min(known) if position.long else max(known)
+
+
+def better(position: Position, *prices: float | None) -> float:
+    known = [price for price in prices if price is not None]
+    return max(known) if position.long else min(known)
+
+
+def nearest(position: Position, maintenance: float, peak: float, price: float) -> Exit | None:
+    """The first adverse level met on the way to `price`."""
+    met = [(reason, level) for reason, level in position.adverse(peak, maintenance) if position.loses_at(price, level)]
+    if not met:
+        return None
+    first = better(position, *(level for _, level in met))
+    return next(Exit(reason, level) for reason, level in met if level == first)
+
+
+def adverse_first(position: Position, maintenance: float, part: Stretch, peak: float) -> Exit | None:
+    """Open, adverse extreme, favourable extreme, close."""
+    worst, best = worse(position, part.lowest, part.highest), better(position, part.lowest, part.highest)
+    leaves = nearest(position, maintenance, peak, worst)
+    if leaves is not None:
+        return leaves
+    target = position.target()
+    if target is not None and position.gains_at(best, target):
+        return Exit(codes.TAKE_PROFIT, target)
+    trail = position.trail(better(position, peak, best))
+    return Exit(codes.TRAILING_STOP, trail) if trail is not None and position.loses_at(part.close, trail) else None
+
+
+def allowed(
+    position: Position, maintenance: float, part: Stretch, least: float, greatest: float
+) -> tuple[bool, list[Exit]]:
+    """Whether a path may stay, and the exits it may take, the worst first; `least`, `greatest`: its peak before."""
+    reach_worst, reach_best = worse(position, part.lowest, part.highest), better(position, part.lowest, part.highest)
+    must_worst, must_best = worse(position, part.fall, part.rise), better(position, part.fall, part.rise)
+    target, trail = position.target(), position.trail(least)
+    fixed = nearest_fixed(position, maintenance)
+    exits: list[Exit] = []
+    if position.loses_at(reach_worst, fixed.price) and (
+        trail is None or better(position, fixed.price, trail) == fixed.price
+    ):
+        exits.append(fixed)
+    if trail is not None:
+        peak = better(position, greatest, reach_best)
+        if target is not None:
+            peak = worse(position, peak, target)
+        last = position.trail(peak)
+        assert last is not None
+        last = worse(position, last, reach_best)
+        if not position.loses_at(last, fixed.price) and better(position, last, reach_worst) == last:
+            exits.append(Exit(codes.TRAILING_STOP, better(position, trail, reach_worst, fixed.price)))
+            exits.append(Exit(codes.TRAILING_STOP, last))
+    pays = target is not None and position.gains_at(reach_best, target)
+    if pays and target is not None:
+        exits.append(Exit(codes.TAKE_PROFIT, target))
+    must_pay = target is not None and position.gains_at(must_best, target)
+    falls = nearest(position, maintenance, least, must_worst)
+    ends = nearest(position, maintenance, better(position, least, must_best), part.close)
+    return not must_pay and falls is None and ends is None, exits
+
+
+def nearest_fixed(position: Position, maintenance: float) -> Exit:
+    """The nearer of liquidation and stop."""
+    levels = [Exit(reason, level) for reason, level in position.adverse(position.peak, maintenance)]
+    fixed = [one for one in levels if one.reason != codes.TRAILING_STOP]
+    first = better(position, *(one.price for one in fixed))
+    return next(one for one in fixed if one.price == first)
+
+
+def inside(position: Position, bars: Bars, row: int, maintenance: float, stop_order: int) -> Exit | None:
+    """Where a stop order leaves a bar, if it does; moves the peak over the whole bar."""
+    column = position.wish.column
+    opening, high, low = (float(bars.panel[column, row, what]) for what in range(3))
+    least = greatest = position.raised(position.peak, opening, opening)
+    position.peak = position.raised(least, high, low)
+    for part in stretches(bars, column, row, stop_order == codes.ADVERSE_FIRST):
+        if part.jumps:
+            peak = least if stop_order == codes.OPTIMISTIC else greatest
+            if nearest(position, maintenance, peak, part.open) is not None:
+                return Exit(first_met(position, maintenance, peak, part.open), part.open)
+            if position.gains_at(part.open, position.target()):
+                return Exit(codes.TAKE_PROFIT, part.open)
+        least, greatest = position.raised(least, part.open, part.open), position.raised(greatest, part.open, part.open)
+        leaves = None
+        if stop_order == codes.ADVERSE_FIRST:
+            leaves = adverse_first(position, maintenance, part, least)
+        else:
+            stays, exits = allowed(position, maintenance, part, least, greatest)
+            if exits and stop_order == codes.PESSIMISTIC:
+                leaves = exits[0]
+            elif exits and not stays:
+                leaves = exits[-1]
+        if leaves is not None:
+            return leaves
+        least, greatest = (
+            position.raised(least, part.rise, part.fall),
+            position.raised(greatest, part.highest, part.lowest),
+        )
+    return None
+
+
+def first_met(position: Position, maintenance: float, peak: float, price: float) -> int:
+    """Reason at an open beyond a level: liquidation, stop, trail, in that order."""
+    return next(reason for reason, level in position.adverse(peak, maintenance) if position.loses_at(price, level))
