@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from backtest.engine import intervals as columns
 from backtest.engine import layout as codes
 from backtest.engine import path
+from backtest.engine.bounds import Intervals, useful_bars
 from backtest.engine.kernel import new_work, replay_one
 from backtest.engine.layout import F8, POSITION, Bars, Intent, Orders, Rules
 from tests.engine.markets import RULES, Scenario, any_scenario, bars_of, book_of, orders_of, with_known_funding
@@ -327,3 +328,26 @@ def test_every_stop_order_lies_in_the_interval_of_its_entry(scenario: Scenario) 
         for trade in trades:
             row, slack = table[int(trade[place])], 1e-9 * rules.capital
             assert row[columns.NET_LOW] - slack <= trade[net] <= row[columns.NET_HIGH] + slack
+
+
+def test_the_most_useful_bar_comes_first() -> None:
+    trail = [(100, 102, 99, 101.5), (101.5, 104, 100.2, 103), (103, 103, 103, 103)]
+    orders, bars = orders_of([{"trailing_stop": 0.02}]), bars_of(np.array([trail], dtype=float))
+    table, doubts, _ = table_of(orders, bars, RULES)
+    book = book_of(bars, 1)
+    replay_one(orders, bars, RULES, book)
+    none = np.zeros(1)
+    given = Intervals(
+        net_low=table[:, columns.NET_LOW],
+        net_high=table[:, columns.NET_HIGH],
+        ambiguous=none == 0,
+        first_row=none,
+        last_row=none,
+        outer=none > 0,
+        doubts=doubts,
+    )
+    found = useful_bars(given, book)
+    assert [bar.row for bar in found] == [0, 1]
+    # Up to 101.02 and back to 99: -10 at worst. Low first, then under 101.92 of the high: +30 at the end at best.
+    assert found[0].gain == pytest.approx(40.0)
+    assert found[1].gain < found[0].gain

@@ -6,8 +6,10 @@ announcement, and the settlements inside the holding period with the close of th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -178,3 +180,41 @@ def test_detail_bars_replace_the_guess_inside_the_bar(market: Market, shared: Pa
         elif down < up:
             assert resolved.loc[moment, "reason"] == "stop_loss"
     assert better > 0
+
+
+@pytest.mark.parametrize(
+    ("symbol", "folder"),
+    [("ZEC/USDT:USDT", "binance-usdm-2025q4/freqtrade"), ("ZEN/USDT:USDT", "binance-usdm-5m-2025q4")],
+)
+def test_finer_bars_never_leave_the_interval_of_the_hours(
+    market: Market, shared: Path, symbol: str, folder: str
+) -> None:
+    """Trailing stops of 0.5 to 5 %: what each stop order does on the 5 m bars lies in what the hours allow.
+
+    Funding is left out: the folders of finer bars have none.
+    """
+    hours, finer = (
+        replace(one, funding=np.zeros_like(one.funding))
+        for one in (market, open_dataset(str(shared / "market" / folder)))
+    )
+    start, end = finer.start_ms, finer.end_ms
+    for trail in (0.005, 0.01, 0.02, 0.05):
+        rows = tuple(
+            Intent(
+                instrument=symbol, decided_at_ms=moment, weight=0.5, trailing_stop=trail, hold_ms=5 * hours.bar_ms
+            )
+            for moment in range(start, end, 6 * hours.bar_ms)
+        )  # fmt: skip
+        coarse = replay(hours, Intents(rows), RunConfig(**PLAIN)).trades.set_index("decided_at")  # type: ignore[arg-type]
+        for stop_order in ("pessimistic", "optimistic", "adverse_first"):
+            settings = RunConfig(**(PLAIN | {"stop_order": stop_order}))  # type: ignore[arg-type]
+            runs = (replay(finer, Intents(rows), settings), replay(hours, Intents(rows), settings, detail=finer))
+            for fine in (run.trades.set_index("decided_at") for run in runs):
+                both = coarse.index.intersection(fine.index)
+                assert len(both) > 100
+                notional = (coarse["quantity"] * coarse["entry_price"]).loc[both]
+                share = fine["net_return"].loc[both]
+                assert (share >= coarse["net_low"].loc[both] / notional - 1e-9).all()
+                assert (share <= coarse["net_high"].loc[both] / notional + 1e-9).all()
+        width = (coarse["net_high"] - coarse["net_low"]).sum()
+        assert (fine["net_high"] - fine["net_low"]).sum() < 0.5 * width
