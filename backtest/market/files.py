@@ -263,7 +263,7 @@ def told_kind(folder: Path, *, swap_data: bool) -> Kind:
 
 def _read(path: Path, content: Content) -> Table:
     data = read_whole(path, MarketError, LARGEST)
-    if not data.strip():
+    if not data or data.isspace():
         raise MarketError(f"{path} is empty: fetch or export it again")
     file = market_file(path)
     code = file.code if file else ""
@@ -272,6 +272,13 @@ def _read(path: Path, content: Content) -> Table:
 
 
 def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
+    first = data[: data.find(b"\n") + 1]
+    if first and first.count(b'"') % 2 == 0 and data.isascii():
+        # The usual file needs no second copy of itself as text.
+        header = tuple(next(csv.reader([first.decode()]), []))
+        plain = _read_plain(path, data, _find(path, header, layout), code)
+        if plain is not None:
+            return plain
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -282,16 +289,22 @@ def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
     rows = csv.reader(io.StringIO(text, newline=""))
     try:
         columns = _find(path, tuple(next(rows, [])), layout)
-        body = data.rstrip(b"\r\n")
-        table = _parse_csv(body, columns)
-        # Lines can be counted only where each holds one row.
-        if table is not None and table.num_rows == body.count(b"\n"):
-            plain = _plain(path, table, columns, "line", code)
-            if plain is not None:
-                return plain
+        plain = _read_plain(path, data, columns, code)
+        if plain is not None:
+            return plain
         return _precise(path, ((rows.line_num, cells) for cells in rows), columns, "line", code)
     except csv.Error as problem:
         raise MarketError(f"{path} line {rows.line_num}: {problem}: export the file again as plain CSV") from None
+
+
+def _read_plain(path: Path, data: bytes, columns: _Columns, code: str) -> Table | None:
+    """Table of a file whose cells Arrow reads as they are and of which each line is one row; None of any other."""
+    body = data.rstrip(b"\r\n") if data.endswith((b"\n\n", b"\r\n")) else data
+    table = _parse_csv(body, columns)
+    # Lines can be counted only where each holds one row.
+    if table is None or table.num_rows != body.count(b"\n") - body.endswith(b"\n"):
+        return None
+    return _plain(path, table, columns, "line", code)
 
 
 def _parse_csv(body: bytes, columns: _Columns) -> Any:
@@ -372,7 +385,7 @@ def _plain(path: Path, table: Any, columns: _Columns, unit: Literal["line", "row
     absent = np.full(table.num_rows, np.nan)
     panel = [absent if value is None else value.cast(pa.float64(), safe=False).to_numpy() for value in values]
     numbers = np.arange(table.num_rows, dtype=np.int64) + (2 if unit == "line" else 0)
-    return Table(str(path), columns.names, time_ms, np.column_stack(panel), numbers, unit)
+    return Table(str(path), columns.names, time_ms, np.stack(panel).T, numbers, unit)
 
 
 def _is_number(kind: Any) -> bool:

@@ -139,7 +139,7 @@ def _native(path: Path, content: str, instrument: Instrument, period: str, said:
 
 
 def _bars(path: Path, bars: Bars, instrument: Instrument, period: str, said: Said, store: Store) -> Piece:
-    rows = Rows(bars.open_ms, np.column_stack((bars.open, bars.high, bars.low, bars.close, bars.volume)))
+    rows = Rows(bars.open_ms, np.stack((bars.open, bars.high, bars.low, bars.close, bars.volume)).T)
     key = Key.of(_venue(path, said), instrument.symbol, "ohlcv", period)
     if "stamp" not in said.options.units:
         for other in store.contents():

@@ -70,6 +70,8 @@ class Table:
 
     def take(self, rows: Int64s | Flags, *repairs: str) -> Table:
         """The same table of the given rows, with the sentences of what was done added."""
+        if rows.dtype == np.bool_ and rows.all():
+            return replace(self, repairs=self.repairs + repairs) if repairs else self
         return replace(
             self,
             time_ms=self.time_ms[rows],
@@ -335,6 +337,8 @@ def _check_prices(table: Table, *, positive: bool) -> None:
 
 
 def _ordered(table: Table) -> Table:
+    if (table.time_ms[1:] > table.time_ms[:-1]).all():
+        return table
     order = np.argsort(table.time_ms, kind="stable")
     time, values = table.time_ms[order], table.values[order]
     repeated = np.zeros(time.size, dtype=np.bool_)
