@@ -19,6 +19,13 @@ DEEPEST = 32
 _LONGEST_PATH = 400
 _DOTTED = re.compile(r"(?:[^\s=.,]{1,80}\s{0,9}\.\s{0,9}){65}")
 
+PATTERNS = {
+    r"^[A-Z0-9]{1,20}$": "a coin is written in capital letters and digits, as in ZEC",
+    r"^[a-z][a-z0-9_]{1,40}$": "a kind is written in lower-case letters, digits and underscores, as in trust_relaunch",
+    r"^[a-z0-9][a-z0-9-]{2,80}$": "an id has 3 to 81 lower-case letters, digits and hyphens, as in zec-2025-11-06-okx",
+}
+"""What a pattern allows, in words."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -55,8 +62,25 @@ def _complaint(one: dict[str, Any], unknown: bool, allowed: list[str]) -> str:
         return f"unknown key {shortened(key)}; {near_miss(str(one['loc'][-1]), allowed)}"
     if one["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"key {shortened(key)} is missing; add it"
-    message = one["msg"].removeprefix("Value error, ")
+    message = _plainly(one["type"], dict(one.get("ctx", {})), one["msg"].removeprefix("Value error, "))
     return f"{key[:LONGEST_SHOWN]} = {shortened(one['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _plainly(kind: str, context: dict[str, Any], message: str) -> str:
+    """What pydantic says of a value, in the words of somebody who typed it; a pattern is said as what it allows."""
+    bounds = {"greater_than_equal": "at least {ge}", "greater_than": "above {gt}", "less_than_equal": "at most {le}",
+              "less_than": "below {lt}"}  # fmt: skip
+    if kind in bounds:
+        return f"must be {bounds[kind].format(**context)}"
+    if kind in ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float"):
+        return f"must be a {'whole ' if kind.startswith('int') else ''}number"
+    if kind in ("bool_parsing", "bool_type"):
+        return "must be true or false"
+    if kind == "literal_error":
+        return f"must be {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return PATTERNS.get(context["pattern"], f"must match {context['pattern']}")
+    return message
 
 
 def datasets_root() -> Path:

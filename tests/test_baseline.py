@@ -195,7 +195,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(baseline: Baseline, tmp_p
         ('"verdict"', '"verdigt"', "unknown key 'verdigt'; did you mean 'verdict'"),
         ('"count": 9', '"count": 8', "count is 8, but the ledger has 9 lines"),
         (" long ", " short ", "is not that of the ledger, so it was edited by hand"),
-        ('"absolute": 0.01', '"absolute": -0.01', "metrics.net_low.absolute = -0.01: input should be greater"),
+        ('"absolute": 0.01', '"absolute": -0.01', "metrics.net_low.absolute = -0.01: must be at least 0"),
         ('{"value": 1.0,', '{"value": "one",', "metrics."),
         ('"start": "2025-10-10T00:00:00Z"', '"start": "soon"', "data.start = 'soon': not an instant"),
         ('"start": "2025-10-10T00:00:00Z"', '"start": "2025-10-10"', "data.start = '2025-10-10': not an"),

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from backtest import __version__
 from backtest.cli import baseline, data, events, ledger, strategies
 from backtest.cli.audit import audit
 from backtest.cli.claims import claims
+from backtest.cli.doctor import doctor
 from backtest.cli.fetch import fetch
 from backtest.cli.report import report
 from backtest.cli.run import run
@@ -21,7 +21,8 @@ from backtest.cli.study import study
 from backtest.cli.sweep import sweep
 from backtest.cli.verbs import Verbs
 from backtest.cli.walkforward import walkforward
-from backtest.errors import BacktestError
+from backtest.cli.why import why
+from backtest.errors import BacktestError, UsageError, near_miss
 
 EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
 
@@ -32,11 +33,11 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 internal, 2 usage or config, 3 data, 4 baseline regression, 5 look-ahead, "
     "130 interrupted, 141 the reader of a pipe left.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(why)
 app.command()(sweep)
 app.command()(walkforward)
 app.command()(study)
@@ -44,6 +45,7 @@ app.command()(fetch)
 app.command()(audit)
 app.command()(report)
 app.command("schema")(print_schema)
+app.command()(doctor)
 app.add_typer(data.app, name="data")
 events.app.command()(claims)
 app.add_typer(events.app, name="events")
@@ -54,17 +56,28 @@ app.add_typer(ledger.app, name="ledger")
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"backtest {__version__}")
+        from backtest.cli.doctor import version_line
+
+        typer.echo(version_line())
         raise typer.Exit
 
 
 @app.callback()
 def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the versions and leave.")
     ] = False,
+    log_level: Annotated[
+        str, typer.Option(metavar="LEVEL", help="Show what libraries log: debug, info, warning or error.")
+    ] = "warning",
 ) -> None:
     """Options before the verb."""
+    import logging
+
+    levels = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+    if log_level.lower() not in levels:
+        raise UsageError(f"--log-level {log_level[:40]!r} is unknown; {near_miss(log_level.lower(), levels)}")
+    logging.basicConfig(level=levels[log_level.lower()], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ PlaceboOption = Annotated[
     str, typer.Option(metavar="[KIND:]COUNT", help="Placebo calendars, as in 5000 or dates:5000; 0 for none.")
 ]
 StatisticOption = Annotated[str, typer.Option(help="What placebos are compared by: net_return, sharpe or mean_trade.")]
-Bootstrap = Annotated[int, typer.Option(min=0, help="Draws behind each interval; 0 for none.")]
+Bootstrap = Annotated[int, typer.Option(min=0, help="Draws behind each interval, 100 or more; 0 for none.")]
 Axes = Annotated[
     list[str] | None,
     typer.Option("--param", "-p", help="name=24h,48h or name=0.05..0.3/0.05 or, at random, name=24h..96h; repeat."),
@@ -125,6 +125,7 @@ def asking(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 def request_of(**given: Any) -> Request:
     """The request that options amount to; those that a verb has not keep their defaults."""
     from backtest.request.request import Request, assignments
+    from backtest.request.workspace import read_workspace
 
     values: dict[str, Any] = {
         name: given[name]
@@ -139,4 +140,7 @@ def request_of(**given: Any) -> Request:
     values["settings"] = assignments(given.get("setting") or (), "--set")
     if given.get("funding"):
         values["settings"]["funding_unknown"] = given["funding"]
+    read = read_workspace(Path.cwd()).fill(values)
+    if read:
+        typer.echo(f"backtest.toml: {'; '.join(read)}", err=True)
     return Request(**values)

@@ -257,7 +257,7 @@ def told_kind(folder: Path, *, swap_data: bool) -> Kind:
         return "swap"
     raise MarketError(
         f"{folder} does not tell whether its bars are of swaps or of spot: put 'futures' or 'spot' into the name of "
-        "the folder, or give kind='swap' or kind='spot'"
+        "the folder, as in my-futures"
     )
 
 

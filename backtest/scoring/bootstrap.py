@@ -158,7 +158,9 @@ def _check(series: Floats, level: float, method: Method, draws: int, block: floa
     if method not in ("percentile", "bca"):
         raise UsageError(f"method {method!r} is unknown; allowed: percentile, bca")
     if draws < 100:
-        raise UsageError(f"draws = {draws} is too few for quantiles: use at least 100")
+        raise UsageError(
+            f"{draws} draws (--bootstrap) are too few for the quantiles of an interval: use 100 or more, or 0 for none"
+        )
     if draws > MOST_DRAWS:
         raise UsageError(f"draws = {shortened(draws)} are more than {MOST_DRAWS:,}: draw fewer")
     if block is not None and not 1.0 <= block <= max(len(series), 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -120,7 +120,7 @@ def _check(row: Intent) -> None:
     if not LEAST_WEIGHT <= row.weight < float("inf"):
         raise ConfigError(f"{what}: weight = {row.weight!r} must be a share of equity of at least {LEAST_WEIGHT:g}")
     if row.hold_ms <= 0:
-        raise ConfigError(f"{what}: hold_ms = {row.hold_ms!r} must be positive")
+        raise ConfigError(f"{what}: it is held for {row.hold_ms} ms: hold must be longer than 0, as in hold=24h")
     for name in ("stop_loss", "take_profit", "trailing_stop"):
         value = getattr(row, name)
         if value <= 0 or value == float("inf"):
@@ -138,6 +138,16 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     _percent = model_validator(mode="before")(read_percent)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several(cls, values: Any) -> Any:
+        """Text of a parameter that takes several values, split at commas."""
+        if not isinstance(values, dict):
+            return values
+        several = {name for name, one in cls.model_fields.items() if get_origin(one.annotation) is tuple}
+        return {name: _split(value) if name in several else value for name, value in values.items()}
+
     _reachable = field_validator("stop_loss", "trailing_stop", check_fields=False)(below_one)
 
 

@@ -121,7 +121,7 @@ def test_every_fault_is_told_at_once_and_each_doubt_with_what_it_comes_close_to(
     assert len(survey.faults) == 4
     assert "kind = 'lisitng' is unknown; did you mean 'listing'?" in told
     assert "announced_at = 'soon': not a date" in told
-    assert "direction = '3': input should be 1, -1 or 0" in told
+    assert "direction = '3': must be 1, -1 or 0" in told
     doubts = "\n".join(survey.doubts)
     assert "coin ZCE is in no dataset or calendar of this project; did you mean ZEC?" in doubts
     assert "actor 'Arthur Hays' comes close to 'Arthur Hayes'" in doubts

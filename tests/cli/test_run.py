@@ -105,7 +105,7 @@ BAD = [
     (("run", "-p", "hold=1d", "-p", "hold=2d"), 2, "-p 'hold' is given twice"),
     (("run", "--set", "fee=0.1"), 2, "unknown key 'fee'; did you mean 'fee_rate'?"),
     (("run", "--set", "fee_rate=2"), 2, "fee_rate = '2': a share is less than 1; for 2 percent write 0.02 or 2%"),
-    (("run", "--funding", "free"), 2, "funding_unknown = 'free': input should be 'error', 'zero' or 'const'"),
+    (("run", "--funding", "free"), 2, "funding_unknown = 'free': must be 'error', 'zero' or 'const'"),
     (("run", "--timerange", "20240101-20240201"), 2, "holds no bar or leaves the data of"),
     (("run", "--timerange", "20251101-20251001"), 2, "its end must be after its start"),
     (("run", "--timerange", "yesterday"), 2, "timerange 'yesterday' is not START-END"),

@@ -80,7 +80,7 @@ def test_options_reach_the_study(backtest: Command, tmp_path: Path) -> None:
 
 
 BAD = [
-    (("--model", "marke"), 2, "model = 'marke': input should be 'market', 'market_adjusted' or 'mean_adjusted'"),
+    (("--model", "marke"), 2, "model = 'marke': must be 'market', 'market_adjusted' or 'mean_adjusted'"),
     (("--timeframe", "90m"), 2, "timeframe '90m' is not a multiple of the market's 1h"),
     (("--timeframe", "soon"), 2, "timeframe = 'soon': 'soon' is not a duration"),
     (("--before", "90m"), 2, "before = '90m' is not a whole number of bars of 1 h"),
@@ -90,7 +90,7 @@ BAD = [
     (("--kind", "listng"), 2, "has no 'listng'; did you mean 'listing'?"),
     (("--asset", "XMR"), 2, "assets: calendar 'privacy-2025' has no 'XMR'"),
     (("--group", "colour"), 2, "groups.0 = 'colour'"),
-    (("--draws", "0"), 2, "draws = 0: input should be greater than or equal to 1"),
+    (("--draws", "0"), 2, "draws = 0: must be at least 1"),
     (("--set", "drawss=3"), 2, "unknown key 'drawss'; did you mean 'draws'?"),
     (("--set", "draws=3", "--draws", "5"), 2, "--set 'draws' is also given as an option: keep one"),
     (("--config", "absent.toml"), 2, "absent.toml does not exist"),

@@ -135,7 +135,7 @@ def test_exit_at_the_end_is_stamped_with_the_close(market: Market) -> None:
         ({"trailing_stop": 15.0}, "trailing_stop = 15.0 is never reached"),
         ({"side": -1, "take_profit": 5.0}, "take_profit = 5.0 is never reached"),
         ({"weight": float("nan")}, "weight = nan must be"),
-        ({"hold_ms": 0}, "hold_ms = 0 must be positive"),
+        ({"hold_ms": 0}, "held for 0 ms: hold must be longer than 0"),
         ({"stop_loss": -0.1}, "stop_loss = -0.1 must be a positive share"),
         ({"take_profit": float("inf")}, "take_profit = inf must be"),
     ],
