@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from backtest.baseline.checklist import Checked, Checklist
@@ -47,7 +48,12 @@ def baseline_files(given: Sequence[Path]) -> list[Path]:
 
 
 def check_baselines(
-    paths: Sequence[Path], accept: Collection[str] = (), *, require_all: bool = False, progress: Progress = silent
+    paths: Sequence[Path],
+    accept: Collection[str] = (),
+    *,
+    require_all: bool = False,
+    progress: Progress = silent,
+    trust: Sequence[Path] = (),
 ) -> Checklist:
     """Every file compared; what is wrong with one is its own outcome, and the next is checked all the same.
 
@@ -59,6 +65,8 @@ def check_baselines(
         Metrics that may be better than allowed; `ledger` where trades and rejections, `verdict` where it may differ.
     require_all
         Whether a strategy of the project without a baseline fails.
+    trust
+        Strategy files, or folders of them, that the baselines may run.
 
     Raises
     ------
@@ -69,7 +77,7 @@ def check_baselines(
     files = baseline_files(paths)
     for done, path in enumerate(files):
         progress("check", done, len(files))
-        results.append(Checked(path.as_posix(), check_baseline(path, accept)))
+        results.append(Checked(path.as_posix(), check_baseline(path, accept, trust)))
     seen = {one.comparison.strategy for one in results}
     # A user's own strategies ask for no baseline of those that come with the project.
     asked = require_all or not seen.isdisjoint(REGISTRY)
@@ -77,10 +85,11 @@ def check_baselines(
     return Checklist(tuple(results), missing, require_all)
 
 
-def check_baseline(path: Path | str, accept: Collection[str] = ()) -> Comparison:
+def check_baseline(path: Path | str, accept: Collection[str] = (), trust: Sequence[Path] = ()) -> Comparison:
     """Run the request of one baseline file again, on the bars that it was recorded on, and compare.
 
-    What is wrong with the file or its data is told by the comparison, whose `check` raises it.
+    What is wrong with the file or its data is told by the comparison, whose `check` raises it. No strategy file that it
+    names is executed but those in `trust`.
     """
     place = Path(path)
     try:
@@ -91,7 +100,8 @@ def check_baseline(path: Path | str, accept: Collection[str] = ()) -> Comparison
                 "keep it in another folder"
             )
             return refused(baseline.strategy.name, baseline.data.name, sentence)
-        request = Request.read(baseline.request, place).model_copy(update={"bootstrap": 0})
+        request = Request.read(baseline.request, place, trust).model_copy(update={"bootstrap": 0})
+        trusted = request.trusted_files()
     except BacktestError as problem:
         return refused(place.stem, place.parent.name, str(problem))
     try:
@@ -99,8 +109,10 @@ def check_baseline(path: Path | str, accept: Collection[str] = ()) -> Comparison
     except Exception as problem:
         if os.environ.get("BACKTEST_DEBUG") and not isinstance(problem, BacktestError):
             raise
-        return _not_run(baseline, request, problem)
-    return compare(baseline, evaluation, accept)
+        result = _not_run(baseline, request, problem)
+    else:
+        result = compare(baseline, evaluation, accept)
+    return replace(result, notes=(*trusted, *result.notes))
 
 
 def _not_run(baseline: Baseline, request: Request, problem: Exception) -> Comparison:

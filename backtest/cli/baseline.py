@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.options import REQUEST, Json, asking
+from backtest.cli.options import REQUEST, Json, Trust, asking
 from backtest.cli.progress import progress_bar
 from backtest.cli.verbs import Verbs
 from backtest.errors import UsageError
@@ -84,6 +84,7 @@ def check(
         bool | None,
         typer.Option("--github/--no-github", help="Annotations and job summary.", show_default="where GITHUB_ACTIONS"),
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Run each baseline's request again, on the bars it was recorded on, and compare.
 
@@ -96,7 +97,9 @@ def check(
     from backtest.report.tables import new_console, show
 
     with progress_bar() as progress:
-        checklist = check_baselines(files or [FOLDER], tuple(accept or ()), require_all=require_all, progress=progress)
+        checklist = check_baselines(
+            files or [FOLDER], tuple(accept or ()), require_all=require_all, progress=progress, trust=trust or ()
+        )
     if as_json:
         typer.echo(to_json(check_document(checklist)))
     else:

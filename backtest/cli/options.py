@@ -41,6 +41,10 @@ Strategies = Annotated[
 Parameters = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="name=value or strategy.name=value; repeat.")
 ]
+Trust = Annotated[
+    list[Path] | None,
+    typer.Option("--trust", metavar="PATH", help="Strategy file, or folder of them, that a document may run; repeat."),
+]
 PlaceboOption = Annotated[
     str, typer.Option(metavar="[KIND:]COUNT", help="Placebo calendars, as in 5000 or dates:5000; 0 for none.")
 ]

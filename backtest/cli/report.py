@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backtest.cli.options import Trust
 from backtest.cli.progress import progress_bar
 from backtest.errors import UsageError
 
@@ -25,6 +26,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="HTML file.", show_default="report.html in the first folder")] = None,
     claims: Annotated[str, typer.Option(help="Name or TOML file of claims to check.")] = "privacy-2025",
     draws: Annotated[int, typer.Option(min=1, help="Placebo calendars of the event study.")] = 500,
+    trust: Trust = None,
 ) -> None:
     """Write one self-contained HTML file of a run, its event study, claims and searches."""
     runs = [folder for folder in folders if (folder / "run.json").is_file()]
@@ -46,7 +48,9 @@ def report(
         document, evaluation, command = None, None, ""
         if runs:
             document = read_run(runs[0])
-            request, within = asked_in(document, runs[0] / "run.json")
+            request, within = asked_in(document, runs[0] / "run.json", trust or ())
+            for line in request.trusted_files():
+                typer.echo(line, err=True)
             command = command_of(request, document)
             evaluation = evaluated(request, within, progress)
             verify(document, evaluation, str(runs[0]))

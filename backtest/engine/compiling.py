@@ -1,25 +1,49 @@
-"""How the kernel is compiled: strict IEEE arithmetic, cached between processes, free of reference counts.
+"""How the kernel is compiled: strict IEEE arithmetic, kept between processes, free of reference counts.
 
-A cached function is not compiled anew when only a function it calls has changed: after an edit under `engine/`, delete
-`backtest/engine/__pycache__`.
+Machine code is kept in a folder named after a hash of all that it was made of: every source file of `engine/`, the
+versions of Python, numba and llvmlite, numba's own settings and the processor. numba's own cache looks only at the file
+of the one function, so that an edit of a function called by a kept one would go on running as it was.
+
+It is read from the first of `NUMBA_CACHE_DIR`, `engine/__pycache__` and the user's cache folder that has it, and
+written into the first of them that can be written. Where none can, it stays in memory and a note says so.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
+import platform
+import shutil
 import sys
+import sysconfig
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import llvmlite
+import numba
+from llvmlite import binding
 from numba import njit
+from numba.core import config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.event import Listener, register
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+FOLDER = "NUMBA_CACHE_DIR"
+KEPT = 6
+"""Versions of the kernel that one folder keeps; older ones are deleted when a new one is written."""
+_PREFIX, _SEAL = "kernel-", 32
+
 
 def compiled(function: Function) -> Function:
-    """Machine code, cached; division by zero gives inf or NaN as numpy's does."""
-    return cast(Function, njit(cache=True, error_model="numpy", nogil=True)(function))
+    """Machine code, kept; division by zero gives inf or NaN as numpy's does."""
+    return cast(Function, _kept(njit(error_model="numpy", nogil=True)(function)))
 
 
 def inlined(function: Function) -> Function:
@@ -27,7 +51,7 @@ def inlined(function: Function) -> Function:
 
     Passing the kernel's records and counting references to their arrays costs more than most of its functions do.
     """
-    return cast(Function, njit(cache=True, error_model="numpy", nogil=True, forceinline=True, _nrt=False)(function))
+    return cast(Function, njit(error_model="numpy", nogil=True, forceinline=True, _nrt=False)(function))
 
 
 class _Words(Listener):  # type: ignore[misc]
@@ -49,3 +73,118 @@ class _Words(Listener):  # type: ignore[misc]
 
 
 register("numba:compile", _Words())
+
+
+@cache
+def identity() -> str:
+    """Hash of all that decides what the machine code is, as 24 hexadecimal digits."""
+    whole = hashlib.sha256()
+    here = Path(__file__).parent
+    for path in sorted(here.rglob("*.py")):
+        whole.update(f"{path.relative_to(here).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+    whole.update(f"{sys.version}\0{sysconfig.get_platform()}\0{numba.__version__}\0{llvmlite.__version__}\0".encode())
+    features = binding.get_host_cpu_features().flatten()
+    settings = (config.CPU_NAME, config.CPU_FEATURES, config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
+    whole.update(f"{platform.machine()}\0{binding.get_host_cpu_name()}\0{features}\0{settings}".encode())
+    return whole.hexdigest()[:24]
+
+
+def places() -> tuple[Path, ...]:
+    """Folders that may keep machine code, the first one first."""
+    named = (Path(config.CACHE_DIR),) if config.CACHE_DIR else ()
+    own = Path(AppDirs(appname="backtest", appauthor=False).user_cache_dir)
+    return tuple(base / f"{_PREFIX}{identity()}" for base in (*named, Path(__file__).parent / "__pycache__", own))
+
+
+def _kept(dispatcher: Any) -> Any:
+    """The dispatcher, with our cache in the place of numba's; as it is where numba compiles nothing."""
+    if not config.DISABLE_JIT:
+        dispatcher._cache = _Cache(dispatcher.py_func)
+    return dispatcher
+
+
+class _Locator:
+    """What numba asks of the place of a function; the places themselves are those of `places`."""
+
+    def __init__(self, file: str) -> None:
+        self._py_file = file
+
+    @classmethod
+    def from_function(cls, _function: Callable[..., Any], file: str) -> _Locator:
+        return cls(file)
+
+    def get_cache_path(self) -> str:
+        return str(places()[0])
+
+    def get_source_stamp(self) -> str:
+        return identity()
+
+    def get_disambiguator(self) -> str:
+        return identity()[:8]
+
+
+class _Implementation(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_Locator,)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Machine code of one function: one file a signature, whole or not taken, so that no file can mislead a command."""
+
+    _impl_class = _Implementation
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """Machine code of this signature; None where no folder has a whole one."""
+        target_context.refresh()
+        name = self._name_of(signature, target_context.codegen())
+        for folder in places():
+            try:
+                seal, data = (content := (folder / name).read_bytes())[:_SEAL], content[_SEAL:]
+                if hashlib.sha256(data).digest() == seal:
+                    return self._impl.rebuild(target_context, pickle.loads(data))
+            except Exception:
+                continue
+        return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Keep the machine code in the first folder that can be written."""
+        if not self._impl.check_cachable(data):
+            return
+        name, problems = self._name_of(signature, data.codegen), []
+        content = dumps(self._impl.reduce(data))
+        for folder in places():
+            part = folder / f"{name}.{os.getpid()}.part"
+            try:
+                _make_room(folder)
+                part.write_bytes(hashlib.sha256(content).digest() + content)
+                part.replace(folder / name)
+            except OSError as problem:
+                problems.append(f"{folder.parent}: {problem.strerror or type(problem).__name__}")
+                with suppress(OSError):
+                    part.unlink()
+                continue
+            return
+        _say_once("; ".join(problems))
+
+    def _name_of(self, signature: Any, codegen: Any) -> str:
+        key = repr(self._index_key(signature, codegen))
+        return f"{self._py_func.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def _make_room(folder: Path) -> None:
+    """The folder, and no more than `KEPT` of its kind beside it."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    others = [path for path in folder.parent.glob(f"{_PREFIX}*") if path.is_dir() and path != folder]
+    for path in sorted(others, key=lambda path: path.stat().st_mtime)[: -(KEPT - 1)]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@cache
+def _say_once(problems: str) -> None:
+    try:
+        os.write(2, f"note: the compiled kernel cannot be kept ({problems}), so that each command compiles it anew, "
+                    f"half a minute; name a folder that can be written by {FOLDER}\n".encode())  # fmt: skip
+    except OSError:
+        return

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from backtest.catalysts.reading import merge_calendars, open_calendar
 from backtest.catalysts.record import Calendar
@@ -50,36 +50,38 @@ class Request(BaseModel):
     statistic: str = "net_return"
     bootstrap: int = 1_000
 
+    # Where it was read from, and which files were trusted by hand; copies keep both.
+    _document: Path | None = PrivateAttr(None)
+    _trusted: tuple[Path, ...] = PrivateAttr(())
+
     @classmethod
-    def read(cls, values: Any, document: Path) -> Request:
+    def read(cls, values: Any, document: Path, trust: Sequence[Path] = ()) -> Request:
         """The request that a document holds; a malformed one raises `ConfigError`.
 
-        A strategy file that it names is executed when the request is run again. Nobody typed that name here, so the
-        file must lie inside the folder one is in, and not beside the document that came with it; else `UsageError`.
+        It runs no strategy file but those in `trust`, whatever it or a copy of it names: see `trusted_files`.
         """
-        from backtest.signals.loading import file_of, is_file_reference
-
         request = build(cls, table_of(values, document, ConfigError), f"request of {document}")
-        here, beside = Path.cwd().resolve(), document.resolve().parent
-        for name in filter(is_file_reference, request.strategies):
-            file = file_of(name).resolve()
-            if not file.is_relative_to(here) or file.is_relative_to(beside):
-                raise UsageError(
-                    f"{document} names the strategy file {file}, which is not run because it lies outside of {here} or "
-                    "beside the document: if you trust it, copy it into a folder of your project and run it by -s"
-                )
+        request._document, request._trusted = document, tuple(trust)
         return request
+
+    def trusted_files(self) -> list[str]:
+        """A line for each strategy file that its document runs; `UsageError` for one that was not trusted by hand."""
+        from backtest.signals.trust import trusted_files
+
+        return trusted_files(self.strategies, self._document, self._trusted) if self._document else []
 
     def chosen(self) -> list[Strategy[Any]]:
         """The strategies asked for, each with its parameters."""
         from backtest.request.strategies import strategies_of
 
+        self.trusted_files()
         return strategies_of(self.strategies, self.parameters)
 
     def each_alone(self) -> list[Request]:
         """The request of each strategy by itself, with the parameters that are its own."""
         from backtest.request.strategies import each_alone
 
+        self.trusted_files()
         parts = each_alone(self.strategies, self.parameters)
         return [self.model_copy(update={"strategies": (name,), "parameters": own}) for name, own in parts]
 
@@ -137,7 +139,13 @@ class Request(BaseModel):
         return self.session(within).evaluate(strategies, plan=plan, bootstrap=self.bootstrap, progress=progress)
 
 
-def rerun(document: Mapping[str, Any], place: Path | str = "run.json", progress: Progress = silent) -> Evaluation:
+def rerun(
+    document: Mapping[str, Any],
+    place: Path | str = "run.json",
+    progress: Progress = silent,
+    *,
+    trust: Sequence[Path] = (),
+) -> Evaluation:
     """Run again what a `run.json` was asked for, on exactly its bars.
 
     Parameters
@@ -145,7 +153,9 @@ def rerun(document: Mapping[str, Any], place: Path | str = "run.json", progress:
     document
         What `run.json` holds, of this release or an earlier one.
     place
-        The file it came from, which messages name; a strategy file beside it is not executed.
+        The file it came from, which messages name; no strategy file that the document names is executed but those in `trust`.
+    trust
+        Strategy files, or folders of them, that the document may run.
 
     Raises
     ------
@@ -154,16 +164,16 @@ def rerun(document: Mapping[str, Any], place: Path | str = "run.json", progress:
     UsageError
         For a run that does not say how it can be asked for again, as that of a walk-forward.
     """
-    request, within = asked_in(document, Path(place))
+    request, within = asked_in(document, Path(place), trust)
     return request.evaluate(within, progress)
 
 
-def asked_in(document: Mapping[str, Any], place: Path) -> tuple[Request, TimeRange]:
+def asked_in(document: Mapping[str, Any], place: Path, trust: Sequence[Path] = ()) -> tuple[Request, TimeRange]:
     """What a run was asked for, with the strategies that this meant then, and the bars that it was run on."""
     run = upgraded(dict(document), "run", place, DataError)
     if run.get("request") is None:
         raise UsageError(f"{place} does not say how to run it again: name a file that `backtest run` wrote")
-    request = Request.read(run["request"], place)
+    request = Request.read(run["request"], place, trust)
     names = request.strategies or tuple(one["name"] for one in run["strategies"])
     start, end = (from_iso(run["dataset"][side]) for side in ("start", "end"))
     return request.model_copy(update={"strategies": names}), TimeRange(start, end)

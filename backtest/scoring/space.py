@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backtest.documents import build, read_toml
 from backtest.errors import ConfigError, UsageError, near_miss, shortened
+from backtest.signals.trust import trusted_files
 from backtest.units import UNIT_MS, duration_ms
 
 Search = Literal["grid", "random"]
@@ -202,12 +203,15 @@ def space_of(
     ConfigError
         For an unknown key of the file, or no parameter at all.
     UsageError
-        For a search that is neither grid nor random, or trials of a grid.
+        For a search that is neither grid nor random, trials of a grid, or a file that names a strategy file: it runs
+        no code.
     """
     said = build(SpaceTable, read_toml(file, ConfigError), str(file)) if file else SpaceTable()
     named = strategy or said.strategy
     if not named:
         raise UsageError("no strategy is named: write -s catalyst_momentum, or strategy = ... in the file of --space")
+    if file and not strategy:
+        trusted_files([named], file, (), "-s")
     whole = {**said.parameters, **parameters}
     if not whole:
         raise UsageError("no parameter is searched: write for example -p hold=24h,48h,72h")

@@ -250,24 +250,24 @@ def test_a_strategy_of_ones_own_is_recorded_broken_and_caught(call: Call, tmp_pa
     mine = tmp_path / "mine.py"
     mine.write_text(MINE)
     assert call("record", "-s", "mine.py:Mine", "--placebo", "0", "-p", "hours=12").code == 0
-    done = call("check")
+    done = call("check", "--trust", "mine.py")
     assert done.code == 0
     assert "without a baseline" not in done.out
     mine.write_text(MINE + "# a remark\n")
-    done = call("check")
+    done = call("check", "--trust", "mine.py")
     assert done.code == 0
     assert "note: the source of mine changed" in done.out
     mine.write_text(MINE.replace("720", "721"))
-    done = call("check")
+    done = call("check", "--trust", "mine.py")
     assert done.code == 4
     assert "the source of mine changed" in done.out
     assert "1 trade changed, 0 added, 0 removed" in done.out
     mine.write_text(MINE.replace("at = market.start_ms", "at = 1 // 0"))
-    done = call("check")
+    done = call("check", "--trust", "mine.py")
     assert done.code == 4
     assert "it cannot be run as it was recorded: ZeroDivisionError" in " ".join(done.out.split())
     mine.rename(tmp_path / "ours.py")
-    done = call("check")
+    done = call("check", "--trust", "mine.py")
     assert done.code == 4
     assert "its paths are relative to where it was recorded, and this is" in " ".join(done.out.split())
 

@@ -96,7 +96,7 @@ def test_a_strategy_that_changed_since_is_refused(tmp_path: Path, monkeypatch: p
     call("run", "-s", f"{file}:Mine", "--placebo", "0", "--bootstrap", "0", "--out", folder)
     file.write_text(MINE.replace("86_400_000", "172_800_000"))
     with pytest.raises(UsageError, match=r"strategy 'mine' of .* has changed since: .* run it again"):
-        call("report", folder)
+        call("report", folder, "--trust", file)
 
 
 REFUSED: list[tuple[dict[str, Any], type[BacktestError], str]] = [
