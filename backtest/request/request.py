@@ -153,9 +153,9 @@ def rerun(
     document
         What `run.json` holds, of this release or an earlier one.
     place
-        The file it came from, which messages name; no strategy file that the document names is executed but those in `trust`.
+        The file it came from, which messages name.
     trust
-        Strategy files, or folders of them, that the document may run.
+        Strategy files, or folders of them, that the document may run; no other that it names is executed.
 
     Raises
     ------
