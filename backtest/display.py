@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -162,3 +163,39 @@ def _side(right: bool) -> str:
 
 def _escaped(text: str, most: int = MOST_CHARACTERS) -> str:
     return html.escape(plain(text, most), quote=True)
+
+
+_OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[[12]?K|\x1b\[\d*[AG]|\r(?=\x1b\[2K)")
+"""Colours, the cursor hidden or shown, a line cleared, a line up: what tables and progress bars send to a terminal."""
+_COMMAND = re.compile(r"##(?=vso\[|teamcity\[|\[)")
+_KEPT = "\n\t"
+
+
+def inert(text: str, *, terminal: bool = False) -> str:
+    r"""Text whose control, bidirectional and line-separating characters are written as Python's escapes.
+
+    On a terminal the codes of colours and progress bars pass. `##[`, `##vso[` and `##teamcity[`, which runners obey
+    anywhere in a line, lose their shape.
+    """
+    if not text.isascii() or not text.isprintable():
+        if terminal:
+            parts, at = [], 0
+            for match in _OURS.finditer(text):
+                parts += [_visible(text[at : match.start()]), match[0]]
+                at = match.end()
+            text = "".join((*parts, _visible(text[at:])))
+        else:
+            text = _visible(text)
+    return _COMMAND.sub("## ", text) if "##" in text else text
+
+
+def _visible(text: str) -> str:
+    return "".join(
+        one if one in _KEPT or unicodedata.category(one) not in ("Cc", "Cf", "Zl", "Zp", "Cs") else _named(one)
+        for one in text
+    )
+
+
+def _named(character: str) -> str:
+    # A lone surrogate of a file name is left to the stream, which writes it in its own way.
+    return character if "\ud800" <= character <= "\udfff" else character.encode("unicode_escape").decode()

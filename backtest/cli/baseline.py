@@ -10,6 +10,7 @@ import typer
 
 from backtest.cli.options import REQUEST, Json, Trust, asking
 from backtest.cli.progress import progress_bar
+from backtest.cli.streams import workflow_command
 from backtest.cli.verbs import Verbs
 from backtest.errors import UsageError
 
@@ -112,7 +113,7 @@ def check(
             write_text(junit, junit_xml(checklist))
     if github if github is not None else os.environ.get("GITHUB_ACTIONS") == "true":
         for line in github_annotations(checklist):
-            typer.echo(line, err=True)
+            workflow_command(line)
         _summarise(checklist)
     checklist.check()
 

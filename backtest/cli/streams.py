@@ -7,6 +7,8 @@ import io
 import os
 import sys
 
+from backtest.cli.inert import Writer
+
 PLAIN = {"…": "~", "█": "#", "▒": "+", "·": ".", "─": "-", "━": "-", "•": "*", "–": "-", "—": "-", "×": "x"}
 """What tables and bars are drawn with, for a stream that carries ASCII only: one character for one."""
 _C_LOCALES = ("C", "POSIX")
@@ -15,12 +17,24 @@ _C_LOCALES = ("C", "POSIX")
 def prepare_streams() -> None:
     r"""Let no character end a command: what a stream cannot carry is written plainly, or as its `\u` escape.
 
+    What others wrote is made inert on both streams: see `backtest.cli.inert`.
+
     Python writes UTF-8 under the C locale; whoever asks for that locale by name gets ASCII.
     """
     codecs.register_error("plainly", _plainly)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="ascii" if _asked_for_ascii() else None, errors="plainly")
+            stream.write = Writer(stream.write, stream.isatty())  # type: ignore[method-assign]
+
+
+def workflow_command(line: str) -> None:
+    """Write one workflow command of ours to stderr, past what breaks those of others."""
+    write = sys.stderr.write
+    if isinstance(write, Writer):
+        write.command(line)
+    else:
+        sys.stderr.write(f"{line}\n")
 
 
 def leave_quietly() -> None:

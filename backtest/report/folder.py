@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from backtest.identity import document_of
 from backtest.market.record import Market
 from backtest.market.rows import replace_file
 from backtest.report.score_tables import scorecard_document
+from backtest.report.spreadsheets import csv_text
 from backtest.schemas import schema, schema_id
 from backtest.schemas.checking import fault_of
 from backtest.schemas.upgrades import upgraded
@@ -138,7 +140,9 @@ def check_unclaimed(folder: Path, document: dict[str, Any]) -> None:
 
 
 def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]) -> None:
-    """Write run.json, fills.csv, trades.csv and equity.csv; each file appears whole or not at all.
+    """Write fills.csv, trades.csv, equity.csv and, last, run.json: a folder that has it holds the whole of one run.
+
+    The tables are written beside those of an earlier run before that run's files go, so that a full disk leaves it be.
 
     Raises
     ------
@@ -153,9 +157,19 @@ def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]
     }
     with writing("run folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "run.json", to_json(document) + "\n")
-        for name, table in tables.items():
-            write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
+        texts = {name: csv_text(table) for name, table in tables.items()}
+        staged = [(folder / f".{name}.{os.getpid()}.new", folder / name) for name in texts]
+        head = folder / f".run.json.{os.getpid()}.new"
+        try:
+            for (new, _), text in zip(staged, texts.values(), strict=True):
+                write_text(new, text)
+            write_text(head, to_json(document) + "\n")
+            (folder / "run.json").unlink(missing_ok=True)
+            for new, path in (*staged, (head, folder / "run.json")):
+                new.replace(path)
+        finally:
+            for new, _ in (*staged, (head, None)):
+                new.unlink(missing_ok=True)
 
 
 def _joined(runs: Sequence[Run], name: str) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from backtest.identity import document_of
 from backtest.market.record import Floats, Market
 from backtest.report.folder import plain, read_document, to_json, write_text, writing
 from backtest.report.score_tables import scorecard_document
+from backtest.report.spreadsheets import csv_text
 from backtest.schemas import schema_id
 from backtest.scoring.cross_validation import Overfitting
 from backtest.scoring.scorecard import Scorecard
@@ -169,7 +170,7 @@ def write_sweep(folder: Path, result: SweepResult) -> dict[str, Any]:
     """Write sweep.json and trials.csv beside returns.npy; returns the document."""
     document = sweep_document(result)
     with writing("sweep folder", folder):
-        write_text(folder / "trials.csv", trial_table(result).to_csv(index=False, lineterminator="\n"))
+        write_text(folder / "trials.csv", csv_text(trial_table(result)))
         write_text(folder / "sweep.json", to_json(document) + "\n")
     return document
 

@@ -16,6 +16,7 @@ from backtest import __version__
 from backtest.display import ABSENT, p_value, percent
 from backtest.identity import document_of
 from backtest.report.folder import dataset_block, plain, rows_of, to_json, write_text, writing
+from backtest.report.spreadsheets import csv_text
 from backtest.report.tables import new_table
 from backtest.schemas import schema_id
 from backtest.study.study import Study
@@ -195,7 +196,7 @@ def write_study_folder(folder: Path, study: Study, document: dict[str, Any]) -> 
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "study.json", to_json(document) + "\n")
         for name in tables:
-            write_text(folder / f"{name}.csv", getattr(study, name).to_csv(index=False, lineterminator="\n"))
+            write_text(folder / f"{name}.csv", csv_text(getattr(study, name)))
 
 
 def _header(span: str) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import Box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from backtest.display import percent
+from backtest.display import inert, percent
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _LEAST_NAME = 8
 _TRAILING = re.compile(r"[ \t]+((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
+_UNWRAPPED = 1_000
 BLANK = "    \n"
 RULED = Box(f"{BLANK}{BLANK} -- \n{BLANK * 5}", ascii=True)
 """A rule below the head and nothing else, the same for every stream."""
@@ -140,6 +143,14 @@ def _hanging(line: str, width: int) -> str:
     return textwrap.fill(line, width, subsequent_indent=" " * (lead + 2)) if lead else line
 
 
+class _Console(Console):
+    """A console whose texts, whoever wrote them, cannot drive the terminal; its own codes are added after that."""
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(one if one.control else one._replace(text=inert(one.text)) for one in buffer)
+
+
 def new_console(*, stderr: bool = False) -> Console:
-    """Console as wide as the terminal, 80 columns in a pipe."""
-    return Console(stderr=stderr, highlight=False, emoji=False)
+    """Console as wide as the terminal, 80 columns in a pipe; lines of a CI log are not wrapped."""
+    on_runner = any(os.environ.get(name) for name in ("GITHUB_ACTIONS", "TF_BUILD")) and "COLUMNS" not in os.environ
+    return _Console(stderr=stderr, highlight=False, emoji=False, width=_UNWRAPPED if on_runner else None)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from backtest.display import ABSENT, p_value, percent, plain_percent
 from backtest.errors import BacktestError
+from backtest.report.spreadsheets import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -160,7 +161,7 @@ def words(text: Any, below: str = "", tone: Tone = "") -> Cell:
 def csv_of(frame: pd.DataFrame) -> str:
     """CSV text of a table, ten significant digits, its index only where it has a name."""
     named = frame.reset_index() if frame.index.name else frame
-    return str(named.to_csv(index=False, lineterminator="\n", float_format="%.10g", date_format="%Y-%m-%dT%H:%M:%SZ"))
+    return csv_text(named, float_format="%.10g", date_format="%Y-%m-%dT%H:%M:%SZ")
 
 
 def drawn(

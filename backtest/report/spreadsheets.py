@@ -1,0 +1,35 @@
+"""CSV that a spreadsheet opens as text: no cell of it is a formula."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def csv_text(frame: pd.DataFrame, **how: Any) -> str:
+    """CSV of a table without its index; text that a spreadsheet would compute has an apostrophe before it.
+
+    Numbers, written as text too, stay as they are.
+    """
+    safe = frame.copy(deep=False)
+    for place, kind in enumerate(frame.dtypes):
+        if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind)):
+            safe.isetitem(place, [_inert(value) for value in frame.iloc[:, place]])
+    safe.columns = [_inert(name) for name in frame.columns]
+    return str(safe.to_csv(index=False, lineterminator="\n", **how))
+
+
+def _inert(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", " ")  # A reader takes it for the end of a row, unquoted as it is.
+    if not value.lstrip(" ").startswith(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
