@@ -143,7 +143,12 @@ class Run(Shown):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Sentences that must be shown with the results: the label of the data, unknown funding."""
-        return _notes(self.market, self.config, self.trades, self.currency)
+        notes = _notes(self.market, self.config, self.trades, self.currency)
+        outer = int(self.intervals.outer.sum())
+        if outer:
+            why = f"intervals of {outer} trades are outer bounds, not exact: docs/methods.md says where"
+            notes = (*notes, why)
+        return notes
 
     @property
     def portfolio(self) -> vectorbt.Portfolio:

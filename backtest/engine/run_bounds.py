@@ -87,18 +87,18 @@ def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats
         final_low += notional * min(worst, 0.0)
         final_high += notional * max(best, 0.0)
     final_low = max(final_low, -capital)
-    groups = any(orders.group[0, k] >= 0 for k in entered)
+    loose = any(orders.group[0, k] >= 0 or intervals.outer[k] for k in entered)
     below, above = np.maximum(base + low, 0.0), base + high
     drawdowns = _drawdowns(book.equity[:first], below[first:], above[first:], capital)
     sharpes = _sharpes(
         book.equity[:first], capital, capital + final_low, prepared.bar_count, prepared.rules.bars_per_year
     )
     return RunBounds(
-        min(final_low, net),
-        max(final_high, net),
+        float(min(final_low, net)),
+        float(max(final_high, net)),
         *sharpes,
         *drawdowns,
-        not later and not groups,
+        not later and not loose,
         len(doubtful),
         len(later),
     )
