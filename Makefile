@@ -33,9 +33,9 @@ bench: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-# After an edit of the sample's anchors.toml.
+# After an edit of the sample's tables or of tools/sample.
 sample: $(READY)
-	$(BIN)/python -m backtest.market.synthetic datasets/privacy-2025-sample
+	$(BIN)/python -m tools.sample datasets/privacy-2025-sample
 
 # After a change that is meant to move figures: review what it prints, and commit it.
 baseline: $(READY)

@@ -27,8 +27,8 @@ Confidence = Literal["high", "medium", "low"]
 
 KINDS = frozenset(
     {
-        "delisting", "governance", "influencer_call", "integration", "listing", "oi_record", "price_record", "protocol",
-        "regulation", "security", "technical", "tokenomics", "treasury", "trust_relaunch", "upgrade",
+        "delisting", "etf_filing", "exchange_security", "governance", "influencer_call", "integration", "listing", "market_crash", "oi_record", "price_record", "protocol",
+        "regulation", "security", "technical", "tokenomics", "treasury", "trust_relaunch", "unlock", "upgrade",
     }
 )  # fmt: skip
 KIND = r"^[a-z][a-z0-9_]{1,40}$"

@@ -40,12 +40,11 @@ def claims(
         raise UsageError(f"no claim of {file!r} is about {', '.join(subject or ())}: name another --subject")
     given = _series_of(series or [])
     market = request_of(dataset=dataset).market()
-    everywhere = all_venues or bool(market.provenance.label)
     checks = []
     with progress_bar() as progress:
         for done, one in enumerate(chosen):
             progress("claims", done, len(chosen))
-            checks.append(check_claim(one, market, given, all_venues=everywhere))
+            checks.append(check_claim(one, market, given, all_venues=all_venues))
     label = market.provenance.label
     if as_json:
         rows = [

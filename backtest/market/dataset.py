@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ from backtest.documents import build, datasets_root, first_complaint, read_json,
 from backtest.errors import MarketError, UsageError, near_miss, shortened
 from backtest.fields import Duration
 from backtest.market.files import LARGEST, read_folder
-from backtest.market.record import RECONSTRUCTED, Floats, Instrument, Market, Provenance, fields_of
+from backtest.market.record import RECONSTRUCTED, Floats, Instrument, Market, Origin, Provenance, fields_of
 from backtest.market.rows import replace_file
 from backtest.market.series import PANELS
 from backtest.market.store import Store, store_root
@@ -60,6 +61,17 @@ def _symbol(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
+class OriginTable(BaseModel):
+    """One `Origin` as the metadata holds it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    symbol: Annotated[str, AfterValidator(_symbol)]
+    series: str
+    words: str
+    label: str = Field("", pattern=f"^({RECONSTRUCTED})?$")
+
+
 class Metadata(BaseModel):
     """What `metadata.json` says about a dataset; an unknown key is an error.
 
@@ -83,6 +95,7 @@ class Metadata(BaseModel):
     end: AwareDatetime
     repairs: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()
+    origins: tuple[OriginTable, ...] = ()
     columns: dict[str, dict[str, str]]
     files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$")], str]
     content_sha256: str
@@ -183,6 +196,7 @@ def write_dataset(
         "end": from_ms(market.end_ms),
         "repairs": provenance.repairs,
         "readings": tuple(readings),
+        "origins": tuple(asdict(origin) for origin in provenance.origins),
         "columns": COLUMNS,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "content_sha256": market.sha256(),
@@ -312,7 +326,14 @@ def _assemble(metadata: Metadata, bars: pa.Table, funding: pa.Table, folder: Pat
             instruments=instruments,
             **fields_of(panels),
             funding=_panel(shape, settled, funding["funding_rate"], 0.0),
-            provenance=Provenance(metadata.name, metadata.source, metadata.label, metadata.licence, metadata.repairs),
+            provenance=Provenance(
+                metadata.name,
+                metadata.source,
+                metadata.label,
+                metadata.licence,
+                metadata.repairs,
+                tuple(Origin(**one.model_dump()) for one in metadata.origins),
+            ),
         )
     except MarketError as problem:
         raise MarketError(f"{folder}: {problem}") from None

@@ -77,10 +77,24 @@ class Instrument:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one series of one instrument came from, in words; `series` is `prices` for the four prices together.
+
+    `label` is empty for what was measured at least by days, `RECONSTRUCTED` for what was invented to fit.
+    """
+
+    symbol: str
+    series: str
+    words: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a market came from and what was repaired on the way in.
 
     `label` is empty for measured data and `RECONSTRUCTED` for a reconstruction; it is shown wherever results are.
+    `origins` says it by instrument and series where they differ.
     """
 
     name: str
@@ -88,3 +102,4 @@ class Provenance:
     label: str = ""
     licence: str = ""
     repairs: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()

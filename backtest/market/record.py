@@ -21,6 +21,7 @@ from backtest.market.instrument import Flags as Flags
 from backtest.market.instrument import Floats as Floats
 from backtest.market.instrument import Instrument as Instrument
 from backtest.market.instrument import Kind as Kind
+from backtest.market.instrument import Origin as Origin
 from backtest.market.instrument import Provenance as Provenance
 from backtest.market.series import EXTRA, PANELS, SERIES
 from backtest.units import TimeRange, format_ms, timeframe_ms

@@ -74,6 +74,7 @@ def dataset_block(market: Market) -> dict[str, Any]:
         "source": market.provenance.source,
         "licence": market.provenance.licence,
         "repairs": list(market.provenance.repairs),
+        "origins": [asdict(one) for one in market.provenance.origins],
         "timeframe": market.timeframe,
         "start": market.index[0].isoformat(),
         "end": (market.index[-1] + pd.Timedelta(milliseconds=market.bar_ms)).isoformat(),

@@ -162,7 +162,7 @@ def test_the_history_holds_every_fact_and_no_more() -> None:
 def test_confounded_catalysts_know_each_other_from_either_side() -> None:
     calendar = open_calendar("privacy-2025")
     assert calendar.confounded("zec-2025-10-01-naval") == ("zec-2025-10-01-grayscale-trust",)
-    assert calendar.confounded("zk-2025-11-01-atlas") == ("zk-2025-11-01-vitalik",)
+    assert calendar.confounded("zec-2025-11-12-hayes") == ("zec-2025-11-12-cypherpunk",)
     assert calendar.confounded("zec-2025-11-12-cypherpunk") == ()
 
 

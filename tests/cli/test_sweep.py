@@ -38,7 +38,7 @@ def test_every_trial_is_kept_and_the_best_are_shown(backtest: Command, tmp_path:
     assert len(trials) == 6
     assert trials["hold"].tolist() == ["24h", "24h", "48h", "48h", "72h", "72h"]
     assert (trials["p_adjusted"] >= trials["p"]).all()
-    assert np.load(tmp_path / "here" / "returns.npy").shape == (2592, 6)
+    assert np.load(tmp_path / "here" / "returns.npy").shape == (2616, 6)
     files = {path: path.read_bytes() for path in (tmp_path / "here").rglob("*") if path.is_file()}
     again = backtest(*asked)
     assert again.stdout == done.stdout

@@ -110,10 +110,10 @@ def test_a_timeline_holds_bars_catalysts_and_fills(evaluation: Evaluation, momen
     assert [axes.get_ylabel() for axes in (price, *others)] == ["price", "volume", "open int.", "funding"]
     assert [one.get_text() for one in strip.texts] == [str(number) for number in range(1, 12)]
     assert price.get_yscale() == "log"
-    assert price.get_xlim() == (day_of("2025-08-15"), day_of("2025-12-01"))
+    assert price.get_xlim() == (day_of("2025-09-14"), day_of("2026-01-01"))
     x, y = line_of(price, 400)
     assert (y.min(), y.max()) == (np.nanmin(market.close[:, column]), np.nanmax(market.close[:, column]))
-    assert (x[0], x[-1]) == (day_of("2025-08-15") + HOUR, day_of("2025-12-01"))
+    assert (x[0], x[-1]) == (day_of("2025-09-14") + HOUR, day_of("2026-01-01"))
     assert sum(len(one.get_xdata()) for one in price.lines if one.get_marker() in "^v") == len(mine)
     assert extent(others[0], 0)[1] == np.nanmax(market.volume[:, column])
     stems = np.concatenate([np.asarray(one.get_ydata()) for one in others[2].lines])
@@ -128,7 +128,7 @@ def test_unknown_open_interest_is_a_gap_and_not_zero(evaluation: Evaluation, mom
     market = replace(momentum.market, open_interest=held)
     axes = figures.timeline(replace(momentum, market=market), evaluation.calendar, ZEC).axes[3]
     first, second = (path.vertices[:, 0] for path in axes.collections[0].get_paths())
-    start = day_of("2025-08-15") + HOUR
+    start = day_of("2025-09-14") + HOUR
     np.testing.assert_allclose((first.min(), second.min()), (start + 300 * HOUR, start + 1500 * HOUR), atol=8 * HOUR)
     assert first.max() <= start + 1000 * HOUR
     unknown = replace(momentum.market, open_interest=np.full_like(held, np.nan))

@@ -360,7 +360,7 @@ def test_a_search_on_other_bars_is_not_taken_for_the_run(reported: Reported) -> 
     told = search_section(search, 1, reported.contents, silent).blocks[0]
     assert isinstance(told, Text)
     assert not told.warning
-    assert "4 trials on privacy-2025-sample, 1h bars, 2025-08-15 to 2025-12-01." in told.text
+    assert "4 trials on privacy-2025-sample, 1h bars, 2025-09-14 to 2026-01-01." in told.text
     other = {**document, "hashes": {**document["hashes"], "data": "0" * 16, "config": "0" * 16}}
     told = search_section(search, 1, replace(reported.contents, document=other), silent).blocks[0]
     assert isinstance(told, Text)

@@ -92,8 +92,7 @@ def _studied(evaluation: Evaluation, draws: int, progress: Progress) -> Study | 
 
 def _checked(evaluation: Evaluation, claims: str) -> tuple[Check, ...] | Missing:
     market = evaluation.market
-    everywhere = bool(market.provenance.label)
-    checks = tuple(check_claim(one, market, {}, all_venues=everywhere) for one in open_claims(claims))
+    checks = tuple(check_claim(one, market, {}) for one in open_claims(claims))
     if any(one.measured is not None for one in checks):
         return checks
     return Missing(f"No claim of {claims} can be measured on {market.provenance.name}.")

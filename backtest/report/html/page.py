@@ -119,6 +119,7 @@ def _record(contents: Contents) -> Section:
                 ("Source", bars["source"]),
                 ("Licence", bars["licence"] or "not said"),
                 ("Repairs", "; ".join(bars["repairs"]) or "none"),
+                *_origins(bars.get("origins", [])),
                 ("Instruments", ", ".join(bars["instruments"])),
                 ("Hash of data", hashes["data"]),
                 ("Hash of calendar", hashes["calendar"]),
@@ -134,6 +135,14 @@ def _record(contents: Contents) -> Section:
         ),
     ]  # fmt: skip
     return Section("record", "The record: data, costs, versions", tuple(blocks))
+
+
+def _origins(origins: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """Where each series came from, in rows of the instruments that share it."""
+    shared: dict[tuple[str, str], list[str]] = {}
+    for one in origins:
+        shared.setdefault((one["series"].replace("_", " "), one["words"]), []).append(one["symbol"])
+    return [(f"Origin of {series}: {', '.join(symbols)}", words) for (series, words), symbols in shared.items()]
 
 
 def _setting(name: str) -> str:
