@@ -27,7 +27,8 @@ Confidence = Literal["high", "medium", "low"]
 
 KINDS = frozenset(
     {
-        "delisting", "etf_filing", "exchange_security", "governance", "influencer_call", "integration", "listing", "market_crash", "oi_record", "price_record", "protocol",
+        "delisting", "etf_filing", "exchange_security", "governance", "influencer_call", "integration", "listing",
+        "market_crash", "oi_record", "price_record", "protocol",
         "regulation", "security", "technical", "tokenomics", "treasury", "trust_relaunch", "unlock", "upgrade",
     }
 )  # fmt: skip
