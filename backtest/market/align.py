@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from backtest.errors import MarketError
 from backtest.market.instrument import Floats, Instrument
+from backtest.market.labels import sample_label
 from backtest.market.quality import Bars, Funding, Int64s, OpenInterest
 from backtest.market.series import BASE, PANELS, SERIES
 from backtest.units import format_ms, timeframe_ms
@@ -93,7 +94,12 @@ def align(name: str, timeframe: str, series: Sequence[InstrumentData]) -> Aligne
             panels["funding"][:, column] = funding_per_bar(one.funding, open_ms, bar_ms)
         if one.open_interest is not None:
             close = panels["close"][:, column]
-            panels["open_interest"][:, column] = open_interest_at_close(one.open_interest, open_ms + bar_ms, close)
+            label = sample_label(one.open_interest, one.bars.open_ms, one.bars.open)
+            panels["open_interest"][:, column] = open_interest_at_close(
+                one.open_interest, open_ms + bar_ms, close, label.lag_ms
+            )
+            if label.words:
+                repairs.append(f"{one.instrument.symbol} open interest {label.words}")
         for name, known in one.further.items():
             panels[name][:, column] = last_known(known, open_ms + bar_ms)
         repairs += _sentences(one, {panel: values[:, column] for panel, values in panels.items()}, open_ms)
@@ -142,13 +148,13 @@ def funding_per_bar(funding: Funding, open_ms: Int64s, bar_ms: int) -> Floats:
     return np.where(known, total, np.nan)
 
 
-def open_interest_at_close(samples: OpenInterest, close_ms: Int64s, close: Floats) -> Floats:
+def open_interest_at_close(samples: OpenInterest, close_ms: Int64s, close: Floats, lag_ms: int | None = None) -> Floats:
     """(T,) quote notional of the newest sample that is known at each close.
 
-    A sample is known one period after its stamp. It is its value where the source has one, else coins times
+    A sample is known `lag_ms` after its stamp, one period where that is None. It is its value where the source has one, else coins times
     `close`, the (T,) price then; NaN before the first sample, and more than two periods after one was known.
     """
-    known_ms = samples.sampled_ms + samples.period_ms
+    known_ms = samples.sampled_ms + (samples.period_ms if lag_ms is None else lag_ms)
     newest = np.searchsorted(known_ms, close_ms, side="right") - 1
     fresh = newest >= 0
     fresh[fresh] = close_ms[fresh] - known_ms[newest[fresh]] <= 2 * samples.period_ms

@@ -57,8 +57,6 @@ from backtest.units import DAY_MS, timeframe_ms, to_ms
 LARGEST = 512 * 2**20
 _LIMIT = f"{LARGEST >> 20} MiB, which no file of the archive does"
 METRICS_PERIOD = "5m"
-# Metrics files of this day and later stamp a sample with the start of its period, earlier ones with the end.
-LABEL_SWITCH_MS = 1_782_345_600_000  # 2026-06-25
 _NAME = re.compile(
     r"(?P<code>[A-Z0-9]{1,40})-(?P<what>metrics|fundingRate|[1-9][0-9]{0,3}[smhdw])-(?P<date>\d{4}-\d{2}(?:-\d{2})?)\.(?:zip|csv)"
 )
@@ -234,9 +232,11 @@ def _content(
     if not vouched:
         return ArchiveContent(rows, slots(rows.time_ms, period_ms), (), repairs)
     expected = np.arange(told.start_ms, told.end_ms, period_ms, dtype=np.int64)
-    if series in _SAMPLED and told.start_ms < LABEL_SWITCH_MS and rows.time_ms.size:
-        # The day's first stamp is the end of the last period of the day before.
-        expected = expected[: -1 if rows.time_ms[0] < told.start_ms else None]
+    if series in _SAMPLED and rows.time_ms.size and rows.time_ms[0] > told.start_ms:
+        # Such files run from 00:05 to the midnight after: the first slot is the last of the day before's file.
+        expected = expected[1:]
+        if rows.time_ms[-1] == told.end_ms:
+            expected = np.append(expected, np.int64(told.end_ms))
     gaps = runs(expected, ~np.isin(expected, rows.time_ms), period_ms) if period_ms <= DAY_MS else ()
     first = int(min(told.start_ms, rows.time_ms[0])) if rows.time_ms.size else 0
     covered = (first, int(expected[-1]) + period_ms) if rows.time_ms.size else (0, 0)
@@ -298,7 +298,7 @@ def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName) -> Ta
         raise MarketError(f"{where} cannot be read as CSV: {' '.join(str(problem).split())[:200]}") from None
     if parsed.num_rows == 0 or parsed[wanted[0]].null_count:
         raise MarketError(f"{where} has {'a row without a time' if parsed.num_rows else 'no rows'}: download it again")
-    times = _sampled_ms(where, told, parsed[wanted[0]]) if series in _SAMPLED else _stamps(parsed[wanted[0]])
+    times = _sampled_ms(where, parsed[wanted[0]]) if series in _SAMPLED else _stamps(parsed[wanted[0]])
     values: Floats = np.column_stack([parsed[name].to_numpy() for name in wanted[1:]])
     numbers = np.arange(times.size, dtype=np.int64) + (2 if header else 1)
     return Table(where, wanted, times, values, numbers, "line")
@@ -308,8 +308,12 @@ def _stamps(column: Any) -> Int64s:
     return epoch_ms(column.to_numpy())
 
 
-def _sampled_ms(where: str, told: ArchiveName, column: Any) -> Int64s:
-    """Starts of the sampling periods of `create_time` texts, whichever end of the period they name."""
+def _sampled_ms(where: str, column: Any) -> Int64s:
+    """Milliseconds of `create_time` texts, taken as the start of the five minutes after which a sample is known.
+
+    Which end of its period a stamp names has changed, and old files were stamped anew: value by coins of files of 2025 is
+    the price five minutes after `create_time`. So the later instant is taken, unless bars decide (`market.labels`).
+    """
     texts = column.to_pylist()
     wrong = next((text for text in texts if not _CREATED.fullmatch(text)), None)
     if wrong is not None:
@@ -320,5 +324,4 @@ def _sampled_ms(where: str, told: ArchiveName, column: Any) -> Int64s:
         times: npt.NDArray[np.datetime64] = np.array(texts, dtype="datetime64[ms]")
     except ValueError as problem:
         raise MarketError(f"{where}, column create_time: {problem}: download it again") from None
-    stamps = snap(times.astype(np.int64))
-    return stamps if told.start_ms >= LABEL_SWITCH_MS else stamps - timeframe_ms(told.period)
+    return snap(times.astype(np.int64))

@@ -135,9 +135,9 @@ def test_repeated_rows_are_dropped_and_said() -> None:
 @pytest.mark.parametrize(
     ("date", "first_stamp", "sampled"),
     [
-        # Until 2026-06-25 a stamp is the end of its five minutes, then the start.
-        ("2026-06-24", "2026-06-24 00:05:00", "2026-06-24T00:00"),
-        ("2026-06-24", "2026-06-24 00:00:00", "2026-06-23T23:55"),
+        # Whatever the day, the later instant is taken: prices decide where the samples meet bars.
+        ("2025-06-24", "2025-06-24 00:05:00", "2025-06-24T00:05"),
+        ("2026-06-24", "2026-06-24 00:00:00", "2026-06-24T00:00"),
         ("2026-06-25", "2026-06-25 00:00:00", "2026-06-25T00:00"),
     ],
 )
@@ -149,7 +149,7 @@ def test_metrics_are_stamped_with_the_start_of_their_period(date: str, first_sta
     assert content.rows.time_ms.size == 288
     assert content.rows.values[0].tolist() == [100, 5000]
     assert content.gaps == ()
-    assert content.covered[0][1] - content.covered[0][0] == DAY
+    assert content.covered[0][1] - content.rows.time_ms[0] == DAY
 
 
 def test_metrics_with_missing_and_repeated_slots() -> None:
@@ -159,7 +159,7 @@ def test_metrics_with_missing_and_repeated_slots() -> None:
         "x", "ZECUSDT-metrics-2025-10-01.csv", (text + "\n" + text.splitlines()[1]).encode(), vouched=True
     )
     assert content.rows.time_ms.size == 278
-    assert content.gaps == ((OCT + 100 * 300_000, OCT + 110 * 300_000),)
+    assert content.gaps == ((OCT + 101 * 300_000, OCT + 111 * 300_000),)
     assert "1 exact duplicate row dropped" in content.repairs[0]
 
 
@@ -278,12 +278,12 @@ def test_a_folder_of_the_archive_is_imported(mirror: Path, tmp_path: Path) -> No
     assert again.again == 1 + 3 + 32 + 1 + 1
     assert all(store.problems(key) == [] for key in store.contents())
     key = Key.of("binanceusdm", "ZEC/USDT:USDT", "oi", "5m")
-    assert store.missing(key, OCT, OCT + 33 * DAY) == ((OCT + 20 * DAY, OCT + 21 * DAY),)
+    assert store.missing(key, OCT, OCT + 33 * DAY) == ((OCT + 20 * DAY + 300_000, OCT + 21 * DAY),)
     market = open_stored(store, "binanceusdm")
     assert market.symbols == ("ZEC/USDT:USDT",)
     assert market.open.shape == (744 + 72, 1)
-    # The sample of 00:00, stamped with its end 00:05, is known at the close of the first hour: coins 111 at 00:55.
-    assert market.open_interest[0, 0] == 5000 + 11
+    # The sample stamped 00:55 is known at the close of the first hour, a period after its stamp.
+    assert market.open_interest[0, 0] == 5000 + 10
 
 
 BAR_FOLDERS = ("klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
@@ -378,8 +378,8 @@ def test_a_name_vouches_for_its_month_only_with_a_checksum_and_when_it_is_over(
         assert missing["ohlcv"] == ((OCT + 5 * DAY, NOVEMBER),)
         assert missing["funding"] == ((OCT, NOVEMBER),)
         assert done.unvouched == (3 if not checksum else 2)
-    sampled = OCT + DAY if checksum else OCT + 100 * 300_000
-    assert missing["oi"][0][0] in (sampled, sampled - 300_000)
+    sampled = OCT + DAY if checksum else OCT + 101 * 300_000
+    assert any(start in (sampled, sampled + 300_000) for start, _ in missing["oi"])
 
 
 def test_a_file_without_a_checksum_is_read_again_once_it_has_one(tmp_path: Path) -> None:
@@ -481,7 +481,7 @@ def test_the_archive_is_fetched_with_checksums_and_names_what_it_lacks(
     rows = {fetched.key.series: fetched.rows for fetched in report.series}
     assert rows == {"ohlcv": 744 + 48, "oi": 32 * 288, "funding": 93}
     complaint = report.complaint()
-    assert "oi 5m: missing 2025-10-21 00:00 to 2025-10-22 00:00 (the archive has no file of it)" in complaint
+    assert "oi 5m: missing 2025-10-21 00:05 to 2025-10-22 00:00 (the archive has no file of it)" in complaint
     assert "funding: missing 2025-11-01 00:00 to 2025-11-03 00:00" in complaint
     assert "ohlcv" not in complaint
     before = len(asked)
