@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,13 +19,30 @@ if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries
     from backtest.market.record import Market
 
-CONTRADICTION = 3.0
+CONTRADICTION = 2.5
 """Off by more than this factor, a figure is contradicted and not merely over- or understated."""
 Sense = Literal["about", "at_least", "at_most"]
 Verdict = Literal["confirmed", "overstated", "understated", "contradicted", "inconsistent", "not measurable"]
 VERDICTS: tuple[Verdict, ...] = (
     "confirmed", "overstated", "understated", "contradicted", "inconsistent", "not measurable",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Reading:
+    """Another way to read a claim's words: `name` says it (`the 00:00 UTC snapshot`), `measure` is its expression."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    measure: str
+
+    @field_validator("measure")
+    @classmethod
+    def _expression(cls, text: str) -> str:
+        try:
+            parse(text)
+        except DataError as problem:
+            raise ValueError(str(problem)) from None
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -49,6 +66,9 @@ class Claim:
         Expression over a market; see `backtest.catalysts.measures`.
     reading : str
         How the words are read as that expression, where they leave a choice.
+    readings : tuple of Reading
+        Other ways to read them. A figure that its first reading does not confirm is confirmed as the first other one
+        that does, and the reason says both.
     total : bool
         Whether it is a sum over all venues, of which a market of one venue holds a part.
     implied : str
@@ -63,6 +83,7 @@ class Claim:
     claimed: Annotated[float, Field(allow_inf_nan=False)]
     unit: Literal["share", "times", "USD", "days", "coins", "count", "seconds"]
     measure: str
+    readings: tuple[Reading, ...] = ()
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05
     sense: Sense = "about"
     reading: str = ""
@@ -172,7 +193,30 @@ def check_claim(
     if claim.total and not all_venues and not settled:
         reason = f"{market.provenance.name} is one venue, and the figure is of all of them: this is a part of it"
         return Check(claim, "not measurable", found.value, found.window, reason)
+    if said != "confirmed":
+        return _otherwise(claim, market, series or {}, Check(claim, said, found.value, found.window, claim.reading))
     return Check(claim, said, found.value, found.window, claim.reading)
+
+
+def _otherwise(claim: Claim, market: Market, series: Mapping[str, AuxiliarySeries], first: Check) -> Check:
+    """The check by the first other reading that confirms; else the first one's with what the others give."""
+    told = []
+    for other in claim.readings:
+        try:
+            found = measure(other.measure, market, series)
+        except DataError as problem:
+            told.append(f"as {other.name} not measurable: {problem}")
+            continue
+        shown = f"{found.value:+.1%}" if claim.unit == "share" else f"{found.value:.5g}"
+        if verdict_of(claim, found.value) == "confirmed":
+            value = first.measured
+            before = "" if value is None else f"{value:+.1%}" if claim.unit == "share" else f"{value:.5g}"
+            reason = f"confirmed as {other.name}; as {claim.reading or 'first read'} it is {before}"
+            return Check(claim, "confirmed", found.value, found.window, reason)
+        told.append(f"as {other.name} it is {shown}")
+    if not told:
+        return first
+    return replace(first, reason="; ".join((claim.reading or "as first read", *told)))
 
 
 def verdict_of(claim: Claim, measured: float) -> Verdict:

@@ -77,6 +77,18 @@ class Tape:
         """Lowest close of a bar."""
         return float(self._bars("close", coin, first, last).min())
 
+    def days_until_above(self, level: float, coin: str, first: str, last: str) -> float:
+        """Days from the start of the first day to the day of the first high at or above a level, from 0."""
+        highs = self._bars("high", coin, first, last)
+        above = np.flatnonzero(highs >= level)
+        if not above.size:
+            raise DataError(f"{coin} is not at {level:g} from {first} to {last}")
+        return float(int(above[0]) * self._market().bar_ms // DAY_MS)
+
+    def snapshot_move(self, coin: str, first: str, last: str) -> float:
+        """From the price at 00:00 UTC of one day to that of another, share of the first."""
+        return self.open(coin, last) / self.open(coin, first) - 1.0
+
     def move(self, coin: str, first: str, last: str) -> float:
         """From the close of one day to the close of another, share of the first."""
         return self.close(coin, last) / self.close(coin, first) - 1.0

@@ -151,8 +151,9 @@ def funding_per_bar(funding: Funding, open_ms: Int64s, bar_ms: int) -> Floats:
 def open_interest_at_close(samples: OpenInterest, close_ms: Int64s, close: Floats, lag_ms: int | None = None) -> Floats:
     """(T,) quote notional of the newest sample that is known at each close.
 
-    A sample is known `lag_ms` after its stamp, one period where that is None. It is its value where the source has one, else coins times
-    `close`, the (T,) price then; NaN before the first sample, and more than two periods after one was known.
+    A sample is known `lag_ms` after its stamp, one period where that is None. It is its value where the source has one,
+    else coins times `close`, the (T,) price then; NaN before the first sample, and more than two periods after one was
+    known.
     """
     known_ms = samples.sampled_ms + (samples.period_ms if lag_ms is None else lag_ms)
     newest = np.searchsorted(known_ms, close_ms, side="right") - 1

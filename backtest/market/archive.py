@@ -311,8 +311,9 @@ def _stamps(column: Any) -> Int64s:
 def _sampled_ms(where: str, column: Any) -> Int64s:
     """Milliseconds of `create_time` texts, taken as the start of the five minutes after which a sample is known.
 
-    Which end of its period a stamp names has changed, and old files were stamped anew: value by coins of files of 2025 is
-    the price five minutes after `create_time`. So the later instant is taken, unless bars decide (`market.labels`).
+    Which end of its period a stamp names has changed, and old files were stamped anew: value by coins of files of
+    2025 is the price five minutes after `create_time`. So the later instant is taken, unless bars decide
+    (`backtest.market.labels`).
     """
     texts = column.to_pylist()
     wrong = next((text for text in texts if not _CREATED.fullmatch(text)), None)

@@ -29,8 +29,8 @@ class Label:
 def sample_label(samples: OpenInterest, open_ms: Int64s, opens: Floats) -> Label:
     """Label of samples of coins and quote notional, held against the opens (T,) of the same instrument's bars.
 
-    Each instant is judged by the samples for which a bar opens then: median relative differences of price decide. NaN is
-    left out; samples without both columns are taken as of the later instant without a word.
+    Each instant is judged by the samples for which a bar opens then: median relative differences of price decide. NaN
+    is left out; samples without both columns are taken as of the later instant without a word.
     """
     stamps_ms, coins, value, period_ms = samples.sampled_ms, samples.coins, samples.value, samples.period_ms
     if not (coins * value > 0).any():
