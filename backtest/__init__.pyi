@@ -65,6 +65,10 @@ from .market.instrument import Provenance as Provenance
 from .market.joining import join as join
 from .market.record import Market as Market
 from .market.redenomination import redenominated as redenominated
+from .report.run_comparison import RunComparison as RunComparison
+from .report.run_comparison import RunPair as RunPair
+from .report.run_comparison import TradeDifference as TradeDifference
+from .report.run_comparison import compare_runs as compare_runs
 from .request.request import Request as Request
 from .request.request import rerun as rerun
 from .scoring.evaluation import Evaluation as Evaluation

@@ -12,6 +12,7 @@ from backtest.cli import baseline, data, events, ledger, strategies
 from backtest.cli.audit import audit
 from backtest.cli.claims import claims
 from backtest.cli.doctor import doctor
+from backtest.cli.compare import compare
 from backtest.cli.fetch import fetch
 from backtest.cli.report import report
 from backtest.cli.run import run
@@ -44,6 +45,7 @@ app.command()(study)
 app.command()(fetch)
 app.command()(audit)
 app.command()(report)
+app.command()(compare)
 app.command("schema")(print_schema)
 app.command()(doctor)
 app.add_typer(data.app, name="data")

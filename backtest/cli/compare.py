@@ -1,0 +1,110 @@
+"""`backtest compare`: runs side by side."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backtest.cli.options import Json, LedgerOption
+from backtest.errors import UsageError
+
+if TYPE_CHECKING:
+    from backtest.report.run_comparison import RunComparison
+
+MOMENTS = 8
+"""Moments at which equity is shown."""
+MOST_TRADES = 12
+
+
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; the first is compared with.")],
+    ledger: LedgerOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Every trade that differs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare runs: scores, trades that differ and why, equity together, p of the difference on common draws."""
+    from backtest.ledger.store import Ledger, ledger_path
+    from backtest.report.folder import to_json
+    from backtest.report.run_comparison import compare_runs
+    from backtest.report.tables import new_console, new_table, show
+
+    path = ledger_path(ledger)
+    if ledger is not None and path is not None and not path.is_file():
+        raise UsageError(f"ledger {path} does not exist: leave --ledger out, and the runs are asked for again")
+    if path is not None and path.is_file():
+        with Ledger(path) as opened:
+            found = compare_runs(folders, opened)
+    else:
+        found = compare_runs(folders)
+    if as_json:
+        typer.echo(to_json(_document(found)))
+        return
+    console = new_console()
+    titles = [str(title) for title in found.scores.columns]
+    short = [f"run {place}" for place in range(1, len(titles) + 1)]
+    show(console, *(f"{name} is {title}" for name, title in zip(short, titles, strict=True)), *found.notes)
+    scores = new_table("Scores", ("score",), short)
+    for name in found.scores.index:
+        scores.add_row(str(name), *(_score(float(value), found.units[name]) for value in found.scores.loc[name]))
+    equity = new_table("Equity", ("bar (UTC)",), short)
+    step = max(1, -(-len(found.equity) // MOMENTS))
+    for bar, row in found.equity.iloc[step - 1 :: step].iterrows():
+        equity.add_row(f"{bar:%Y-%m-%d %H:%M}", *("-" if math.isnan(value) else f"{value:,.0f}" for value in row))
+    show(console, scores, equity)
+    for pair in found.pairs:
+        first, other = (short[titles.index(title)] for title in (pair.first, pair.other))
+        lines = [
+            f"{one.catalyst_id or 'no catalyst'} {one.instrument} {one.entry_time[:16].replace('T', ' ')}: {one.why} "
+            f"(net {_money(one.net)} and {_money(one.other_net)})"
+            for one in (pair.trades if every else pair.trades[:MOST_TRADES])
+        ]
+        left = len(pair.trades) - len(lines)
+        show(
+            console,
+            "",
+            f"{first} less {other}: {pair.difference.sentence}",
+            f"{pair.same} trades are the same, {len(pair.trades)} differ:"
+            if lines
+            else f"all {pair.same} trades agree",
+            *lines,
+            *([f"and {left} more: --all"] if left else []),
+        )
+
+
+def _score(value: float, unit: str) -> str:
+    if math.isnan(value):
+        return "-"
+    if unit in ("share", "per year"):
+        return f"{value:+.1%}"
+    return f"{value:.0f}" if unit == "count" else f"{value:.2f}"
+
+
+def _money(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:,.0f}"
+
+
+def _document(found: RunComparison) -> dict[str, Any]:
+    """The comparison as plain JSON; NaN is null."""
+    from dataclasses import asdict
+
+    from backtest.report.folder import plain
+
+    document = {
+        "scores": {str(title): found.scores[title].to_dict() for title in found.scores.columns},
+        "pairs": [
+            {
+                "first": one.first,
+                "other": one.other,
+                "same": one.same,
+                "trades": [asdict(trade) for trade in one.trades],
+                "difference": asdict(one.difference),
+            }
+            for one in found.pairs
+        ],
+        "notes": list(found.notes),
+    }
+    told: dict[str, Any] = plain(document)
+    return told

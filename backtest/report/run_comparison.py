@@ -1,0 +1,291 @@
+"""Runs side by side: scores, trades that differ and why, equity together, and p of the difference on common draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from backtest.display import Cell, Shown, View, cell, number
+from backtest.errors import BacktestError, DataError, UsageError
+from backtest.ledger.difference import TrialDifference, difference_of, two_sided
+from backtest.ledger.recording import common_draws
+from backtest.ledger.store import Ledger
+from backtest.report.folder import plain, read_document
+from backtest.request.request import rerun
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TradeDifference:
+    """A trade that two runs do not share: whose it is, when it was entered, its net in each (NaN for none), and why."""
+
+    catalyst_id: str
+    instrument: str
+    entry_time: str
+    net: float
+    other_net: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunPair:
+    """A strategy of the first run against one of another.
+
+    Attributes
+    ----------
+    first, other : str
+        Titles of the two.
+    same : int
+        Trades that are equal in every figure.
+    trades : tuple of TradeDifference
+        The rest, in order of entry.
+    difference : TrialDifference
+        Of the statistic that both were tested by.
+    """
+
+    first: str
+    other: str
+    same: int
+    trades: tuple[TradeDifference, ...]
+    difference: TrialDifference
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RunComparison(Shown):
+    """Runs against the first of them.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        One row a score, one column a strategy of a run; NaN where undefined.
+    units : dict of str
+        Unit of each score.
+    equity : DataFrame
+        Quote currency by bar open, one column a strategy of a run; NaN where a run has no such bar.
+    pairs : tuple of RunPair
+    notes : tuple of str
+        What differs between the runs but their strategies: data, calendar, configuration, label.
+    """
+
+    scores: pd.DataFrame
+    units: dict[str, str]
+    equity: pd.DataFrame
+    pairs: tuple[RunPair, ...]
+    notes: tuple[str, ...]
+
+    def _line(self) -> str:
+        return f"{len(self.scores.columns)} strategies compared: {', '.join(map(str, self.scores.columns))}"
+
+    def _view(self) -> View:
+        names = [str(name) for name in self.scores.index]
+        values = self.scores.to_numpy(dtype=np.float64)
+        rows: list[tuple[str | Cell, ...]] = [
+            (name, *(cell(float(value), number) for value in row)) for name, row in zip(names, values, strict=True)
+        ]
+        told = [f"{one.other} against {one.first}: {one.difference.sentence}" for one in self.pairs]
+        return View(("score", *map(str, self.scores.columns)), rows, (*told, *self.notes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Member:
+    title: str
+    folder: Path
+    document: Row
+    strategy: Row
+
+
+def compare_runs(folders: Sequence[Path | str], ledger: Ledger | None = None) -> RunComparison:
+    """Compare run folders with the first of them, strategy by strategy of the same name, or one with one.
+
+    p of a difference is taken from the draws that the ledger keeps, else the runs are asked for again.
+
+    Raises
+    ------
+    UsageError
+        For fewer than two folders, or runs that share no strategy.
+    DataError
+        For a folder that holds no run.
+    """
+    paths = [Path(one) for one in folders]
+    if len(paths) < 2:
+        raise UsageError(f"{len(paths)} run is nothing to compare: name at least two run folders")
+    runs = [list(_members(path)) for path in paths]
+    pairs = [(one, other) for others in runs[1:] for one, other in _matched(runs[0], others)]
+    if not pairs:
+        raise UsageError(f"the runs share no strategy with {paths[0]}: name runs of the same strategy, or of one each")
+    kept = list({id(one): one for pair in pairs for one in pair}.values())
+    kept.sort(key=lambda one: [id(other) for run in runs for other in run].index(id(one)))
+    scores = pd.DataFrame(
+        {one.title: {name: _real(score["value"]) for name, score in one.strategy["scores"].items()} for one in kept}
+    )
+    units = {name: score["unit"] for one in kept for name, score in one.strategy["scores"].items()}
+    return RunComparison(
+        scores=scores,
+        units=units,
+        equity=pd.concat({one.title: _equity(one) for one in kept}, axis=1),
+        pairs=tuple(_pair(one, other, ledger) for one, other in pairs),
+        notes=tuple(note for one in runs[1:] for note in _unlike(runs[0][0], one[0])),
+    )
+
+
+def _members(folder: Path) -> Iterator[_Member]:
+    document = read_document(folder / "run.json", "run")
+    for strategy in document["strategies"]:
+        yield _Member(f"{folder.name}: {strategy['name']}", folder, document, strategy)
+
+
+def _matched(first: list[_Member], others: list[_Member]) -> list[tuple[_Member, _Member]]:
+    if len(first) == len(others) == 1:
+        return [(first[0], others[0])]
+    named = {one.strategy["name"]: one for one in others}
+    return [(one, named[one.strategy["name"]]) for one in first if one.strategy["name"] in named]
+
+
+def _real(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _equity(one: _Member) -> pd.Series[float]:
+    path = one.folder / "equity.csv"
+    try:
+        table = pd.read_csv(path, parse_dates=["bar"]).set_index("bar")
+        return pd.Series(table[one.strategy["name"]].to_numpy(dtype=np.float64), table.index)
+    except (OSError, ValueError, LookupError) as problem:
+        raise DataError(f"{path} cannot be read ({problem}): run it again") from None
+
+
+def _unlike(first: _Member, other: _Member) -> Iterator[str]:
+    was, now = first.document, other.document
+    for what in ("data", "calendar", "config"):
+        if was["hashes"][what] != now["hashes"][what]:
+            changed = [key for key in was["config"] if was["config"][key] != now["config"].get(key)]
+            more = f": {', '.join(changed)}" if what == "config" and changed else ""
+            words = "configuration" if what == "config" else what
+            yield f"{other.folder} has another {words} than {first.folder}{more}"
+
+
+def _pair(first: _Member, other: _Member, ledger: Ledger | None) -> RunPair:
+    same, trades = trade_differences(first.strategy, other.strategy, first.folder.name, other.folder.name)
+    return RunPair(first.title, other.title, same, tuple(trades), _difference(first, other, ledger))
+
+
+def trade_differences(
+    first: Row, other: Row, name: str = "the first", other_name: str = "the other"
+) -> tuple[int, list[TradeDifference]]:
+    """Number of trades that two strategies of `run.json` share, and those that they do not, each with why."""
+    mine, theirs = _numbered(first["trades"]), _numbered(other["trades"])
+    same, found = 0, []
+    for key in sorted({*mine, *theirs}, key=lambda one: ((mine.get(one) or theirs[one])["entry_time"], one)):
+        was, now = mine.get(key), theirs.get(key)
+        if was is not None and now is not None:
+            why = _changed(was, now)
+            if not why:
+                same += 1
+                continue
+        elif was is not None:
+            why = f"not in {other_name}: {_absent(was, other)}"
+        else:
+            assert now is not None
+            why = f"not in {name}: {_absent(now, first)}"
+        row = was or theirs[key]
+        net, other_net = (math.nan if one is None else float(one["net"]) for one in (was, now))
+        found.append(TradeDifference(row["catalyst_id"], row["instrument"], row["entry_time"], net, other_net, why))
+    return same, found
+
+
+def _numbered(trades: list[Row]) -> dict[tuple[str, str, int, int], Row]:
+    """Trades by catalyst, instrument, side and how many such came before."""
+    found: dict[tuple[str, str, int, int], Row] = {}
+    seen: dict[tuple[str, str, int], int] = {}
+    for row in trades:
+        key = (row["catalyst_id"], row["instrument"], int(row["side"]))
+        seen[key] = seen.get(key, 0) + 1
+        found[*key, seen[key]] = row
+    return found
+
+
+def _absent(trade: Row, run: Row) -> str:
+    """Why a run has not a trade that another has."""
+    for row in run["rejected"]:
+        if (row["catalyst_id"], row["instrument"]) == (trade["catalyst_id"], trade["instrument"]):
+            return f"rejected, {row['reason']}"
+    if not trade["catalyst_id"]:
+        return "not decided at that time"
+    for row in run["catalysts"]:
+        if row["catalyst_id"] == trade["catalyst_id"]:
+            told = "not decided for this instrument" if row["outcome"] == "traded" else row["outcome"]
+            return f"{told}"
+    return "its calendar has no such catalyst"
+
+
+def _changed(was: Row, now: Row) -> str:
+    """What parts two trades of the same catalyst; empty where nothing does."""
+    if was["entry_time"] != now["entry_time"]:
+        return f"entered {_short(was['entry_time'])}, not {_short(now['entry_time'])}"
+    if (was["reason"], was["exit_time"]) != (now["reason"], now["exit_time"]):
+        return f"left by {was['reason']} {_short(was['exit_time'])}, not by {now['reason']} {_short(now['exit_time'])}"
+    for field, words in (
+        ("entry_price", "another entry price: half-spread, impact or size"),
+        ("quantity", "another size: weight, or what was earned before"),
+        ("exit_price", "another exit price: level, half-spread or impact"),
+        ("net", "other fees, funding or liquidation"),
+    ):
+        if not math.isclose(_real(was[field]), _real(now[field]), rel_tol=1e-9, abs_tol=1e-9):
+            return words
+    return ""
+
+
+def _short(time: str) -> str:
+    return time[5:16].replace("T", " ")
+
+
+def _difference(first: _Member, other: _Member, ledger: Ledger | None) -> TrialDifference:
+    places = [_place(one, ledger) for one in (first, other)]
+    if ledger is not None and None not in places:
+        one, two = (place for place in places if place is not None)
+        found = difference_of(ledger, one, two)
+        if not found.reason:
+            return found
+    try:
+        return two_sided_again(first, other)
+    except BacktestError as problem:
+        return TrialDifference(math.nan, math.nan, 0, str(problem))
+
+
+def _place(one: _Member, ledger: Ledger | None) -> int | None:
+    """Number of the trial that a strategy of a run folder was written as, where the ledger still has it."""
+    if ledger is None or not (one.folder / "ledger.json").is_file():
+        return None
+    for row in read_document(one.folder / "ledger.json", "ledger")["trials"]:
+        if row["strategy"] == one.strategy["name"]:
+            kept = ledger.trials([int(row["seq"])])
+            parameters = plain(one.strategy["parameters"])
+            if kept and kept[0].body["strategy"] == row["strategy"] and kept[0].body["parameters"] == parameters:
+                return kept[0].seq
+    return None
+
+
+def two_sided_again(first: _Member, other: _Member) -> TrialDifference:
+    """P of the difference of two runs that are asked for again."""
+    found = []
+    for one in (first, other):
+        evaluation = rerun(one.document, one.folder / "run.json")
+        place = [strategy.name for strategy in evaluation.strategies].index(one.strategy["name"])
+        luck = evaluation.cards[place].placebo
+        if luck is None or luck.reason or evaluation.plan is None:
+            reason = f"{one.title} was not tested" + (f": {luck.reason}" if luck is not None else "")
+            return TrialDifference(math.nan, math.nan, 0, reason)
+        common = common_draws(evaluation.plan, evaluation.prepared, evaluation.calendar, luck.n)
+        found.append((luck, f"{common} {luck.statistic}"))
+    (one_luck, common), (two_luck, other_common) = found
+    if common != other_common:
+        return TrialDifference(math.nan, math.nan, 0, "the two have other draws or another statistic")
+    draws, others = (luck.drawn.astype(np.float32) for luck in (one_luck, two_luck))
+    return two_sided(one_luck.observed, two_luck.observed, draws, others)

@@ -1,0 +1,147 @@
+"""What the research ledger promises, measured: `python -m benchmarks.ledger [workspaces|size|kills|all]`.
+
+workspaces: 1,000 null strategies over 50 commands of 20, in 400 workspaces, at the level of arrays: each trial is
+an observed statistic and 199 draws, exchangeable, with a common factor and its own scale, written through the ledger's
+own `append` and judged by `judge_trials`. Seeds 0 to the number of workspaces less 1.
+size: 100,000 trials of 2,591 draws in one family: seconds and memory of adjusting all of them.
+kills: 50 writers killed at random while they append.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from backtest.ledger.family import step_down
+from backtest.ledger.judgement import judge_trials
+from backtest.ledger.records import Scope, TrialRecord
+from backtest.ledger.store import Ledger
+from backtest.ledger.verification import verify_ledger
+from backtest.scoring.familywise import westfall_young
+
+COMMANDS, TRIALS, DRAWS = 50, 20, 199
+SCOPE = Scope(0, 86_400_000, frozenset({"ZEC"}), frozenset({("ZEC", 0)}))
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from backtest.ledger.store import Ledger
+from benchmarks.ledger import null_trial
+
+with Ledger(Path(sys.argv[1])) as ledger:
+    for number in range(int(sys.argv[2]), int(sys.argv[2]) + 1_000):
+        draws = np.random.default_rng(number).standard_normal(2_591)
+        print(number, *ledger.append([null_trial(f"trial {number}", 1.0, draws)]), flush=True)
+"""
+
+
+def null_trial(name: str, observed: float, draws: np.ndarray) -> TrialRecord:
+    """A trial made of numbers."""
+    singles = draws.astype(np.float32)
+    p = (1 + np.count_nonzero(singles >= np.float32(observed))) / (len(singles) + 1)
+    hashes = {"data": "", "calendar": "", "config": "", "detail": ""}
+    return TrialRecord(
+        name, "", {}, hashes, "null", "null", {"kind": "shift"}, SCOPE,
+        {"net_return": observed}, observed=observed, p=float(p), draws=singles, common="shift null",
+    )  # fmt: skip
+
+
+def workspaces(count: int, shared: float) -> str:
+    """Share of workspaces with any adjusted p of at most 0.05: at the end, at the time, and without the ledger."""
+    final = told = without = 0
+    for seed in range(count):
+        generator = np.random.default_rng(seed)
+        total = COMMANDS * TRIALS
+        values = np.sqrt(1 - shared) * generator.standard_normal((total, DRAWS + 1))
+        values += np.sqrt(shared) * generator.standard_normal(DRAWS + 1)
+        values *= generator.lognormal(0.0, 1.0, (total, 1))
+        ever = alone = False
+        with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "l") as ledger:
+            ledger._connection.execute("PRAGMA synchronous = OFF")
+            for first in range(0, total, TRIALS):
+                part = values[first : first + TRIALS]
+                trials = [null_trial(f"{first + m}", row[0], row[1:]) for m, row in enumerate(part)]
+                places = set(ledger.append(trials))
+                now = {one.trial.seq: one.adjusted for one in judge_trials(ledger)} if seed < count // 10 else {}
+                ever |= any(now[place] <= 0.05 for place in places if place in now)
+                alone |= westfall_young(part[:, 0], part[:, 1:].T).min() <= 0.05
+            final += min(one.adjusted for one in judge_trials(ledger)) <= 0.05
+        told += ever
+        without += alone
+    return (
+        f"{count} workspaces, common factor {shared:g}: any 'beats placebo' at the end {final / count:.1%}, without "
+        f"the ledger {without / count:.1%}; at any time (first {count // 10}) {told / max(count // 10, 1):.1%}"
+    )
+
+
+def size(trials: int = 100_000, draws: int = 2_591) -> str:
+    """Seconds and memory of adjusting a family of so many trials."""
+    generator = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "l") as ledger:
+        ledger._connection.execute("PRAGMA synchronous = OFF")
+        started = time.perf_counter()
+        for first in range(0, trials, 500):
+            rows = generator.standard_normal((500, draws))
+            ledger.append([null_trial(f"{first + m}", row[0], row) for m, row in enumerate(rows)])
+        written = time.perf_counter() - started
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        started, busy = time.perf_counter(), time.process_time()
+        scopes = [one.scope for one in ledger.groups()]
+        p = step_down(ledger.blocks("shift null", scopes))
+        took, busy = time.perf_counter() - started, time.process_time() - busy
+        whole, whole_busy = time.perf_counter(), time.process_time()
+        judge_trials(ledger, [2])
+        whole, whole_busy = time.perf_counter() - whole, time.process_time() - whole_busy
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        bytes_each = (Path(folder) / "l").stat().st_size / trials
+    return (
+        f"{len(p):,} trials of {draws:,} draws adjusted in {took:.1f} s ({busy:.1f} s of one core), a verdict "
+        f"among them in {whole:.1f} s ({whole_busy:.1f} s of one core), at most {peak / 1024:.0f} MB resident "
+        f"({before / 1024:.0f} MB before); {written / trials * 1e3:.2f} ms and {bytes_each:,.0f} bytes to write one"
+    )
+
+
+def kills(count: int = 50) -> str:
+    """Trials told of, and kept, by writers that were killed."""
+    chance, told = random.Random(1), {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "l"
+        for attempt in range(count):
+            command = [sys.executable, "-c", WRITER, str(path), str(1_000 * attempt)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout is not None
+                lines = [process.stdout.readline()]
+                time.sleep(chance.uniform(0.0, 0.2))
+                process.send_signal(signal.SIGKILL)
+                lines += process.stdout.read().splitlines(keepends=True)
+            told |= {line.split()[0]: int(line.split()[1]) for line in lines if line.endswith("\n")}
+        with Ledger(path) as ledger:
+            found = verify_ledger(ledger)
+            kept = {one.body["strategy"].split()[1]: one.seq for one in ledger.trials()}
+    lost = sum(kept.get(number) != place for number, place in told.items())
+    return (
+        f"{count} kills: {len(told)} trials told of, {lost} lost, {len(found.faults)} faults, {found.entries} entries"
+    )
+
+
+def main(what: str = "all") -> None:
+    """Print what was asked for."""
+    if what in ("size", "all"):
+        print(size(), flush=True)
+    if what in ("kills", "all"):
+        print(kills(), flush=True)
+    if what in ("workspaces", "all"):
+        for shared in (0.0, 0.5):
+            print(workspaces(400, shared), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
