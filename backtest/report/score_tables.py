@@ -37,8 +37,8 @@ def money(value: float) -> str:
 
 
 def verdict_table(cards: Sequence[Scorecard]) -> Table:
-    """One row a strategy: verdict, p, p paid for searching, and where the middle 90 % of its placebos lie."""
-    columns = ("p", "adjusted", "placebos")
+    """One row a strategy: verdict, p, adjusted p, where 90 % of its placebos lie, and the least effect found."""
+    columns = ("p", "adjusted", "placebos", "found from")
     table = new_table("Verdict", ("strategy", "verdict"), columns)
     for card in cards:
         placebo = card.placebo
@@ -48,6 +48,7 @@ def verdict_table(cards: Sequence[Scorecard]) -> Table:
             p_value(placebo.p if placebo else math.nan),
             p_value(placebo.adjusted if placebo else math.nan),
             _middle(placebo),
+            _found(placebo),
         )
     return table
 
@@ -59,6 +60,12 @@ def _middle(placebo: Placebo | None) -> str:
     return f"{show(placebo.quantiles[1])}..{show(placebo.quantiles[5])}"
 
 
+def _found(placebo: Placebo | None) -> str:
+    if placebo is None or placebo.reason or math.isnan(placebo.least_effect):
+        return ABSENT
+    return percent(placebo.least_effect)
+
+
 def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
     """Why a verdict is not one on p, how the others came about, and the thresholds."""
     told = [f"{card.strategy}: {card.reason}" for card in cards if not _on_p(card)]
@@ -68,7 +75,9 @@ def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
         exact = f"all {one.n:,} there are" if one.exact else f"{one.n:,} drawn"
         told.append(
             f"placebo: {one.statistic.replace('_', ' ')} on {PLACEBO_KINDS[one.kind].calendars}, {exact}; shown is "
-            f"where 90 % of them lie. The adjusted p pays for {plural(one.family, 'strategy', 'strategies')}"
+            f"where 90 % of them lie, and the least gain a trade found at 80 % power. p is one-sided, at least "
+            f"{p_value(one.floor)}, adjusted for multiple testing over "
+            f"{plural(one.family, 'strategy', 'strategies')}"
         )
     return [*told, cards[0].thresholds.sentence]
 
@@ -132,15 +141,15 @@ def sweep_table(result: SweepResult, most: int = 10) -> Table:
 
 
 def sweep_lines(result: SweepResult) -> list[str]:
-    """What the search was worth: how many trials pass once it is paid for, DSR and PBO."""
+    """What the search was worth: how many trials pass once p is adjusted for it, DSR and PBO."""
     told = []
     tested = [one for one in result.placebos if one is not None and not one.reason]
     if tested:
         alone = sum(one.p <= 0.05 for one in tested)
         paid = sum(one.adjusted <= 0.05 for one in tested)
         told.append(
-            f"placebo: {alone} of {plural(len(tested), 'trial', 'trials')} have p <= 0.05 alone, {paid} once the "
-            f"search is paid for ({tested[0].n:,} {PLACEBO_KINDS[tested[0].kind].calendars})"
+            f"placebo: {alone} of {plural(len(tested), 'trial', 'trials')} have p <= 0.05 alone, {paid} "
+            f"adjusted for multiple testing ({tested[0].n:,} {PLACEBO_KINDS[tested[0].kind].calendars})"
         )
     skipped = [one.reason for one in result.placebos if one is not None and one.reason]
     if skipped:
@@ -150,9 +159,10 @@ def sweep_lines(result: SweepResult) -> list[str]:
         told.append(f"deflated Sharpe ratio: undefined, {deflated.reason}")
     elif deflated is not None:
         told.append(
-            f"deflated Sharpe ratio of trial {deflated.selected}: {deflated.deflated:.3f} is the chance that it is "
-            f"above the best expected of {plural(deflated.trials, 'trial', 'trials')} without skill; PSR, had it been "
-            f"the only one: {deflated.probabilistic:.3f}"
+            f"deflated Sharpe ratio of trial {deflated.selected}: {deflated.deflated:.3f}, the share of "
+            "estimates that would fall below this one if the true ratio were the best expected of "
+            f"{plural(deflated.trials, 'trial', 'trials')} without skill; the same against a true ratio of zero (PSR): "
+            f"{deflated.probabilistic:.3f}"
         )
     overfitting = result.overfitting
     if overfitting is not None and overfitting.reason:

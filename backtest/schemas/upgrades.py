@@ -36,7 +36,7 @@ def _run_2(document: Document) -> Document:
         for name in ("run_up", "captured_per_run_up"):
             one.get("scores", {}).pop(name, None)
         one["trades"] = [_moves_unknown(trade) for trade in one.get("trades", ())]
-    return document
+    return _evidence_of_power(document)
 
 
 def _moves_unknown(trade: Document) -> Document:
@@ -53,12 +53,30 @@ def _metrics_2(document: Document) -> Document:
     return document
 
 
+def _walkforward_2(document: Document) -> Document:
+    """Both the metrics and the placebo of a walk-forward."""
+    return _evidence_of_power(_metrics_2(document))
+
+
+def _placebo_of_power(placebo: Document | None) -> None:
+    """Version 2 says what a placebo could have found; what an older one could is not known."""
+    if placebo is not None:
+        placebo.update(floor=1.0 / (placebo["n"] + 1), least_effect=None, foreknown=None, driftless_p=None)
+
+
+def _evidence_of_power(document: Document) -> Document:
+    """The placebo of every strategy, or of the one that a walk-forward tests."""
+    for one in document.get("strategies", [document]):
+        _placebo_of_power(one.get("evidence", {}).get("placebo"))
+    return document
+
+
 UPGRADES: dict[tuple[str, int], Callable[[Document], Document]] = {
     ("baseline", 1): _metrics_2,
     ("run", 1): _run_2,
     ("study", 1): _study_of_observations,
     ("sweep", 1): _unchanged,
-    ("walkforward", 1): _metrics_2,
+    ("walkforward", 1): _walkforward_2,
 }
 """By name and version: what makes a document of that version one of the next; it may change its argument."""
 

@@ -8,10 +8,14 @@ shift
     catalysts, their coins, and every dependence inside the prices. Breaks their tie to the prices, to the hour of the
     day and to regimes; a trade that would run over the end of the data is cut there. Where the draws asked for are at
     least the T - 1 shifts there are, each is taken once and the p-value is exact.
+far_shift
+    The same shifts but those that leave an intent within four days of where it was. Sees effects that last longer than
+    a trade, but is no exact randomisation test: see docs/calibration.md for its level.
 dates
-    Every unit moves to a random bar of the same hour and weekday, outside the event windows of the catalysts of its
-    coins, on which its instruments trade and their liquidity is known. Keeps coin, hour and weekday. Breaks the
-    spacing of catalysts: units that never met may now collide, or stop colliding.
+    Catalysts whose event windows touch are a cluster and move together, by whole weeks (whole days where fewer than
+    five such dates exist) to where all their instruments trade, no other cluster has its event window and their
+    liquidity is known; their own date is among the choices. Keeps coin, hour, and the spacing inside a cluster. Breaks
+    the spacing of clusters: clusters that never met may now collide.
 coins
     Every unit keeps its time; its instruments become others of the same kind, drawn without replacement from those
     that trade then. Keeps the calendar and the state of the whole market. Breaks which coin was meant; a leg that
@@ -21,18 +25,19 @@ coins
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from backtest.catalysts.record import Calendar
+from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
 from backtest.engine.layout import CAPACITY, IMPACT, NEVER, OPEN, Orders
 from backtest.engine.prepared import Prepared
 from backtest.signals.strategy import Intents
-from backtest.units import DAY_MS, UNIT_MS, to_ms
+from backtest.units import DAY_MS, to_ms
 
 BLOCK = 8_192
 """Draws that are held at once; random numbers are drawn block by block, so it is part of the result."""
@@ -61,10 +66,16 @@ class Impossible:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moved:
-    """Orders of all draws, in blocks of at most BLOCK; `exact` where they are all the calendars of the kind."""
+    """Orders of all draws, in blocks of at most BLOCK.
+
+    `exact` where they are all the calendars of the kind; `calendars` is how many different ones it has, the observed
+    one included; `shifts` (B,) bars by which a common shift moved the intents, else empty.
+    """
 
     blocks: Iterator[Orders]
     exact: bool = False
+    calendars: float = math.inf
+    shifts: Rows = field(default_factory=lambda: np.empty(0, np.int32))
 
 
 Mover = Callable[[Subject, Prepared, Calendar, int, int], Moved | Impossible]
@@ -94,20 +105,41 @@ def shifts_of(bars: int, draws: int, seed: int) -> Rows:
 
 def by_shift(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed: int) -> Moved:
     """Every intent so many bars later, round the end of the data to its beginning."""
-    shifts = shifts_of(prepared.bar_count, draws, seed)
-    return Moved(_shifted(subject.orders, shifts), exact=prepared.bar_count - 1 <= draws)
+    bars = prepared.bar_count
+    shifts = shifts_of(bars, draws, seed)
+    return Moved(_shifted(subject.orders, shifts), bars - 1 <= draws, bars, shifts)
+
+
+def by_far_shift(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed: int) -> Moved | Impossible:
+    """Every intent so many bars later, more than an event window away from where it was."""
+    bars, near = prepared.bar_count, event_bars(prepared.market.bar_ms)
+    if bars - 1 <= 2 * near:
+        return Impossible(f"the data holds {bars} bars, and shifts of at most {near} are near: use `shift`")
+    shifts = (shifts_of(bars - 2 * near, draws, seed) + near).astype(np.int32)
+    return Moved(_shifted(subject.orders, shifts), bars - 2 * near - 1 <= draws, bars - 2 * near, shifts)
+
+
+def event_bars(bar_ms: int) -> int:
+    """Bars of an event window: a day before and three days after."""
+    return -(-(EVENT_BEFORE_MS + EVENT_AFTER_MS) // bar_ms)
 
 
 def by_date(subject: Subject, prepared: Prepared, calendar: Calendar, draws: int, seed: int) -> Moved | Impossible:
-    """Every unit on a random date of its hour and weekday."""
-    pools = _date_pools(subject, prepared, calendar)
-    return pools if isinstance(pools, Impossible) else Moved(_redated(subject, pools, draws, seed))
+    """Every cluster of units on a random date of its hour and, where there are enough, weekday."""
+    clusters = _clusters(subject, prepared, calendar)
+    pools = _date_pools(subject, prepared, calendar, clusters)
+    if isinstance(pools, Impossible):
+        return pools
+    return Moved(_redated(subject, clusters, pools, draws, seed), calendars=math.prod(len(pool) for pool in pools))
 
 
 def by_coin(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed: int) -> Moved | Impossible:
     """Every unit at its time on other instruments of the same kind."""
     choices = _coin_choices(subject, prepared)
-    return choices if isinstance(choices, Impossible) else Moved(_recoined(subject, choices, draws, seed))
+    if isinstance(choices, Impossible):
+        return choices
+    legs = (math.perm(len(of_unit[0]), len(of_unit)) for of_unit in choices)
+    return Moved(_recoined(subject, choices, draws, seed), calendars=math.prod(legs))
 
 
 def _shifted(orders: Orders, shifts: Rows) -> Iterator[Orders]:
@@ -135,54 +167,111 @@ def _enterable(prepared: Prepared) -> npt.NDArray[np.bool_]:
     return ~np.isnan(panel[:, :, OPEN]) & ~np.isnan(panel[:, :, IMPACT]) & ~np.isnan(panel[:, :, CAPACITY])
 
 
-def event_rows(prepared: Prepared, calendar: Calendar) -> npt.NDArray[np.bool_]:
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Units that move together, named after the first catalyst, and its catalysts."""
+
+    name: str
+    units: tuple[int, ...]
+    catalysts: tuple[Catalyst, ...]
+
+
+def event_rows(prepared: Prepared, catalysts: Iterable[Catalyst]) -> npt.NDArray[np.bool_]:
     """(N, T) whether a bar opens within a day before or three days after a catalyst of the column's coin."""
     market = prepared.market
     inside = np.zeros((len(market.instruments), prepared.bar_count), dtype=np.bool_)
-    for catalyst in calendar:
-        known = known_at_ms(catalyst)
-        if catalyst.announced_at is None or known is None:
+    for catalyst in catalysts:
+        window = _window(catalyst)
+        if window is None:
             continue
-        first = market.bar_at_or_after(to_ms(catalyst.announced_at) - EVENT_BEFORE_MS)
-        last = market.bar_at_or_after(known + EVENT_AFTER_MS)
+        first, last = (market.bar_at_or_after(moment) for moment in window)
         for column, instrument in enumerate(market.instruments):
             if instrument.base in catalyst.assets:
                 inside[column, first:last] = True
     return inside
 
 
-def _date_pools(subject: Subject, prepared: Prepared, calendar: Calendar) -> list[Rows] | Impossible:
-    """Rows that each unit may move to."""
-    hours = prepared.market.open_ms // UNIT_MS["h"]
-    # 1970-01-01 was a Thursday: weeks counted from there name a weekday as well as any other.
-    of_week = hours % (7 * 24)
-    open_to = _enterable(prepared) & ~event_rows(prepared, calendar)
-    pools = []
+def _window(catalyst: Catalyst) -> tuple[int, int] | None:
+    known = known_at_ms(catalyst)
+    if catalyst.announced_at is None or known is None:
+        return None
+    return to_ms(catalyst.announced_at) - EVENT_BEFORE_MS, known + EVENT_AFTER_MS
+
+
+def _clusters(subject: Subject, prepared: Prepared, calendar: Calendar) -> list[Cluster]:
+    """Units in clusters: catalysts whose event windows touch, whoever trades them; a unit without one by its time."""
+    market = prepared.market
+    windows: list[tuple[int, int, str, Catalyst | None, int]] = []
+    for one in calendar:
+        window = _window(one)
+        if window is not None:
+            windows.append((*window, one.id, one, -1))
+    timed = {name for _, _, name, _, _ in windows}
     for unit, name in enumerate(subject.names):
-        anchor = _anchor(subject, unit)
-        if anchor >= prepared.bar_count:
-            pools.append(np.array([anchor], dtype=np.int32))
-            continue
-        free = open_to[_columns(subject, unit)].all(axis=0)
-        pool = np.flatnonzero(free & (of_week == of_week[anchor])).astype(np.int32)
+        if name not in timed:
+            moment = market.start_ms + _anchor(subject, unit) * market.bar_ms
+            windows.append((moment - EVENT_BEFORE_MS, moment + EVENT_AFTER_MS, name, None, unit))
+    place = {name: unit for unit, name in enumerate(subject.names)}
+    chains: list[list[tuple[int, int, str, Catalyst | None, int]]] = []
+    end = -math.inf
+    for one_of in sorted(windows, key=lambda entry: entry[:3]):
+        if one_of[0] > end:
+            chains.append([])
+        chains[-1].append(one_of)
+        end = max(end, one_of[1])
+    found = []
+    for chain in chains:
+        units = [place.get(name, unit) for _, _, name, _, unit in chain]
+        traded = tuple(dict.fromkeys(unit for unit in units if unit >= 0))
+        if traded:
+            named = next((name for _, _, name, one, _ in chain if one is not None), subject.names[traded[0]])
+            found.append(Cluster(named, traded, tuple(one for _, _, _, one, _ in chain if one is not None)))
+    return found
+
+
+def _date_pools(
+    subject: Subject, prepared: Prepared, calendar: Calendar, clusters: list[Cluster]
+) -> list[Rows] | Impossible:
+    """Bars that each cluster may move by, 0 among them."""
+    enterable = _enterable(prepared)
+    bars, bar_ms = prepared.bar_count, prepared.market.bar_ms
+    pools = []
+    for cluster in clusters:
+        own = {one.id for one in cluster.catalysts}
+        free = enterable & ~event_rows(prepared, (one for one in calendar if one.id not in own))
+        pool = np.empty(0, np.int32)
+        for period in (7 * DAY_MS, DAY_MS):
+            step = period // math.gcd(period, bar_ms)
+            moves = np.arange(-(bars // step) * step, bars, step, dtype=np.int32)
+            open_to = np.ones(len(moves), dtype=np.bool_)
+            for unit in cluster.units:
+                anchor = _anchor(subject, unit)
+                if anchor >= bars:
+                    continue
+                at = anchor + moves
+                inside = (at >= 0) & (at < bars)
+                allowed = np.asarray(free[_columns(subject, unit)].all(axis=0))
+                open_to &= inside & allowed[np.clip(at, 0, bars - 1)]
+            pool = moves[open_to | (moves == 0)]
+            if len(pool) >= FEWEST_CHOICES:
+                break
         if len(pool) < FEWEST_CHOICES:
             return Impossible(
-                f"{name} has {len(pool)} other dates of its hour and weekday outside event windows, "
+                f"the cluster of {cluster.name} has {len(pool)} dates of its hour outside the event windows of others, "
                 f"at least {FEWEST_CHOICES} are needed"
             )
         pools.append(pool)
     return pools
 
 
-def _redated(subject: Subject, pools: list[Rows], draws: int, seed: int) -> Iterator[Orders]:
+def _redated(subject: Subject, clusters: list[Cluster], pools: list[Rows], draws: int, seed: int) -> Iterator[Orders]:
     orders = subject.orders
-    anchors = np.array([_anchor(subject, unit) for unit in range(len(pools))], dtype=np.int32)
     for block, first in enumerate(range(0, draws, BLOCK)):
         count = min(BLOCK, draws - first)
-        move = np.empty((count, len(pools)), np.int32)
-        for unit, (name, pool) in enumerate(zip(subject.names, pools, strict=True)):
-            uniform = np.random.default_rng(_seed(seed, f"dates {name}", block)).random(count)
-            move[:, unit] = pool[(uniform * len(pool)).astype(np.int64)] - anchors[unit]
+        move = np.zeros((count, len(subject.names)), np.int32)
+        for cluster, pool in zip(clusters, pools, strict=True):
+            uniform = np.random.default_rng(_seed(seed, f"dates {cluster.name}", block)).random(count)
+            move[:, list(cluster.units)] = pool[(uniform * len(pool)).astype(np.int64)][:, None]
         by = move[:, subject.unit]
         yield orders._replace(
             earliest=np.ascontiguousarray(np.maximum(orders.earliest + by, 0)),

@@ -1,4 +1,4 @@
-"""P-values paid for searching: the maximum statistic over a family of members that were moved by the same draws.
+"""P-values adjusted for multiple testing: the maximum statistic over a family moved by the same draws.
 
 Westfall and Young, Resampling-Based Multiple Testing (1993): single-step maxT, and algorithm 2.8 (step-down).
 """

@@ -50,10 +50,17 @@ PLACEBO_KINDS: dict[str, PlaceboKind] = {
             move=draws.by_shift,
         ),
         PlaceboKind(
+            name="far_shift",
+            calendars="calendars shifted by more than four days",
+            keeps="what `shift` keeps, and no calendar that holds the events themselves",
+            breaks="what `shift` breaks, and the exactness of p",
+            move=draws.by_far_shift,
+        ),
+        PlaceboKind(
             name="dates",
             calendars="calendars of random dates",
-            keeps="coin, hour and weekday",
-            breaks="the spacing of catalysts",
+            keeps="coin, hour, weekday where five dates share it, clusters of catalysts",
+            breaks="the spacing of clusters",
             move=draws.by_date,
         ),
         PlaceboKind(

@@ -14,7 +14,7 @@ from backtest.engine.layout import COSTS, LEAST_RATIO, Orders
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import recorded
 from backtest.engine.run import Run
-from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
+from backtest.scoring.bootstrap import Interval, Statistics, block_length, row_intervals
 from backtest.scoring.metric import METRICS
 from backtest.units import DAY_MS
 
@@ -199,7 +199,10 @@ def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, lev
     }
     bounds: dict[str, Interval] = {}
     for statistics, values in ((of_bars, returns), (of_trades, shares)):
-        found = row_intervals(tuple(statistics.values()), values, seed=run.config.seed, level=level, draws=draws)
+        block = whole_trades(run, values) if statistics is of_bars else None
+        found = row_intervals(
+            tuple(statistics.values()), values, seed=run.config.seed, level=level, draws=draws, block=block
+        )
         bounds |= dict(zip(statistics, found, strict=True))
     return tuple(
         replace(score, low=bound.low, high=bound.high, reason=score.reason or bound.reason)
@@ -207,6 +210,19 @@ def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, lev
         else score
         for score in scores
     )
+
+
+def whole_trades(run: Run, returns: npt.NDArray[np.float64]) -> float | None:
+    """Mean block length in bars that suits `returns` (T,), no less than the run's longest trade; None where undefined.
+
+    Shorter blocks cut trades in pieces, which a resample then mixes: the intervals of few long trades are too narrow.
+    """
+    length = block_length(returns)
+    if math.isnan(length):
+        return None
+    held = (run.trades["exit_time"] - run.trades["entry_time"]).max() if len(run.trades) else None
+    bars = 0.0 if held is None else held.total_seconds() * 1000.0 / run.market.bar_ms
+    return float(min(max(length, bars), len(returns)))
 
 
 def named(scores: Iterable[Score]) -> dict[str, Score]:

@@ -1,4 +1,4 @@
-"""Placebo tests: how often calendars that never happened did as well, one strategy at a time and paid for searching.
+"""Placebo tests: how often calendars that never happened did as well, alone and adjusted for multiple testing.
 
 p = (1 + #{T* >= T}) / (B + 1) over B placebo statistics T* and the observed T: Phipson and Smyth, Statistical
 Applications in Genetics and Molecular Biology 9 (2010), doi:10.2202/1544-6115.1585. Over several strategies or a grid
@@ -11,6 +11,7 @@ draws are undefined, p is NaN with the reason.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,15 +22,17 @@ from scipy.special import betaincinv
 
 from backtest.catalysts.record import Calendar
 from backtest.display import Shown, View, cell, number, p_value, percent
-from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES
+from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES, Orders
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import replay_statistics, statistic_code
 from backtest.errors import UsageError, near_miss, shortened
-from backtest.market.record import Floats
+from backtest.market.record import Flags, Floats
 from backtest.progress import Progress, silent
-from backtest.scoring.draws import Impossible, subject_of
+from backtest.scoring.draws import Impossible, Rows, event_bars, subject_of
+from backtest.scoring.drift import without_drift
 from backtest.scoring.familywise import rounding, westfall_young
 from backtest.scoring.kinds import DEFAULT_KIND, PLACEBO_KINDS
+from backtest.scoring.power import LEVEL, least_effect, slope
 from backtest.scoring.recalendar import statistics_anew
 from backtest.signals.strategy import Intents, Strategy
 
@@ -115,7 +118,7 @@ class Placebo(Shown):
     low, high : float
         95 % Clopper-Pearson bounds of the p that endless draws would give; both p where `exact`.
     adjusted : float
-        p paid for every member of the family (step-down maximum statistic); p itself in a family of one.
+        p adjusted for multiple testing over the family (step-down maximum statistic); p itself in a family of one.
     n, undefined : int
         Placebo calendars, and those on which the statistic was undefined.
     family : int
@@ -130,6 +133,16 @@ class Placebo(Shown):
         Why there is no p; empty where there is one.
     drawn : (n,) float64
         The statistic on each placebo calendar, NaN where undefined; empty where there is no p. No document holds it.
+    floor : float
+        Least p that so many calendars can give.
+    least_effect : float
+        Least gain of every trade, share of its notional, at which 80 % of the placebo calendars would have passed the
+        5 % critical value of those without it; NaN where none could, or unknown.
+    foreknown : float
+        Of the placebo calendars that did as well, how many lie up to four days before the real one, so that an intent
+        on them knew the catalyst in advance; NaN where calendars are not moved by a common shift.
+    driftless_p : float
+        p on bars without their drift (`backtest.scoring.drift`): what is left of it in a season when everything rose.
     """
 
     kind: str
@@ -148,6 +161,10 @@ class Placebo(Shown):
     quantiles: tuple[float, ...] = (NAN,) * len(QUANTILES)
     reason: str = ""
     drawn: Floats = field(default_factory=lambda: np.empty(0), compare=False)
+    floor: float = NAN
+    least_effect: float = NAN
+    foreknown: float = NAN
+    driftless_p: float = NAN
 
     def document(self) -> dict[str, Any]:
         """What a document says of it: everything but the draws."""
@@ -161,17 +178,48 @@ class Placebo(Shown):
         numbers = {"observed": self.observed, "mean": self.mean, "5 %": self.quantiles[1], "95 %": self.quantiles[5]}
         row = [cell(value, show, self.reason) for value in numbers.values()]
         row += [cell(value, p_value, self.reason) for value in (self.p, self.adjusted)]
-        notes = (f"the adjusted p pays for {self.family} tested together",) if self.family > 1 else ()
+        notes = [f"p is one-sided, at least {p_value(self.floor)}; {self.found}"] if not self.reason else []
+        if self.family > 1:
+            notes.append(f"p is adjusted for multiple testing over {self.family} tested together")
         return View((*numbers, "p", "adjusted p"), [row], notes)
+
+    @property
+    def found(self) -> str:
+        """What the placebo could have found, in words."""
+        if self.floor > LEVEL:
+            return f"no effect could be found: the least p is {self.floor:.2g}"
+        if np.isnan(self.least_effect):
+            return "the least effect that could be found is unknown"
+        return f"80 % power from {self.least_effect:+.1%} a trade"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Null:
-    """Placebo statistics (B,) of one member; empty, with the reason, where there are none."""
+    """Placebo statistics (B,) of one member; empty, with the reason, where there are none.
+
+    Attributes
+    ----------
+    calendars : float
+        How many different calendars there are, the observed one included; inf where not counted.
+    shifts : (B,) int32
+        Bars by which the intents moved; empty where they did not move together.
+    response : float
+        What the statistic gains where every trade gains 1, share of its notional: its slope on the mean trade over
+        the draws. NaN where unknown.
+    driftless : (B + 1,) float64
+        The observed statistic and then the B placebo ones, on bars without their drift; empty where not asked for.
+    early : int
+        First shift that moves the intents earlier by no more than an event window, round the circle of the data.
+    """
 
     values: Floats
     exact: bool = False
     reason: str = ""
+    calendars: float = math.inf
+    shifts: Rows = field(default_factory=lambda: np.empty(0, np.int32))
+    response: float = NAN
+    driftless: Floats = field(default_factory=lambda: np.empty(0))
+    early: int = 0
 
 
 def observed_statistics(members: Sequence[Intents], prepared: Prepared) -> Floats:
@@ -203,8 +251,11 @@ def null_of(
     plan: PlaceboPlan,
     strategy: Strategy[Any] | None = None,
     processes: int = 1,
+    driftless: Prepared | None = None,
 ) -> Null:
     """Placebo statistics of one member; a kind that decides anew needs its `strategy`, in so many processes.
+
+    `driftless` is the same market without its drift, on which the same calendars are replayed too.
 
     Raises
     ------
@@ -212,6 +263,7 @@ def null_of(
         Where the kind decides anew and there is no strategy.
     """
     kind = PLACEBO_KINDS[plan.kind]
+    replayed = [prepared] if driftless is None else [prepared, driftless]
     if kind.recalendar is not None:
         if strategy is None:
             plan.check_moves_intents()
@@ -219,14 +271,34 @@ def null_of(
         made = kind.recalendar(prepared, calendar, plan.draws, plan.seed)
         if isinstance(made, Impossible):
             return Null(np.empty(0), reason=made.reason)
-        return Null(statistics_anew(strategy, prepared, made.calendars, plan.statistic, processes), made.exact)
-    assert kind.move is not None
-    moved = kind.move(subject_of(intents, prepared), prepared, calendar, plan.draws, plan.seed)
-    if isinstance(moved, Impossible):
-        return Null(np.empty(0), reason=moved.reason)
+        drawn = statistics_anew(strategy, replayed, made.calendars, processes)
+        found = Null(np.empty(0), made.exact)
+    else:
+        assert kind.move is not None
+        moved = kind.move(subject_of(intents, prepared), prepared, calendar, plan.draws, plan.seed)
+        if isinstance(moved, Impossible):
+            return Null(np.empty(0), reason=moved.reason)
+        blocks = [[replay_statistics(orders, one, len(orders.shift)) for one in replayed] for orders in moved.blocks]
+        drawn = np.concatenate(blocks, axis=1)
+        found = Null(np.empty(0), moved.exact, calendars=moved.calendars, shifts=moved.shifts)
+    return _completed(found, drawn, intents, replayed, prepared.orders(intents), plan)
+
+
+def _completed(
+    found: Null, drawn: Floats, intents: Intents, replayed: Sequence[Prepared], own: Orders, plan: PlaceboPlan
+) -> Null:
+    """The null with what is worked out of the STATISTICS (P, B, 8) of its draws."""
     code = statistic_code(plan.statistic)
-    values = [replay_statistics(orders, prepared, len(orders.shift))[:, code] for orders in moved.blocks]
-    return Null(np.concatenate(values), moved.exact)
+    without = np.empty(0)
+    if len(replayed) > 1 and len(intents):
+        without = np.append(replay_statistics(own, replayed[1], 1)[0, code], drawn[1, :, code])
+    return replace(
+        found,
+        values=np.ascontiguousarray(drawn[0, :, code]),
+        response=slope(drawn[0, :, statistic_code("mean_trade")], drawn[0, :, code]),
+        driftless=without,
+        early=replayed[0].bar_count - event_bars(replayed[0].market.bar_ms),
+    )
 
 
 def placebo_intents(
@@ -269,6 +341,7 @@ def _placebos(
     progress: Progress,
 ) -> tuple[Placebo, ...]:
     observed = observed_statistics(members, prepared)
+    driftless = prepared.with_bars(without_drift(prepared.bars, prepared.market.bar_ms))
     nulls = []
     for done, (strategy, intents, row) in enumerate(zip(strategies, members, observed, strict=True)):
         progress(PLACEBO, done, len(members))
@@ -276,7 +349,7 @@ def _placebos(
         nulls.append(
             Null(np.empty(0), reason=reason)
             if reason
-            else null_of(intents, prepared, calendar, plan, strategy, processes)
+            else null_of(intents, prepared, calendar, plan, strategy, processes, driftless)
         )
     return evidence(observed[:, statistic_code(plan.statistic)], nulls, plan)
 
@@ -308,7 +381,8 @@ def _one(observed: float, null: Null, plan: PlaceboPlan) -> Placebo:
         return replace(
             blank, reason=f"its {plan.statistic} is the same on every placebo calendar: it reads none of them"
         )
-    above = int(np.count_nonzero(defined >= observed - rounding(observed)))
+    reached = null.values >= observed - rounding(observed)
+    above = int(np.count_nonzero(reached))
     p = (1 + above) / (n + 1)
     low, high = (p, p) if null.exact else clopper_pearson(above, n)
     quantiles = tuple(float(value) for value in np.quantile(defined, QUANTILES))
@@ -324,7 +398,24 @@ def _one(observed: float, null: Null, plan: PlaceboPlan) -> Placebo:
         deviation=float(defined.std(ddof=1)),
         quantiles=quantiles,
         drawn=null.values,
+        floor=max(1.0 / (n + 1), 1.0 / null.calendars),
+        least_effect=least_effect(null.values, null.response, null.calendars),
+        foreknown=foreknown(null, reached),
+        driftless_p=_driftless_p(null.driftless),
     )
+
+
+def foreknown(null: Null, reached: Flags) -> float:
+    """How many of the shifts that did as well (B,) move the intents earlier by no more than an event window."""
+    if not len(null.shifts):
+        return NAN
+    return float(np.count_nonzero(reached & (null.shifts >= null.early)))
+
+
+def _driftless_p(values: Floats) -> float:
+    if not len(values) or np.isnan(values[0]):
+        return NAN
+    return float(np.count_nonzero(values >= values[0] - rounding(values[0]))) / len(values)
 
 
 def clopper_pearson(count: int, n: int) -> tuple[float, float]:

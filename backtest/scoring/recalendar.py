@@ -18,8 +18,9 @@ import numpy as np
 
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import PRECISION_MS
+from backtest.engine.layout import STATISTICS
 from backtest.engine.prepared import Prepared
-from backtest.engine.replay import replay_statistics, statistic_code
+from backtest.engine.replay import replay_statistics
 from backtest.market.record import Floats
 from backtest.scoring.draws import Impossible, shifts_of
 from backtest.signals.strategy import Strategy
@@ -89,27 +90,29 @@ def moved_calendar(calendar: Calendar, circle: Circle, shift: int) -> Calendar:
 
 
 def statistics_anew(
-    strategy: Strategy[Any], prepared: Prepared, calendars: Sequence[Calendar], statistic: str, processes: int = 1
+    strategy: Strategy[Any], replayed: Sequence[Prepared], calendars: Sequence[Calendar], processes: int = 1
 ) -> Floats:
-    """(B,) statistic of what a strategy decides on each of B calendars, in so many processes."""
+    """(P, B, 8) STATISTICS on each of P preparations of what a strategy decides on each of B calendars.
+
+    Decisions read the market of the first; the work is done in so many processes.
+    """
     if processes == 1:
-        return _some_anew(strategy, prepared, calendars, statistic)
+        return _some_anew(strategy, replayed, calendars)
     # A forked child would inherit the kernel's threads in a state that they cannot be used in.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         pieces = [
-            pool.submit(_some_anew, strategy, prepared, calendars[first::processes], statistic)
-            for first in range(processes)
+            pool.submit(_some_anew, strategy, replayed, calendars[first::processes]) for first in range(processes)
         ]
-        values = np.empty(len(calendars))
+        values = np.empty((len(replayed), len(calendars), len(STATISTICS)))
         for first, piece in enumerate(pieces):
-            values[first::processes] = piece.result()
+            values[:, first::processes] = piece.result()
     return values
 
 
-def _some_anew(strategy: Strategy[Any], prepared: Prepared, calendars: Sequence[Calendar], statistic: str) -> Floats:
-    code = statistic_code(statistic)
-    values = np.empty(len(calendars))
+def _some_anew(strategy: Strategy[Any], replayed: Sequence[Prepared], calendars: Sequence[Calendar]) -> Floats:
+    values = np.empty((len(replayed), len(calendars), len(STATISTICS)))
     for place, calendar in enumerate(calendars):
-        orders = prepared.orders(strategy.decide(prepared.market, calendar))
-        values[place] = replay_statistics(orders, prepared, 1)[0, code]
+        orders = replayed[0].orders(strategy.decide(replayed[0].market, calendar))
+        for number, prepared in enumerate(replayed):
+            values[number, place] = replay_statistics(orders, prepared, 1)[0]
     return values

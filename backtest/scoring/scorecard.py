@@ -25,6 +25,7 @@ Verdict = Literal[
     "loses money",
     "too few trades",
     "not an event strategy",
+    "no power",
     "not tested",
 ]
 CAPITALS = tuple(float(10 ** (4 + half / 2)) for half in range(9))
@@ -42,7 +43,8 @@ class Thresholds:
     def sentence(self) -> str:
         """The thresholds in words, as they are printed."""
         return (
-            f"thresholds: beats placebo at an adjusted p <= {self.level:g} with a net gain, from {self.trades} trades; "
+            f"thresholds: beats placebo at a one-sided adjusted p <= {self.level:g}, the same without drift, with a "
+            f"net gain, from {self.trades} trades; "
             f"an event strategy holds in at most {MOST_EXPOSURE:.0%} of the bars, a trade {LONGEST_TRADE:.0%} of them"
         )
 
@@ -134,13 +136,23 @@ def _judged(scores: dict[str, Score], placebo: Placebo | None, limits: Threshold
         return "too few trades", f"{trades} closed, at least {limits.trades} are needed"
     if placebo.reason:
         return "not tested", placebo.reason
-    told = f"{_share(placebo)} did as well"
-    paid = f", p {placebo.adjusted:.3g} paid for {placebo.family} strategies" if placebo.family > 1 else ""
+    told = f"{_share(placebo)} did as well{_early(placebo)}"
+    several = f" adjusted for multiple testing over {placebo.family} strategies"
+    paid = f", p {placebo.adjusted:.3g}{several}" if placebo.family > 1 else ""
+    if placebo.floor > limits.level:
+        return "no power", placebo.found
     if placebo.adjusted > limits.level:
-        return "indistinguishable from chance", told + paid
+        return "indistinguishable from chance", f"{told}{paid}; {placebo.found}"
+    if placebo.driftless_p > limits.level:
+        without = f"p is {placebo.driftless_p:.3g} on bars without the drift of each fortnight"
+        return "indistinguishable from chance", f"only {told}{paid}, but {without}"
     if net <= 0.0:
         return "loses money", f"net {net:+.1%}, though only {told}{paid}"
     return "beats placebo", f"only {told}{paid}"
+
+
+def _early(placebo: Placebo) -> str:
+    return f" ({placebo.foreknown:.0f} of them up to 4 days earlier)" if placebo.foreknown > 0 else ""
 
 
 def _share(placebo: Placebo) -> str:

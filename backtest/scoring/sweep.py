@@ -1,4 +1,4 @@
-"""Search over a strategy's parameters in which every trial is kept, so that the search can be paid for.
+"""Search over a strategy's parameters in which every trial is kept, so that p can be adjusted for the search.
 
 Trials are worked out in parts of PART. A part is a pure function of the sweep and its number: it depends neither on the
 number of cores nor on where it runs, and a sweep that was interrupted goes on with the parts that are missing.
@@ -109,7 +109,7 @@ class SweepResult(Shown):
     statistics : (N, 8) float64
         STATISTICS of each trial; NaN where undefined.
     placebos : tuple of N Placebo, or of None
-        Evidence of each trial; `adjusted` pays for all that could be tested.
+        Evidence of each trial; `adjusted` is adjusted over all that could be tested.
     best : int
         Trial with the highest statistic; -1 where none has one.
     returns : (T, N) float32

@@ -15,7 +15,7 @@ Method = Literal["holm", "benjamini_hochberg"]
 
 
 def adjust(p_values: npt.ArrayLike, method: Method) -> Floats:
-    """p-values paid for their number, in the shape given (windows by kinds, say); NaN stays and is not counted.
+    """p-values adjusted for multiple testing, in the shape given (windows by kinds, say); NaN stays and is not counted.
 
     `holm` bounds the chance of any false rejection: Holm (1979), Scandinavian Journal of Statistics 6(2), 65-70.
     `benjamini_hochberg` bounds the expected share of false ones among the rejected: Benjamini and Hochberg (1995),

@@ -27,18 +27,26 @@ def scores(net: float = 0.3, trades: float = 12, exposure: float = 0.3) -> tuple
     )
 
 
+SEVERAL = " adjusted for multiple testing over 2 strategies"
+UNKNOWN = "; the least effect that could be found is unknown"
+
+
 @pytest.mark.parametrize(
     ("earned", "luck", "verdict", "reason"),
     [
-        ({}, LUCK, "beats placebo", "only 1 of 99 shifted calendars did as well, p 0.03 paid for 2 strategies"),
+        ({}, LUCK, "beats placebo", "only 1 of 99 shifted calendars did as well, p 0.03" + SEVERAL),
         ({}, replace(LUCK, adjusted=0.06), "indistinguishable from chance",
-         "1 of 99 shifted calendars did as well, p 0.06 paid for 2 strategies"),
+         "1 of 99 shifted calendars did as well, p 0.06" + SEVERAL + UNKNOWN),
         ({"net": -0.1}, LUCK, "loses money",
-         "net -10.0%, though only 1 of 99 shifted calendars did as well, p 0.03 paid for 2 strategies"),
+         "net -10.0%, though only 1 of 99 shifted calendars did as well, p 0.03" + SEVERAL),
         ({"trades": 4}, LUCK, "too few trades", "4 closed, at least 5 are needed"),
         ({"trades": 0, "exposure": 0.0}, LUCK, "too few trades", "0 closed, at least 5 are needed"),
         ({"exposure": 0.95}, LUCK, "not an event strategy",
          "it holds in 95% of the bars (limit 80%), so it has no events to move"),
+        ({}, replace(LUCK, floor=0.125), "no power", "no effect could be found: the least p is 0.12"),
+        ({}, replace(LUCK, driftless_p=0.21), "indistinguishable from chance",
+         f"only 1 of 99 shifted calendars did as well, p 0.03{SEVERAL}, but p is 0.21 on bars without the drift of each "
+         "fortnight"),
         ({}, replace(LUCK, reason="no dates"), "not tested", "no dates"),
         ({}, None, "not tested", "no placebo was asked for"),
     ],
@@ -52,7 +60,7 @@ def test_thresholds_are_used_and_said() -> None:
     strict = Thresholds(level=0.01, trades=20)
     assert scorecard("one", scores(), LUCK, FLAT, strict).verdict == "too few trades"
     assert scorecard("one", scores(trades=30), LUCK, FLAT, strict).verdict == "indistinguishable from chance"
-    assert "p <= 0.01 with a net gain, from 20 trades" in strict.sentence
+    assert "p <= 0.01, the same without drift, with a net gain, from 20 trades" in strict.sentence
 
 
 def test_capital_is_carried_until_the_market_is_full() -> None:

@@ -138,7 +138,12 @@ def test_every_trial_is_what_a_run_with_its_parameters_gives(tmp_path: Path) -> 
         )
         by_hand = bar_returns(run.equity.to_numpy(), CONFIG.capital)
         np.testing.assert_allclose(result.returns[:, number], by_hand, atol=1e-7)
-    assert result.placebos == placebo_intents(decided, prepared, work.calendar, PlaceboPlan())
+    alone = placebo_intents(decided, prepared, work.calendar, PlaceboPlan())
+    for one, other in zip(result.placebos, alone, strict=True):
+        assert one is not None
+        assert (one.p, one.adjusted, one.n, one.exact, one.quantiles) == (
+            other.p, other.adjusted, other.n, other.exact, other.quantiles
+        )  # fmt: skip
     assert result.best == int(np.argmax(result.statistics[:, NET_RETURN]))
     assert result.deflated is not None
     assert result.deflated.selected == result.best

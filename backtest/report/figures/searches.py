@@ -67,7 +67,8 @@ def heat_map(heat: HeatMap, statistic: str, *, label: str = "") -> Figure:
     tall = min(max(0.3 * shape[0], 0.9), 6.0)
     made = style.sheet(
         title,
-        f"Each cell is the mean over all trials with both values; p pays for the whole search.{none}{tested}",
+        f"Each cell is the mean over all trials with both values; p is adjusted for multiple testing "
+        f"over the whole search.{none}{tested}",
         [tall],
         label=label,
         key=key,

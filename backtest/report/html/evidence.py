@@ -125,9 +125,9 @@ def _effects(study: Study) -> Table:
             for row in rows.to_dict("records")
         ),
         f"Log returns less the model's. Low and high are the {share_of} interval of the mean, chance low and high hold "
-        f"{share_of} of the means on placebo dates. p is unadjusted; adjusted p ({study.config.multiplicity}) pays for "
-        "the spans and groups of one grouping, not for looking at several groupings. n counts observations: "
-        "catalysts of one coin and day are one.",
+        f"{share_of} of the means on placebo dates. p is unadjusted; adjusted p ({study.config.multiplicity}) is "
+        "adjusted for multiple testing over the spans and groups of one grouping, not over several groupings. n counts "
+        "observations: catalysts of one coin and day are one.",
         Download("effects.csv", csv_of(study.effects)),
     )
 
@@ -152,7 +152,8 @@ def _influencers(study: Study) -> Table:
             for row in study.influencers.to_dict("records")
         ),
         "Mean log return in the direction called, its standard error, and the share of it that shrinking keeps. p is "
-        f"that of placebo dates, unadjusted; adjusted p pays for every actor ({study.config.multiplicity}).",
+        f"that of placebo dates, unadjusted; adjusted p is adjusted for multiple testing over every "
+        f"actor ({study.config.multiplicity}).",
     )
 
 
@@ -238,7 +239,8 @@ def search_section(search: Search, number: int, contents: Contents, progress: Pr
         blocks.append(
             drawn(
                 f"{heat.row_name} by {heat.column_name}: mean {statistic.replace('_', ' ')}",
-                "Outlined cells hold a trial that passes once the whole search is paid for (adjusted p at most 0.05), "
+                "Outlined cells hold a trial whose p adjusted for multiple testing over the whole search is at most "
+                "0.05, "
                 "whatever the mean of the cell; without an outline the best cell cannot be told from the best of "
                 "chance.",
                 f"{search.name}-heat-map-{place + 1}",
@@ -317,6 +319,6 @@ def _trials(search: Search, statistic: str) -> Table:
         columns(numeric[0], *searched, *numeric[1:], numeric=numeric),
         tuple(rows),
         "Ranked by the statistic of the search, so that luck is part of why the first is first. p is unadjusted; "
-        "adjusted p pays for every trial. The CSV holds all of them.",
+        "adjusted p is adjusted for multiple testing over every trial. The CSV holds all of them.",
         Download(f"{search.name}-trials.csv", csv_of(search.trials)),
     )

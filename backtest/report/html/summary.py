@@ -182,7 +182,10 @@ def _luck(document: dict[str, Any]) -> str:
     if winners:
         return f"{of}; {', '.join(winners)} {'beats' if len(winners) == 1 else 'beat'} them at the level {level:g}."
     but = f", but its verdict is: {verdict}" if least <= level else ""
-    return f"{of}, and none beats them: the nearest is {name} with p {least:.3g} once trying them all is paid for{but}."
+    return (
+        f"{of}, and none beats them: the nearest is {name} with p {least:.3g}, adjusted for multiple testing over all "
+        f"of them{but}."
+    )
 
 
 def _verdicts(document: dict[str, Any]) -> Table:
@@ -191,7 +194,7 @@ def _verdicts(document: dict[str, Any]) -> Table:
         "Verdict",
         f"Net return|share of the starting capital, after every cost; below, its {LEVEL:.0%} bootstrap interval",
         "p|unadjusted: share of calendars, the real one included, that did at least as well",
-        "Adjusted p|paid for every strategy that was tried",
+        "Adjusted p|adjusted for multiple testing over every strategy that was tried",
         "Placebos|where the middle nine in ten placebo calendars lie; sorted by the upper end",
         "Sharpe|annualised, 365 days",
         "Worst fall|largest fall from a peak of equity",
@@ -241,8 +244,9 @@ def _terms(document: dict[str, Any]) -> str:
     calendars = PLACEBO_KINDS[luck["kind"]].calendars
     how = f"all {luck['n']:,} there are" if luck["exact"] else f"{luck['n']:,} drawn"
     return (
-        f"Placebos: {luck['statistic'].replace('_', ' ')} on {calendars}, {how}. The adjusted p pays "
-        f"for {plural(luck['family'], 'strategy', 'strategies')}. {told} Placebos ask whether these dates were better "
+        f"Placebos: {luck['statistic'].replace('_', ' ')} on {calendars}, {how}. p is one-sided, adjusted "
+        f"for multiple testing over {plural(luck['family'], 'strategy', 'strategies')}. {told} "
+        "Placebos ask whether these dates were better "
         "than others, not how they were chosen: catalysts picked once their outcome was known, that are themselves "
         "moves of the price, or that lie where everything rose can beat them without having foretold anything."
     )

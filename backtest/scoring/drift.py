@@ -1,0 +1,48 @@
+"""Bars without their drift: whether a strategy did well on its dates, or in a season in which everything rose.
+
+Each coin's mean log return over the fortnight around a bar is taken out of its prices, for the real and for all placebo
+calendars alike, so a steady rise or fall earns nothing on any of them. An effect that lasts a day loses a fourteenth.
+This looks ahead on purpose: it is inference on bars that are known, and nothing is decided from it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.engine.layout import CLOSE, HIGH, LOW, MARK, OPEN, Bars
+from backtest.market.record import Floats
+from backtest.units import DAY_MS
+
+WINDOW_MS = 14 * DAY_MS
+
+
+def drift_of(close: Floats, window: int) -> Floats:
+    """(N, T) sum up to each bar of the mean log return over the `window` bars around it; NaN closes are filled before.
+
+    At the ends of the data the window is the part of it that there is. Zero where a coin never trades.
+    """
+    coins, bars = close.shape
+    known = ~np.isnan(close)
+    last = np.maximum.accumulate(np.where(known, np.arange(bars), -1), axis=1)
+    first = np.argmax(known, axis=1)
+    filled = np.take_along_axis(close, np.where(last < 0, first[:, None], last), axis=1)
+    level = np.log(np.where(np.isnan(filled), 1.0, filled))
+    low = np.maximum(np.arange(bars) - window // 2, 0)
+    high = np.minimum(np.arange(bars) + window // 2, bars - 1)
+    slope = (level[:, high] - level[:, low]) / np.maximum(high - low, 1)
+    return np.concatenate((np.zeros((coins, 1)), np.cumsum(slope[:, 1:], axis=1)), axis=1)
+
+
+def without_drift(bars: Bars, bar_ms: int) -> Bars:
+    """Bars whose prices have lost the drift of a fortnight; finer bars are left out, funding and liquidity stay."""
+    panel = bars.panel.copy()
+    drift = drift_of(panel[:, :, CLOSE], max(WINDOW_MS // bar_ms, 2))
+    # The middle of the data keeps its price, so that notionals stay near what they were.
+    after = np.exp(drift.mean(axis=1, keepdims=True) - drift)
+    before = np.concatenate((after[:, :1], after[:, :-1]), axis=1)
+    panel[:, :, OPEN] *= before
+    for place in (CLOSE, MARK, HIGH, LOW):
+        panel[:, :, place] *= after
+    panel[:, :, HIGH] = np.maximum(panel[:, :, HIGH], panel[:, :, OPEN])
+    panel[:, :, LOW] = np.minimum(panel[:, :, LOW], panel[:, :, OPEN])
+    return bars._replace(panel=panel, detail_column=np.full_like(bars.detail_column, -1))
