@@ -37,8 +37,8 @@ def money(value: float) -> str:
 
 
 def verdict_table(cards: Sequence[Scorecard]) -> Table:
-    """One row a strategy: verdict, p, adjusted p, where 90 % of its placebos lie, and the least effect found."""
-    columns = ("p", "adjusted", "placebos", "found from")
+    """One row a strategy: verdict, p, adjusted p, and where the middle 90 % of its placebos lie."""
+    columns = ("p", "adjusted", "placebos")
     table = new_table("Verdict", ("strategy", "verdict"), columns)
     for card in cards:
         placebo = card.placebo
@@ -48,7 +48,6 @@ def verdict_table(cards: Sequence[Scorecard]) -> Table:
             p_value(placebo.p if placebo else math.nan),
             p_value(placebo.adjusted if placebo else math.nan),
             _middle(placebo),
-            _found(placebo),
         )
     return table
 
@@ -60,12 +59,6 @@ def _middle(placebo: Placebo | None) -> str:
     return f"{show(placebo.quantiles[1])}..{show(placebo.quantiles[5])}"
 
 
-def _found(placebo: Placebo | None) -> str:
-    if placebo is None or placebo.reason or math.isnan(placebo.least_effect):
-        return ABSENT
-    return percent(placebo.least_effect)
-
-
 def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
     """Why a verdict is not one on p, how the others came about, and the thresholds."""
     told = [f"{card.strategy}: {card.reason}" for card in cards if not _on_p(card)]
@@ -75,10 +68,16 @@ def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
         exact = f"all {one.n:,} there are" if one.exact else f"{one.n:,} drawn"
         told.append(
             f"placebo: {one.statistic.replace('_', ' ')} on {PLACEBO_KINDS[one.kind].calendars}, {exact}; shown is "
-            f"where 90 % of them lie, and the least gain a trade found at 80 % power. p is one-sided, at least "
-            f"{p_value(one.floor)}, adjusted for multiple testing over "
+            f"where 90 % of them lie. p is one-sided, at least {one.floor:.2g}, adjusted for multiple testing over "
             f"{plural(one.family, 'strategy', 'strategies')}"
         )
+    found = [
+        f"{card.strategy} {percent(card.placebo.least_effect)}"
+        for card in cards
+        if card.placebo is not None and not math.isnan(card.placebo.least_effect)
+    ]
+    if found:
+        told.append(f"least gain of every trade that would have been found at 80 % power: {', '.join(found)}")
     return [*told, cards[0].thresholds.sentence]
 
 

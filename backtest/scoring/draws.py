@@ -10,7 +10,7 @@ shift
     least the T - 1 shifts there are, each is taken once and the p-value is exact.
 far_shift
     The same shifts but those that leave an intent within four days of where it was. Sees effects that last longer than
-    a trade, but is no exact randomisation test: see docs/calibration.md for its level.
+    a trade, but is no exact randomisation test: it rejected 7 to 9 % at 5 % where nothing was.
 dates
     Catalysts whose event windows touch are a cluster and move together, by whole weeks (whole days where fewer than
     five such dates exist) to where all their instruments trade, no other cluster has its event window and their

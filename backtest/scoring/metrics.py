@@ -14,7 +14,8 @@ from backtest.engine.layout import COSTS, LEAST_RATIO, Orders
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import recorded
 from backtest.engine.run import Run
-from backtest.scoring.bootstrap import Interval, Statistics, block_length, row_intervals
+from backtest.scoring.block_length import block_length
+from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
 from backtest.scoring.metric import METRICS
 from backtest.units import DAY_MS
 

@@ -45,8 +45,8 @@ UNKNOWN = "; the least effect that could be found is unknown"
          "it holds in 95% of the bars (limit 80%), so it has no events to move"),
         ({}, replace(LUCK, floor=0.125), "no power", "no effect could be found: the least p is 0.12"),
         ({}, replace(LUCK, driftless_p=0.21), "indistinguishable from chance",
-         f"only 1 of 99 shifted calendars did as well, p 0.03{SEVERAL}, but p is 0.21 on bars without the drift of each "
-         "fortnight"),
+         f"only 1 of 99 shifted calendars did as well, p 0.03{SEVERAL}, but p is 0.21 on bars without the drift of "
+         "each fortnight"),
         ({}, replace(LUCK, reason="no dates"), "not tested", "no dates"),
         ({}, None, "not tested", "no placebo was asked for"),
     ],
