@@ -1,0 +1,78 @@
+"""Synthetic control: weights by hand, a planted effect, and donors that have a catalyst of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from backtest.catalysts.record import Calendar, Catalyst
+from backtest.market.record import Instrument, Market
+from backtest.study.settings import StudyConfig
+from backtest.study.synthetic import simplex_weights, synthetic_controls
+
+START = pd.Timestamp("2025-09-01", tz="UTC")
+SMALL = StudyConfig(estimation="10d", gap="1d", before="1d", after=("1d",))
+
+
+def test_weights_by_hand() -> None:
+    """A mixture is found exactly; what lies outside the simplex is drawn to its nearest corner."""
+    donors = np.random.default_rng(1).normal(size=(200, 3))
+    np.testing.assert_allclose(simplex_weights(donors @ [0.2, 0.0, 0.8], donors), [0.2, 0.0, 0.8], atol=1e-6)
+    # Orthogonal donors of equal length: the target (2, 0) is nearest to the corner (1, 0) of the simplex.
+    np.testing.assert_allclose(simplex_weights(np.array([2.0, 0.0]), np.eye(2)), [1.0, 0.0], atol=1e-6)
+    # (0.6, 0.6) projects along (1, 1) to (0.5, 0.5).
+    np.testing.assert_allclose(simplex_weights(np.array([0.6, 0.6]), np.eye(2)), [0.5, 0.5], atol=1e-6)
+
+
+def market_with(effect: float) -> Market:
+    random = np.random.default_rng(2)
+    sector = random.normal(0.0, 0.01, (960, 2))
+    steps = np.hstack([sector @ w[:, None] for w in random.dirichlet((1, 1), 6)])
+    steps += random.normal(0.0, 0.002, steps.shape)
+    steps[:, 0] = 0.5 * steps[:, 1] + 0.5 * steps[:, 2] + random.normal(0.0, 0.001, 960)
+    steps[600:612, 0] += effect / 12
+    close = 100.0 * np.exp(np.cumsum(steps, axis=0))
+    opens = np.vstack((np.full((1, 6), 100.0), close[:-1]))
+    coins = ("ZEC", "DASH", "XMR", "ZEN", "ROSE", "SCRT")
+    return Market(
+        pd.date_range(START, periods=960, freq="h"), "1h",
+        tuple(Instrument.parse(f"{coin}/USDT:USDT") for coin in coins),
+        opens, np.maximum(opens, close), np.minimum(opens, close), close,
+        np.ones(close.shape), np.full(close.shape, np.nan), np.zeros(close.shape),
+    )  # fmt: skip
+
+
+def catalyst(name: str, asset: str, row: int) -> Catalyst:
+    return Catalyst(
+        id=name, assets=(asset,), kind="listing", actor="x", direction=1, precision="hour", source="test",
+        confidence="high", announced_at=(START + pd.Timedelta(hours=row)).to_pydatetime(),
+    )  # fmt: skip
+
+
+def test_a_planted_effect_is_found_with_its_size_and_its_absence_is_not() -> None:
+    one = Calendar("one", (catalyst("zec-one", "ZEC", 598),))
+    for effect, found in ((0.05, True), (0.0, False)):
+        table = synthetic_controls(market_with(effect), one, SMALL).set_index("span")
+        assert table["effect"]["after_1d"] == pytest.approx(effect, abs=0.02)
+        assert table["space_p"]["after_1d"] >= 1 / 6 - 1e-12
+        assert not found or table["space_p"]["after_1d"] == pytest.approx(1 / 6)
+        assert (table["time_p"]["after_1d"] < 0.05) == found
+        assert table["error"]["after_1d"] < 0.02
+        weights = dict(part.split(":") for part in table["donors"]["after_1d"].split())
+        assert sum(map(float, weights.values())) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_coin_with_a_catalyst_of_its_own_is_no_donor() -> None:
+    others = (catalyst("dash-one", "DASH", 620), catalyst("xmr-one", "XMR", 600), catalyst("zen-far", "ZEN", 300))
+    table = synthetic_controls(market_with(0.0), Calendar("some", (catalyst("zec-one", "ZEC", 598), *others)), SMALL)
+    used = table.query("catalyst_id == 'zec-one'")["donors"].iloc[0]
+    assert "DASH" not in used
+    assert "XMR" not in used
+    more = (catalyst("rose-one", "ROSE", 600),)
+    few = synthetic_controls(
+        market_with(0.0), Calendar("more", (catalyst("zec-one", "ZEC", 598), *others, *more)), SMALL
+    )
+    told = few.query("catalyst_id == 'zec-one'")
+    assert told["effect"].isna().all()
+    assert (told["reason"] == "2 donors without a catalyst of their own, at least 3 are needed").all()
