@@ -75,10 +75,6 @@ class Prepared:
         """The same bars under other scalars."""
         return Prepared(self.market, self.config, self.bars, self.rules._replace(**changed))
 
-    def with_bars(self, bars: Bars) -> Prepared:
-        """Other bars under the same scalars; orders stay those of this market."""
-        return Prepared(self.market, self.config, bars, self.rules)
-
 
 def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> Prepared:
     """Kernel arrays of a market, made once and read by every replay.

@@ -341,7 +341,9 @@ def _placebos(
     progress: Progress,
 ) -> tuple[Placebo, ...]:
     observed = observed_statistics(members, prepared)
-    driftless = prepared.with_bars(without_drift(prepared.bars, prepared.market.bar_ms))
+    driftless = Prepared(
+        prepared.market, prepared.config, without_drift(prepared.bars, prepared.market.bar_ms), prepared.rules
+    )
     nulls = []
     for done, (strategy, intents, row) in enumerate(zip(strategies, members, observed, strict=True)):
         progress(PLACEBO, done, len(members))
