@@ -103,6 +103,7 @@ from .signals.audit import Audit as Audit
 from .signals.audit import Leak as Leak
 from .signals.audit import audit as audit
 from .signals.loading import load_strategy as load_strategy
+from .signals.strategy import Exit as Exit
 from .signals.strategy import Intent as Intent
 from .signals.strategy import Intents as Intents
 from .signals.strategy import Parameters as Parameters

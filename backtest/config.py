@@ -51,6 +51,11 @@ class RunConfig(BaseModel):
         "pessimistic", description="which of the exits that a bar allows is taken"
     )
     seed: int = Field(20251101, description="seed of every random draw")
+    maker_fee_rate: Annotated[float, Field(gt=-0.01, lt=1)] = Field(
+        0.0002,
+        description="fee of a limit order that rested, share of notional; negative is a rebate",
+        json_schema_extra=neutral(0.0002),
+    )
     largest_jump: Annotated[float, Field(gt=1)] = Field(
         10.0,
         description="ratio of an open to the close before it from which prices are refused; inf for none",

@@ -9,6 +9,7 @@ import numpy as np
 from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     ACCEPTED,
+    AT_MARKET,
     AT_OPEN,
     CAPACITY_ZERO,
     CUT_CAPACITY,
@@ -19,8 +20,11 @@ from backtest.engine.layout import (
     GROSS_CAP,
     GROUP_REJECTED,
     IN_POSITION,
+    INSIDE,
     LEAST_SHARE,
     LIQUIDITY_UNKNOWN,
+    MAKER_AT_OPEN,
+    MAKER_INSIDE,
     NO_CASH,
     T_CASH,
     UNCUT,
@@ -75,7 +79,7 @@ def _scale(
     total, need = 0.0, 0.0
     scale, cut, verdict, culprit = 1.0, UNCUT, ACCEPTED, -1
     for k in range(first, last):
-        wanted = intent.weight[k] * equity
+        wanted = intent.weight[k] * equity if math.isnan(intent.notional[k]) else intent.notional[k]
         work.wanted[k] = wanted
         total += wanted
         leverage = rules.leverage if bars.swap[np.uintp(intent.column[k])] else 1.0
@@ -98,13 +102,16 @@ def _open_position(
     book: Book, record: bool,
 ) -> None:  # fmt: skip
     column, side, notional = intent.column[k], intent.side[k], scale * work.wanted[k]
-    reference, coefficient = bar_of(bars, column, t).open, bar_of(bars, column, t).impact
-    impact = impact_share(coefficient, notional, rules.half_spread)
-    price = reference * (1.0 + side * (rules.half_spread + impact))
+    entry, coefficient = work.entry[k], bar_of(bars, column, t).impact
+    reference = bar_of(bars, column, t).open if entry == AT_MARKET else work.level[k]
+    maker = entry in (MAKER_AT_OPEN, MAKER_INSIDE)
+    half_spread = 0.0 if maker else rules.half_spread
+    impact = 0.0 if maker else impact_share(coefficient, notional, half_spread)
+    price = reference * (1.0 + side * (half_spread + impact))
     quantity = notional / price
     swap = bars.swap[np.uintp(column)]
     margin = notional / rules.leverage if swap else notional
-    fee = rules.fee_rate * notional
+    fee = (rules.maker_fee_rate if maker else rules.fee_rate) * notional
     work.tally[T_CASH] -= margin + fee
     state = work.state
     state[p].column = column
@@ -126,11 +133,12 @@ def _open_position(
     state[p].signal_row = work.exit_row[k]
     state[p].end_row = bars.last_row[np.uintp(column)]
     state[p].intent = k
+    state[p].entered = entry if entry >= MAKER_INSIDE else AT_MARKET
     state[p].entry_row = t
     state[p].coefficient = coefficient
     state[p].group = intent.group[k]
     state[p].fees = fee
-    state[p].slippage = quantity * reference * rules.half_spread
+    state[p].slippage = quantity * reference * half_spread
     state[p].impact = quantity * reference * impact
     state[p].funding = 0.0
     state[p].pending = False
@@ -142,7 +150,7 @@ def _open_position(
         book.entered[k] = state[p]
         fill = Fill(
             row=float(t),
-            phase=float(AT_OPEN),
+            phase=float(INSIDE if entry >= MAKER_INSIDE else AT_OPEN),
             column=float(column),
             intent=float(k),
             reason=float(ENTRY),

@@ -15,6 +15,7 @@ import numpy as np
 from backtest.engine.compiling import compiled, inlined
 from backtest.engine.layout import (
     ACCEPTED,
+    AT_MARKET,
     END_OF_DATA,
     F8,
     FUNDING_ERROR,
@@ -31,9 +32,11 @@ from backtest.engine.layout import (
     Work,
 )
 from backtest.engine.path import (
+    BARE,
     bar_of,
     charge,
     cover_of,
+    entry_segment,
     funding_of,
     gap_reason,
     net_of,
@@ -170,7 +173,7 @@ def _at_open(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     state = walk.state
     walk.may[i] = walk.must[i] = 0
     opening = bar_of(bars, state[i].column, t).open
-    if math.isnan(opening):
+    if math.isnan(opening) or (state[i].entered != AT_MARKET and state[i].entry_row == t):
         return
     at, trail, activation = state[i].side * opening, state[i].trail, state[i].activation
     stop, liquidation, target = state[i].stop, state[i].liquidation, state[i].target
@@ -194,18 +197,20 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     stop, liquidation, target = state[i].stop, state[i].liquidation, state[i].target
     trail, activation = state[i].trail, state[i].activation
     low, high = (bar.low, bar.high) if side > 0.0 else (-bar.high, -bar.low)
-    opening = side * bar.open
+    entering = state[i].entered != AT_MARKET and state[i].entry_row == t
+    rest = entry_segment(state, i, bar)
+    opening = rest.open if entering else side * bar.open
     least, greatest = max(walk.least[i], opening), max(walk.greatest[i], opening)
     if trail == np.inf and low > max(stop, liquidation) and high < target:
         walk.least[i], walk.greatest[i] = max(least, high), max(greatest, high)
         return
-    cover = cover_of(bars, column, t)
+    cover = BARE if entering else cover_of(bars, column, t)
     in_part = not cover.bare and cover.first_hole >= 0
     # Two followers: `free` has met no more of the bar's own high and low than it must have by now, `bound` all of it.
     free, slot, price = least, 0, opening
     bound, stays, alive = least, True, True
     while slot < cover.slots and alive:
-        segment = segment_at(bars, column, t, side, cover, slot, price)
+        segment = rest if entering else segment_at(bars, column, t, side, cover, slot, price)
         if segment.jumps:
             reason = gap_reason(segment.open, stop, liquidation, target, trail, activation, greatest)
             if reason > 0:
@@ -248,7 +253,8 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
         greatest = max(greatest, segment.high)
         slot, price = segment.end, segment.close
     walk.must[i] = not (alive and stays)
-    walk.least[i], walk.greatest[i] = max(least, high), max(walk.greatest[i], opening, high)
+    walk.least[i] = max(least, rest.least_high if entering else high)
+    walk.greatest[i] = max(walk.greatest[i], opening, high)
 
 
 @inlined

@@ -9,7 +9,11 @@ Before the first bar
     (inclusive), else NO_BAR; legs of a group, which stand together in the order given, at the first bar that is
     tradable for all of them and in the window of each, else all are NO_BAR. Then the first leg that is a short of a
     spot instrument (SPOT_SHORT) or has `exit_row` at or before the fill (EXPIRED) rejects its unit as in B. Intents
-    act in order of fill row, then in the order given.
+    act in order of fill row, then in the order given. An order with a limit or a stop rests from `earliest` to `latest`
+    at a distance from the last close before it arrives, and fills in the first tradable bar that reaches it (else, or
+    where no close is known, UNFILLED). A limit that its first open passes is a market order at that open; a later open
+    or a bar that trades through it, not only to it, fills it at its price, as maker: `maker_fee_rate`, no spread and no
+    impact. A stop fills at the first open at or beyond it, or at its level inside a bar, as taker.
 A. Exits at the open, for positions entered before t whose bar is tradable, all at the open price. The reason is the
     first that holds of: LIQUIDATION, STOP_LOSS, TRAILING_STOP (open at or through the level), TAKE_PROFIT, SIGNAL
     (t >= exit_row), TIME (t >= entry row + hold), GROUP (a leg left earlier while this one could not). The other legs
@@ -28,6 +32,9 @@ B. Entries at the open. Equity E is cash plus positions at the previous bar's ma
     price = open * (1 + side * slip); quantity = V / price; cash falls by margin V / leverage (spot: V) and fee * V.
     Stop, target and trail are anchored at `price`; the peak starts there. A level that the open has already passed
     exits at that open, once every entry of the bar is made: LIQUIDATION to TAKE_PROFIT of phase A, and GROUP.
+    Entries inside the bar follow those at its open, by the same rules; exits inside the bar free nothing for them. The
+    rest of their bar is walked from the fill on: the price has still to go as far as it went beyond the fill, and only
+    may go as far as it went on the other side, which can have been before it. Detail bars are not read in that bar.
 C. Inside a tradable bar the order of prices is unknown. Adverse levels are liquidation, stop and trail; the nearest
     fills at its level (ties in that order). The trail follows the peak, which the open raises first. Under
     `pessimistic` a position leaves by an adverse exit wherever a continuous path through the bar meets one before it
@@ -75,6 +82,7 @@ from backtest.engine.entries import enter, worth
 from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside
 from backtest.engine.layout import (
     F8,
+    MAKER_INSIDE,
     POSITION,
     STATISTICS,
     T_CASH,
@@ -119,19 +127,26 @@ def _replay(
             if record:
                 written = t
             count = exits_at_open(count, t, False, bars, rules, work, book, record)
-        before = count
+        before, arrived, inside = count, unit, False
         while unit < queued and work.fill_row[work.queue[unit]] == t:
-            count = enter(work.queue[unit], t, count, intent, bars, rules, work, book, record)
+            if work.entry[work.queue[unit]] < MAKER_INSIDE:
+                count = enter(work.queue[unit], t, count, intent, bars, rules, work, book, record)
+            else:
+                inside = True
             unit += 1
         nearest = min(work.fill_row[work.queue[unit]] if unit < queued else bar_count, bar_count - 1)
         equity = np.nan
         if count > before:
             calm = calm_from(count, t, nearest, work)
-            if t < calm.end:
+            if t < calm.end and not inside:
                 equity = quiet_equity(count, t, calm, bars, work)
         if math.isnan(equity):
             if count > before:
                 count = exits_at_open(count, t, True, bars, rules, work, book, record)
+            if inside:
+                for resting in range(arrived, unit):
+                    if work.entry[work.queue[resting]] >= MAKER_INSIDE:
+                        count = enter(work.queue[resting], t, count, intent, bars, rules, work, book, record)
             held -= count == 0
             left = exits_inside(count, t, bars, rules, work, book, record)
             count = close_of_bar(count, left, t, bars, rules, work, book, record)
@@ -164,6 +179,8 @@ def new_work(intents: int, instruments: int) -> Work:
         np.full(instruments, -1, np.int32),
         np.zeros(min(intents, instruments), POSITION),
         np.empty(intents),
+        np.zeros(intents, np.int8),
+        np.empty(intents),
         np.empty(TALLY_WIDTH),
     )
 
@@ -181,6 +198,9 @@ def _variation(orders: Orders, v: int) -> Intent:
         orders.stop_loss[min(v, orders.stop_loss.shape[0] - 1)],
         orders.take_profit[min(v, orders.take_profit.shape[0] - 1)],
         orders.trailing_stop[min(v, orders.trailing_stop.shape[0] - 1)],
+        orders.notional[min(v, orders.notional.shape[0] - 1)],
+        orders.limit[min(v, orders.limit.shape[0] - 1)],
+        orders.stop_entry[min(v, orders.stop_entry.shape[0] - 1)],
         orders.group[min(v, orders.group.shape[0] - 1)],
         orders.shift[min(v, orders.shift.shape[0] - 1)],
     )

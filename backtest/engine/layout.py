@@ -59,6 +59,7 @@ VERDICTS = (
     Term("GROSS_CAP", "the gross cap is used up"),
     Term("NO_CASH", "no cash is free"),
     Term("GROUP", "another leg of its group was rejected"),
+    Term("UNFILLED", "its limit or stop was not reached before it expired"),
 )
 """What became of an intent."""
 (
@@ -73,6 +74,7 @@ VERDICTS = (
     GROSS_CAP,
     NO_CASH,
     GROUP_REJECTED,
+    UNFILLED,
 ) = range(len(VERDICTS))
 PENDING = len(VERDICTS)
 """Verdict of an intent that is queued: never left when a replay ends."""
@@ -89,6 +91,9 @@ UNCUT, CUT_CAPACITY, CUT_GROSS, CUT_CASH = range(len(CUTS))
 PHASES = (Term("open", "at the open"), Term("inside", "inside the bar"), Term("close", "at the close"))
 """Where in a bar a fill happened."""
 AT_OPEN, INSIDE, AT_CLOSE = range(len(PHASES))
+
+AT_MARKET, MAKER_AT_OPEN, MAKER_INSIDE, TAKER_INSIDE = range(4)
+"""How an entry fills: at the open; at its limit, passed by an open or inside the bar; at its stop inside the bar."""
 
 
 class Cost(NamedTuple):
@@ -164,6 +169,7 @@ class Position:
     due: int  # reason for which it leaves in this bar, 0 for none
     unknown_funding_bars: int
     pending: bool  # a leg of its group left while it could not
+    entered: int  # AT_MARKET, or how it entered inside the bar `entry_row`
     side: float
     quantity: float
     price: float  # fill of the entry
@@ -286,6 +292,8 @@ class Bar(NamedTuple):
 class Orders(NamedTuple):
     """V variations of K intents in rows and bars, each (V, K) or (1, K); absent levels are NaN, rows NEVER.
 
+    `notional` is a fixed size in place of `weight`. `limit` and `stop_entry` are distances from the last close before
+    the order arrives, the one on the better, the other on the worse side of it.
     `shift` (V,) moves every intent of a replay by so many bars around the circle of T bars.
     """
 
@@ -299,6 +307,9 @@ class Orders(NamedTuple):
     stop_loss: F8
     take_profit: F8
     trailing_stop: F8
+    notional: F8
+    limit: F8
+    stop_entry: F8
     group: I4
     shift: I4
 
@@ -312,6 +323,7 @@ class Rules(NamedTuple):
 
     capital: float
     fee_rate: float
+    maker_fee_rate: float
     half_spread: float
     leverage: float
     gross_cap: float
@@ -355,6 +367,9 @@ class Intent(NamedTuple):
     stop_loss: F8
     take_profit: F8
     trailing_stop: F8
+    notional: F8
+    limit: F8
+    stop_entry: F8
     group: I4
     shift: int
 
@@ -363,7 +378,7 @@ class Work(NamedTuple):
     """Scratch of one worker, reused by each of its replays.
 
     fill_row, exit_row, queue, buffer, verdict (K,); slot (N,): position held in an instrument, -1 where none;
-    state (P,) of POSITION; wanted (K,); tally (TALLY_WIDTH,).
+    state (P,) of POSITION; wanted (K,); entry (K,): how each fills, level (K,): its price; tally (TALLY_WIDTH,).
     """
 
     fill_row: I4
@@ -374,6 +389,8 @@ class Work(NamedTuple):
     slot: I4
     state: Positions
     wanted: F8
+    entry: I1
+    level: F8
     tally: F8
 
 

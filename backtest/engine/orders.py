@@ -11,7 +11,7 @@ from backtest.engine import layout
 from backtest.engine.accounts import account_currency, refuse_jumps, settled
 from backtest.market.record import Market
 from backtest.signals.strategy import NEVER_MS, Intents
-from backtest.units import duration_ms
+from backtest.units import LONGEST_MS, duration_ms
 
 
 def rows_at_or_after(moments_ms: npt.NDArray[np.int64], market: Market) -> npt.NDArray[np.int64]:
@@ -38,7 +38,9 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
     exit_at = np.where(exit_at >= NEVER_MS, NEVER_MS, exit_at + reaction)
     hold = intents.values("hold_ms").astype(np.int64)
     hold_bars = np.where(hold >= NEVER_MS, layout.NEVER, np.minimum(-(-hold // market.bar_ms), layout.NEVER))
-    latest = np.clip((tradable_at + wait - market.start_ms) // market.bar_ms, -1, layout.NEVER)
+    expires = intents.values("expires_ms").astype(np.int64)
+    until = np.where(expires >= NEVER_MS, tradable_at + wait, intents.decided_at_ms + np.minimum(expires, LONGEST_MS))
+    latest = np.clip((until - market.start_ms) // market.bar_ms, -1, layout.NEVER)
     names = list(dict.fromkeys(row.group for row in intents.rows if row.group))
     group = [names.index(row.group) if row.group else -1 for row in intents.rows]
     column = [market.column(row.instrument) for row in intents.rows]
@@ -62,6 +64,9 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
         stop_loss=real("stop_loss"),
         take_profit=real("take_profit"),
         trailing_stop=real("trailing_stop"),
+        notional=real("notional"),
+        limit=real("limit"),
+        stop_entry=real("stop_entry"),
         group=whole(group),
         shift=np.zeros(1, dtype=np.int32),
     )

@@ -13,6 +13,7 @@ import numpy as np
 from backtest.engine.compiling import compiled, inlined
 from backtest.engine.layout import (
     ADVERSE_FIRST,
+    AT_MARKET,
     CAPACITY,
     CLOSE,
     F8,
@@ -23,6 +24,7 @@ from backtest.engine.layout import (
     IMPACT,
     LIQUIDATION,
     LOW,
+    MAKER_INSIDE,
     MARK,
     MOST_SLIP,
     OPEN,
@@ -360,9 +362,45 @@ def walk_segments(state: Positions, p: int, t: int, bars: Bars, stop_order: int)
 
 
 @inlined
+def entry_segment(state: Positions, p: int, bar: Bar) -> Segment:
+    """The rest of a bar from a fill inside it on: what the price did on the other side of it may have been before."""
+    side = state[p].side
+    high, low, close = bar.high, bar.low, side * bar.close
+    if side < 0:
+        high, low = -low, -high
+    filled = side * state[p].reference
+    # A limit was fallen through: its low is yet to come, its high may be past. A stop was risen through: the reverse.
+    if state[p].entered == MAKER_INSIDE:
+        return Segment(filled, low, high, max(filled, close), low, close, False, 1, False)
+    return Segment(filled, low, high, high, min(filled, close), close, False, 1, False)
+
+
+@inlined
+def walk_entry_bar(state: Positions, p: int, bar: Bar, stop_order: int) -> tuple[int, float]:
+    """`walk_bar` from a fill inside the bar on; `adverse_first` meets only the lows that are yet to come."""
+    rest = entry_segment(state, p, bar)
+    stop, liquidation, target = state[p].stop, state[p].liquidation, state[p].target
+    trail, activation, before = state[p].trail, state[p].activation, max(state[p].peak, rest.open)
+    if stop_order == ADVERSE_FIRST:
+        reason, level = adverse_first(
+            rest.most_low, rest.high, rest.close, stop, liquidation, target, trail, activation, before
+        )
+    else:
+        possible = possible_exits(
+            rest.low, rest.high, rest.least_high, rest.most_low, rest.close, stop, liquidation, target, trail,
+            activation, before, before,
+        )  # fmt: skip
+        reason, level = chosen(possible, target, stop_order)
+    state[p].peak = max(before, rest.least_high if stop_order == OPTIMISTIC else rest.high)
+    return reason, level
+
+
+@inlined
 def walk_bar(state: Positions, p: int, t: int, bars: Bars, stop_order: int) -> tuple[int, float]:
     """Walk bar t for one position in a stop order; reason (0: stays) and signed level. The peak is as it ends."""
     side, bar = state[p].side, bar_of(bars, state[p].column, t)
+    if state[p].entered != AT_MARKET and state[p].entry_row == t:
+        return walk_entry_bar(state, p, bar, stop_order)
     high, low = bar.high, bar.low
     if side < 0:
         high, low = -low, -high

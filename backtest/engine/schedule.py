@@ -5,22 +5,31 @@ The rules are the first paragraph of the docstring of `backtest.engine.kernel`.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from backtest.engine.compiling import inlined
 from backtest.engine.layout import (
     ACCEPTED,
+    AT_MARKET,
     EXPIRED,
     GROUP_REJECTED,
     I4,
+    MAKER_AT_OPEN,
+    MAKER_INSIDE,
+    MARK,
     NEVER,
     NO_BAR,
     PENDING,
     SPOT_SHORT,
+    TAKER_INSIDE,
+    UNFILLED,
     Bars,
     Intent,
     Work,
 )
+from backtest.engine.path import bar_of
 
 
 @inlined
@@ -78,6 +87,43 @@ def _common_row(intent: Intent, first: int, last: int, row: int, bars: Bars) -> 
 
 
 @inlined
+def _trigger(k: int, row: int, limit: int, intent: Intent, bars: Bars, work: Work) -> int:
+    """Row in which a resting order fills, T where it does not; writes how, and at which price."""
+    bar_count: int = bars.panel.shape[1]
+    column, side = np.uintp(intent.column[k]), intent.side[k]
+    if row >= bar_count or row < 1:
+        return bar_count
+    reference = bars.panel[column, np.uintp(row - 1), MARK]
+    if math.isnan(reference):
+        return bar_count
+    resting = not math.isnan(intent.limit[k])
+    level = reference * (side - intent.limit[k]) if resting else reference * (side + intent.stop_entry[k])
+    work.level[k] = side * level
+    t = int(bars.next_tradable[column, np.uintp(row)])
+    first = t
+    while t < bar_count and t <= limit:
+        bar = bar_of(bars, float(column), t)
+        at, high, low = side * bar.open, bar.high, bar.low
+        if side < 0.0:
+            high, low = -low, -high
+        if resting:
+            if at <= level and t == first:
+                work.entry[k] = AT_MARKET
+                return t
+            if at < level or low < level:
+                work.entry[k] = MAKER_AT_OPEN if at < level else MAKER_INSIDE
+                return t
+        elif at >= level:
+            work.entry[k] = AT_MARKET
+            return t
+        elif high >= level:
+            work.entry[k] = TAKER_INSIDE
+            return t
+        t = int(bars.next_tradable[column, np.uintp(t + 1)])
+    return bar_count
+
+
+@inlined
 def _fit(first: int, last: int, shift: int, intent: Intent, bars: Bars, work: Work) -> bool:
     """Fill row and first verdict of one unit; whether it is queued."""
     bar_count = bars.panel.shape[1]
@@ -90,12 +136,17 @@ def _fit(first: int, last: int, shift: int, intent: Intent, bars: Bars, work: Wo
             latest += moved
             exit_row = exit_row + moved if exit_row < NEVER else exit_row
         work.exit_row[k] = exit_row
+        work.entry[k] = AT_MARKET
         row = max(row, earliest)
         limit = min(limit, latest)
-    row = _common_row(intent, first, last, min(row, bar_count), bars)
+    resting = not (math.isnan(intent.limit[first]) and math.isnan(intent.stop_entry[first]))
+    arrived = _common_row(intent, first, last, min(row, bar_count), bars)
+    row = _trigger(first, row, limit, intent, bars, work) if resting else arrived
     fault, culprit = ACCEPTED, -1
-    if row >= bar_count or row > limit:
+    if arrived >= bar_count or arrived > limit:
         fault = NO_BAR
+    elif row >= bar_count or row > limit:
+        fault = UNFILLED
     else:
         for k in range(first, last):
             if intent.side[k] < 0 and not bars.swap[np.uintp(intent.column[k])]:

@@ -30,7 +30,7 @@ from backtest.signals.corruption import (
     hidden_at,
     known_panels,
 )
-from backtest.signals.strategy import Intent, Strategy
+from backtest.signals.strategy import Decision, Intent, Strategy
 from backtest.units import UNIT_MS, TimeRange, format_ms
 
 TRUNCATION = "truncation"
@@ -45,7 +45,7 @@ class Leak:
 
     Attributes
     ----------
-    decision : Intent
+    decision : Intent or Exit
         As it was on the true data, or as it appeared on the corrupted one where it had not been there.
     became : str
         What the corruption made of it: `changed`, `removed`, `created`, or replaced by the error that came instead.
@@ -59,7 +59,7 @@ class Leak:
         When that became known; None for an untimed catalyst, which never does.
     """
 
-    decision: Intent
+    decision: Decision
     became: str
     cut_ms: int
     corruption: str
@@ -69,7 +69,7 @@ class Leak:
     @property
     def sentence(self) -> str:
         """The finding as one clause."""
-        side = "long" if self.decision.side == 1 else "short"
+        side = ("long" if self.decision.side == 1 else "short") if isinstance(self.decision, Intent) else "exit"
         when = "which has no day and is never known" if self.known_at_ms is None else (
             f"known at {format_ms(self.known_at_ms)}, "
             f"{(self.known_at_ms - self.decision.decided_at_ms) / UNIT_MS['h']:.4g} h after the decision"
@@ -153,7 +153,7 @@ class Audit(Shown):
 class _Answer:
     """What a strategy decided, or the error it ended with instead."""
 
-    rows: tuple[Intent, ...] = ()
+    rows: tuple[Decision, ...] = ()
     error: str = ""
 
 
@@ -184,8 +184,8 @@ def audit(
         raise UsageError(f"cuts = {cuts} is too few to audit anything: use 3 or more")
     if cuts > MOST_CUTS:
         raise UsageError(f"cuts = {shortened(cuts)} are more than {MOST_CUTS:,}: each one runs the strategy again")
-    base = strategy.decide(market, calendar).rows
-    if _texts(strategy.decide(market, calendar).rows) != _texts(base):
+    base = strategy.decide(market, calendar).decisions
+    if _texts(strategy.decide(market, calendar).decisions) != _texts(base):
         raise UsageError(
             f"strategy {strategy.name!r} decides otherwise when asked again: seed its draws, keep no state"
         )
@@ -212,19 +212,19 @@ def audit(
     )
 
 
-def _texts(rows: Sequence[Intent]) -> list[str]:
+def _texts(rows: Sequence[Decision]) -> list[str]:
     return [repr(row) for row in rows]
 
 
 def _decided(strategy: Strategy[Any], market: Market, calendar: Calendar) -> _Answer:
     """A strategy that fails on a changed future would have failed live: its error is an answer too."""
     try:
-        return _Answer(strategy.decide(market, calendar).rows)
+        return _Answer(strategy.decide(market, calendar).decisions)
     except Exception as error:
         return _Answer(error=f"{type(error).__name__}: {error}")
 
 
-def _instants(base: Sequence[Intent], market: Market, calendar: Calendar, most: int) -> tuple[int, ...]:
+def _instants(base: Sequence[Decision], market: Market, calendar: Calendar, most: int) -> tuple[int, ...]:
     """Instants inside the market: of decisions, just before catalysts are known, and evenly between."""
     decided = sorted({row.decided_at_ms for row in base})
     known = sorted({at - 1 for one in calendar if (at := known_at_ms(one)) is not None})
@@ -242,7 +242,7 @@ def _thinned(moments: Sequence[int], market: Market, most: int) -> list[int]:
     return [inside[int(place)] for place in np.unique(np.linspace(0, len(inside) - 1, most).round())]
 
 
-def _difference(base: Sequence[Intent], answer: _Answer, until_ms: int) -> tuple[Intent, str] | None:
+def _difference(base: Sequence[Decision], answer: _Answer, until_ms: int) -> tuple[Decision, str] | None:
     """First decision up to an instant that is not the same, and what became of it."""
     before = [row for row in base if row.decided_at_ms <= until_ms]
     if answer.error:
@@ -264,7 +264,7 @@ def _first_unknown(cut_ms: int, market: Market) -> int:
 
 
 def _leak_at(
-    cut: int, strategy: Strategy[Any], base: Sequence[Intent], market: Market, calendar: Calendar, seed: int
+    cut: int, strategy: Strategy[Any], base: Sequence[Decision], market: Market, calendar: Calendar, seed: int
 ) -> Leak | None:
     row = _first_unknown(cut, market)
     for kind in MARKET_CORRUPTIONS:
@@ -300,7 +300,7 @@ def _locate(
     kind: str,
     row: int,
     strategy: Strategy[Any],
-    base: Sequence[Intent],
+    base: Sequence[Decision],
     market: Market,
     calendar: Calendar,
     cut: int,
@@ -341,7 +341,7 @@ def _locate(
 
 
 def _last_bar_needed(
-    row: int, strategy: Strategy[Any], base: Sequence[Intent], market: Market, calendar: Calendar, until: int
+    row: int, strategy: Strategy[Any], base: Sequence[Decision], market: Market, calendar: Calendar, until: int
 ) -> int:
     """Row of a bar without which the decisions until an instant differ, and with which they do not."""
     low, high = row, len(market.index)
@@ -354,7 +354,7 @@ def _last_bar_needed(
 
 
 def _reads(
-    strategy: Strategy[Any], base: Sequence[Intent], market: Market, calendar: Calendar, seed: int
+    strategy: Strategy[Any], base: Sequence[Decision], market: Market, calendar: Calendar, seed: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Inputs whose corruption from the first bar on changes any decision, and those where it changes none."""
     true = _texts(base)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_origin
 
 import numpy as np
@@ -38,6 +38,15 @@ class Intent:
         Long or short.
     weight : float
         Notional wanted as a share of equity, > 0.
+    notional : float
+        Fixed notional in the account's currency in place of `weight`; NaN for none.
+    risk : float
+        Share of equity that is lost at the stop, before costs, in place of `weight`; needs `stop_loss`; NaN for none.
+    limit, stop_entry : float
+        Distance from the last close before the order arrives at which it rests: `limit` on the better side (below for a
+        long), `stop_entry` on the worse side; NaN for a market order. Negative is the other side.
+    expires_ms : int
+        How long after the decision it may still fill; `NEVER_MS` for the configuration's `max_wait`.
     hold_ms : int
         Time limit from the fill; `NEVER_MS` for none.
     stop_loss, take_profit, trailing_stop : float
@@ -54,6 +63,11 @@ class Intent:
     decided_at_ms: int
     side: int = 1
     weight: float = 1.0
+    notional: float = float("nan")
+    risk: float = float("nan")
+    limit: float = float("nan")
+    stop_entry: float = float("nan")
+    expires_ms: int = NEVER_MS
     hold_ms: int = NEVER_MS
     stop_loss: float = float("nan")
     take_profit: float = float("nan")
@@ -63,9 +77,33 @@ class Intent:
     group: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """One decision to leave one instrument: what was decided on it before is closed, or no longer entered.
+
+    Attributes
+    ----------
+    instrument : str
+    decided_at_ms : int
+        When it was decided, milliseconds UTC; it acts at the first open at or after this.
+    catalyst_id : str
+        Only what was decided for this catalyst; empty for all.
+    """
+
+    instrument: str
+    decided_at_ms: int
+    catalyst_id: str = ""
+
+
+Decision = Intent | Exit
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Intents:
-    """K decisions in order of `decided_at`, ties in the order given; arrays (K,), read-only.
+    """K decisions to enter in order of `decided_at`, ties in the order given; arrays (K,), read-only.
+
+    `exits` are decisions to leave: each intent gets the first that was decided after it on its instrument as its
+    `exit_at_ms`, so that what is known later acts later. `decisions` are all of them as they were given.
 
     `notes` says in a sentence each what the strategy lacked (no open interest, no spot leg), so that it never is silent
     for want of data.
@@ -78,17 +116,42 @@ class Intents:
 
     rows: tuple[Intent, ...] = ()
     notes: tuple[str, ...] = ()
+    exits: tuple[Exit, ...] = ()
+    decisions: tuple[Intent | Exit, ...] = field(init=False, repr=False)
     decided_at_ms: npt.NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for row in self.rows:
             _check(row)
-        ordered = tuple(sorted(self.rows, key=lambda row: row.decided_at_ms))
+        every: list[Decision] = [*self.rows, *self.exits]
+        every.sort(key=lambda row: row.decided_at_ms)
+        object.__setattr__(self, "decisions", tuple(every))
+        object.__setattr__(self, "exits", tuple(sorted(self.exits, key=lambda row: row.decided_at_ms)))
+        ordered = tuple(self._bound(row) for row in every if isinstance(row, Intent))
         object.__setattr__(self, "rows", ordered)
         decided = np.array([row.decided_at_ms for row in ordered], dtype=np.int64)
         decided.flags.writeable = False
         object.__setattr__(self, "decided_at_ms", decided)
         self._check_groups()
+
+    def _bound(self, row: Intent) -> Intent:
+        """The intent with the first exit decided after it, and its risk as a weight."""
+        later = (
+            one.decided_at_ms
+            for one in self.exits
+            if one.instrument == row.instrument
+            and one.decided_at_ms > row.decided_at_ms
+            and one.catalyst_id in ("", row.catalyst_id)
+        )
+        exit_at, weight = min(later, default=NEVER_MS), row.risk / row.stop_loss
+        if exit_at >= row.exit_at_ms and weight != weight:
+            return row
+        return replace(
+            row,
+            exit_at_ms=min(exit_at, row.exit_at_ms),
+            weight=row.weight if weight != weight else weight,
+            risk=float("nan"),
+        )
 
     def _check_groups(self) -> None:
         last: dict[str, int] = {}
@@ -119,6 +182,24 @@ def _check(row: Intent) -> None:
         raise ConfigError(f"{what}: side = {row.side!r} must be 1 (long) or -1 (short)")
     if not LEAST_WEIGHT <= row.weight < float("inf"):
         raise ConfigError(f"{what}: weight = {row.weight!r} must be a share of equity of at least {LEAST_WEIGHT:g}")
+    for name in ("notional", "risk"):
+        value = getattr(row, name)
+        if value <= 0 or value == float("inf"):
+            raise ConfigError(f"{what}: {name} = {value!r} must be positive and finite, or NaN for none")
+    if row.risk == row.risk and not row.stop_loss > 0:
+        raise ConfigError(f"{what}: risk = {row.risk!r} needs a stop_loss: it is the share of equity lost there")
+    if row.risk == row.risk and row.notional == row.notional:
+        raise ConfigError(f"{what}: give a notional or a risk, not both")
+    if row.limit == row.limit and row.stop_entry == row.stop_entry:
+        raise ConfigError(f"{what}: give a limit or a stop_entry, not both")
+    for name in ("limit", "stop_entry"):
+        value = getattr(row, name)
+        if not -1 < value < 1 and value == value:
+            raise ConfigError(f"{what}: {name} = {value!r} must be a share of the price between -1 and 1, or NaN")
+        if row.group and value == value:
+            raise ConfigError(f"{what}: group {row.group!r} enters at market: its legs fill together; drop its {name}")
+    if row.expires_ms <= 0:
+        raise ConfigError(f"{what}: expires_ms = {row.expires_ms!r} must be positive")
     if row.hold_ms <= 0:
         raise ConfigError(f"{what}: it is held for {row.hold_ms} ms: hold must be longer than 0, as in hold=24h")
     for name in ("stop_loss", "take_profit", "trailing_stop"):

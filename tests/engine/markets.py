@@ -73,11 +73,14 @@ INTENT: dict[str, Any] = {
     "stop_loss": NAN,
     "take_profit": NAN,
     "trailing_stop": NAN,
+    "notional": NAN,
+    "limit": NAN,
+    "stop_entry": NAN,
     "group": -1,
 }
 """A long of everything in the first instrument from the first bar on, without exits."""
 
-FLOATS = ("side", "weight", "stop_loss", "take_profit", "trailing_stop")
+FLOATS = ("side", "weight", "stop_loss", "take_profit", "trailing_stop", "notional", "limit", "stop_entry")
 
 
 def orders_of(*variations: list[dict[str, Any]], shift: list[int] | None = None) -> Orders:
@@ -92,6 +95,7 @@ def orders_of(*variations: list[dict[str, Any]], shift: list[int] | None = None)
 RULES = Rules(
     capital=1000.0,
     fee_rate=0.0,
+    maker_fee_rate=0.0,
     half_spread=0.0,
     leverage=1.0,
     gross_cap=1.0,
@@ -270,7 +274,14 @@ def random_bars(
 
 
 def random_intents(
-    random: np.random.Generator, swap: np.ndarray, rows: int, intents: int, *, grouped: bool, stops: float
+    random: np.random.Generator,
+    swap: np.ndarray,
+    rows: int,
+    intents: int,
+    *,
+    grouped: bool,
+    stops: float,
+    capital: float,
 ) -> list[dict[str, Any]]:
     """Intents of one variation; `stops` scales their levels, a group's legs stand together."""
     made: list[dict[str, Any]] = []
@@ -288,6 +299,8 @@ def random_intents(
         likely = 0.4 if legs == 1 else 0.2
         for leg in range(legs):
             column = int(columns[leg % instruments]) if random.random() < 0.95 else int(random.integers(instruments))
+            entry = random.random() if legs == 1 else 1.0
+            distance = float(stops * random.normal(1.0, 2.0))
             made.append(
                 {
                     "earliest": earliest + int(random.random() < 0.05),
@@ -301,6 +314,9 @@ def random_intents(
                     "take_profit": level(likely),
                     # Not the most that a stop may be: a tie of the two would be broken by rounding.
                     "trailing_stop": min(level(likely), 0.94),
+                    "notional": 0.3 * capital if random.random() < 0.1 else NAN,
+                    "limit": np.clip(distance, -0.9, 0.9) if entry < 0.2 else NAN,
+                    "stop_entry": np.clip(distance, -0.9, 0.9) if 0.2 <= entry < 0.4 else NAN,
                     "group": group if legs > 1 else -1,
                 }
             )
@@ -341,7 +357,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
     shifts = [int(random.integers(0, rows)) if shifted else 0 for _ in range(variations)]
     orders = orders_of(
         *[
-            random_intents(random, bars.swap, rows, intents, grouped=groups, stops=volatility)
+            random_intents(random, bars.swap, rows, intents, grouped=groups, stops=volatility, capital=capital)
             for _ in range(variations)
         ],
         shift=shifts,
@@ -351,6 +367,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
     rules = Rules(
         capital=capital,
         fee_rate=float(random.uniform(0.0, 0.01)) if costs else 0.0,
+        maker_fee_rate=float(random.uniform(-0.002, 0.005)) if costs else 0.0,
         half_spread=float(random.choice([0.0005, 0.02])) * float(random.random()) if costs else 0.0,
         leverage=leverage,
         gross_cap=float(random.uniform(0.5, 1.5)) * float(random.choice([1.0, leverage])),

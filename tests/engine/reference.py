@@ -12,7 +12,7 @@ import math
 from backtest.engine import layout as codes
 from backtest.engine.layout import Bars, Fill, Orders, Rules, Trade
 from tests.engine.reference_paths import inside
-from tests.engine.reference_records import Position, Record, Wish, wishes_of
+from tests.engine.reference_records import Arrival, Position, Record, Wish, wishes_of
 
 NAN = math.nan
 
@@ -26,6 +26,7 @@ class Replay:
         self.wishes = wishes_of(orders, variation, self.rows)
         self.cash = rules.capital
         self.positions: list[Position] = []
+        self.arrivals: dict[int, Arrival] = {}
         self.exposed = 0
         self.record = Record(verdicts=[codes.PENDING] * len(self.wishes))
 
@@ -33,9 +34,13 @@ class Replay:
         units = self.schedule()
         for row in range(self.rows):
             self.exits_at_open(row)
+            resting = [unit for unit in units.get(row, []) if self.inside_bar(unit)]
             for unit in units.get(row, []):
-                self.enter(unit, row)
+                if unit not in resting:
+                    self.enter(unit, row)
             self.exits_of_entered(row)
+            for unit in resting:
+                self.enter(unit, row)
             self.exposed += bool(self.positions)
             if not self.walk_bar(row) or not self.charge_funding(row):
                 return self.record
@@ -79,6 +84,13 @@ class Replay:
             if not possible:
                 self.reject(unit, {leg.number: codes.NO_BAR for leg in unit})
                 continue
+            if unit[0].limit is not None or unit[0].stop_entry is not None:
+                arrival = self.arrival_of(unit[0], possible)
+                if arrival is None:
+                    self.reject(unit, {unit[0].number: codes.UNFILLED})
+                    continue
+                self.arrivals[unit[0].number] = arrival
+                possible = [arrival.row]
             for leg in unit:
                 if not leg.long and not self.bars.swap[leg.column]:
                     self.reject(unit, {leg.number: codes.SPOT_SHORT})
@@ -89,6 +101,37 @@ class Replay:
             else:
                 due.setdefault(possible[0], []).append(unit)
         return due
+
+    def arrival_of(self, leg: Wish, possible: list[int]) -> Arrival | None:
+        """Where a resting order fills, in the bars in which it can; None where it does not."""
+        if leg.earliest == 0:
+            return None
+        reference = self.at(leg.column, leg.earliest - 1, codes.MARK)
+        if math.isnan(reference):
+            return None
+        buys = leg.long
+        if leg.limit is not None:
+            level = reference * (1 - leg.limit) if buys else reference * (1 + leg.limit)
+        else:
+            level = reference * (1 + leg.stop_entry) if buys else reference * (1 - leg.stop_entry)
+        for row in possible:
+            opens, high, low = (self.at(leg.column, row, what) for what in (codes.OPEN, codes.HIGH, codes.LOW))
+            if leg.limit is not None:
+                if row == possible[0] and (opens <= level if buys else opens >= level):
+                    return Arrival(row, opens, maker=False, inside=False)
+                if opens < level if buys else opens > level:
+                    return Arrival(row, level, maker=True, inside=False)
+                if low < level if buys else high > level:
+                    return Arrival(row, level, maker=True, inside=True)
+            else:
+                if opens >= level if buys else opens <= level:
+                    return Arrival(row, opens, maker=False, inside=False)
+                if high >= level if buys else low <= level:
+                    return Arrival(row, level, maker=False, inside=True)
+        return None
+
+    def inside_bar(self, unit: list[Wish]) -> bool:
+        return unit[0].number in self.arrivals and self.arrivals[unit[0].number].inside
 
     def reject(self, unit: list[Wish], reasons: dict[int, int]) -> None:
         for leg in unit:
@@ -160,7 +203,7 @@ class Replay:
             self.reject(unit, {leg.number: codes.NO_CASH for leg in unit})
             return
         gross = sum(position.entry.quantity * self.last_price(position, row) for position in self.positions)
-        wanted = {leg.number: leg.weight * equity for leg in unit}
+        wanted = {leg.number: leg.weight * equity if leg.notional is None else leg.notional for leg in unit}
         total = sum(wanted.values())
         need = sum(wanted[leg.number] * (1 / self.leverage(leg.column) + self.rules.fee_rate) for leg in unit)
         by_capacity = {leg.number: self.at(leg.column, row, codes.CAPACITY) / wanted[leg.number] for leg in unit}
@@ -186,7 +229,7 @@ class Replay:
         """A level that the open has already passed when a position enters."""
         passed = []
         for position in self.positions:
-            if position.entry.row == row:
+            if position.entry.row == row and position.entry.phase == codes.AT_OPEN:
                 reason = self.gap(position, self.at(position.wish.column, row, codes.OPEN))
                 if reason is not None:
                     passed.append((position, reason))
@@ -211,14 +254,18 @@ class Replay:
 
     def open_position(self, leg: Wish, row: int, wanted: float, scale: float, cut: int) -> Position:
         notional = scale * wanted
-        reference = self.at(leg.column, row, codes.OPEN)
+        arrival = self.arrivals.get(leg.number)
+        reference = self.at(leg.column, row, codes.OPEN) if arrival is None else arrival.price
         coefficient = self.at(leg.column, row, codes.IMPACT)
         spread, impact = self.slip(coefficient, notional)
+        rate = self.rules.fee_rate
+        if arrival is not None and arrival.maker:
+            spread, impact, rate = 0.0, 0.0, self.rules.maker_fee_rate
         price = reference * (1 + spread + impact) if leg.long else reference * (1 - spread - impact)
         quantity = notional / price
         fill = Fill(
             row=row,
-            phase=codes.AT_OPEN,
+            phase=codes.INSIDE if arrival is not None and arrival.inside else codes.AT_OPEN,
             column=leg.column,
             intent=leg.number,
             reason=codes.ENTRY,
@@ -226,7 +273,7 @@ class Replay:
             quantity=quantity,
             reference=reference,
             price=price,
-            fees=self.rules.fee_rate * notional,
+            fees=rate * notional,
             slippage=quantity * reference * spread,
             impact=quantity * reference * impact,
             liquidation=0.0,
@@ -243,6 +290,7 @@ class Replay:
             coefficient=coefficient,
             time_row=row + leg.hold,
             signal_row=leg.exit_row,
+            arrival=arrival,
         )
         self.positions.append(position)
         self.record.fills.append(fill)

@@ -144,6 +144,8 @@ def nearest_fixed(position: Position, maintenance: float) -> Exit:
 
 def inside(position: Position, bars: Bars, row: int, maintenance: float, stop_order: int) -> Exit | None:
     """Where a stop order leaves a bar, if it does; moves the peak over the whole bar."""
+    if position.entry.row == row and position.entry.phase == codes.INSIDE:
+        return rest_of_bar(position, bars, row, maintenance, stop_order)
     column = position.wish.column
     opening, high, low = (float(bars.panel[column, row, what]) for what in range(3))
     least = greatest = position.raised(position.peak, opening, opening)
@@ -172,6 +174,28 @@ def inside(position: Position, bars: Bars, row: int, maintenance: float, stop_or
             position.raised(greatest, part.highest, part.lowest),
         )
     return None
+
+
+def rest_of_bar(position: Position, bars: Bars, row: int, maintenance: float, stop_order: int) -> Exit | None:
+    """The same from a fill inside the bar on: a bought limit was fallen through, a bought stop risen through."""
+    _, high, low, close = (float(bars.panel[position.wish.column, row, what]) for what in range(4))
+    filled = position.entry.reference
+    assert position.arrival is not None
+    low_to_come = position.arrival.maker == position.long
+    rise, fall = (max(filled, close), low) if low_to_come else (high, min(filled, close))
+    part = Stretch(filled, high, low, rise, fall, close, False)
+    before = position.raised(position.peak, filled, filled)
+    if stop_order == codes.OPTIMISTIC:
+        position.peak = position.raised(before, rise, fall)
+    else:
+        position.peak = position.raised(before, high, low)
+    if stop_order == codes.ADVERSE_FIRST:
+        ahead = (high, fall) if position.long else (rise, low)
+        return adverse_first(position, maintenance, Stretch(filled, *ahead, rise, fall, close, False), before)
+    stays, exits = allowed(position, maintenance, part, before, before)
+    if exits and stop_order == codes.PESSIMISTIC:
+        return exits[0]
+    return exits[-1] if exits and not stays else None
 
 
 def first_met(position: Position, maintenance: float, peak: float, price: float) -> int:

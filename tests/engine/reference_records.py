@@ -24,7 +24,20 @@ class Wish:
     stop_loss: float | None
     take_profit: float | None
     trailing_stop: float | None
+    notional: float | None
+    limit: float | None
+    stop_entry: float | None
     group: int | None
+
+
+@dataclass
+class Arrival:
+    """Where a resting order fills: a row, a price, and whether as maker and inside the bar."""
+
+    row: int
+    price: float
+    maker: bool
+    inside: bool
 
 
 @dataclass(eq=False)
@@ -42,6 +55,7 @@ class Position:
     unknown_funding_bars: int = 0
     left_behind: bool = False
     leaves_at_close: bool = False
+    arrival: Arrival | None = None
 
     @property
     def long(self) -> bool:
@@ -151,6 +165,9 @@ def wishes_of(orders: Orders, variation: int, rows: int) -> list[Wish]:
                 stop_loss=level("stop_loss", intent),
                 take_profit=level("take_profit", intent),
                 trailing_stop=level("trailing_stop", intent),
+                notional=level("notional", intent),
+                limit=level("limit", intent),
+                stop_entry=level("stop_entry", intent),
                 group=group if group >= 0 else None,
             )
         )

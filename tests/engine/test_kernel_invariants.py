@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from backtest.engine import layout as codes
 from backtest.engine.layout import F8, NEVER, Bars, Orders
 from tests.engine.markets import (
+    INTENT,
     RULES,
     Recorded,
     Scenario,
@@ -92,7 +93,7 @@ def test_capital_and_liquidity_fourfold_change_no_return(scenario: Scenario) -> 
     panel[:, :, codes.CAPACITY] *= 4
     found = replayed(scenario)
     again = recorded(
-        scenario.orders,
+        scenario.orders._replace(notional=4 * scenario.orders.notional),
         scenario.bars._replace(panel=panel),
         scenario.rules._replace(capital=4 * scenario.rules.capital),
     )
@@ -122,6 +123,7 @@ def test_a_later_intent_changes_no_earlier_fill(scenario: Scenario, seed: int) -
     rows, columns = scenario.bars.panel.shape[1], scenario.bars.panel.shape[0]
     row = int(random.integers(0, rows))
     later: dict[str, Any] = {
+        **INTENT,
         "earliest": row,
         "latest": NEVER // 2,
         "exit_row": NEVER,
