@@ -11,8 +11,8 @@ import typer
 from backtest.cli import baseline, data, events, ledger, strategies
 from backtest.cli.audit import audit
 from backtest.cli.claims import claims
-from backtest.cli.doctor import doctor
 from backtest.cli.compare import compare
+from backtest.cli.doctor import doctor
 from backtest.cli.fetch import fetch
 from backtest.cli.report import report
 from backtest.cli.run import run

@@ -141,6 +141,11 @@ class Run(Shown):
         return {**self.prepared.hashes, "calendar": self.calendar.hash()}
 
     @cached_property
+    def cut_note(self) -> str:
+        """How many entries got less than they wanted, in a sentence; empty where none did."""
+        return _cut_note(self.trades)
+
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         """Sentences that must be shown with the results: the label of the data, unknown funding."""
         notes = _notes(self.market, self.config, self.trades, self.currency)
@@ -310,6 +315,18 @@ def _catalysts(calendar: Calendar, market: Market, trades: pd.DataFrame, rejecte
     return table
 
 
+def _cut_note(trades: pd.DataFrame) -> str:
+    """How many entries got less than they wanted, and of what; empty where none did."""
+    cut = trades[trades["cut"] != ""]
+    if not len(cut):
+        return ""
+    counts = ", ".join(f"{count} by {name}" for name, count in cut["cut"].value_counts(sort=False).items())
+    return (
+        f"{len(cut)} of {len(trades)} entries got less than they wanted ({counts}), the least "
+        f"{cut['granted'].min():.1%} of it"
+    )
+
+
 def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: str) -> tuple[str, ...]:
     notes = []
     if market.provenance.label:
@@ -324,13 +341,8 @@ def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: st
             f"funding unknown for {', '.join(sorted(unknown))}: {how[config.funding_unknown]} "
             "(--funding error, zero or const)"
         )
-    cut = trades[trades["cut"] != ""]
-    if len(cut):
-        counts = ", ".join(f"{count} by {name}" for name, count in cut["cut"].value_counts(sort=False).items())
-        notes.append(
-            f"{len(cut)} of {len(trades)} entries got less than they wanted ({counts}), the least "
-            f"{cut['granted'].min():.1%} of it"
-        )
+    if cut := _cut_note(trades):
+        notes.append(cut)
     if trades["young"].any():
         young = ", ".join(sorted(trades.loc[trades["young"], "instrument"].unique()))
         notes.append(f"liquidity of {young} was estimated from less than a day of bars at some entries")

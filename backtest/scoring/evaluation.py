@@ -49,8 +49,14 @@ class Evaluation(Shown):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that must be shown with the results, each once."""
-        return tuple(dict.fromkeys(note for run in self.runs for note in run.notes))
+        """Sentences that must be shown with the results, each once; what several strategies share, in one."""
+        told = dict.fromkeys(note for run in self.runs for note in run.notes)
+        cut = [run for run in self.runs if run.cut_note]
+        if len(cut) < 2:
+            return tuple(told)
+        shares = ", ".join(f"{run.strategy} {int((run.trades['cut'] != '').sum())} of {len(run.trades)}" for run in cut)
+        kept = [note for note in told if note not in {run.cut_note for run in cut}]
+        return (*kept, f"entries that got less than they wanted, by volume, gross cap or cash: {shares}")
 
     def _line(self) -> str:
         names = ", ".join(run.strategy for run in self.runs)
