@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -139,6 +140,11 @@ class Run(Shown):
     def hashes(self) -> dict[str, str]:
         """First 16 hex digits of the hashes of config, data and calendar."""
         return {**self.prepared.hashes, "calendar": self.calendar.hash()}
+
+    @cached_property
+    def unfunded(self) -> frozenset[str]:
+        """Instruments that were held over bars whose funding is not known."""
+        return _unfunded(self.trades)
 
     @cached_property
     def cut_note(self) -> str:
@@ -315,6 +321,21 @@ def _catalysts(calendar: Calendar, market: Market, trades: pd.DataFrame, rejecte
     return table
 
 
+def _unfunded(trades: pd.DataFrame) -> frozenset[str]:
+    """Instruments that were held over bars whose funding is not known."""
+    return frozenset(trades.loc[trades["unknown_funding_bars"] > 0, "instrument"])
+
+
+def funding_note(instruments: Collection[str], config: RunConfig) -> str:
+    """What was charged where funding is not known, in a sentence."""
+    how = {
+        "zero": "counted as zero",
+        "const": f"charged at {config.funding_const:.4%} per 8 h against the position",
+    }
+    names = ", ".join(sorted(instruments))
+    return f"funding unknown for {names}: {how[config.funding_unknown]} (--funding error, zero or const)"
+
+
 def _cut_note(trades: pd.DataFrame) -> str:
     """How many entries got less than they wanted, and of what; empty where none did."""
     cut = trades[trades["cut"] != ""]
@@ -331,16 +352,8 @@ def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: st
     notes = []
     if market.provenance.label:
         notes.append(f"{market.provenance.label}: {market.provenance.source}")
-    unknown = trades.loc[trades["unknown_funding_bars"] > 0, "instrument"].unique()
-    if len(unknown):
-        how = {
-            "zero": "counted as zero",
-            "const": f"charged at {config.funding_const:.4%} per 8 h against the position",
-        }
-        notes.append(
-            f"funding unknown for {', '.join(sorted(unknown))}: {how[config.funding_unknown]} "
-            "(--funding error, zero or const)"
-        )
+    if unknown := _unfunded(trades):
+        notes.append(funding_note(unknown, config))
     if cut := _cut_note(trades):
         notes.append(cut)
     if trades["young"].any():

@@ -11,7 +11,7 @@ from backtest.config import RunConfig, load_config
 from backtest.display import Cell, Shown, View, cell, number, p_value, percent, plain_percent, whole
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay_prepared
-from backtest.engine.run import Run
+from backtest.engine.run import Run, funding_note
 from backtest.market.record import Market
 from backtest.progress import Progress, silent
 from backtest.scoring.metrics import Score, named, score_run, with_intervals
@@ -52,11 +52,15 @@ class Evaluation(Shown):
         """Sentences that must be shown with the results, each once; what several strategies share, in one."""
         told = dict.fromkeys(note for run in self.runs for note in run.notes)
         cut = [run for run in self.runs if run.cut_note]
-        if len(cut) < 2:
-            return tuple(told)
-        shares = ", ".join(f"{run.strategy} {int((run.trades['cut'] != '').sum())} of {len(run.trades)}" for run in cut)
-        kept = [note for note in told if note not in {run.cut_note for run in cut}]
-        return (*kept, f"entries that got less than they wanted, by volume, gross cap or cash: {shares}")
+        unfunded = [run.unfunded for run in self.runs if run.unfunded]
+        if len(cut) > 1:
+            told = {note: None for note in told if note not in {run.cut_note for run in cut}}
+            shares = (f"{run.strategy} {int((run.trades['cut'] != '').sum())} of {len(run.trades)}" for run in cut)
+            told[f"entries that got less than they wanted, by volume, gross cap or cash: {', '.join(shares)}"] = None
+        if len(set(unfunded)) > 1:
+            told = {note: None for note in told if note not in {funding_note(one, self.config) for one in unfunded}}
+            told[funding_note(frozenset[str]().union(*unfunded), self.config)] = None
+        return tuple(told)
 
     def _line(self) -> str:
         names = ", ".join(run.strategy for run in self.runs)
