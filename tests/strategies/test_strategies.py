@@ -158,7 +158,7 @@ def test_without_its_data_a_strategy_says_so_and_decides_nothing(market: Market,
 
 @pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"buy_and_hold", "random_entry"}))
 def test_silence_has_a_reason(name: str, market: Market) -> None:
-    quiet = market.between(parse_timerange("20250901-20250902"))
+    quiet = market.between(parse_timerange("20250914-20250915"))
     intents = REGISTRY[name]().decide(quiet, Calendar("empty", ()))
     assert len(intents) == 0
     assert all(note.endswith(("nothing is decided", "nothing is decided on it")) for note in intents.notes)
