@@ -110,8 +110,15 @@ FACTS_2025 = [
     ("ZEC", "2025-11-01", "influencer_call", "Arthur Hayes"),
     ("ZEC", "2025-11-01", "oi_record", "market"),
     ("ZK", "2025-11-01", "influencer_call", "Vitalik Buterin"),
-    ("ZK", "2025-11-01", "upgrade", "ZKsync"),
-    ("DASH", "2025-11-02", "integration", "Maya Protocol"),
+    ("ZK", "untimed", "upgrade", "ZKsync"),
+    ("DASH", "untimed", "integration", "Dash"),
+    ("RAIL", "2025-10-08", "integration", "Ethereum Foundation"),
+    ("BTC", "2025-10-10 21:--", "market_crash", "market"),
+    ("ZEC", "2025-10-16", "integration", "Binance"),
+    ("ZEC", "untimed", "influencer_call", "Arthur Hayes"),
+    ("ZEC", "2025-11-12", "influencer_call", "Arthur Hayes"),
+    ("ZEC", "untimed", "treasury", "Cypherpunk Technologies"),
+    ("ZEC", "2025-11-26", "etf_filing", "Grayscale"),
     ("SCRT", "untimed", "listing", "Binance, OKX, Bitget"),
     ("ZEN", "2025-11-03 06:00", "listing", "OKX"),
     ("DASH", "2025-11-06 03:00", "listing", "OKX"),
@@ -163,14 +170,15 @@ def test_confounded_catalysts_know_each_other_from_either_side() -> None:
     calendar = open_calendar("privacy-2025")
     assert calendar.confounded("zec-2025-10-01-naval") == ("zec-2025-10-01-grayscale-trust",)
     assert calendar.confounded("zec-2025-11-12-hayes") == ("zec-2025-11-12-cypherpunk",)
-    assert calendar.confounded("zec-2025-11-12-cypherpunk") == ()
+    assert calendar.confounded("zec-2025-11-12-cypherpunk") == ("zec-2025-11-12-hayes",)
+    assert calendar.confounded("zec-2025-11-26-grayscale-etf") == ()
 
 
 def test_filters_narrow_and_the_hash_follows_the_content() -> None:
     calendar = open_calendar("privacy-2025")
     hayes = calendar.filter(actors=["Arthur Hayes"], timerange=parse_timerange("20251031-20251102"))
     assert [one.when for one in hayes] == ["2025-10-31", "2025-11-01"]
-    assert len(calendar.filter(timed=False)) == 2
+    assert len(calendar.filter(timed=False)) == 6
     assert hayes.hash() != calendar.hash()
     assert Calendar("other name", calendar.catalysts).hash() == calendar.hash()
 
