@@ -25,20 +25,20 @@ LEVEL = {
     "config": 3,
     "schemas": 3,
     "market": 4,
-    "catalysts": 4,
-    "signals": 5,
-    "strategies": 6,
-    "engine": 6,
-    "study": 7,
-    "scoring": 8,
-    "session": 9,
-    "request": 10,
-    "ledger": 11,
-    "baseline": 12,
-    "report": 13,
-    "testing": 14,
-    "cli": 14,
-    "acceptance": 15,
+    "catalysts": 5,
+    "signals": 6,
+    "strategies": 7,
+    "engine": 7,
+    "study": 8,
+    "scoring": 9,
+    "session": 10,
+    "request": 11,
+    "ledger": 12,
+    "baseline": 13,
+    "report": 14,
+    "testing": 15,
+    "cli": 15,
+    "acceptance": 16,
 }
 MAY_IMPORT_STRATEGIES = {"request", "baseline", "cli", "acceptance"}
 STRATEGY_MAY_IMPORT = {"strategies", "signals", "market", "catalysts", "units", "fields"}
@@ -52,15 +52,12 @@ def modules(folder: str) -> list[Path]:
 
 
 def imported(path: Path, known: Container[str] = ()) -> set[str]:
-    """Dotted names of every import in a module, those inside functions too; imports for type checking are left out.
+    """Dotted names of every import in a module, those inside functions and for type checking too.
 
     Of `from package import module` the module stands alone where it is among the `known` ones.
     """
     tree = ast.parse(path.read_text())
     names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}

@@ -8,18 +8,42 @@ outside: `portfolio value - cumulative funding paid - reserve = kernel equity`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backtest.config import RunConfig
 from backtest.engine.costs import last_known
+from backtest.market.record import Market
 
 if TYPE_CHECKING:
     import vectorbt
 
-    from backtest.engine.run import Run
+
+class Replayed(Protocol):
+    """What this module reads of a `Run`."""
+
+    @property
+    def market(self) -> Market:
+        """The market that was replayed over."""
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration that was replayed under."""
+
+    @property
+    def fills(self) -> pd.DataFrame:
+        """One row a fill."""
+
+    @property
+    def trades(self) -> pd.DataFrame:
+        """One row a closed position."""
+
+    @property
+    def funding_paid(self) -> pd.Series[float]:
+        """(T,) quote currency paid at each bar's close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +56,7 @@ class _Orders:
     last_row: npt.NDArray[np.int64]
 
 
-def _expand(run: Run) -> _Orders:
+def _expand(run: Replayed) -> _Orders:
     """One row a bar, and one more for each further fill in it, so that fills keep their order."""
     bars, instruments = run.market.close.shape
     bar = run.market.index.get_indexer(pd.DatetimeIndex(run.fills["bar"]))
@@ -52,7 +76,7 @@ def _expand(run: Run) -> _Orders:
     return _Orders(size, price, fees, last_row)
 
 
-def reserve_of(run: Run) -> float:
+def reserve_of(run: Replayed) -> float:
     """Cash lent to vectorbt so that it accepts every order: shorts, leverage and paid funding need more than it grants.
 
     Zero for a long-only run without leverage whose cash never runs out; else a multiple of all that was traded.
@@ -65,7 +89,7 @@ def reserve_of(run: Run) -> float:
     return 0.0 if long_only and enough else 3.0 * traded
 
 
-def portfolio_of(run: Run) -> vectorbt.Portfolio:
+def portfolio_of(run: Replayed) -> vectorbt.Portfolio:
     """Vectorbt Portfolio (Rust engine, one cash-sharing group) of the run's fills at the run's prices and fees.
 
     Its initial cash is the capital plus `reserve_of(run)`; its value leaves funding out.
@@ -91,7 +115,7 @@ def portfolio_of(run: Run) -> vectorbt.Portfolio:
     )
 
 
-def audited_equity(run: Run) -> pd.Series[float]:
+def audited_equity(run: Replayed) -> pd.Series[float]:
     """(T,) the run's equity rebuilt from the vectorbt portfolio and the funding that it paid."""
-    value = run.portfolio.value().to_numpy()[_expand(run).last_row]
+    value = portfolio_of(run).value().to_numpy()[_expand(run).last_row]
     return pd.Series(value - reserve_of(run), run.market.index) - run.funding_paid.cumsum()

@@ -43,7 +43,7 @@ def checks(real: Market, claims: dict[str, Claim]) -> dict[str, Check]:
     return {name: check_claim(one, real) for name, one in claims.items()}
 
 
-# Closes, opens (the 00:00 UTC snapshot) and highs as the exchange's files print them, and volume times close summed from the same files.
+# Closes, opens (the 00:00 UTC snapshot) and highs as the files print them, and volume times close summed from them.
 HAND = [
     ("zec-10-23-price", 238.37, "confirmed"),
     ("zec-11-07-price", 534.90, "confirmed"),
