@@ -11,7 +11,7 @@ from tests.cli.conftest import Command
 ASKED = ("run", "--placebo", "0", "--bootstrap", "0", "-s", "catalyst_momentum", "-s", "influencer_fade")
 HEADS = {
     "60": "",
-    "80": "strategy verdict adj.p net costs funding trades before waited captured",
+    "80": "strategy verdict adj.p net funding trades before waited captured",
     "160": "strategy verdict p adj.p net price costs funding Sharpe Sortino drawdown exposed weight trades hit mean "
     "before waited captured",
 }

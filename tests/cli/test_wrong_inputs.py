@@ -61,7 +61,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("run --set fee_rte=0.1", 2, r"unknown key 'fee_rte'; did you mean 'fee_rate'"),
     ("run --set fee_rate=free", 2, r"fee_rate = 'free': must be a number"),
     ("run --set leverage=0", 2, r"leverage = '0': must be at least 1"),
-    ("run --set stop_order=worst", 2, r"stop_order = 'worst': must be 'pessimistic' or 'optimistic'"),
+    ("run --set stop_order=worst", 2, r"stop_order = 'worst': must be 'pessimistic', 'optimistic' or"),
     ("run --funding free", 2, r"funding_unknown = 'free': must be 'error', 'zero' or 'const'"),
     ("run --config absent.toml", 2, r"absent.toml does not exist: check the path"),
     ("run --config run.toml", 2, r"run.toml.*unknown key 'leverag'; did you mean 'leverage'"),

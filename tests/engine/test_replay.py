@@ -158,7 +158,7 @@ def a_catalyst(identifier: str, moment: datetime | None, **changes: object) -> C
     return Catalyst(**(values | changes))  # type: ignore[arg-type]
 
 
-def test_every_catalyst_has_an_outcome_and_run_up_starts_before_it(market: Market) -> None:
+def test_every_catalyst_has_an_outcome_and_the_first_move_starts_before_it(market: Market) -> None:
     moment = from_ms(at(market, 29)).replace(minute=17)
     calendar = Calendar(
         "mine",
@@ -185,7 +185,8 @@ def test_every_catalyst_has_an_outcome_and_run_up_starts_before_it(market: Marke
         "zec-neutral": "NOT_SELECTED",
     }
     trade = run.trades.iloc[0]
-    assert trade["run_up"] == pytest.approx(market.open[30, 0] / market.close[28, 0] - 1, rel=1e-12)
+    assert trade["before"] == pytest.approx(market.open[30, 0] / market.close[28, 0] - 1, rel=1e-12)
+    assert trade["waited"] == 0
     assert trade["captured"] == pytest.approx(market.open[35, 0] / market.open[30, 0] - 1, rel=1e-12)
 
 

@@ -19,8 +19,9 @@ from backtest.catalysts.claims import Check, Claim
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar
 from backtest.config import RunConfig, load_config
-from backtest.engine.layout import CostBreakdown, Run
+from backtest.engine.layout import CostBreakdown
 from backtest.engine.replay import replay
+from backtest.engine.run import Run
 from backtest.errors import UsageError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.report import figures
@@ -162,12 +163,12 @@ def test_a_replay_panel_tells_missed_from_captured(evaluation: Evaluation, momen
     catalyst = evaluation.calendar[FLAG]
     (trade,) = momentum.trades[momentum.trades["catalyst_id"] == FLAG].to_dict("records")
     data = figures.replay_panel_data(momentum, catalyst)
-    assert data["stage"].value_counts().to_dict() == {"before": 24, "run_up": 24, "captured": 72, "after": 24}
+    assert data["stage"].value_counts().to_dict() == {"earlier": 24, "before": 24, "captured": 72, "after": 24}
     market = evaluation.market
     row = market.index.get_loc(pd.Timestamp("2025-10-24", tz="UTC"))
-    run_up = data[data["stage"] == "run_up"]
-    np.testing.assert_array_equal(run_up["price"], market.close[row : row + 24, market.symbols.index(ZEC)])
-    np.testing.assert_array_equal(run_up["low"], market.low[row : row + 24, market.symbols.index(ZEC)])
+    before = data[data["stage"] == "before"]
+    np.testing.assert_array_equal(before["price"], market.close[row : row + 24, market.symbols.index(ZEC)])
+    np.testing.assert_array_equal(before["low"], market.low[row : row + 24, market.symbols.index(ZEC)])
 
     figure = figures.replay_panel(momentum, catalyst)
     (axes,) = figure.axes
@@ -181,7 +182,7 @@ def test_a_replay_panel_tells_missed_from_captured(evaluation: Evaluation, momen
     np.testing.assert_allclose(marks["^"], [[dates[1]], [trade["entry_price"]]])
     np.testing.assert_allclose(marks["v"], [[dates[2]], [trade["exit_price"]]])
     told = " ".join(texts(figure))
-    for share in (trade["run_up"], trade["captured"], trade["net_return"]):
+    for share in (trade["before"], trade["waited"], trade["captured"], trade["net_return"]):
         assert f"{share:+.1%}".replace("-", "\N{MINUS SIGN}") in told
     assert "left by time 28 Oct 00:00" in told
 

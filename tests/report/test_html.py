@@ -175,13 +175,14 @@ def catalyst(identifier: str, direction: int = 1) -> Catalyst:
 
 
 def trade(
-    identifier: str, side: int, run_up: float | None, captured: float, net: float, coin: str = "ZEC"
+    identifier: str, side: int, before: float | None, captured: float, net: float, coin: str = "ZEC"
 ) -> dict[str, Any]:
     return {
         "catalyst_id": identifier,
         "instrument": f"{coin}/USDT:USDT",
         "side": side,
-        "run_up": run_up,
+        "before": before,
+        "waited": None if before is None else 0.0,
         "captured": captured,
         "net_return": net,
     }
@@ -222,20 +223,21 @@ def test_the_answer_counts_and_takes_medians() -> None:
     # Along the catalyst: one-a long ZEC twice (medians 0.2, 0.2, 0.1), two-b short once (0.5, -0.4, -0.5).
     assert texts[0] == (
         "2 of 3 catalysts were traded by at least one strategy, 2 on their own coin in the direction that they "
-        "called for; on 1 of these 2 the median trade gained after every cost. With each of them counted once, three "
-        "medians: +35.0% had gone before the fill (run-up, missed), -10.0% came after it (captured), and -20.0% was "
-        "left net of costs. Against that direction 1 was traded, and on 0 of these the median trade gained. Trades "
-        "in other coins, the other leg of a pair among them, are not in these figures."
+        "called for; on 1 of these 2 the median trade gained after every cost. With each of them counted once, four "
+        "medians: +35.0% had gone before it was known (before), +0.0% while the strategy waited to enter (waited), "
+        "-10.0% came between fill and exit (captured), and -20.0% was left net of costs. Against that direction 1 "
+        "was traded, and on 0 of these the median trade gained. "
+        "Trades in other coins, the other leg of a pair among them, are not in these figures."
     )
     assert texts[1].endswith("none beats them: the nearest is first with p 0.2 once trying them all is paid for.")
     assert "not how they were chosen" in texts[2]
     rows = [[cell.text for cell in row] for row in catalysts.rows]
     assert [row[0] for row in rows] == ["one-a", "one-a", "one-a", "two-b", "three-c"]
-    assert rows[0][2:] == ["long ZEC", "2 strategies", "+20.0%", "+20.0%", "+10.0%", "+0.0%", "+20.0%"]
-    assert rows[1][2:] == ["short ZEC", "1 strategy", "-", "-10.0%", "-20.0%", "-20.0%", "-20.0%"]
+    assert rows[0][2:] == ["long ZEC", "2 strategies", "+20.0%", "+0.0%", "+20.0%", "+10.0%", "+0.0%", "+20.0%"]
+    assert rows[1][2:] == ["short ZEC", "1 strategy", "-", "-", "-10.0%", "-20.0%", "-20.0%", "-20.0%"]
     assert rows[2][2:4] == ["long XMR", "1 strategy"]
     assert catalysts.rows[2][2].below == "other coins"
-    assert rows[4][2:] == ["-", "no strategy", "-", "-", "-", "-", "-"]
+    assert rows[4][2:] == ["-", "no strategy", "-", "-", "-", "-", "-", "-"]
     assert catalysts.rows[4][3].below == "no bar opened in time (NO_BAR)"
 
 

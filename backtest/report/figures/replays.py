@@ -197,7 +197,8 @@ def _panel(axes: Axes, leg: _Leg, data: pd.DataFrame, *, name: bool) -> None:
         (filled,) = style.days([min(one.entry for one in leg.trades)])
         until = min(known, float(filled))
         for start, end, hatch in ((announced, until, "////"), (until, float(filled), "....")):
-            axes.axvspan(start, end, facecolor="none", edgecolor=ORANGE, hatch=hatch, linewidth=0.0)
+            if end > start:
+                axes.axvspan(start, end, facecolor="none", edgecolor=ORANGE, hatch=hatch, linewidth=0.0)
     for one in leg.trades:
         start, end = (float(at) for at in style.days([one.entry, one.exit]))
         axes.axvspan(start, end, color=BLUE, alpha=0.16, linewidth=0.0)
