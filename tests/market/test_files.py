@@ -68,13 +68,22 @@ def at(market: Market, when: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def swaps(shared: Path) -> Market:
-    return read_folder(shared / "market" / "binance-usdm-2025q4")
+def swaps(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Market:
+    """Six of the nine perpetuals of the folder: those whose files begin together."""
+    folder = tmp_path_factory.mktemp("six") / "binance-usdm-2025q4"
+    folder.mkdir()
+    for coin in ("BTC", "DASH", "ETH", "ZEC", "ZEN", "ZK"):
+        for path in (shared / "market" / "binance-usdm-2025q4").glob(f"{coin}USDT-*.csv"):
+            (folder / path.name).symlink_to(path.resolve())
+    return read_folder(folder)
 
 
 @pytest.fixture(scope="module")
 def sampled(shared: Path) -> Market:
     return read_folder(shared / "market" / "binance-usdm-2026q1-oi")
+
+
+UNDECIDED = "ZEC/USDT:USDT open interest which instant a sample is of is not decided by prices: taken as a period after its stamp"
 
 
 class TestRealSwaps:
@@ -147,20 +156,23 @@ class TestRealOpenInterest:
     def test_shape(self, sampled: Market) -> None:
         assert sampled.open.shape == (768, 4)
         assert sampled.symbols == ("BTC/USDT:USDT", "DASH/USDT:USDT", "ZEC/USDT:USDT", "ZK/USDT:USDT")
-        assert sampled.provenance.repairs == ()
+        assert len(sampled.provenance.repairs) == 4
+        assert all("open interest sampled at its stamp" in one for one in sampled.provenance.repairs)
 
     @pytest.mark.parametrize(
         ("open_", "value"),
         [
-            ("2026-02-20 06:00", NAN),  # the first sample, 04:00, is known at 08:00
-            ("2026-02-20 07:00", 123068349.55272000),
-            ("2026-02-20 10:00", 123068349.55272000),
-            ("2026-02-20 11:00", 122389476.39196548),  # the one of 08:00, known at 12:00
-            ("2026-03-18 22:00", 133814140.74252000),  # the one of 2026-03-18 16:00, known at 20:00
-            ("2026-03-18 23:00", 122679891.90076000),  # the one of 20:00, known at 24:00
+            ("2026-02-20 02:00", NAN),  # the first sample is of 04:00, and value by coins is the price at 04:00
+            ("2026-02-20 03:00", 123068349.55272000),
+            ("2026-02-20 06:00", 123068349.55272000),
+            ("2026-02-20 07:00", 122389476.39196548),  # the one of 08:00, when this bar closes
+            ("2026-03-18 18:00", 133814140.74252000),  # the one of 2026-03-18 16:00
+            ("2026-03-18 19:00", 122679891.90076000),  # the one of 20:00
         ],
     )
-    def test_a_sample_is_known_four_hours_after_its_stamp(self, sampled: Market, open_: str, value: float) -> None:
+    def test_a_sample_is_known_when_the_arithmetic_says_that_it_was_taken(
+        self, sampled: Market, open_: str, value: float
+    ) -> None:
         known = sampled.open_interest[at(sampled, open_), sampled.column("ZEC/USDT:USDT")]
         np.testing.assert_equal(known, value)
 
@@ -539,7 +551,7 @@ class TestFolder:
             read_folder(folder)
         assert str(caught.value) == (
             f"{folder} does not tell whether its bars are of swaps or of spot: put 'futures' or 'spot' into the name "
-            "of the folder, or give kind='swap' or kind='spot'"
+            "of the folder, as in my-futures"
         )
         write(folder / "ZECUSDT-funding.csv", f"{MIDNIGHT},0.0001", header="timestamp,funding_rate")
         assert read_folder(folder).instruments[0].kind == "swap"
@@ -700,6 +712,7 @@ def test_repairs_of_every_series_reach_the_provenance(zec: Path) -> None:
         header="timestamp,sum_open_interest,sum_open_interest_value",
     )
     assert read_folder(zec.parent).provenance.repairs == (
+        UNDECIDED,
         "ZEC/USDT:USDT bars: 1 exact duplicate row dropped, first at line 4 (2025-10-01 01:00)",
         "ZEC/USDT:USDT funding: 1 row out of order sorted by time, first at line 3 (2025-10-01 00:00)",
         "ZEC/USDT:USDT funding: 1 empty funding rate kept as unknown, first at line 3 (2025-10-01 00:00)",
@@ -726,8 +739,8 @@ def test_shuffled_and_repeated_rows_give_the_same_market_and_say_so(data: st.Dat
         for file, (header, lines) in contents.items():
             write(folder / file, *lines, header=header)
         clean = read_folder(folder)
-        assert clean.provenance.repairs == ()
-        changed = 0
+        assert clean.provenance.repairs == (UNDECIDED,)
+        changed = 1
         for file, (header, lines) in contents.items():
             repeated = lines + data.draw(st.lists(st.sampled_from(lines), max_size=4))
             shuffled = data.draw(st.permutations(repeated))
