@@ -83,7 +83,10 @@ def sampled(shared: Path) -> Market:
     return read_folder(shared / "market" / "binance-usdm-2026q1-oi")
 
 
-UNDECIDED = "ZEC/USDT:USDT open interest which instant a sample is of is not decided by prices: taken as a period after its stamp"
+UNDECIDED = (
+    "ZEC/USDT:USDT open interest which instant a sample is of is not decided by prices: "
+    "taken as a period after its stamp"
+)
 
 
 class TestRealSwaps:
