@@ -57,7 +57,7 @@ CREATE TABLE entries (
     UNIQUE (kind, key)
 );
 CREATE INDEX of_family ON entries (kind, common, scope, rank);
-CREATE TABLE draws (hash TEXT PRIMARY KEY, numbers BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE draws (hash TEXT PRIMARY KEY, numbers BLOB NOT NULL);
 CREATE TRIGGER no_update BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries are added, never changed'); END;
 CREATE TRIGGER no_delete BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries are added, never removed'); END;
 """
