@@ -124,7 +124,8 @@ def test_hashes_are_those_of_every_other_machine(sample: Market) -> None:
     assert sample.sha256()[:16] == "22bffc28cd1fed07"
     assert load_config(fee_rate=0.0006).hash() != load_config().hash()
     close = np.array(sample.close)
-    close[100, 0] = np.nextafter(close[100, 0], sample.low[100, 0])
+    row, column = np.argwhere(close > sample.low)[0]
+    close[row, column] = np.nextafter(close[row, column], sample.low[row, column])
     assert replace(sample, close=close).sha256() != sample.sha256()
 
 

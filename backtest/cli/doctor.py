@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,14 @@ ENGINE = ("numba", "llvmlite", "numpy", "pandas")
 OTHERS = ("vectorbt", "ccxt", "pyarrow", "pydantic", "typer", "scipy", "matplotlib")
 OPTIONAL = {"jupyterlab": "notebooks", "distributed": "--cluster"}
 REACHED = "api.bybit.com"
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def version_line() -> str:
@@ -55,7 +62,7 @@ def _installed() -> Iterator[tuple[bool, str]]:
     for name in (*ENGINE, *OTHERS):
         yield bool(_version(name)), f"{name} {_version(name) or '(pip install it)'}"
     for name, use in OPTIONAL.items():
-        there = find_spec(name) is not None
+        there = _installed(name)
         yield True, f"{name} {_version(name)}" if there else f"{name} is not installed: only {use} needs it"
 
 

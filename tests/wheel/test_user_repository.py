@@ -58,7 +58,7 @@ def repository(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -
 def test_the_page_and_the_data_of_ones_own(installed: Installed, repository: Path) -> None:
     done = installed(PYTEST, repository)
     assert "5 passed" in done.stdout, done.stdout + done.stderr
-    check = installed(("backtest", "baseline", "check"), repository)
+    check = installed(("backtest", "baseline", "check", "--trust", "my_idea.py"), repository)
     assert check.returncode == 0, check.stdout + check.stderr
     assert "2 passed" in check.stdout
 
@@ -69,7 +69,9 @@ def test_a_broken_strategy_ends_with_4_and_says_what_broke(installed: Installed,
     assert good.count("known_at, 1, catalyst_id") == 1
     strategy.write_text(good.replace("known_at, 1, catalyst_id", "known_at + 3_600_000, 1, catalyst_id"))
     try:
-        done = installed(("backtest", "baseline", "check", "baselines/my-usdm-bars"), repository)
+        done = installed(
+            ("backtest", "baseline", "check", "baselines/my-usdm-bars", "--trust", "my_idea.py"), repository
+        )
         assert done.returncode == 4, done.stdout + done.stderr
         told = " ".join(done.stdout.split())
         assert "the source of my_idea changed" in told

@@ -95,7 +95,7 @@ def test_the_verbs_run_and_leave_the_home_empty(installed: Installed, tmp_path: 
     assert record.returncode == 0, record.stderr
     check = installed(["backtest", "baseline", "check"], tmp_path)
     assert check.returncode == 0, check.stdout + check.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["baselines", "runs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backtest-ledger.sqlite", "baselines", "runs"]
     assert_home_is_clean(installed.home)
 
 
