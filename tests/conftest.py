@@ -22,7 +22,7 @@ settings.register_profile(
 settings.load_profile("house")
 
 PENDING = frozenset(Path(__file__).with_name("pending.txt").read_text(encoding="utf-8").splitlines())
-"""Tests whose expected figures are those of the sample of 0.1, or of rules that were merged since: to be worked out anew.
+"""Tests whose expected figures are those of the sample of 0.1, or of rules merged since: to be worked out anew.
 
 Each is skipped with that reason. The list only ever shrinks: a test that passes again is taken out of it.
 """

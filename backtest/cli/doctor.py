@@ -19,7 +19,7 @@ OPTIONAL = {"jupyterlab": "notebooks", "distributed": "--cluster"}
 REACHED = "api.bybit.com"
 
 
-def _installed(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     try:
         version(name)
     except PackageNotFoundError:
@@ -62,7 +62,7 @@ def _installed() -> Iterator[tuple[bool, str]]:
     for name in (*ENGINE, *OTHERS):
         yield bool(_version(name)), f"{name} {_version(name) or '(pip install it)'}"
     for name, use in OPTIONAL.items():
-        there = _installed(name)
+        there = _is_installed(name)
         yield True, f"{name} {_version(name)}" if there else f"{name} is not installed: only {use} needs it"
 
 

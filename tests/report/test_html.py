@@ -229,7 +229,9 @@ def test_the_answer_counts_and_takes_medians() -> None:
         "was traded, and on 0 of these the median trade gained. "
         "Trades in other coins, the other leg of a pair among them, are not in these figures."
     )
-    assert texts[1].endswith("none beats them: the nearest is first with p 0.2 once trying them all is paid for.")
+    assert texts[1].endswith(
+        "none beats them: the nearest is first with p 0.2, adjusted for multiple testing over all of them."
+    )
     assert "not how they were chosen" in texts[2]
     rows = [[cell.text for cell in row] for row in catalysts.rows]
     assert [row[0] for row in rows] == ["one-a", "one-a", "one-a", "two-b", "three-c"]
@@ -251,7 +253,8 @@ def test_a_winner_is_named() -> None:
 def test_a_small_p_without_a_win_says_why_it_is_none() -> None:
     texts, _ = answered("loses money", 0.01)
     assert texts[1].endswith(
-        "the nearest is first with p 0.01 once trying them all is paid for, but its verdict is: loses money."
+        "the nearest is first with p 0.01, adjusted for multiple testing over all of them, "
+        "but its verdict is: loses money."
     )
 
 
@@ -268,7 +271,7 @@ def test_intervals_have_their_level_and_p_its_price(reported: Reported) -> None:
         "90% bootstrap interval",
         "go by the adjusted one",
         "Low and high are the 95% interval of the mean",
-        "not for looking at several groupings",
+        "not over several groupings",
         "Both bands hold 95% bar by bar",
         "lines are 95% intervals, one actor at a time",
         "p is unadjusted; adjusted p pays for every trial",
