@@ -281,7 +281,7 @@ def _how_to_record(strategy: Strategy[Any], path: Path) -> str:
     kind = type(strategy)
     file = inspect.getsourcefile(kind)
     reference = strategy.name
-    if file is not None and not kind.__module__.startswith("strategies."):
+    if file is not None and not kind.__module__.startswith("backtest.strategies."):
         # What is typed is kept in the baseline, which other machines read.
         here = Path(file).resolve()
         reference = f"{here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here}:{kind.__name__}"

@@ -70,7 +70,7 @@ def test_the_same_command_gives_the_same_bytes(backtest: Command, tmp_path: Path
 def test_options_reach_the_run(backtest: Command) -> None:
     done = backtest(
         "run", "--json", "-s", "catalyst_momentum", "-p", "hold=24h", "-p", "kinds=trust_relaunch,oi_record",
-        "--timerange", "20250901-20251116", "--set", "fee_rate=0.001", "--funding", "error",
+        "--timerange", "20250914-20251116", "--set", "fee_rate=0.001", "--funding", "error",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)

@@ -22,7 +22,7 @@ def test_each_outcome_says_its_reason_and_what_would_change_it(backtest: Command
     asset = told("zec-2025-11-06-okx-perpetual", *chosen)
     assert "parameter assets = DASH leaves it out; assets=empty takes it" in asset
     assert "UNTIMED: not even its day is known" in told("zec-2025-10-mert", "-s", "catalyst_momentum")
-    outside = told("zec-2025-11-12-cypherpunk", "-s", "catalyst_momentum", "--timerange", "20250901-20251101")
+    outside = told("zec-2025-11-12-cypherpunk", "-s", "catalyst_momentum", "--timerange", "20250914-20251101")
     assert "OUTSIDE_DATA: it was known at 2025-11-1" in outside
     held = told("zec-2025-11-01-hayes", "-s", "catalyst_momentum", "-p", "hold=240h")
     assert "IN_POSITION" in held
