@@ -33,7 +33,8 @@ def test_what_is_defined_is_told_in_figures() -> None:
     tested = tuple(SimpleNamespace(reason="", p=p, adjusted=4 * p, n=1_000, kind="dates") for p in (0.01, 0.04, 0.5))
     superior = SimpleNamespace(reason="", p_consistent=0.04, p_lower=0.0004, p_upper=0.06, superior=(2,), trials=3)
     assert sweep_lines(result(placebos=tested, superior=superior)) == [
-        "placebo: 2 of 3 trials have p <= 0.05 alone, 1 adjusted for multiple testing (1,000 calendars of random dates)",
+        "placebo: 2 of 3 trials have p <= 0.05 alone, 1 adjusted for multiple testing "
+        "(1,000 calendars of random dates)",
         "superior predictive ability over holding nothing: p 0.040 (bounds <0.001 to 0.060), StepM keeps 1 trial of 3",
     ]
 
