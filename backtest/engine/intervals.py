@@ -204,6 +204,11 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     if trail == np.inf and low > max(stop, liquidation) and high < target:
         walk.least[i], walk.greatest[i] = max(least, high), max(greatest, high)
         return
+    passed = gap_reason(opening, stop, liquidation, target, trail, activation, greatest) if entering else 0
+    if passed > 0:
+        walk.may[i] = walk.must[i] = 1
+        _note_inside(walk, i, t, opening, passed, bars, rules)
+        return
     cover = BARE if entering else cover_of(bars, column, t)
     in_part = not cover.bare and cover.first_hole >= 0
     # Two followers: `free` has met no more of the bar's own high and low than it must have by now, `bound` all of it.

@@ -29,6 +29,7 @@ from backtest.engine.layout import (
     MOST_SLIP,
     OPEN,
     OPTIMISTIC,
+    PESSIMISTIC,
     SAME_PRICE,
     STOP_LOSS,
     TAKE_PROFIT,
@@ -377,10 +378,17 @@ def entry_segment(state: Positions, p: int, bar: Bar) -> Segment:
 
 @inlined
 def walk_entry_bar(state: Positions, p: int, bar: Bar, stop_order: int) -> tuple[int, float]:
-    """`walk_bar` from a fill inside the bar on; `adverse_first` meets only the lows that are yet to come."""
+    """`walk_bar` from a fill inside the bar on.
+
+    A level that the fill has already passed exits at once, at its reference. `adverse_first` meets only the lows that
+    are yet to come; `pessimistic` takes a target only where the price is certain to reach it after the fill.
+    """
     rest = entry_segment(state, p, bar)
     stop, liquidation, target = state[p].stop, state[p].liquidation, state[p].target
     trail, activation, before = state[p].trail, state[p].activation, max(state[p].peak, rest.open)
+    passed = gap_reason(rest.open, stop, liquidation, target, trail, activation, before)
+    if passed > 0:
+        return passed, rest.open
     if stop_order == ADVERSE_FIRST:
         reason, level = adverse_first(
             rest.most_low, rest.high, rest.close, stop, liquidation, target, trail, activation, before
@@ -391,6 +399,8 @@ def walk_entry_bar(state: Positions, p: int, bar: Bar, stop_order: int) -> tuple
             activation, before, before,
         )  # fmt: skip
         reason, level = chosen(possible, target, stop_order)
+        if stop_order == PESSIMISTIC and reason == TAKE_PROFIT and rest.least_high < target:
+            reason, level = 0, 0.0
     state[p].peak = max(before, rest.least_high if stop_order == OPTIMISTIC else rest.high)
     return reason, level
 

@@ -185,6 +185,10 @@ def rest_of_bar(position: Position, bars: Bars, row: int, maintenance: float, st
     rise, fall = (max(filled, close), low) if low_to_come else (high, min(filled, close))
     part = Stretch(filled, high, low, rise, fall, close, False)
     before = position.raised(position.peak, filled, filled)
+    if nearest(position, maintenance, before, filled) is not None:
+        return Exit(first_met(position, maintenance, before, filled), filled)
+    if position.gains_at(filled, position.target()):
+        return Exit(codes.TAKE_PROFIT, filled)
     if stop_order == codes.OPTIMISTIC:
         position.peak = position.raised(before, rise, fall)
     else:
@@ -194,7 +198,8 @@ def rest_of_bar(position: Position, bars: Bars, row: int, maintenance: float, st
         return adverse_first(position, maintenance, Stretch(filled, *ahead, rise, fall, close, False), before)
     stays, exits = allowed(position, maintenance, part, before, before)
     if exits and stop_order == codes.PESSIMISTIC:
-        return exits[0]
+        certain = position.gains_at(better(position, rise, fall), position.target())
+        return exits[0] if exits[0].reason != codes.TAKE_PROFIT or certain else None
     return exits[-1] if exits and not stays else None
 
 

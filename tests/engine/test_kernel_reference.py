@@ -98,22 +98,22 @@ def test_one_row_of_intents_serves_every_shift(scenario: Scenario) -> None:
 @RANDOM_MARKETS
 @given(any_scenario)
 def test_fills_stand_in_order(scenario: Scenario) -> None:
-    """Time first; at an open, exits of what was held come before entries, and entries in the order given."""
+    """Time first; at an open, exits of what was held come before entries, and entries of a phase in the order given."""
     found = recorded(scenario.orders, scenario.bars, scenario.rules)
     opened: set[int] = set()
-    entered: list[tuple[float, float]] = []
+    entered: list[tuple[float, float, float]] = []
     last = (-1.0, -1.0)
     columns = [found.fill(name) for name in ("row", "phase", "intent", "reason")]
     for row, phase, intent, reason in zip(*columns, strict=True):
         assert (row, phase) >= last
         last = (row, phase)
         if reason == codes.ENTRY:
-            entered.append((row, intent))
+            entered.append((row, phase, intent))
             opened.add(int(intent))
         else:
             assert int(intent) in opened
-            entry_row = next(at for at, number in entered if number == intent)
-            assert entry_row == row or phase != codes.AT_OPEN or all(at < row for at, _ in entered)
+            entry_row = next(at for at, _, number in entered if number == intent)
+            assert entry_row == row or phase != codes.AT_OPEN or all(at < row for at, *_ in entered)
     assert entered == sorted(entered)
     assert len(entered) == (found.verdict == codes.ACCEPTED).sum()
 

@@ -103,9 +103,9 @@ def test_a_limit_pays_the_maker_fee_and_no_spread_a_stop_the_takers() -> None:
     [
         # Bought at 95 on the way to 90: the low is to come, the stop at 92.15 is met for certain.
         ((98, 99, 90, 97), {"limit": 0.05, "stop_loss": 0.03}, "optimistic", "stop_loss", 92.15),
-        # The high of 99 may have been before the fill: a target of 98 is not met, but on the kinder path it is.
+        # The high of 99 may have been before the fill: no stop order takes a target of 98.
         ((98, 99, 94, 96), {"limit": 0.05, "take_profit": 3 / 95}, "pessimistic", "end_of_data", 96),
-        ((98, 99, 94, 96), {"limit": 0.05, "take_profit": 3 / 95}, "optimistic", "take_profit", 98),
+        ((98, 99, 94, 96), {"limit": 0.05, "take_profit": 3 / 95}, "optimistic", "end_of_data", 96),
         # A close beyond the target is after the fill on every path.
         ((98, 99, 94, 98.5), {"limit": 0.05, "take_profit": 3 / 95}, "pessimistic", "take_profit", 98),
         # A buy stop at 105: the low of 100 may be past, the stop at 102.9 is met on the worse path only.
