@@ -2,36 +2,43 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+# With what tests, checks and the site need on top; `make run` installs none of it.
+DEVELOPMENT := .venv/ready-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint docs coverage bench fuzz sample baseline clean
+.PHONY: run test lint docs coverage bench fuzz sample baseline release clean
 
 # What it prints depends on no earlier trial.
 run: $(READY)
 	$(BIN)/backtest run --ledger none
 
-test: $(READY)
+test: $(DEVELOPMENT)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST)
 
-lint: $(READY)
+lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # The site, strictly: a warning is an error. Open site/index.html, or serve it by `mkdocs serve`.
-docs: $(READY)
+docs: $(DEVELOPMENT)
 	$(BIN)/python -m mkdocs build --strict --quiet
 
 # Twice: coverage sees nothing of compiled code, so the tests of the kernel's rules run it once more as plain Python.
-coverage: $(READY)
+coverage: $(DEVELOPMENT)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report= $(PYTEST)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --cov --cov-append $(addprefix tests/engine/test_,kernel_rules.py replay.py costs.py)
 
-bench: $(READY)
+bench: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks
 
 # Ten thousand hostile cases of every parser.
-fuzz: $(READY)
+fuzz: $(DEVELOPMENT)
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+# Sdist, wheel and sbom.cdx.json, checked and tried out; nothing is uploaded. TAG=vX.Y.Z must be the version of the code.
+release: $(DEVELOPMENT)
+	$(BIN)/python -m tools.release $(TAG)
 
 # After an edit of the sample's tables or of tools/sample.
 sample: $(READY)
@@ -44,11 +51,16 @@ baseline: $(READY)
 	$(BIN)/backtest baseline record --folder baselines/patient -s catalyst_momentum --placebo dates:999 -p hold=4350m -p trailing_stop=0.1 -p take_profit=0.1 --set reaction=50m --set max_wait=20m --set in_position=extend
 	$(BIN)/backtest baseline record --folder baselines/tight -s influencer_fade --placebo calendar:199 -p stop_loss=0.005 -p take_profit=0.005 -p trailing_stop=0.004 --set stop_order=optimistic
 
+# Nothing is installed whose hash is not in the lock, the build tools among it.
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) --require-hashes --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
+$(DEVELOPMENT): $(READY) requirements-dev.lock
+	$(PIP) --require-hashes --requirement requirements-dev.lock
+	touch $(DEVELOPMENT)
+
 clean:
-	rm -rf site .site-figures .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist runs .coverage*
+	rm -rf site .site-figures .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist sbom.cdx.json runs .coverage*

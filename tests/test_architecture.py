@@ -16,6 +16,7 @@ import backtest
 ROOT = Path(__file__).parents[1]
 LEVEL = {
     "errors": 0,
+    "deprecation": 0,
     "units": 1,
     "documents": 1,
     "identity": 1,

@@ -14,6 +14,7 @@ import pandas as pd
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.config import RunConfig
+from backtest.deprecation import RenamedAttribute
 from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
 from backtest.engine.accounts import account_currency, quoted
@@ -109,6 +110,8 @@ class Run(Shown):
     def currency(self) -> str:
         """The currency of the account, in which the instruments of the intents settle."""
         return account_currency(self.market, [self.market.column(row.instrument) for row in self.intents.rows])
+
+    ledger = RenamedAttribute("costs", gone_in="0.3")
 
     @cached_property
     def costs(self) -> CostBreakdown:

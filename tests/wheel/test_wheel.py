@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -65,8 +67,27 @@ def test_the_sdist_holds_all_that_the_tests_and_a_build_need(installed: Installe
         held = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
     for folder in ("backtest", "strategies", "datasets", "tests", "benchmarks", "docs", "notebooks", ".ci", ".github"):
         assert files_of(folder) <= held, folder
-    assert {"pyproject.toml", "requirements.lock", "Makefile", "README.md", "LICENSE", "PKG-INFO"} <= held
+    assert {"pyproject.toml", "requirements.lock", "requirements-dev.lock", "SECURITY.md", "CITATION.cff"} <= held
+    assert {
+        "packaging/meta.yaml",
+        "Dockerfile",
+        "mkdocs.yml",
+        "action.yml",
+        "Makefile",
+        "README.md",
+        "LICENSE",
+        "PKG-INFO",
+    } <= held
     assert not [name for name in held if "__pycache__" in name or name.startswith((".venv", ".git/", "runs/"))]
+
+
+def test_an_index_would_show_its_description(installed: Installed) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", installed.wheel, installed.sdist],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("PASSED") == 2
 
 
 def test_the_package_is_the_installed_one_and_the_checkout_is_out_of_sight(
