@@ -99,9 +99,9 @@ from .scoring.walkforward import WalkForward as WalkForward
 from .scoring.walkforward import WalkForwardResult as WalkForwardResult
 from .scoring.walkforward import walk_forward as walk_forward
 from .session import Session as Session
-from .signals.audit import Audit as Audit
-from .signals.audit import Leak as Leak
 from .signals.audit import audit as audit
+from .signals.finding import Audit as Audit
+from .signals.finding import Leak as Leak
 from .signals.loading import load_strategy as load_strategy
 from .signals.strategy import Exit as Exit
 from .signals.strategy import Intent as Intent

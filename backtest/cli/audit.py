@@ -59,6 +59,8 @@ def _document(one: Audit) -> dict[str, Any]:
         "unknown": list(one.unknown),
         "hidden": list(one.hidden),
         "corruptions": list(one.corruptions),
+        "touched": list(one.touched),
+        "apart": one.apart,
         "leak": None
         if leak is None
         else {

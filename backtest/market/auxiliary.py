@@ -7,6 +7,7 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,12 @@ _COLUMNS = ["available_at", "value"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,80}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+_live: WeakSet[AuxiliarySeries] = WeakSet()
+_corrupted_after: list[tuple[int, int]] = []
+_corrupted_from: list[int] = []
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class AuxiliarySeries:
     """K readings in order of when they became available.
 
@@ -38,11 +44,40 @@ class AuxiliarySeries:
     available_ms: npt.NDArray[np.int64]
     values: Floats
 
+    def __post_init__(self) -> None:
+        _live.add(self)
+        for moment, seed in _corrupted_after:
+            _corrupt(self, moment, seed)
+
     def at(self, moments_ms: npt.ArrayLike) -> Floats:
         """Last reading available at each moment, NaN before the first; a strategy asks at its bars' closes."""
         moments = np.asarray(moments_ms, dtype=np.int64)
         place = np.searchsorted(self.available_ms, moments, side="right") - 1
         return np.where(place >= 0, self.values[np.maximum(place, 0)], np.nan)
+
+
+def corrupt_after(moment_ms: int, seed: int = 1) -> None:
+    """Multiply by noise from 1/4 to 4, in this whole process, each reading that became available after a moment.
+
+    Series that are read later are corrupted too. Made for a process of the look-ahead audit, which then ends.
+    """
+    _corrupted_after.append((moment_ms, seed))
+    for one in list(_live):
+        _corrupt(one, moment_ms, seed)
+
+
+def first_corrupted() -> int | None:
+    """When the first corrupted reading of any series became available; None where there is none."""
+    return min(_corrupted_from, default=None)
+
+
+def _corrupt(series: AuxiliarySeries, moment_ms: int, seed: int) -> None:
+    first = int(np.searchsorted(series.available_ms, moment_ms, side="right"))
+    if first < len(series.values):
+        values = series.values.copy()
+        values[first:] *= np.exp2(np.random.default_rng(seed).uniform(-2.0, 2.0, len(values)))[first:]
+        object.__setattr__(series, "values", values)
+        _corrupted_from.append(int(series.available_ms[first]))
 
 
 def read_series(path: Path, name: str | None = None) -> AuxiliarySeries:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from backtest.report.tables import new_table
+from backtest.signals.finding import FRESH
 from backtest.units import format_ms
 
 if TYPE_CHECKING:
@@ -65,5 +66,23 @@ def audit_lines(audits: Sequence[Audit]) -> list[str]:
         f"{one.strategy}: not exercised: it made no decision inside this market, which proves nothing"
         for one in audits
         if one.verdict == "not exercised"
+    ]
+    lines += [
+        f"{one.strategy}: reads nothing that was corrupted, which proves nothing: no value of this market or calendar "
+        "changes a decision"
+        for one in audits
+        if one.verdict == "reads nothing"
+    ]
+    lines += [
+        f"{one.strategy}: touches {', '.join(one.touched)}, which no cut can reach: whether that was known in time is "
+        "not tested"
+        for one in audits
+        if one.touched
+    ]
+    lines += [
+        f"{one.strategy}: asked in {one.apart}, where earlier calls may have left something: name it by its file to "
+        "have it asked in a fresh interpreter"
+        for one in audits
+        if one.apart != FRESH
     ]
     return lines

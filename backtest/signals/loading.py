@@ -66,7 +66,16 @@ def _execute(path: Path) -> ModuleType:
             f"strategy file {str(path)[:400]} does not exist: check the path, or write one by `backtest strategies new`"
         )
     # Files of one name in two folders stay two modules.
-    title = f"{_MODULE}{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
+    return execute_again(f"{_MODULE}{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}", path)
+
+
+def is_user_module(name: str) -> bool:
+    """Whether a module of this name was executed from a file that a user named."""
+    return name.startswith(_MODULE)
+
+
+def execute_again(title: str, path: Path) -> ModuleType:
+    """Execute a strategy file as the module of a title that is known already."""
     spec = importlib.util.spec_from_file_location(title, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"strategy file {path} cannot be imported: give it a name that ends in .py")

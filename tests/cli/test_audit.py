@@ -63,7 +63,7 @@ def test_json_says_what_was_read_and_when_it_was_known(backtest: Command, tmp_pa
     assert "close" in peeking["leak"]["read"]
     assert fade["leak"] is None
     assert fade["reads"] == ["close", "calendar"]
-    assert len(fade["hidden"]) == 19
+    assert len(fade["hidden"]) == 26
 
 
 def test_silence_is_not_called_safety(backtest: Command) -> None:
@@ -73,6 +73,17 @@ def test_silence_is_not_called_safety(backtest: Command) -> None:
         done.stdout.split()
     )
     assert " clean" not in done.stdout
+
+
+def test_what_lies_outside_is_named(backtest: Command, tmp_path: Path) -> None:
+    honest = PEEKING.replace("market.open_ms[row])", "market.open_ms[row]) + market.bar_ms")
+    (tmp_path / "peeking.py").write_text(honest.replace("rows = (", 'open("peeking.py").close()\n        rows = ('))
+    done = backtest("audit", "-s", "peeking.py:Peeking", "--timerange", "20251001-20251115", "--cuts", "4")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "reads outside" in said
+    assert "peeking: touches file" in said
+    assert "whether that was known in time is not tested" in said
 
 
 def test_too_few_cuts_are_refused(backtest: Command) -> None:

@@ -139,7 +139,7 @@ PLANTED = {
     global_maximum: "of ZEC/USDT:USDT",
     resample_label: "close of ZEC/USDT:USDT",
     shuffled_calendar: "catalyst",
-    untimed_catalyst: "catalyst sector-2025-11-listings",
+    untimed_catalyst: "catalyst zec-2025-10-hayes-repeat",
     funding_before_it_settles: "funding of ZEC/USDT:USDT",
 }
 
@@ -177,7 +177,7 @@ def entry_at_a_running_maximum(market: Market, calendar: Calendar) -> list[Inten
 def every_third_that_is_known(market: Market, calendar: Calendar) -> list[Intent]:
     """Counts catalysts, those of the past only."""
     moments = sorted(known for one in calendar if (known := known_at_ms(one)) is not None)
-    return [long(market, moment) for moment in moments[:7:3] if market.start_ms < moment < market.end_ms]
+    return [long(market, moment) for moment in moments[::3] if market.start_ms < moment < market.end_ms]
 
 
 HONEST = (

@@ -1,0 +1,282 @@
+"""The examination of one strategy: where its answers on changed futures differ, and what it must have read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from backtest.catalysts.record import Calendar
+from backtest.catalysts.timing import known_at_ms
+from backtest.errors import UsageError
+from backtest.market.record import Market
+from backtest.progress import Progress, silent
+from backtest.signals.asking import Answer, Asker, Question
+from backtest.signals.corruption import (
+    CALENDAR_CORRUPTIONS,
+    MARKET_CORRUPTIONS,
+    PRICES,
+    SOURCES,
+    corrupt,
+    corrupt_calendar,
+    corrupt_panel,
+    hidden_at,
+    known_panels,
+)
+from backtest.signals.finding import HERE, Audit, Leak
+from backtest.signals.strategy import Decision
+from backtest.units import TimeRange, format_ms
+
+TRUNCATION, SERIES = "truncation", "auxiliary series"
+PANEL_DRAWS = 12
+SERIES_DRAWS = 4
+TOGETHER = 6
+"""Cuts whose questions one process answers; what differs there counts only if it differs in a process of its own."""
+_EARLIEST_MS = -(2**62)
+
+
+def examine(
+    asker: Asker, market: Market, calendar: Calendar, *, cuts: int, seed: int, progress: Progress = silent
+) -> Audit:
+    """Audit the strategy of an asker; see `backtest.audit`."""
+    name = asker.strategy.name
+    true = Question(market, calendar)
+    first = asker.ask(true)
+    if first.error:
+        raise UsageError(f"strategy {name!r} failed on the data as it is: {first.error}; mend it, then audit it")
+    if _texts(asker.ask(true).rows) != _texts(first.rows):
+        raise UsageError(f"strategy {name!r} decides otherwise when asked again: seed its draws, keep no state")
+    trial = _Examination(asker, market, calendar, first.rows, seed)
+    instants = _instants(first.rows, market, calendar, cuts)
+    leak = None
+    for done in range(0, len(instants), TOGETHER):
+        progress(name, done, len(instants))
+        leak = trial.leak_at(instants[done : done + TOGETHER])
+        if leak is not None:
+            break
+    if leak is None:
+        trial.check_state()
+    reads, unread = trial.reads()
+    known = known_panels(market)
+    series = () if asker.apart == HERE else (SERIES,)
+    return Audit(
+        strategy=name,
+        decisions=len(first.rows),
+        cuts_ms=instants,
+        tested=sum(row.decided_at_ms in set(instants) for row in first.rows),
+        reads=reads,
+        unread=unread,
+        unknown=tuple(name for name in market.panels if name not in known),
+        hidden=tuple(one.id for one in calendar if any(one in hidden_at(calendar, cut) for cut in instants)),
+        corruptions=(*MARKET_CORRUPTIONS, TRUNCATION, *(CALENDAR_CORRUPTIONS if len(calendar) else ()), *series),
+        touched=asker.touched,
+        apart=asker.apart,
+        leak=leak,
+    )
+
+
+def _texts(rows: Sequence[Decision]) -> list[str]:
+    return [repr(row) for row in rows]
+
+
+def _instants(base: Sequence[Decision], market: Market, calendar: Calendar, most: int) -> tuple[int, ...]:
+    """Instants inside the market: of decisions, just before catalysts are known, and evenly between."""
+    decided = sorted({row.decided_at_ms for row in base})
+    known = sorted({at - 1 for one in calendar if (at := known_at_ms(one)) is not None})
+    even = [int(moment) for moment in np.linspace(market.start_ms, market.end_ms, 9)[1:-1]]
+    chosen = set(_thinned(even, market, max(most // 8, 1)))
+    chosen |= set(_thinned(known, market, max(most // 4, 1)))
+    return tuple(sorted(chosen | set(_thinned(decided, market, most - len(chosen)))))
+
+
+def _thinned(moments: Sequence[int], market: Market, most: int) -> list[int]:
+    """At most `most` of the moments that lie after the first close and before the end, evenly, first and last kept."""
+    inside = [moment for moment in moments if market.start_ms + market.bar_ms <= moment < market.end_ms]
+    if len(inside) <= most:
+        return inside
+    return [inside[int(place)] for place in np.unique(np.linspace(0, len(inside) - 1, most).round())]
+
+
+def difference(base: Sequence[Decision], answer: Answer, until_ms: int) -> tuple[Decision, str] | None:
+    """First decision up to an instant that is not the same, and what became of it."""
+    before = [row for row in base if row.decided_at_ms <= until_ms]
+    if answer.error:
+        return (before[0], f"replaced by {answer.error!r}") if before else None
+    after = [row for row in answer.rows if row.decided_at_ms <= until_ms]
+    for one, other in zip(before, after, strict=False):
+        if repr(one) != repr(other):
+            if one.decided_at_ms == other.decided_at_ms and one.instrument == other.instrument:
+                return one, "changed"
+            return (one, "removed") if one.decided_at_ms <= other.decided_at_ms else (other, "created")
+    if len(before) > len(after):
+        return before[len(after)], "removed"
+    return (after[len(before)], "created") if len(after) > len(before) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Examination:
+    """One strategy, and what it decided on the data as it is."""
+
+    asker: Asker
+    market: Market
+    calendar: Calendar
+    base: tuple[Decision, ...]
+    seed: int
+
+    def _shows(self, market: Market, until_ms: int, calendar: Calendar | None = None) -> bool:
+        answer = self.asker.ask(Question(market, self.calendar if calendar is None else calendar))
+        return difference(self.base, answer, until_ms) is not None
+
+    def _row(self, cut: int) -> int:
+        """Row of the first bar that had not closed at an instant."""
+        return min(max((cut - self.market.start_ms) // self.market.bar_ms, 0), len(self.market.index))
+
+    def _until(self, kind: str, cut: int) -> int:
+        """Last instant whose decisions must stay: a shorter market asks for nothing at its very end."""
+        return int(self.market.open_ms[self._row(cut) - 1]) + self.market.bar_ms - 1 if kind == TRUNCATION else cut
+
+    def _kinds(self, cut: int) -> list[str]:
+        """What is done to the future of an instant, the shorter market first."""
+        kinds = [TRUNCATION] if self._row(cut) > 0 else []
+        kinds += [*MARKET_CORRUPTIONS, *(f"catalysts {one}" for one in CALENDAR_CORRUPTIONS if len(self.calendar))]
+        return kinds
+
+    def _question(self, kind: str, cut: int) -> Question:
+        row = self._row(cut)
+        if kind == TRUNCATION:
+            return Question(self.market.between(TimeRange(None, self._until(kind, cut) + 1)), self.calendar)
+        if kind in MARKET_CORRUPTIONS:
+            return Question(corrupt(self.market, kind, slice(row, None), seed=self.seed), self.calendar)
+        if kind == SERIES:
+            return Question(self.market, self.calendar, cut)
+        hidden = hidden_at(self.calendar, cut)
+        return Question(self.market, corrupt_calendar(self.calendar, kind.removeprefix("catalysts "), hidden, cut))
+
+    def leak_at(self, cuts: Sequence[int]) -> Leak | None:
+        """What differs when everything not known at one of some instants is changed.
+
+        The shorter market is asked first, in a process that has seen no other: what the strategy fits once and keeps is
+        then fitted without the future, and its decisions differ from those of a process that saw the whole.
+        """
+        asked = [(cut, kind) for cut in cuts for kind in self._kinds(cut)]
+        if self.asker.apart != HERE:
+            # A process cannot take back what it corrupted: the last cut, of the fewest readings, goes first.
+            asked += [(cut, SERIES) for cut in sorted(cuts, reverse=True)]
+        answers = self.asker.ask_in_turn([partial(self._question, kind, cut) for cut, kind in asked])
+        differing = [
+            (cut, kind)
+            for (cut, kind), answer in zip(asked, answers, strict=True)
+            if difference(self.base, answer, self._until(kind, cut)) is not None
+        ]
+        # A corruption tells more than a missing bar.
+        for cut, kind in sorted(differing, key=lambda one: (one[0], one[1] == TRUNCATION)):
+            answer = self.asker.ask_in_turn([partial(self._question, kind, cut)])[0]
+            if (pair := difference(self.base, answer, self._until(kind, cut))) is not None:
+                return self._leak(kind, self._row(cut), cut, pair, answer)
+        if differing:
+            raise self._kept_state()
+        return None
+
+    def _leak(self, kind: str, row: int, cut: int, pair: tuple[Decision, str], answer: Answer) -> Leak:
+        if kind in MARKET_CORRUPTIONS:
+            return Leak(*pair, cut, kind, *self._locate(kind, row, cut))
+        if kind == TRUNCATION:
+            last = self._last_bar_needed(row, int(self.market.open_ms[row - 1]) + self.market.bar_ms - 1)
+            opened = int(self.market.open_ms[last])
+            return Leak(*pair, cut, kind, f"the bar of {format_ms(opened)}", opened + self.market.bar_ms)
+        if kind == SERIES:
+            return Leak(*pair, cut, kind, "a reading of an auxiliary series", answer.series_at_ms)
+        return Leak(*pair, cut, kind, *self._catalyst(kind.removeprefix("catalysts "), cut))
+
+    def _catalyst(self, kind: str, cut: int) -> tuple[str, int | None]:
+        """The catalyst that was read before it was known, and when it was."""
+        hidden = hidden_at(self.calendar, cut)
+        for one in hidden if kind != "added" else ():
+            if self._shows(self.market, cut, corrupt_calendar(self.calendar, kind, (one,), cut)):
+                return f"catalyst {one.id}", known_at_ms(one)
+        later = min((at for one in hidden if (at := known_at_ms(one)) is not None), default=None)
+        return "the catalysts of the calendar that were to come", later
+
+    def _locate(self, kind: str, row: int, cut: int) -> tuple[str, int]:
+        """What was read after the cut: panels, instrument and bar, and when that bar was known."""
+        market, seed = self.market, self.seed
+
+        def sources_show(sources: Sequence[str], until: int, columns: slice = slice(None)) -> bool:
+            return self._shows(corrupt(market, kind, slice(row, until), columns, sources, seed), cut)
+
+        bars = len(market.index)
+        sources = [one for one in SOURCES if sources_show((one,), bars)] or list(SOURCES)
+        low, high = row, bars
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if sources_show(sources, middle) else (middle, high)
+        last = high - 1
+        columns = [
+            column for column in range(len(market.symbols)) if sources_show(sources, high, slice(column, column + 1))
+        ]
+        names = [one for one in sources if one != "prices"]
+        if "prices" in sources:
+            # One draw may leave a threshold uncrossed.
+            def alone(panel: str, room: bool = False) -> bool:
+                draws = range(seed, seed + PANEL_DRAWS)
+                wrong = (corrupt_panel(market, panel, slice(row, high), room=room, seed=one) for one in draws)
+                return any(self._shows(one, cut) for one in wrong)
+
+            single = [one for one in ("high", "low") if alone(one)]
+            single += [one for one in ("open", "close") if alone(one, room=not single)]
+            names = (single or ["prices"]) + names
+        where = ", ".join(market.symbols[column] for column in columns) or "several instruments"
+        opened = int(market.open_ms[last])
+        text = ", ".join(names).replace("_", " ")
+        return f"{text} of {where} in the bar of {format_ms(opened)}", opened + market.bar_ms
+
+    def _last_bar_needed(self, row: int, until: int) -> int:
+        """Row of a bar without which the decisions until an instant differ, and with which they do not."""
+        low, high = row, len(self.market.index)
+        while high - low > 1:
+            middle = (low + high) // 2
+            short = self.market.between(TimeRange(None, int(self.market.open_ms[middle])))
+            low, high = (middle, high) if self._shows(short, until) else (low, middle)
+        return low
+
+    def check_state(self) -> None:
+        """Raise `UsageError` where the strategy decides otherwise after it was asked on other data, or once more."""
+        other = Question(corrupt(self.market, "reversal", slice(0, None), seed=self.seed), self.calendar)
+        true = Question(self.market, self.calendar)
+        answers = self.asker.ask_in_turn([lambda: other, lambda: true, lambda: true], seed=self.seed)
+        for answer in answers[1:]:
+            if answer.error or _texts(answer.rows) != _texts(self.base):
+                raise self._kept_state()
+
+    def _kept_state(self) -> UsageError:
+        return UsageError(
+            f"strategy {self.asker.strategy.name!r} decides otherwise when asked again, after it was asked on other "
+            "data or with the shared random generators in another state: seed its draws, keep no state"
+        )
+
+    def reads(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Inputs whose corruption from the first bar on changes any decision, and those where it changes none."""
+        true = _texts(self.base)
+
+        def matters(market: Market, calendar: Calendar, series_after_ms: int | None = None, seed: int = 1) -> bool:
+            answer = self.asker.ask(Question(market, calendar, series_after_ms, seed))
+            return bool(answer.error) or _texts(answer.rows) != true
+
+        results: dict[str, bool] = {
+            panel: matters(corrupt_panel(self.market, panel, slice(0, None), seed=self.seed), self.calendar)
+            for panel in known_panels(self.market)
+        }
+        if not any(results.get(panel) for panel in PRICES) and matters(
+            corrupt(self.market, "noise", slice(0, None), sources=("prices",), seed=self.seed), self.calendar
+        ):
+            results["close"] = True
+        if len(self.calendar):
+            results["calendar"] = matters(self.market, Calendar(self.calendar.name, ()))
+        draws = range(1, 1 + SERIES_DRAWS) if self.asker.apart != HERE else ()
+        if any(matters(self.market, self.calendar, _EARLIEST_MS, seed) for seed in draws):
+            results[SERIES] = True
+        return tuple(name for name, read in results.items() if read), tuple(
+            name for name, read in results.items() if not read
+        )
