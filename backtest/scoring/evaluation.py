@@ -85,7 +85,7 @@ class Evaluation(Shown):
                     card.verdict,
                 )
             )
-        scored = ("net", "Sharpe", "max DD", "hit", "before", "waited", "captured", "trades")
+        scored = ("net", "Sharpe", "drawdown", "hit", "before", "waited", "captured", "trades")
         return View(("strategy", *scored, "adjusted p", "verdict"), rows, self.notes)
 
 

@@ -9,6 +9,8 @@ from backtest.report.figures.searches import heat_map, heat_map_data, overfittin
 from backtest.report.figures.studies import abnormal_returns, abnormal_returns_data, influencers, influencers_data
 from backtest.report.figures.svg import to_svg
 from backtest.report.figures.timelines import timeline, timeline_data
+from backtest.report.figures.together import equities, equities_data
+from backtest.report.figures.trades import months, months_data, trade_excursions, trade_returns, trades_data
 
 __all__ = [
     "abnormal_returns",
@@ -19,12 +21,16 @@ __all__ = [
     "claims_data",
     "costs",
     "costs_data",
+    "equities",
+    "equities_data",
     "equity",
     "equity_data",
     "heat_map",
     "heat_map_data",
     "influencers",
     "influencers_data",
+    "months",
+    "months_data",
     "overfitting",
     "overfitting_data",
     "replay_panel",
@@ -32,4 +38,7 @@ __all__ = [
     "timeline",
     "timeline_data",
     "to_svg",
+    "trade_excursions",
+    "trade_returns",
+    "trades_data",
 ]

@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from backtest.engine.layout import COSTS
 from backtest.engine.run import Run
+from backtest.market.record import Floats
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, RED
 from backtest.report.figures.wording import clean, number, percent
@@ -130,16 +131,17 @@ def costs(run: Run) -> Figure:
         if change <= 0
         else f"more was received than paid: {percent(change, 2)}"
     )
+    levels = data[["from_level", "to_level"]].to_numpy(dtype=np.float64)
+    low, high, cut = _waterfall_limits(levels)
     made = style.sheet(
         title,
-        f"Profit at reference prices, less each cost; {told} of the capital.",
+        f"Profit at reference prices, less each cost; {told} of the capital."
+        + (" The axis is cut, since the costs are small beside the profit: it does not begin at zero." if cut else ""),
         [2.5],
         label=label,
         margins=style.Margins(bottom=0.32),
     )
     (axes,) = made.axes
-    levels = data[["from_level", "to_level"]].to_numpy(dtype=np.float64)
-    low, high = style.padded(np.append(levels.reshape(-1), 0.0), share=0.2)
     for place, row in enumerate(data.to_dict("records")):
         amount, start, end = float(row["amount"]), float(row["from_level"]), float(row["to_level"])
         total = row["step"] in ("gross", "net")
@@ -152,17 +154,35 @@ def costs(run: Run) -> Figure:
             axes.plot([place - 0.31, place + 0.31], [end, end], color=MUTED, linewidth=0.8)
         if place < len(data) - 1:
             axes.plot([place + 0.31, place + 0.69], [end, end], color=MUTED, linewidth=0.8)
+        if cut and total:
+            near = low if end > 0.0 else high
+            mark = 0.06 * (high - low) * (1.0 if end > 0.0 else -1.0)
+            across = place + np.array([-0.36, -0.12, 0.12, 0.36])
+            axes.plot(across, near + mark * np.array([0.6, 1.2, 0.6, 1.2]), color=PAPER, linewidth=2.5)
         above = max(start, end) > 0.0 or max(start, end) == min(start, end) == 0.0
         at = max(start, end) + 0.015 * (high - low) if above else min(start, end) - 0.015 * (high - low)
         written = f"{number(amount)}\n{percent(float(row['share']), 2)}"
         axes.text(place, at, written, ha="center", va="bottom" if above else "top", fontsize=7.5)
-    axes.axhline(0.0, color=INK, linewidth=0.8)
+    if not cut:
+        axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.set_ylim(low, high)
     axes.set_xticks(range(len(data)), list(data["step"]))
     axes.tick_params(axis="x", length=0)
     style.number_axis(axes)
     axes.set_ylabel("quote currency")
     return made.figure
+
+
+def _waterfall_limits(levels: Floats) -> tuple[float, float, bool]:
+    """Limits of the axis, and whether it leaves out zero: where the costs would else be too thin to be told apart."""
+    steps = levels[1:-1]
+    least, greatest = float(steps.min()), float(steps.max())
+    span = greatest - least
+    nearest = min(abs(least), abs(greatest)) if least * greatest > 0.0 else 0.0
+    if span > 0.0 and nearest > 2.0 * span:
+        room = (0.8, 0.45) if least > 0.0 else (0.45, 0.8)
+        return least - room[0] * span, greatest + room[1] * span, True
+    return *style.padded(np.append(levels.reshape(-1), 0.0), share=0.2), False
 
 
 def capacity_data(cards: Sequence[Scorecard]) -> pd.DataFrame:

@@ -110,6 +110,34 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Explorer:
+    """Charts that can be hovered, zoomed and filtered: their numbers as packed JSON, and what was left out of them."""
+
+    packed: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Multiple:
+    """One small drawing among many alike: what it shows, the line beneath, the SVG, the trade that it leads to."""
+
+    title: str
+    remark: str
+    svg: str
+    catalyst: str
+
+
+@dataclass(frozen=True, slots=True)
+class Multiples:
+    """Small drawings under one caption, with their numbers to take away."""
+
+    title: str
+    how: str
+    drawings: tuple[Multiple, ...]
+    download: Download | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
     """Blocks behind a line that opens them; all are open in print."""
 
@@ -119,7 +147,7 @@ class Folded:
     open: bool = False
 
 
-Block = Table | Figure | Facts | Text | Folded
+Block = Table | Figure | Facts | Text | Folded | Explorer | Multiples
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,24 @@
     table.tBodies[0].append(...keyed.map((one) => one.row));
   }
 
+  // A narrow screen shows each row as a card, whose numbers need their names.
+  const narrow = matchMedia("(max-width: 600px)");
+  function label() {
+    if (!narrow.matches) return;
+    for (const table of document.querySelectorAll(".table table:not(.labelled)")) {
+      const names = [...table.tHead.rows[0].cells].map((one) => one.textContent.trim());
+      for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, place) => { cell.dataset.label = names[place]; });
+      table.classList.add("labelled");
+    }
+  }
+  label();
+  narrow.addEventListener("change", label);
+  for (const drawing of document.querySelectorAll(".drawing")) {
+    const enlarge = () => { if (narrow.matches) drawing.classList.toggle("enlarged"); };
+    drawing.addEventListener("click", enlarge);
+    drawing.addEventListener("keydown", (event) => { if (event.key === "Enter") enlarge(); });
+  }
+
   for (const table of document.querySelectorAll(".scroll table")) {
     if (table.tBodies[0].rows.length < 2) continue;
     const heads = [...table.tHead.rows[0].cells];

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import unicodedata
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,18 +16,15 @@ from backtest.config import RunConfig
 from backtest.progress import Progress, silent
 from backtest.report.figures.palette import DARK, LIGHT, css_variables
 from backtest.report.folder import write_text, writing
-from backtest.report.html.blocks import Block, Facts, Figure, Folded, Section, Table, Text
+from backtest.report.html.blocks import Block, Explorer, Facts, Figure, Folded, Multiples, Section, Table, Text
 from backtest.report.html.contents import Contents
 from backtest.report.html.evidence import claims_section, search_section, study_section
+from backtest.report.html.plain import flat, visible
 from backtest.report.html.strategies import catalysts, season, strategies
 from backtest.report.html.summary import summary
 
 CELL_LENGTH, TEXT_LENGTH = 160, 700
 """Characters of a cell and of a sentence that are shown at once; the rest is folded."""
-_PICTURES: dict[int, int | str] = {
-    **{code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"},
-    **dict.fromkeys([*range(0x7F, 0xA0), *range(0xD800, 0xE000)], "\N{REPLACEMENT CHARACTER}"),
-}
 _MEANING = {
     "RECONSTRUCTED": "Not market data: these bars show how the tool works and prove nothing about the market.",
 }
@@ -37,6 +33,8 @@ _MEANING = {
 def render(contents: Contents, *, progress: Progress = silent) -> str:
     """The report as HTML text: the same contents give the same text."""
     style, script = _asset("page.css"), _asset("page.js")
+    if contents.evaluation is not None:
+        script = "\n".join((_asset("vendor/lightweight-charts.js"), script, _asset("explore.js"), _asset("spread.js")))
     label = contents.label
     return _environment().get_template("page.html").render(
         title=f"{f'{label}: ' if label else ''}Catalysts on {contents.dataset['name']}",
@@ -161,7 +159,7 @@ def _environment() -> Environment:
     made.tests.update(
         {
             kind.__name__.lower(): lambda block, kind=kind: isinstance(block, kind)
-            for kind in (Table, Figure, Facts, Text, Folded)
+            for kind in (Table, Figure, Facts, Text, Folded, Explorer, Multiples)
         }
     )
     return made
@@ -170,13 +168,3 @@ def _environment() -> Environment:
 @cache
 def _asset(name: str) -> str:
     return files("backtest.report.html").joinpath(name).read_text(encoding="utf-8")
-
-
-def visible(text: str) -> str:
-    """The text with control characters, which HTML forbids, as their pictures; line breaks and tabs stay."""
-    return text.translate(_PICTURES)
-
-
-def flat(text: str) -> str:
-    """The text for places that cannot isolate directions (titles, attributes): no control or format characters."""
-    return "".join(one for one in text if unicodedata.category(one) not in ("Cc", "Cf"))

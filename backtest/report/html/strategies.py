@@ -28,6 +28,8 @@ from backtest.report.html.blocks import (
     words,
 )
 from backtest.report.html.contents import Contents
+from backtest.report.html.explorer import explorer
+from backtest.report.html.multiples import catalyst_multiples
 from backtest.report.html.summary import outcome_words
 from backtest.report.score_tables import SHOWN_CAPITALS, money
 from backtest.report.signal_tables import parameter_text
@@ -38,55 +40,75 @@ from backtest.scoring.metrics import LEVEL
 RISKS = {one.name: one.words for one in OF_BARS}
 BY_TRADE = {one.name: one.words for one in OF_TRADES}
 """Scores in the order of the page; the drags of cost stand with the costs."""
+MOST_ROWS = 500
+"""Trades of a strategy that a table shows at once: a page of many thousands would hardly open."""
 _UNSIGNED = {one.name for one in METRICS.values() if not one.signed}
 
 
 def season(contents: Contents, progress: Progress) -> Section:
-    """Bars, catalysts and the fills of the strategy that traded most catalysts."""
+    """Bars, trades, catalysts and equity to be explored, and the same as figures for print."""
     from backtest.report import figures
 
     evaluation = _needed(contents)
     lead, calendar = lead_run(evaluation), evaluation.calendar
     progress("timeline", 0, 1)
+    runs = evaluation.runs
+    printed = (
+        drawn(
+            f"Catalysts over price, volume, open interest and funding, with the fills of {lead.strategy}",
+            "Shown is the strategy that traded most catalysts, whatever it earned. Numbers mark the announcements "
+            "keyed beneath; markers are fills. Where fills come after the move, it was over before the catalyst "
+            "was certain to be public.",
+            "timeline",
+            lambda: figures.timeline_data(lead, calendar),
+            lambda: figures.timeline(lead, calendar),
+        ),
+        drawn(
+            "Every strategy: equity, drawdown, rolling Sharpe ratio",
+            "After every cost. A Sharpe ratio of so few days swings widely, and its windows overlap: it shows when "
+            "a strategy earned, and is no test.",
+            "equities",
+            lambda: figures.equities_data(runs),
+            lambda: figures.equities(runs),
+        ),
+        drawn(
+            "Net return, trade by trade",
+            "All trades of all strategies together: a catalyst that several strategies traded counts several times.",
+            "trade-returns",
+            lambda: figures.trades_data(runs),
+            lambda: figures.trade_returns(runs),
+        ),
+        drawn(
+            "Furthest against and furthest ahead while held",
+            "A stop closer than where the gaining trades stood at their worst would have ended some of them; what it "
+            "would have earned takes a run with that stop.",
+            "excursions",
+            lambda: figures.trades_data(runs),
+            lambda: figures.trade_excursions(runs),
+        ),
+        drawn(
+            "Mean net return of a trade by coin and month",
+            "Cells of a few trades say little, whatever their colour.",
+            "months",
+            lambda: figures.months_data(runs),
+            lambda: figures.months(runs),
+        ),
+    )
     return Section(
         "season",
-        "The season",
-        (
-            drawn(
-                f"Catalysts over price, volume, open interest and funding, with the fills of {lead.strategy}",
-                "Shown is the strategy that traded most catalysts, whatever it earned. Numbers mark the announcements "
-                "keyed beneath; markers are fills. Where fills come after the move, it was over before the catalyst "
-                "was certain to be public.",
-                "timeline",
-                lambda: figures.timeline_data(lead, calendar),
-                lambda: figures.timeline(lead, calendar),
-            ),
-        ),
+        "The season, explored",
+        (explorer(evaluation), Folded("The same for print and without scripts", printed, "figures and their numbers")),
     )
 
 
 def catalysts(contents: Contents, progress: Progress) -> Section:
     """What is known of each catalyst, and a replay of each one that was traded."""
-    from backtest.report import figures
-
+    progress("replays of the catalysts", 0, 1)
     evaluation = _needed(contents)
     blocks: list[Block] = [calendar_table(evaluation.calendar)]
-    order = [lead_run(evaluation), *evaluation.runs]
-    for done, one in enumerate(evaluation.calendar):
-        progress("replays of the catalysts", done, len(evaluation.calendar))
-        run = next((run for run in order if (run.trades["catalyst_id"] == one.id).any()), None)
-        if run is None:
-            continue
-        blocks.append(
-            drawn(
-                f"{one.id}, traded by {run.strategy}",
-                "The first shading is the move before it was known, the second the wait of the strategy, the third "
-                "what was captured from fill to exit; lines mark when it was announced, known, entered and left.",
-                f"replay-{one.id}",
-                lambda run=run, one=one: figures.replay_panel_data(run, one),  # type: ignore[misc]
-                lambda run=run, one=one: figures.replay_panel(run, one),  # type: ignore[misc]
-            )
-        )
+    drawings = catalyst_multiples(evaluation, [lead_run(evaluation), *evaluation.runs])
+    if drawings.drawings:
+        blocks.append(drawings)
     return Section("catalysts", "The catalysts, replayed", tuple(blocks))
 
 
@@ -244,9 +266,10 @@ def _trades(one: dict[str, Any]) -> Table:
                 figure_cell(trade["net"], ",.0f"),
                 *(figure_cell(trade[cost], ",.0f") for cost in COSTS),
             )
-            for trade in rows
+            for trade in rows[:MOST_ROWS]
         ),
-        "The order of prices inside a bar is unknown: net_low and net_high of the download are the least and the "
+        (f"The first {MOST_ROWS} of {len(rows):,}; the CSV holds all. " if len(rows) > MOST_ROWS else "")
+        + "The order of prices inside a bar is unknown: net_low and net_high of the download are the least and the "
         "greatest net over every path that the bars allow.",
         Download(f"trades-{one['name']}.csv", csv_of(pd.DataFrame(rows))),
     )

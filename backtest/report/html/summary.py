@@ -197,10 +197,11 @@ def _verdicts(document: dict[str, Any]) -> Table:
         "Adjusted p|adjusted for multiple testing over every strategy that was tried",
         "Placebos|where the middle nine in ten placebo calendars lie; sorted by the upper end",
         "Sharpe|annualised, 365 days",
-        "Worst fall|largest fall from a peak of equity",
+        "Drawdown|largest fall from a peak of equity",
         "Trades",
-        "Costs|fees, spread, impact, funding and liquidation as a share of the capital",
-        numeric=("Net return", "p", "Adjusted p", "Placebos", "Sharpe", "Worst fall", "Trades", "Costs"),
+        "Costs|fees, spread, impact, borrowing and liquidation: what they did to the capital",
+        "Funding|what it did to the capital: above zero it was received",
+        numeric=("Net return", "p", "Adjusted p", "Placebos", "Sharpe", "Drawdown", "Trades", "Costs", "Funding"),
     )  # fmt: skip
     return Table(
         "Verdict on each strategy",
@@ -219,7 +220,7 @@ def _verdict_row(one: dict[str, Any]) -> tuple[Cell, ...]:
     net, fall = scores["net_return"], scores["max_drawdown"]
     between = "" if net["low"] is None else f"{percent(net['low'])} to {percent(net['high'])}"
     low, high = (figure_cell(value) if of_ratio else share(value) for value in (quantiles[1], quantiles[5]))
-    costs = sum(scores[f"{cost}_drag"]["value"] for cost in COSTS)
+    costs = -sum(scores[f"{cost}_drag"]["value"] for cost in COSTS if cost != "funding")
     return (
         words(one["name"]),
         words(_MARKS.get(verdict, "") + verdict, card["reason"], _VERDICT_TONES.get(verdict, "")),
@@ -230,7 +231,8 @@ def _verdict_row(one: dict[str, Any]) -> tuple[Cell, ...]:
         figure_cell(scores["sharpe"]["value"]),
         share(fall["value"], signed=False),
         figure_cell(scores["trades"]["value"], ".0f"),
-        share(costs, signed=False),
+        share(costs),
+        share(-scores["funding_drag"]["value"], toned=True),
     )
 
 

@@ -1,0 +1,80 @@
+"""Several strategies on one sheet: equity, drawdown and rolling Sharpe ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from backtest.engine.run import Run
+from backtest.report.figures import style
+from backtest.report.figures.palette import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY
+from backtest.report.figures.results import equity_data
+from backtest.report.figures.wording import clean
+from backtest.scoring.excursions import WINDOW_DAYS, rolling_sharpe
+
+_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, INK)
+_LINES = ("-", "--", ":", "-.")
+
+
+def equities_data(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a strategy and bar, `time` its close: growth since the start, drawdown, rolling Sharpe at day ends."""
+    tables = []
+    for run in runs:
+        table = equity_data(run)
+        ratios = rolling_sharpe(run)
+        table.insert(0, "strategy", run.strategy)
+        table["growth"] = table.pop("equity") / run.config.capital - 1.0
+        table["rolling_sharpe"] = ratios.reindex(pd.DatetimeIndex(table["time"])).to_numpy()
+        tables.append(table)
+    names = ["strategy", "time", "drawdown", "growth", "rolling_sharpe"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
+
+
+@style.quiet
+def equities(runs: Sequence[Run]) -> Figure:
+    """Equity of all strategies over one another, their drawdowns and their rolling Sharpe ratios."""
+    title = "Every strategy: equity, drawdown, rolling Sharpe ratio"
+    if not runs:
+        return style.message(title, "No strategy was replayed.")
+    data = equities_data(runs)
+    count = len(_COLOURS)
+    looks: list[dict[str, Any]] = [
+        {"color": _COLOURS[k % count], "linestyle": _LINES[k // count % len(_LINES)]} for k in range(len(runs))
+    ]
+    made = style.sheet(
+        title,
+        f"Growth since the start after every cost, the fall from the highest so far, and the annualised Sharpe ratio "
+        f"of the last {WINDOW_DAYS} daily returns, which overlap from day to day.",
+        [2.4, 0.9, 1.1],
+        label=runs[0].market.provenance.label,
+        key=[Line2D([], [], label=clean(run.strategy, 24), linewidth=1.4, **look)
+             for run, look in zip(runs, looks, strict=True)],
+    )  # fmt: skip
+    top, middle, bottom = made.axes
+    factors = 1.0 + data["growth"].to_numpy(dtype=np.float64)
+    log = style.spans_much(factors)
+    for run, look in zip(runs, looks, strict=True):
+        rows = data[data["strategy"] == run.strategy]
+        x = style.days(pd.DatetimeIndex(rows["time"]))
+        style.line(top, x, 1.0 + rows["growth"].to_numpy(), linewidth=1.1, **look)
+        style.line(middle, x, rows["drawdown"].to_numpy(), linewidth=0.9, **look)
+        known = rows["rolling_sharpe"].notna().to_numpy()
+        style.line(bottom, x[known], rows["rolling_sharpe"].to_numpy()[known], linewidth=0.9, **look)
+    top.axhline(1.0, color=MUTED, linewidth=0.8)
+    bottom.axhline(0.0, color=MUTED, linewidth=0.8)
+    top.set_ylim(*style.padded(np.append(factors, 1.0), log))
+    style.number_axis(top, log=log)
+    top.set_ylabel("equity, start = 1")
+    style.percent_axis(middle, ticks=3)
+    middle.set_ylabel("drawdown")
+    style.number_axis(bottom, ticks=3)
+    bottom.set_ylabel("Sharpe")
+    first, last = (float(at) for at in style.days(pd.DatetimeIndex(data["time"]))[[0, -1]])
+    for axes in made.axes:
+        style.time_axis(axes, first, last, name=axes is bottom)
+    return made.figure
