@@ -212,7 +212,8 @@
       }));
   }
 
-  let leader = price;
+  // A page that scrolls under a mouse at rest is not hovered.
+  let leader = price, rest = null, mouse = null;
   function stretch(from, to) {
     leader = price;
     price.timeScale().setVisibleLogicalRange({ from, to });
@@ -225,6 +226,7 @@
     }
   }
   function move(row) {
+    rest = mouse;
     row = Math.max(0, Math.min(bars - 1, row));
     reveal(row);
     cross(row);
@@ -250,7 +252,6 @@
     const room = Math.max(12, one.exit - first);
     stretch(first - room, one.exit + room);
     move(one.entry);
-    rest = mouse;
     find("candles").scrollIntoView({ block: "center" });
     find("candles").focus({ preventScroll: true });
   }
@@ -283,8 +284,6 @@
       if (range && leader === one) other.timeScale().setVisibleLogicalRange(range);
     });
   }
-  // A page that scrolls under a mouse at rest is not hovered.
-  let rest = null, mouse = null;
   document.addEventListener("pointermove", (event) => { mouse = [event.clientX, event.clientY]; }, { capture: true });
   const hovered = ({ time, sourceEvent: event }) => {
     if (time === undefined || !event) return false;
