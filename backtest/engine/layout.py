@@ -201,7 +201,9 @@ class Positions(Protocol):
 
 
 _TYPES: dict[Any, type[np.generic]] = {int: np.int64, bool: np.bool_, float: np.float64}
-POSITION = np.dtype([(name, _TYPES[of]) for name, of in get_type_hints(Position).items()], align=True)
+_FIELDS = np.dtype([(name, _TYPES[of]) for name, of in get_type_hints(Position).items()], align=True)
+# np.record: without compilation too a field of an item is read by its name
+POSITION = np.dtype((np.record, _FIELDS))
 
 
 class Fill(NamedTuple):
