@@ -81,8 +81,8 @@ PLANTED = (
     Planted(
         "another maintenance margin",
         CONFIG,
-        "maintenance_margin: Share = Field(0.02,",
-        "maintenance_margin: Share = Field(0.03,",
+        '0.02, description="of notional; below',
+        '0.03, description="of notional; below',
         ("configuration maintenance_margin: 0.02 -> 0.03", TRADES),
     ),
     Planted(
@@ -151,8 +151,8 @@ PLANTED = (
     Planted(
         "funding received where it is paid",
         "backtest/engine/exits.py",
-        "paid = state[p].side *",
-        "paid = -state[p].side *",
+        "    return funding_of(state",
+        "    return -funding_of(state",
         ("has its bars and prices and another net: fees, funding, liquidation or size changed", "funding_drag", CALLED),
     ),
     Planted(
@@ -195,8 +195,8 @@ class PlantedClose(Planted):
     def plant(self, tree: Path) -> None:
         market = read_dataset(tree / self.file)
         column, close = market.column("DASH/USDT:USDT"), market.close.copy()
-        close[2000, column] = (market.low[2000, column] + market.high[2000, column]) / 2.0
-        assert close[2000, column] != market.close[2000, column]
+        close[1000, column] = (market.low[1000, column] + market.high[1000, column]) / 2.0
+        assert close[1000, column] != market.close[1000, column]
         write_dataset(replace(market, close=close), tree / self.file, how_made="by hand", made_by="a test")
 
 
@@ -267,7 +267,7 @@ def commands(calls: Sequence[tuple[Path, tuple[str, ...]]], folder: Path, **envi
         input=json.dumps(jobs),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=True,
     )
     said = [output.read_text(encoding="utf-8") for output in outputs]

@@ -83,6 +83,8 @@ def _print(
     show(console, "", verdict_sentence(evaluation.cards))
     show(console, run_table(evaluation, console.width, wanted), *screen_lines(evaluation, wanted))
     show(console, *search_parts(recorded))
+    idle = runs if everything else [one for one in runs if not len(one.trades)]
+    show(console, *(f"{one.strategy}: {note}" for one in idle for note in one.intents.notes))
     if everything:
         show(console, "", verdict_table(evaluation.cards), *verdict_lines(evaluation.cards))
         show(console, "", capacity_table(evaluation.cards))
@@ -91,7 +93,6 @@ def _print(
             if len(one.trades):
                 show(console, "", trade_table(one))
     if everything:
-        show(console, *(f"{one.strategy}: {note}" for one in runs for note in one.intents.notes))
         show(console, *(line for one in runs for line in rejected_lines(one)))
     elif not trades:
         show(console, "more: --trades, --all, --columns, --sort; backtest why CATALYST")

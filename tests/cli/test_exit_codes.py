@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from backtest import cli, errors
-from backtest.catalysts import record
+from backtest.request import request
 from tests.cli.conftest import ROOT
 from tests.cli.test_audit import PEEKING
 
@@ -71,7 +71,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         def fail(name: str) -> Any:
             raise problem
 
-        monkeypatch.setattr(record, "open_calendar", fail)
+        monkeypatch.setattr(request, "open_calendar", fail)
 
     return plant
 

@@ -46,7 +46,7 @@ def test_a_fetched_recipe_is_a_dataset_to_run_on(backtest: Command, config: str,
     assert all(len(line) <= 80 for line in fetched.stdout.splitlines())
     ran = backtest("run", "--dataset", "privacy-2025", "--strategy", "buy_and_hold", "--placebo", "0", *shelf)
     assert ran.returncode == 0, ran.stderr
-    assert "privacy-2025: 2592 bars of 1h, 2025-08-15 00:00 to 2025-11-30 23:00 UTC" in ran.stdout
+    assert "privacy-2025: 2,592 bars of 1h, 2025-08-15 00:00 to 2025-11-30 23:00 UTC" in ran.stdout
     assert "RECONSTRUCTED" not in ran.stdout
     shown = backtest("data", "show", "bybit", "ZEC/USDT:USDT", *shelf)
     assert shown.returncode == 0
@@ -88,9 +88,12 @@ def test_options_instead_of_a_recipe(backtest: Command, config: str, tmp_path: P
             "exchange 'bibit' is not known to ccxt",
         ),
         (
-            *(("fetch", "--exchange", "binanceusdm", "--symbols", "ZEC/USDT:USDT", "--timerange", "20200101-"),),
+            (
+                *("fetch", "--exchange", "binanceusdm", "--symbols", "ZEC/USDT:USDT"),
+                *("--series", "oi", "--timerange", "20200101-20200201"),
+            ),
             2,
-            "no open-interest history older than 30 days",
+            "has no open-interest history older than",
         ),
         (
             ("fetch", "--exchange", "bybit", "--symbols", "ZEC", "--timerange", "20251101-"),

@@ -90,10 +90,12 @@ def test_a_folder_and_a_calendar_of_ones_own(backtest: Command, tmp_path: Path) 
     folder.mkdir()
     (folder / "ZECUSDT-1h.csv").write_text(BARS)
     (tmp_path / "mine.toml").write_text(CALENDAR.replace("2025-10-06", "2025-10-02"))
-    done = backtest("run", "-d", "my-usdm-bars", "-c", "mine.toml", "-s", "catalyst_momentum", "-p", "hold=24h")
+    done = backtest(
+        "run", "-d", "my-usdm-bars", "-c", "mine.toml", "-s", "catalyst_momentum", "-p", "hold=24h", "--trades"
+    )
     assert done.returncode == 0, done.stderr
     assert "RECONSTRUCTED" not in done.stdout
-    assert "zec-one 10-02 04:00" in " ".join(done.stdout.split())
+    assert "zec-one 25-10-02 04:00" in " ".join(done.stdout.split())
     assert "funding unknown for ZEC/USDT:USDT" in done.stdout
 
 

@@ -117,7 +117,7 @@ def test_there_is_none_in_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         (("run", *TREND, "--placebo", "19", "--bootstrap", "100"), "replay intervals placebo calendars capacity"),
         (("study", "--set", "draws=19", "--asset", "DASH"), "return volume open interest"),
         (("sweep", *SEARCH), "trials"),
-        (("walkforward", *SEARCH, "--folds", "2"), "trainings placebo calendars"),
+        (("walkforward", *SEARCH, "--folds", "2"), "trainings placebo calendars capacity"),
         (("audit", *TREND, "--cuts", "3"), "catalyst_momentum"),
         (("events", "claims", "--subject", "DASH"), "claims"),
         (("data", "import", "ZECUSDT-1h.csv", "--venue", "gate", "--kind", "swap", "--store", "shelf"), "files"),
