@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from backtest.study.settings import StudyConfig
     from backtest.study.study import Study
 
-VARIED = ("weight", "stop_loss", "take_profit", "trailing_stop", "hold_ms", "shift")
+VARIED = ("weight", "stop_loss", "take_profit", "trailing_stop", "activation", "hold_ms", "shift")
 """What `statistics` may vary: shares of price or equity, milliseconds held, and bars moved around the circle."""
 BLOCK = 65_536
 """Variations replayed at a time."""
@@ -104,9 +104,9 @@ class Session:
         intents
             K intents.
         varied
-            `weight`, `stop_loss`, `take_profit`, `trailing_stop` (shares), `hold_ms` (milliseconds) or `shift` (bars
-            around the circle): each a value, V values, or (V, K) values, one for each variation and intent. NaN is no
-            level. What is not given is as the intents say.
+            `weight`, `stop_loss`, `take_profit`, `trailing_stop`, `activation` (shares), `hold_ms` (milliseconds) or
+            `shift` (bars around the circle): each a value, V values, or (V, K) values, one for each variation and
+            intent. NaN is no level. What is not given is as the intents say.
 
         Returns
         -------
@@ -182,7 +182,7 @@ def _rows(name: str, given: npt.ArrayLike, intents: int) -> Floats:
     wide = 1 if name == "shift" else intents
     if values.ndim != 2 or values.shape[1] != wide or not len(values):
         raise UsageError(f"{name} has shape {np.shape(given)}: give a value, V values, or (V, {wide}) values")
-    levels = name in ("stop_loss", "take_profit", "trailing_stop")
+    levels = name in ("stop_loss", "take_profit", "trailing_stop", "activation")
     least = 0.0 if levels or name == "weight" else 1.0 if name == "hold_ms" else -np.inf
     wrong = ~(np.isnan(values) if levels else np.zeros(values.shape, np.bool_)) & ~(values > least)
     if (name != "shift" and wrong.any()) or np.isinf(values).any():

@@ -45,6 +45,7 @@ def settled(orders: Orders, market: Market) -> Orders:
         stop_loss=distance(orders.stop_loss, long),
         trailing_stop=distance(orders.trailing_stop, long),
         take_profit=distance(orders.take_profit, ~long),
+        activation=distance(orders.activation, ~long),
         limit=distance(orders.limit, long),
         stop_entry=distance(orders.stop_entry, ~long),
     )

@@ -124,7 +124,8 @@ def _open_position(
     state[p].stop = -np.inf if math.isnan(stop) else price * (side - stop)
     state[p].target = np.inf if math.isnan(target) else price * (side + target)
     state[p].trail = np.inf if math.isnan(trail) else trail
-    state[p].activation = -np.inf
+    activation = intent.activation[k]
+    state[p].activation = -np.inf if math.isnan(activation) else price * (side + activation)
     state[p].peak = side * price
     state[p].liquidation = (
         liquidation_level(side, quantity, price, margin, rules.maintenance_margin) if swap else -np.inf

@@ -34,7 +34,8 @@ from backtest.engine.layout import (
     Trade,
     Work,
 )
-from backtest.engine.path import bar_of, charge, funding_of, gap_reason, net_of, settle, walk_bar, write_row
+from backtest.engine.path import bar_of, charge, funding_of, gap_reason, net_of, settle, write_row
+from backtest.engine.segments import walk_bar
 
 
 @inlined

@@ -22,6 +22,7 @@ from backtest.engine.layout import (
     GROUP_EXIT,
     I1,
     I4,
+    MAKER_INSIDE,
     MOST_SLIP,
     TAKE_PROFIT,
     TRAILING_STOP,
@@ -32,24 +33,22 @@ from backtest.engine.layout import (
     Work,
 )
 from backtest.engine.path import (
-    BARE,
     bar_of,
     charge,
-    cover_of,
-    entry_segment,
     funding_of,
     gap_reason,
+    greatest_peak_after,
     net_of,
+    peak_below,
     possible_exits,
-    segment_at,
     settle,
 )
 from backtest.engine.schedule import last_leg, schedule
+from backtest.engine.segments import BARE, cover_of, entry_segment, segment_at
 
 OUTER = (
     "exits inside a bar that detail covers in part",
     "funding settled inside bars: all or none of a bar's is counted",
-    "a later bar of a trailing stop entered inside a bar",
 )
 """Where the interval is sound but may be wider than what the paths allow; everywhere else it is exact."""
 
@@ -183,6 +182,7 @@ def _at_open(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
         walk.may[i] = 1
         walk.must[i] = timed or gap_reason(at, stop, liquidation, target, trail, activation, walk.least[i]) > 0
         _note(walk, i, t, opening, reason if reason > 0 else GROUP_EXIT, bars, rules)
+    walk.greatest[i] = max(walk.least[i], min(walk.greatest[i], peak_below(trail, activation, at)))
 
 
 @compiled
@@ -223,8 +223,9 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
                 _note_inside(walk, i, t, segment.open, reason, bars, rules)
             alive = gap_reason(segment.open, stop, liquidation, target, trail, activation, free) == 0
             stays = stays and gap_reason(segment.open, stop, liquidation, target, trail, activation, bound) == 0
-            if not alive:
-                break
+            greatest = max(free, min(greatest, peak_below(trail, activation, segment.open)))
+        if not alive:
+            break
         free, bound = max(free, segment.open), max(bound, segment.open)
         greatest = max(greatest, segment.open)
         ends = possible_exits(
@@ -240,8 +241,6 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
         if ends.trail_low <= ends.trail_high:
             walk.may[i] = 1
             _note_range(walk, i, t, ends.trail_low, ends.trail_high, bars, rules)
-        if in_part and walk.may[i] > 0:
-            walk.table[state[i].intent, IS_OUTER] = 1.0
         near_high, near_low = segment.least_high, segment.most_low
         if segment.hole:
             near_high, near_low = max(segment.open, segment.close), min(segment.open, segment.close)
@@ -255,11 +254,13 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
         )  # fmt: skip
         alive, stays = loose.stays, stays and full.stays
         free, bound = max(free, near_high), max(bound, segment.least_high)
-        greatest = max(greatest, segment.high)
+        greatest = greatest_peak_after(free, greatest, near_low, segment.high, segment.close, target, trail, activation)
         slot, price = segment.end, segment.close
+    if in_part and walk.may[i] > 0:
+        walk.table[state[i].intent, IS_OUTER] = 1.0
     walk.must[i] = not (alive and stays)
     walk.least[i] = max(least, rest.least_high if entering else high)
-    walk.greatest[i] = max(walk.greatest[i], opening, high)
+    walk.greatest[i] = max(walk.least[i], greatest)
 
 
 @inlined
@@ -331,13 +332,21 @@ def _rest_of_bar(walk: Walk, legs: int, t: int, bars: Bars, rules: Rules) -> boo
 
 
 @inlined
-def _lengthen(unit: int, queued: int, t: int, intent: Intent, work: Work, walk: Walk) -> int:
-    """Under `extend`, lone intents of the same side that fill at t lengthen a lone position; the next unit."""
+def _lengthen(unit: int, place: int, queued: int, t: int, intent: Intent, work: Work, walk: Walk) -> int:
+    """Under `extend`, lone intents of the same side that fill at t lengthen a lone position; the next unit.
+
+    Of those that fill in the bar of its entry only the ones that act after it: `place` is its own in the queue, and
+    entries at the open act before those inside the bar.
+    """
     state = walk.state
+    inside = state[0].entered != AT_MARKET
     while unit < queued and work.fill_row[work.queue[unit]] <= t:
         k = work.queue[unit]
         same = intent.column[k] == state[0].column and intent.side[k] == state[0].side
-        if same and intent.group[k] < 0 and work.fill_row[k] == t:
+        if t == state[0].entry_row:
+            late = work.entry[k] >= MAKER_INSIDE
+            same = same and (unit > place if late == inside else late)
+        if same and last_leg(intent.group, k) == k + 1 and work.fill_row[k] == t:
             state[0].time_row = max(state[0].time_row, t + intent.hold[k])
             state[0].signal_row = max(state[0].signal_row, work.exit_row[k])
         unit += 1
@@ -357,7 +366,7 @@ def walk_trades(
         if verdict[first] != ACCEPTED:
             first = last
             continue
-        legs, later = last - first, 0
+        legs, later, place = last - first, 0, 0
         for i in range(legs):
             walk.state[i] = entered[first + i]
             walk.least[i] = walk.greatest[i] = walk.state[i].peak
@@ -365,14 +374,15 @@ def walk_trades(
             row[NET_LOW], row[NET_HIGH], row[EXITS] = np.inf, -np.inf, 0.0
             row[FIRST_ROW], row[LAST_ROW], row[UNKNOWN_ROW], row[IS_OUTER] = -1.0, -1.0, -1.0, 0.0
         lengthens = rules.extend and legs == 1 and walk.state[0].group < 0
-        while lengthens and later < queued and work.queue[later] != first:
+        while lengthens and place < queued and work.queue[place] != first:
+            place += 1
+        while lengthens and later < queued and work.fill_row[work.queue[later]] < work.fill_row[first]:
             later += 1
-        later += 1
         t, goes_on = walk.state[0].entry_row, True
         while goes_on and t < bars.panel.shape[1]:
             goes_on = _open(walk, legs, t, bars, rules)
             if goes_on and lengthens:
-                later = _lengthen(later, queued, t, intent, work, walk)
+                later = _lengthen(later, place, queued, t, intent, work, walk)
             goes_on = goes_on and _rest_of_bar(walk, legs, t, bars, rules)
             t += 1
         first = last

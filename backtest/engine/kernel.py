@@ -30,7 +30,8 @@ B. Entries at the open. Equity E is cash plus positions at the previous bar's ma
     rejected leg rejects its unit: it keeps its reason, the others get GROUP; GROSS_CAP and NO_CASH are every leg's.
     With V the scaled notional: slip = half_spread + min(coefficient * sqrt(V), 0.9 - half_spread);
     price = open * (1 + side * slip); quantity = V / price; cash falls by margin V / leverage (spot: V) and fee * V.
-    Stop, target and trail are anchored at `price`; the peak starts there. A level that the open has already passed
+    Stop, target, trail and its activation are anchored at `price`; the peak starts there, and the trail follows it from
+    the activation on. A level that the open has already passed
     exits at that open, once every entry of the bar is made: LIQUIDATION to TAKE_PROFIT of phase A, and GROUP.
     Entries inside the bar follow those at its open, by the same rules; exits inside the bar free nothing for them. The
     rest of their bar is walked from the fill on: the price has still to go as far as it went beyond the fill, and only
@@ -43,7 +44,7 @@ C. Inside a tradable bar the order of prices is unknown. Adverse levels are liqu
     Under `adverse_first` one path is walked: open, adverse extreme, favourable extreme, close.
     Detail bars replace a bar whose range they keep; of a bar that they cover in part the rest is a hole, on which the
     price goes from the close before it to the open after it and reaches what the detail does not of the bar's high and
-    low (`adverse_first` takes the bar itself then). An open of a detail bar after another is checked for gaps.
+    low (under `adverse_first` no more than it must). An open of a detail bar after another is checked for gaps.
     What all paths allow, whatever the stop order: `backtest.engine.intervals`.
     When a leg leaves inside the bar, the others of its group leave at the close (GROUP, phase E). In bars longer than
     the time between settlements a position that leaves inside has met an unknown part of the bar's funding: pessimistic
@@ -198,6 +199,7 @@ def _variation(orders: Orders, v: int) -> Intent:
         orders.stop_loss[min(v, orders.stop_loss.shape[0] - 1)],
         orders.take_profit[min(v, orders.take_profit.shape[0] - 1)],
         orders.trailing_stop[min(v, orders.trailing_stop.shape[0] - 1)],
+        orders.activation[min(v, orders.activation.shape[0] - 1)],
         orders.notional[min(v, orders.notional.shape[0] - 1)],
         orders.limit[min(v, orders.limit.shape[0] - 1)],
         orders.stop_entry[min(v, orders.stop_entry.shape[0] - 1)],

@@ -152,6 +152,8 @@ LEAST_SHARE = 1e-6
 """An entry scaled below this share of what was wanted, or equity below this share of capital, is rejected instead."""
 SAME_PRICE = 1e-9
 """Share of a price by which finer bars may miss the high and the low of the bar that they make up."""
+SAME_LEVEL = 1e-12
+"""Share of a peak by which one that just survives stays below the one whose trailing stop is met."""
 LEAST_RATIO = 1e-12
 """Variance as a share of the mean square, or deviation of returns, below which it is rounding and a ratio is NaN."""
 
@@ -294,7 +296,8 @@ class Bar(NamedTuple):
 class Orders(NamedTuple):
     """V variations of K intents in rows and bars, each (V, K) or (1, K); absent levels are NaN, rows NEVER.
 
-    `notional` is a fixed size in place of `weight`. `limit` and `stop_entry` are distances from the last close before
+    `activation` is the gain from the fill at which a trailing stop begins to follow. `notional` is a fixed size in
+    place of `weight`. `limit` and `stop_entry` are distances from the last close before
     the order arrives, the one on the better, the other on the worse side of it.
     `shift` (V,) moves every intent of a replay by so many bars around the circle of T bars.
     """
@@ -309,6 +312,7 @@ class Orders(NamedTuple):
     stop_loss: F8
     take_profit: F8
     trailing_stop: F8
+    activation: F8
     notional: F8
     limit: F8
     stop_entry: F8
@@ -369,6 +373,7 @@ class Intent(NamedTuple):
     stop_loss: F8
     take_profit: F8
     trailing_stop: F8
+    activation: F8
     notional: F8
     limit: F8
     stop_entry: F8

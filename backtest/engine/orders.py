@@ -64,6 +64,7 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
         stop_loss=real("stop_loss"),
         take_profit=real("take_profit"),
         trailing_stop=real("trailing_stop"),
+        activation=real("activation"),
         notional=real("notional"),
         limit=real("limit"),
         stop_entry=real("stop_entry"),

@@ -51,6 +51,9 @@ class Intent:
         Time limit from the fill; `NEVER_MS` for none.
     stop_loss, take_profit, trailing_stop : float
         Distance from the fill price (trailing: from the best price since) as a share of it; NaN for none.
+    activation : float
+        Gain from the fill price, share of it, that the best price must reach before the trailing stop follows it; NaN
+        for at once.
     exit_at_ms : int
         Decision to leave, at the first open at or after it; `NEVER_MS` for none.
     catalyst_id : str
@@ -72,6 +75,7 @@ class Intent:
     stop_loss: float = float("nan")
     take_profit: float = float("nan")
     trailing_stop: float = float("nan")
+    activation: float = float("nan")
     exit_at_ms: int = NEVER_MS
     catalyst_id: str = ""
     group: str = ""
@@ -202,11 +206,13 @@ def _check(row: Intent) -> None:
         raise ConfigError(f"{what}: expires_ms = {row.expires_ms!r} must be positive")
     if row.hold_ms <= 0:
         raise ConfigError(f"{what}: it is held for {row.hold_ms} ms: hold must be longer than 0, as in hold=24h")
-    for name in ("stop_loss", "take_profit", "trailing_stop"):
+    if row.activation == row.activation and not row.trailing_stop > 0:
+        raise ConfigError(f"{what}: activation = {row.activation!r} needs a trailing_stop: it says when that begins")
+    for name in ("stop_loss", "take_profit", "trailing_stop", "activation"):
         value = getattr(row, name)
         if value <= 0 or value == float("inf"):
             raise ConfigError(f"{what}: {name} = {value!r} must be a positive share of the price, or NaN for none")
-        beyond_zero = name == "take_profit" if row.side < 0 else name == "trailing_stop"
+        beyond_zero = name in ("take_profit", "activation") if row.side < 0 else name == "trailing_stop"
         if value >= 1 and (beyond_zero or name == "stop_loss"):
             raise ConfigError(
                 f"{what}: {name} = {value!r} is never reached: it must be less than 1; for {value:g} percent write "

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backtest.catalysts.record import Catalyst
 from backtest.errors import ConfigError, near_miss
 from backtest.fields import Duration
+from backtest.identity import neutral
 from backtest.market.record import Flags, Kind, Market
 from backtest.signals.features import closes_ms
 from backtest.signals.strategy import Intent, Parameters, Share, level
@@ -25,6 +26,20 @@ class TradeParameters(Parameters):
     stop_loss: Share = Field(0.15, description="distance from the fill, share of price; 0 for none")
     take_profit: Share = Field(0.0, description="distance from the fill, share of price; 0 for none")
     trailing_stop: Share = Field(0.0, description="distance from the best price, share of it; 0 for none")
+    activation: Share = Field(
+        0.0,
+        description="gain from the fill from which the trailing stop follows, share of price; 0 for at once",
+        json_schema_extra=neutral(0.0),
+    )
+
+    @model_validator(mode="after")
+    def _activates_something(self) -> Self:
+        if self.activation and not self.trailing_stop:
+            raise ValueError(
+                f"activation = {self.activation:g} says when the trailing stop begins, and there is none: "
+                "set trailing_stop, or activation to 0"
+            )
+        return self
 
     def intent(
         self,
@@ -46,6 +61,7 @@ class TradeParameters(Parameters):
             stop_loss=level(self.stop_loss),
             take_profit=level(self.take_profit),
             trailing_stop=level(self.trailing_stop),
+            activation=level(self.activation),
             catalyst_id=catalyst_id,
             group=group,
         )

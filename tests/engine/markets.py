@@ -73,6 +73,7 @@ INTENT: dict[str, Any] = {
     "stop_loss": NAN,
     "take_profit": NAN,
     "trailing_stop": NAN,
+    "activation": NAN,
     "notional": NAN,
     "limit": NAN,
     "stop_entry": NAN,
@@ -80,7 +81,9 @@ INTENT: dict[str, Any] = {
 }
 """A long of everything in the first instrument from the first bar on, without exits."""
 
-FLOATS = ("side", "weight", "stop_loss", "take_profit", "trailing_stop", "notional", "limit", "stop_entry")
+FLOATS = (
+    "side", "weight", "stop_loss", "take_profit", "trailing_stop", "activation", "notional", "limit", "stop_entry",
+)  # fmt: skip
 
 
 def orders_of(*variations: list[dict[str, Any]], shift: list[int] | None = None) -> Orders:
@@ -314,6 +317,7 @@ def random_intents(
                     "take_profit": level(likely),
                     # Not the most that a stop may be: a tie of the two would be broken by rounding.
                     "trailing_stop": min(level(likely), 0.94),
+                    "activation": min(level(0.3), 0.94),
                     "notional": 0.3 * capital if random.random() < 0.1 else NAN,
                     "limit": np.clip(distance, -0.9, 0.9) if entry < 0.2 else NAN,
                     "stop_entry": np.clip(distance, -0.9, 0.9) if 0.2 <= entry < 0.4 else NAN,

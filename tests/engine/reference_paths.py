@@ -26,7 +26,7 @@ class Stretch:
     jumps: bool
 
 
-def stretches(bars: Bars, column: int, row: int, whole_only: bool) -> list[Stretch]:
+def stretches(bars: Bars, column: int, row: int) -> list[Stretch]:
     """The stretches of a bar, itself where it has no detail, or one that contradicts it."""
     opening, high, low, close = (float(bars.panel[column, row, what]) for what in range(4))
     alone = [Stretch(opening, high, low, high, low, close, False)]
@@ -37,9 +37,13 @@ def stretches(bars: Bars, column: int, row: int, whole_only: bool) -> list[Stret
     inside = [[float(p) for p in bars.detail[axis, r]] if 0 <= r < bars.detail.shape[1] else None for r in rows]
     fine = [prices if prices is not None and not math.isnan(prices[0]) else None for prices in inside]
     known = [prices for prices in fine if prices is not None]
-    if not known or (whole_only and len(known) < ratio):
+    if not known:
         return alone
     slack = codes.SAME_PRICE * high
+    if fine[0] is not None and abs(fine[0][0] - opening) > slack:
+        return alone
+    if fine[-1] is not None and abs(fine[-1][3] - close) > slack:
+        return alone
     top, bottom = max(prices[1] for prices in known), min(prices[2] for prices in known)
     if top > high + slack or bottom < low - slack:
         return alone
@@ -115,16 +119,17 @@ def allowed(
         trail is None or better(position, fixed.price, trail) == fixed.price
     ):
         exits.append(fixed)
-    if trail is not None:
-        peak = better(position, greatest, reach_best)
-        if target is not None:
-            peak = worse(position, peak, target)
-        last = position.trail(peak)
-        assert last is not None
-        last = worse(position, last, reach_best)
-        if not position.loses_at(last, fixed.price) and better(position, last, reach_worst) == last:
-            exits.append(Exit(codes.TRAILING_STOP, better(position, trail, reach_worst, fixed.price)))
-            exits.append(Exit(codes.TRAILING_STOP, last))
+    if position.wish.trailing_stop is not None:
+        begins = better(position, least, position.activation())
+        peak = worse(position, better(position, greatest, reach_best), target)
+        if position.gains_at(peak, begins) and not position.gains_at(begins, target):
+            first, last = position.trail(begins), position.trail(peak)
+            assert first is not None
+            assert last is not None
+            last = worse(position, last, reach_best)
+            if not position.loses_at(last, fixed.price) and better(position, last, reach_worst) == last:
+                exits.append(Exit(codes.TRAILING_STOP, better(position, first, reach_worst, fixed.price)))
+                exits.append(Exit(codes.TRAILING_STOP, last))
     pays = target is not None and position.gains_at(reach_best, target)
     if pays and target is not None:
         exits.append(Exit(codes.TAKE_PROFIT, target))
@@ -150,17 +155,19 @@ def inside(position: Position, bars: Bars, row: int, maintenance: float, stop_or
     opening, high, low = (float(bars.panel[column, row, what]) for what in range(3))
     least = greatest = position.raised(position.peak, opening, opening)
     position.peak = position.raised(least, high, low)
-    for part in stretches(bars, column, row, stop_order == codes.ADVERSE_FIRST):
+    for part in stretches(bars, column, row):
         if part.jumps:
             peak = least if stop_order == codes.OPTIMISTIC else greatest
             if nearest(position, maintenance, peak, part.open) is not None:
                 return Exit(first_met(position, maintenance, peak, part.open), part.open)
             if position.gains_at(part.open, position.target()):
                 return Exit(codes.TAKE_PROFIT, part.open)
+            greatest = worse(position, greatest, peak_that_passes(position, part.open))
+            greatest = better(position, least, greatest)
         least, greatest = position.raised(least, part.open, part.open), position.raised(greatest, part.open, part.open)
         leaves = None
         if stop_order == codes.ADVERSE_FIRST:
-            leaves = adverse_first(position, maintenance, part, least)
+            leaves = adverse_first(position, maintenance, certain(part), least)
         else:
             stays, exits = allowed(position, maintenance, part, least, greatest)
             if exits and stop_order == codes.PESSIMISTIC:
@@ -169,11 +176,36 @@ def inside(position: Position, bars: Bars, row: int, maintenance: float, stop_or
                 leaves = exits[-1]
         if leaves is not None:
             return leaves
-        least, greatest = (
-            position.raised(least, part.rise, part.fall),
-            position.raised(greatest, part.highest, part.lowest),
+        least = position.raised(least, part.rise, part.fall)
+        must_worst = worse(position, part.fall, part.rise)
+        old = worse(position, greatest, peak_that_passes(position, must_worst))
+        new = worse(
+            position,
+            better(position, part.highest, part.lowest),
+            short_of(position, position.target()),
+            peak_that_passes(position, part.close),
         )
+        greatest = better(position, least, old, new)
     return None
+
+
+def certain(part: Stretch) -> Stretch:
+    """A stretch of which only the prices count that a path must reach."""
+    return Stretch(part.open, part.rise, part.fall, part.rise, part.fall, part.close, part.jumps)
+
+
+def peak_that_passes(position: Position, price: float) -> float | None:
+    """The best peak under which a trailing stop is not met at a price, to within rounding; None for any peak."""
+    share = position.wish.trailing_stop
+    if share is None:
+        return None
+    peak = price / (1.0 - share) if position.long else price / (1.0 + share)
+    return better(position, short_of(position, peak), short_of(position, position.activation()))
+
+
+def short_of(position: Position, price: float | None) -> float | None:
+    """The price just short of one that is not reached."""
+    return None if price is None else price * (1.0 - codes.SAME_LEVEL if position.long else 1.0 + codes.SAME_LEVEL)
 
 
 def rest_of_bar(position: Position, bars: Bars, row: int, maintenance: float, stop_order: int) -> Exit | None:
@@ -192,7 +224,8 @@ def rest_of_bar(position: Position, bars: Bars, row: int, maintenance: float, st
     if stop_order == codes.OPTIMISTIC:
         position.peak = position.raised(before, rise, fall)
     else:
-        position.peak = position.raised(before, high, low)
+        best = better(position, high, low)
+        position.peak = better(position, before, worse(position, best, short_of(position, position.target())))
     if stop_order == codes.ADVERSE_FIRST:
         ahead = (high, fall) if position.long else (rise, low)
         return adverse_first(position, maintenance, Stretch(filled, *ahead, rise, fall, close, False), before)

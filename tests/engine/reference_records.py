@@ -24,6 +24,7 @@ class Wish:
     stop_loss: float | None
     take_profit: float | None
     trailing_stop: float | None
+    activation: float | None
     notional: float | None
     limit: float | None
     stop_entry: float | None
@@ -81,9 +82,16 @@ class Position:
             return None
         return self.entry.price * (1 + share) if self.long else self.entry.price * (1 - share)
 
-    def trail(self, peak: float) -> float | None:
-        share = self.wish.trailing_stop
+    def activation(self) -> float | None:
+        """Price from which the trailing stop follows; None for any."""
+        share = self.wish.activation
         if share is None:
+            return None
+        return self.entry.price * (1 + share) if self.long else self.entry.price * (1 - share)
+
+    def trail(self, peak: float) -> float | None:
+        share, activation = self.wish.trailing_stop, self.activation()
+        if share is None or (activation is not None and not self.gains_at(peak, activation)):
             return None
         return peak * (1 - share) if self.long else peak * (1 + share)
 
@@ -165,6 +173,7 @@ def wishes_of(orders: Orders, variation: int, rows: int) -> list[Wish]:
                 stop_loss=level("stop_loss", intent),
                 take_profit=level("take_profit", intent),
                 trailing_stop=level("trailing_stop", intent),
+                activation=level("activation", intent),
                 notional=level("notional", intent),
                 limit=level("limit", intent),
                 stop_entry=level("stop_entry", intent),

@@ -1,0 +1,219 @@
+"""Every path on a grid of prices: what a position, or an order that rests, can come to inside its bars.
+
+The search knows nothing of closed forms: it moves a price by one step of the grid up or down, fills the order at its
+level, follows the peak, and leaves at the first level that it meets. A trailing stop follows peaks of the grid only, so
+its exits are those of the continuous path to within one step. All else is equal to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from backtest.engine.layout import NEVER
+
+STEP = 0.25
+Bar = tuple[float, ...]
+
+
+@dataclass
+class Leg:
+    """One order and its levels, unsigned; `level` is where it rests, None for a market order at the first open."""
+
+    long: bool
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    trailing_stop: float | None = None
+    activation: float | None = None
+    leverage: float = 1.0
+    hold: int = NEVER
+    exit_row: int = NEVER
+    level: float | None = None
+    is_limit: bool = False
+    half_spread: float = 0.0
+    maker: bool = False
+    reference: float = 100.0
+    entry_row: int = 0
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.long else -1
+
+    @property
+    def entry(self) -> float:
+        """What it paid for a unit."""
+        return self.reference * (1 + (0.0 if self.maker else self.sign * self.half_spread))
+
+    def at(self, share: float | None, sign: int) -> float | None:
+        return None if share is None else self.entry * (1 + sign * self.sign * share)
+
+    @property
+    def stop(self) -> float | None:
+        return self.at(self.stop_loss, -1)
+
+    @property
+    def target(self) -> float | None:
+        return self.at(self.take_profit, 1)
+
+    @property
+    def liquidation(self) -> float | None:
+        return None if self.long and self.leverage == 1.0 else self.at(1.0 / self.leverage, -1)
+
+    def trail(self, peak: float) -> float | None:
+        begins = self.at(self.activation, 1)
+        if self.trailing_stop is None or (begins is not None and self.sign * peak < self.sign * begins):
+            return None
+        return peak * (1 - self.sign * self.trailing_stop)
+
+    def met(self, before: float, price: float, peak: float) -> float | None:
+        """Where a move of one step leaves, if it does; adverse levels first, the nearest of them."""
+        sign = self.sign
+        adverse = [level for level in (self.stop, self.trail(peak), self.liquidation) if level is not None]
+        reached = [level for level in adverse if sign * price <= sign * level <= sign * before]
+        if reached:
+            return max(reached) if self.long else min(reached)
+        if self.target is not None and sign * price >= sign * self.target:
+            return self.target
+        return None
+
+    def beyond(self, price: float, peak: float) -> bool:
+        """Whether an open lies at or beyond a level."""
+        return self.met(np.inf if self.long else -np.inf, price, peak) is not None
+
+    def raised(self, peak: float, price: float) -> float:
+        return max(peak, price) if self.long else min(peak, price)
+
+    def fills_on(self, before: float, price: float) -> bool:
+        """Whether a move of one step fills the order that rests: a limit is passed, a stop is touched."""
+        assert self.level is not None
+        if self.is_limit:
+            return self.sign * price < self.sign * self.level <= self.sign * before
+        return self.sign * before < self.sign * self.level <= self.sign * price
+
+    def net(self, quantity: float, price: float) -> float:
+        """What leaving at a price nets: no more is lost than the margin."""
+        got = price * (1 - self.sign * self.half_spread)
+        return max(self.sign * quantity * (got - self.entry), -quantity * self.entry / self.leverage)
+
+
+class State(NamedTuple):
+    """A path on its way; `peak` is None while the order rests."""
+
+    price: float
+    peak: float | None
+    at_high: bool
+    at_low: bool
+
+
+def grid(leg: Leg, low: float, high: float, marks: tuple[float, ...]) -> list[float]:
+    """Prices of a stretch in steps, and the peaks between two steps at which something changes.
+
+    They are the peaks whose trail just passes one of the `marks`, or just begins, and the last before the target.
+    """
+    places = {low + STEP * number for number in range(round((high - low) / STEP) + 1)}
+    nudge = 1e-11 * leg.sign
+    if leg.trailing_stop is not None:
+        for mark in marks:
+            peak = mark / (1 - leg.sign * leg.trailing_stop)
+            places |= {peak * (1 + nudge), peak * (1 - nudge)}
+        begins = leg.at(leg.activation, 1)
+        if begins is not None:
+            places |= {begins, begins * (1 - nudge)}
+    if leg.target is not None:
+        places.add(leg.target * (1 - nudge))
+    return sorted(place for place in places if low <= place <= high)
+
+
+def walk(
+    leg: Leg, starts: set[State], low: float, high: float, close: float, marks: tuple[float, ...]
+) -> tuple[set[float], set[State]]:
+    """Prices at which paths of one stretch leave, and every state in which they end it at its close."""
+    places = grid(leg, low, high, marks)
+    exits, ends, seen, todo = set(), set(), set(starts), list(starts)
+    while todo:
+        price, peak, at_high, at_low = todo.pop()
+        if price == close:
+            ends.add(State(price, peak, at_high, at_low))
+        at = places.index(price)
+        for to in (*places[max(at - 1, 0) : at], *places[at + 1 : at + 2]):
+            held = peak
+            if held is None and leg.fills_on(price, to):
+                held = leg.raised(leg.entry, leg.reference)
+                if leg.beyond(leg.reference, held):
+                    exits.add(leg.reference)
+                    continue
+            if held is not None:
+                level = leg.met(leg.reference if peak is None else price, to, held)
+                if level is not None:
+                    exits.add(level)
+                    continue
+                held = leg.raised(held, to)
+            state = State(to, held, at_high or to == high, at_low or to == low)
+            if state not in seen:
+                seen.add(state)
+                todo.append(state)
+    return exits, ends
+
+
+def search(leg: Leg, bar: Bar, peaks: set[float | None], marks: tuple[float, ...]) -> tuple[set[float], set[float]]:
+    """Prices at which some path leaves a bar, and the peaks of those that stay; peak None: its order still rests."""
+    opening, high, low, close = bar
+    starts = {
+        State(opening, None if peak is None else leg.raised(peak, opening), opening == high, opening == low)
+        for peak in peaks
+    }
+    exits, ends = walk(leg, starts, low, high, close, marks)
+    kept = {end.peak for end in ends if end.at_high and end.at_low}
+    assert None not in kept
+    return exits, {peak for peak in kept if peak is not None}
+
+
+def search_trades(legs: list[Leg], bars: list[list[Bar]]) -> list[tuple[float, float]]:
+    """Least and greatest exit price of each leg of one unit, whose other legs leave at the close when one has left.
+
+    A lone leg may rest: it fills in its `entry_row`.
+    """
+    found: list[set[float]] = [set() for _ in legs]
+    peaks: list[set[float | None]] = [{leg.entry} if leg.level is None else {None} for leg in legs]
+    marks = [tuple(price for opening, _, low, close in bar for price in (opening, low, close)) for bar in bars]
+    marks = [
+        of if leg.long else tuple(price for opening, high, _, close in bar for price in (opening, high, close))
+        for leg, bar, of in zip(legs, bars, marks, strict=True)
+    ]
+    for row in range(legs[0].entry_row, len(bars[0])):
+        for place, leg in enumerate(legs):
+            opening = bars[place][row][0]
+            out = {peak for peak in peaks[place] if peak is not None and leg.beyond(opening, peak)}
+            if out:
+                found[place].add(opening)
+                peaks[place] -= out
+        timed = any(row > leg.entry_row and (row >= leg.entry_row + leg.hold or row >= leg.exit_row) for leg in legs)
+        if timed or not all(peaks):
+            for place, bar in enumerate(bars):
+                found[place].add(bar[row][0])
+            break
+        ends = [search(leg, bar[row], at, mark) for leg, bar, at, mark in zip(legs, bars, peaks, marks, strict=True)]
+        for place, (exits, stays) in enumerate(ends):
+            found[place] |= exits
+            others = any(end[0] for other, end in enumerate(ends) if other != place)
+            if stays and (others or (row == len(bars[0]) - 1 and all(end[1] for end in ends))):
+                found[place].add(bars[place][row][3])
+        if not all(stays for _, stays in ends):
+            break
+        peaks = [set(stays) for _, stays in ends]
+    return [(min(prices), max(prices)) for prices in found]
+
+
+def random_bars(random: np.random.Generator, count: int) -> list[Bar]:
+    """Bars on the grid; a third of the opens jump."""
+    price, found = 100.0, []
+    for row in range(count):
+        opening = price + (STEP * random.integers(-8, 9) if row and random.random() < 0.3 else 0.0)
+        close = opening + STEP * random.integers(-12, 13)
+        high = max(opening, close) + STEP * random.integers(0, 10)
+        low = min(opening, close) - STEP * random.integers(0, 10)
+        found.append((float(opening), float(high), float(low), float(close)))
+        price = close
+    return found
