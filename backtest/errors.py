@@ -81,10 +81,15 @@ def one_line(text: str) -> str:
 
 
 def near_miss(name: str, allowed: Iterable[str]) -> str:
-    """Text for an unknown `name`: the one it begins or comes closest to, then all that are allowed."""
-    names, name = sorted(allowed), name[:LONGEST_SHOWN]
-    begun = [one for one in names if name and one.startswith(name)]
-    close = begun or difflib.get_close_matches(name, names, n=1)
+    """Text for an unknown `name`: the one it begins, is part of or comes closest to, then all that are allowed.
+
+    Capital letters make no difference.
+    """
+    names, wanted = sorted(allowed), name[:LONGEST_SHOWN].casefold()
+    lower = {one.casefold(): one for one in reversed(names)}
+    begun = [one for one in names if wanted and one.casefold().startswith(wanted)]
+    inside = [one for one in names if len(wanted) > 2 and wanted in one.casefold()]
+    close = begun or inside or [lower[one] for one in difflib.get_close_matches(wanted, lower, n=1)]
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}allowed: {', '.join(names) or 'none'}"
 

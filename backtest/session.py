@@ -24,6 +24,7 @@ from backtest.market.record import Floats, Market
 from backtest.progress import Progress, silent
 from backtest.scoring.evaluation import DRAWS, Evaluation, evaluate_prepared
 from backtest.scoring.placebo import PlaceboPlan
+from backtest.signals.filters import check_filters
 from backtest.signals.strategy import Intents, Strategy
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Session:
             For an instrument that the market does not hold.
         """
         if isinstance(decided, Strategy):
+            check_filters(decided, self.market, self.calendar)
             name, decided = name or decided.name, decided.decide(self.market, self.calendar)
         return replay_prepared(self.prepared, decided, calendar=self.calendar, strategy=name)
 

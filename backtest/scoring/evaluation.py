@@ -17,6 +17,7 @@ from backtest.progress import Progress, silent
 from backtest.scoring.metrics import Score, named, score_run, with_intervals
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_strategies
 from backtest.scoring.scorecard import Scorecard, capacity_curve, scorecard
+from backtest.signals.filters import check_filters
 from backtest.signals.strategy import Strategy
 
 DRAWS = 1_000
@@ -115,6 +116,8 @@ def evaluate(
 
     Raises
     ------
+    ConfigError
+        For a coin, actor or kind that nothing of the market and calendar bears.
     DataError
         Where a position meets unknown funding under the policy `error`.
     """
@@ -132,6 +135,8 @@ def evaluate_prepared(
     progress: Progress = silent,
 ) -> Evaluation:
     """The same over a market that is ready: it is prepared once, and each strategy's intents are converted once."""
+    for one in strategies:
+        check_filters(one, prepared.market, calendar)
     runs = []
     for done, one in enumerate(strategies):
         progress("replay", done, len(strategies))

@@ -40,6 +40,7 @@ from backtest.scoring.overfitting import DeflatedSharpe, SuperiorAbility, deflat
 from backtest.scoring.parts import Part, claim, part_path, read_part, room_for, written
 from backtest.scoring.placebo import Null, Placebo, PlaceboPlan, evidence, null_of, without_events
 from backtest.scoring.space import Trial
+from backtest.signals.filters import check_filters
 from backtest.signals.strategy import Strategy
 
 PART = 8
@@ -175,7 +176,7 @@ def run_sweep(sweep: Sweep, folder: Path, *, cluster: str | None = None, progres
         Where funding is unknown under the policy `error`.
     """
     for trial in sweep.trials:
-        sweep.strategy(dict(trial.parameters))
+        check_filters(sweep.strategy(dict(trial.parameters)), sweep.market, sweep.calendar)
     with written(folder):
         return _run(sweep, folder, cluster, progress)
 

@@ -33,6 +33,7 @@ from backtest.progress import Progress, silent
 from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_intents
 from backtest.scoring.space import Trial
+from backtest.signals.filters import check_filters
 from backtest.signals.strategy import Intent, Intents, Strategy
 from backtest.units import TimeRange, duration_ms, format_ms
 
@@ -213,7 +214,7 @@ def walk_forward(
         plan.check_moves_intents()
     folds = folds_of(walk)
     for trial in walk.trials:
-        walk.strategy(dict(trial.parameters))
+        check_filters(walk.strategy(dict(trial.parameters)), walk.market, walk.calendar)
     numbers = range(1, len(folds) + 1)
     progress("trainings", 0, len(folds))
     parts: dict[int, bytes] = {}

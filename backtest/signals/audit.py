@@ -16,6 +16,7 @@ from backtest.market.record import Market
 from backtest.progress import Progress, silent
 from backtest.signals.asking import Asker
 from backtest.signals.examining import examine
+from backtest.signals.filters import check_filters
 from backtest.signals.finding import Audit, Leak
 from backtest.signals.interpreter import Reference, Unreachable, interpreter, job_of
 from backtest.signals.strategy import Strategy
@@ -58,6 +59,7 @@ def audit(
         raise UsageError(f"cuts = {cuts} is too few to audit anything: use 3 or more")
     if cuts > MOST_CUTS:
         raise UsageError(f"cuts = {shortened(cuts)} are more than {MOST_CUTS:,}: each one runs the strategy again")
+    check_filters(strategy, market, calendar)
     try:
         job = job_of(Reference.of(strategy), market, calendar, cuts, seed)
         return interpreter().audit(job, progress)
