@@ -17,7 +17,8 @@ from backtest.errors import LONGEST_SHOWN, BacktestError, ConfigError, DataError
 LARGEST_TEXT, LARGEST_TOML = 256 * 2**20, 16 * 2**20
 DEEPEST = 32
 _LONGEST_PATH = 400
-_DOTTED = re.compile(r"(?:[^\s=.,]{1,80}\s{0,9}\.\s{0,9}){65}")
+_PART = r"""(?>"(?>[^"\\\n]|\\.){0,80}+"|'[^'\n]{0,80}+'|[A-Za-z0-9_-]{1,80}+)"""
+_DOTTED = re.compile(rf"(?<![A-Za-z0-9_-])(?>{_PART}[ \t]{{0,9}}+\.[ \t]{{0,9}}+){{65}}")
 
 PATTERNS = {
     r"^[A-Z0-9]{1,20}$": "a coin is written in capital letters and digits, as in ZEC",

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable
 from typing import ClassVar
 
-LONGEST, LONGEST_SHOWN = 8_000, 80
+LONGEST, LONGEST_SHOWN, MOST_COMPARED = 8_000, 80, 1_000
 
 
 class BacktestError(Exception):
@@ -76,7 +76,7 @@ def one_line(text: str) -> str:
         text = f"{text[: LONGEST - 3]}..."
     if text.isprintable():
         return text
-    text = re.sub(r"\s*[\r\n]\s*", " ", text.strip())
+    text = " ".join(part for line in re.split(r"[\r\n]", text) if (part := line.strip()))
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
@@ -86,7 +86,7 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
     Capital letters make no difference.
     """
     names, wanted = sorted(allowed), name[:LONGEST_SHOWN].casefold()
-    lower = {one.casefold(): one for one in reversed(names)}
+    lower = {one[:LONGEST_SHOWN].casefold(): one for one in reversed(names[:MOST_COMPARED])}
     begun = [one for one in names if wanted and one.casefold().startswith(wanted)]
     inside = [one for one in names if len(wanted) > 2 and wanted in one.casefold()]
     close = begun or inside or [lower[one] for one in difflib.get_close_matches(wanted, lower, n=1)]

@@ -35,6 +35,7 @@ import pyarrow.csv
 
 from backtest.documents import read_whole
 from backtest.errors import MarketError, shortened
+from backtest.market.arrow_files import room_for
 from backtest.market.files import QUOTES
 from backtest.market.quality import (
     EARLIEST_MS,
@@ -264,13 +265,14 @@ def _unzipped(where: str, name: str, content: bytes) -> bytes:
                 raise MarketError(f"{where} is encrypted, which no file of the archive is")
             if member_info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise MarketError(f"{where} is not packed as the archive packs (stored or deflated): download it again")
-            if member_info.file_size > LARGEST:
+            most = min(LARGEST, room_for(len(content)))
+            if member_info.file_size > most:
                 raise MarketError(f"{where} unpacks to more than {_LIMIT}")
             with archive.open(inside) as member:
-                text = member.read(LARGEST + 1)
+                text = member.read(most + 1)
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError) as problem:
         raise MarketError(f"{where} is no whole zip ({problem}): download it again") from None
-    if len(text) > LARGEST:
+    if len(text) > most:
         raise MarketError(f"{where} unpacks to more than {_LIMIT}")
     return text
 

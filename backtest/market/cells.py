@@ -11,7 +11,8 @@ from backtest.errors import MarketError, UsageError
 from backtest.units import to_ms
 
 EMPTY = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
+LONGEST_NUMBER = 400
+NUMBER = re.compile(r"[+-]?(\d++(\.\d*+)?|\.\d++)(e[+-]?\d++)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
 _EPOCH = re.compile(r"(\d{1,18}|[1-8]\d{18})(\.0*)?", re.ASCII)
 
 
@@ -19,7 +20,7 @@ def parse_number(text: str, where: str) -> float:
     """The number of a cell, NaN where it is empty; raises `MarketError` that begins with `where`."""
     if text in EMPTY:
         return np.nan
-    if not NUMBER.fullmatch(text):
+    if len(text) > LONGEST_NUMBER or not NUMBER.fullmatch(text):
         raise MarketError(f"{where}: {text[:40]!r} is not a number: write it plainly, as in 50.25")
     return float(text)
 

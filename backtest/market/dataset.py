@@ -21,6 +21,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from backtest.documents import build, datasets_root, first_complaint, read_json, read_whole, table_of, user_path
 from backtest.errors import MarketError, UsageError, near_miss, shortened
 from backtest.fields import Duration
+from backtest.market.arrow_files import check_parquet
 from backtest.market.files import LARGEST, read_folder
 from backtest.market.record import RECONSTRUCTED, Floats, Instrument, Market, Origin, Provenance, fields_of
 from backtest.market.rows import replace_file
@@ -295,6 +296,7 @@ def _table(path: Path) -> pa.Table:
     try:
         if pq.read_metadata(path).num_rows > MOST_CELLS:
             raise MarketError(f"{path} has more than the {MOST_CELLS:,} rows that a dataset may hold")
+        check_parquet(path)
         table = pq.read_table(path)
     except (pa.ArrowException, OSError, ValueError) as problem:
         raise MarketError(f"{path} is not a Parquet file: {problem}") from None

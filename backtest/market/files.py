@@ -26,12 +26,11 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.feather
-import pyarrow.parquet
 
 from backtest.documents import read_whole
 from backtest.errors import MarketError
 from backtest.market.align import InstrumentData
+from backtest.market.arrow_files import read_arrow_file
 from backtest.market.assembling import assemble
 from backtest.market.cells import EMPTY, NUMBER, parse_number, parse_time
 from backtest.market.quality import (
@@ -325,18 +324,15 @@ def _parse_csv(body: bytes, columns: _Columns) -> Any:
 
 
 def _read_arrow(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
-    form = "Feather" if path.suffix == ".feather" else "Parquet"
+    table = read_arrow_file(path, data)
+    columns = _find(path, tuple(table.column_names), layout)
     try:
-        read = pa.feather.read_table if form == "Feather" else pa.parquet.read_table
-        table = read(pa.BufferReader(data))
-        table.validate(full=True)
-        columns = _find(path, tuple(table.column_names), layout)
         plain = _plain(path, table, columns, "row", code)
         if plain is not None:
             return plain
         cells = [["" if cell is None else str(cell) for cell in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, ArithmeticError, LookupError, OSError, ValueError) as problem:
-        raise MarketError(f"{path} is not a whole {form} file ({str(problem)[:300]}): export it again") from None
+        raise MarketError(f"{path} cannot be read as numbers ({str(problem)[:300]}): export it again") from None
     return _precise(path, enumerate(map(list, zip(*cells, strict=True))), columns, "row", code)
 
 

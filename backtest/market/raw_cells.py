@@ -20,15 +20,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.feather
-import pyarrow.parquet
 
 from backtest.documents import read_whole
 from backtest.errors import MarketError
+from backtest.market.arrow_files import MOST_COLUMNS, read_arrow_file, room_for
 from backtest.market.cells import NUMBER
 
 LARGEST = 2 * 2**30
 """Bytes of the largest file that is read into memory, unpacked or not."""
+MOST_SHEET_CELLS = 20_000_000
 _SEPARATORS = (",", ";", "\t", "|")
 _LOOKED_AT = 40
 
@@ -99,29 +99,33 @@ def _head(path: Path, most: int) -> bytes:
 
 
 def _gunzipped(path: Path, data: bytes) -> bytes:
+    most = min(LARGEST, room_for(len(data)))
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            text = file.read(LARGEST + 1)
+            text = file.read(most + 1)
     except (OSError, EOFError, zlib.error) as problem:
         raise MarketError(f"{path} is no whole gzip file ({problem}): export it again") from None
-    if len(text) > LARGEST:
-        raise MarketError(f"{path} unpacks to more than {LARGEST >> 30} GiB: split it")
+    return _within(path, text, most)
+
+
+def _within(path: Path, text: bytes, most: int) -> bytes:
+    if len(text) > most:
+        raise MarketError(f"{path} unpacks to more than {most:,} bytes, which bars of its size never do: split it")
     return text
 
 
 def _unzipped(path: Path, data: bytes) -> bytes:
+    most = min(LARGEST, room_for(len(data)))
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
             if len(names) != 1:
                 raise MarketError(f"{path} holds {len(names)} files, but one is expected: unpack it")
             with archive.open(names[0]) as member:
-                text = member.read(LARGEST + 1)
+                text = member.read(most + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as problem:
         raise MarketError(f"{path} is no whole zip ({problem}): export it again") from None
-    if len(text) > LARGEST:
-        raise MarketError(f"{path} unpacks to more than {LARGEST >> 30} GiB: split it")
-    return text
+    return _within(path, text, most)
 
 
 def _decoded(path: Path, data: bytes) -> str:
@@ -137,12 +141,7 @@ def _decoded(path: Path, data: bytes) -> str:
 
 def _of_arrow(path: Path, data: bytes) -> RawCells:
     form = "Parquet" if data[:4] == b"PAR1" else "Feather"
-    try:
-        read = pa.parquet.read_table if form == "Parquet" else pa.feather.read_table
-        table = read(pa.BufferReader(data))
-        table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as problem:
-        raise MarketError(f"{path} is not a whole {form} file ({str(problem)[:300]}): export it again") from None
+    table = read_arrow_file(path, data)
     columns = tuple(column.combine_chunks() for column in table.columns)
     return RawCells(tuple(table.column_names), columns, 0, "row", form)
 
@@ -157,6 +156,8 @@ def _of_json(path: Path, text: str, packed: str) -> RawCells:
         raise MarketError(f"{path} holds no list of rows: export bars as [[time, open, high, low, close, volume], ...]")
     if all(isinstance(row, dict) for row in rows):
         header = tuple(dict.fromkeys(name for row in rows for name in row))
+        if len(header) > MOST_COLUMNS:
+            raise MarketError(f"{path} has {len(header):,} keys, at most {MOST_COLUMNS:,} are read: keep those of bars")
         cells = [[_text(row.get(name)) for row in rows] for name in header]
     else:
         width = len(rows[0]) if isinstance(rows[0], list) else 0
@@ -184,15 +185,27 @@ def _text(value: Any) -> str | None:
 
 def _of_sheet(path: Path, data: bytes) -> RawCells:
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(one.file_size for one in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError) as problem:
+        raise MarketError(f"{path} is no whole Excel file ({problem}): save it as CSV") from None
+    if unpacked > room_for(len(data)):
+        raise MarketError(f"{path} would unpack to {unpacked:,} bytes, which no sheet of its size does: save it as CSV")
+    try:
         import openpyxl
     except ImportError:
         raise MarketError(f"{path} is an Excel file: pip install openpyxl, or save it as CSV") from None
     try:
         sheet = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True).worksheets[0]
-        rows = [
-            ["" if cell is None else cell.isoformat() if hasattr(cell, "isoformat") else str(cell) for cell in row]
-            for row in sheet.iter_rows(values_only=True)
-        ]
+        # What a sheet says of its size need not be so, and openpyxl makes room for all of it.
+        sheet.reset_dimensions()
+        rows: list[list[str]] = []
+        cells = 0
+        for row in sheet.iter_rows(values_only=True):
+            cells += len(row) + 1
+            if cells > MOST_SHEET_CELLS:
+                raise MarketError(f"{path} has more than {MOST_SHEET_CELLS:,} cells: save it as CSV")
+            rows.append([_cell_text(cell) for cell in row])
     except (KeyError, OSError, ValueError, zipfile.BadZipFile) as problem:
         raise MarketError(f"{path} is no whole Excel file ({problem}): save it as CSV") from None
     lines = ["\t".join(row) for row in rows if any(row)]
@@ -200,11 +213,17 @@ def _of_sheet(path: Path, data: bytes) -> RawCells:
     return RawCells(raw.header, raw.columns, raw.first, "row", "Excel")
 
 
+def _cell_text(cell: Any) -> str:
+    return "" if cell is None else cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
+
+
 def _of_text(path: Path, text: str, packed: str) -> RawCells:
     lines = text.split("\n", _LOOKED_AT)[:_LOOKED_AT]
     separator, width, start = _separator(lines)
     if width < 2:
         raise MarketError(f"{path} is no table: its first line is {lines[0][:80]!r}; export it as CSV")
+    if width > MOST_COLUMNS:
+        raise MarketError(f"{path} has {width:,} columns, at most {MOST_COLUMNS:,} are read: keep those of bars")
     names = [cell.strip().strip('"').strip() for cell in lines[start].rstrip("\r").split(separator)]
     header = () if any(_is_value(name) for name in names) else tuple(names)
     skipped = start + bool(header)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backtest.errors import MarketError, UsageError, shortened
 from backtest.fields import Milliseconds
+from backtest.market.arrow_files import check_parquet
 from backtest.market.quality import Int64s
 from backtest.market.record import Floats, Instrument
 from backtest.units import UNIT_MS, timeframe_ms
@@ -193,6 +194,7 @@ def row_count(path: Path) -> int:
 def read_file(path: Path, series: SeriesName) -> Any:
     """Arrow table of a file, its page checksums verified; `FileNotFoundError` passes through."""
     with _damage_told(path):
+        check_parquet(path)
         table = pq.read_table(path, page_checksum_verification=True)
     if not table.schema.equals(_schema(series)):
         raise MarketError(

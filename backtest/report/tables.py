@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from backtest.engine.run import Run
 
 _LEAST_NAME = 8
-_TRAILING = re.compile(r"[ \t]+((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
+_TRAILING = re.compile(r"(?<![ \t])[ \t]++((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 _UNWRAPPED = 1_000
 BLANK = "    \n"
 RULED = Box(f"{BLANK}{BLANK} -- \n{BLANK * 5}", ascii=True)

@@ -1,0 +1,152 @@
+"""Parquet and Feather files of others, refused before they are unpacked where they hold more than such a file can.
+
+A file of a megabyte can say that it holds a thousand million rows, all of one value. Bars take bytes: what unpacks to a
+hundred times its size was made to fill a memory.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+
+from backtest.errors import MarketError, shortened
+
+MOST_UNPACKED, LEAST_ROOM = 100, 256 * 2**20
+"""Bytes unpacked for a byte of a file, and bytes that any file may have."""
+MOST_COLUMNS = 1_000
+_NESTED = (pa.types.is_nested, pa.types.is_union, lambda kind: isinstance(kind, pa.BaseExtensionType))
+
+
+def room_for(size: int) -> int:
+    """Bytes that a packed file of so many may unpack to."""
+    return LEAST_ROOM + MOST_UNPACKED * size
+
+
+def read_arrow_file(path: Path, data: bytes) -> Any:
+    """Arrow table of a Parquet or Feather file, told by its first bytes.
+
+    Raises
+    ------
+    MarketError
+        Where it is not whole, unpacks to more than its size allows, or has columns other than numbers, times, text.
+    """
+    form = "Parquet" if data[:4] == b"PAR1" else "Feather"
+    try:
+        unpacked, schema = _parquet_size(data) if form == "Parquet" else _feather_size(data)
+        if unpacked > room_for(len(data)):
+            raise MarketError(
+                f"{path} would unpack to {unpacked:,} bytes, but at most {room_for(len(data)):,} are read of a {form} "
+                f"file of {len(data):,}: export it again"
+            )
+        if schema is not None:
+            _check_columns(path, schema)
+        read = pa.parquet.read_table if form == "Parquet" else pa.feather.read_table
+        table = read(pa.BufferReader(data))
+        _check_columns(path, table.schema)
+        table.validate(full=True)
+    except (pa.ArrowException, ArithmeticError, LookupError, OSError, ValueError, struct.error, TypeError) as problem:
+        raise MarketError(f"{path} is not a whole {form} file ({str(problem)[:300]}): export it again") from None
+    return table
+
+
+def check_parquet(path: Path) -> None:
+    """Refuse a Parquet file on disk by the same rules before it is read; raises `MarketError` or Arrow's own errors."""
+    told = pa.parquet.read_metadata(path)
+    unpacked, room = _unpacked(told), room_for(path.stat().st_size)
+    if unpacked > room:
+        raise MarketError(f"{path} would unpack to {unpacked:,} bytes, but at most {room:,} are read: restore the file")
+
+
+def _check_columns(path: Path, schema: Any) -> None:
+    if len(schema.names) > MOST_COLUMNS:
+        raise MarketError(
+            f"{path} has {len(schema.names):,} columns, at most {MOST_COLUMNS:,} are read: keep those of bars"
+        )
+    for field in schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if any(test(kind) for test in _NESTED):
+            raise MarketError(
+                f"{path} column {shortened(field.name)} is of type {str(field.type)[:80]}: numbers, times and text are "
+                "read; export it again"
+            )
+
+
+def _parquet_size(data: bytes) -> tuple[int, Any]:
+    """Bytes that the file says it unpacks to, at least 8 a cell, and its schema."""
+    file = pa.parquet.ParquetFile(pa.BufferReader(data))
+    return _unpacked(file.metadata), file.schema_arrow
+
+
+def _unpacked(told: Any) -> int:
+    groups = sum(told.row_group(number).total_byte_size for number in range(told.num_row_groups))
+    return max(8 * int(told.num_rows) * int(told.num_columns), int(groups))
+
+
+def _feather_size(data: bytes) -> tuple[int, Any]:
+    """Bytes that the buffers of an Arrow file say they unpack to, and its schema; version 1 packs nothing."""
+    if data[:6] != b"ARROW1":
+        return len(data), None
+    reader = pa.ipc.MessageReader.open_stream(pa.py_buffer(data)[8:])
+    total = 0
+    for message in reader:
+        if message.type in ("record batch", "dictionary"):
+            total += _batch_size(bytes(message.metadata), message.body, message.type == "dictionary")
+    return total, pa.ipc.open_file(pa.BufferReader(data)).schema
+
+
+def _batch_size(metadata: bytes, body: Any, dictionary: bool) -> int:
+    """Of one batch: 8 bytes a row and column at least, and what its compressed buffers say.
+
+    Layout: `Message.fbs` of the Arrow format; Message holds header (2), DictionaryBatch data (1), RecordBatch length
+    (0), nodes (1), buffers (2) and compression (3). A compressed buffer begins with its unpacked length.
+    """
+    batch = _table_at(metadata, _root(metadata), 2)
+    if dictionary:
+        batch = _table_at(metadata, batch, 1)
+    place = _field(metadata, batch, 0)
+    rows = struct.unpack_from("<q", metadata, place)[0] if place else 0
+    fields, _ = _vector(metadata, batch, 1)
+    total = 8 * rows * fields
+    if not _field(metadata, batch, 3):
+        return total
+    count, start = _vector(metadata, batch, 2)
+    unpacked = 0
+    for number in range(count):
+        offset, length = struct.unpack_from("<qq", metadata, start + 16 * number)
+        if length >= 8:
+            unpacked += max(struct.unpack_from("<q", body, offset)[0], 0)
+    return max(total, unpacked)
+
+
+def _root(data: bytes) -> int:
+    return int(struct.unpack_from("<I", data, 0)[0])
+
+
+def _field(data: bytes, table: int, number: int) -> int:
+    """Place of a field of a flatbuffers table; 0 where it is absent."""
+    layout = table - struct.unpack_from("<i", data, table)[0]
+    size = struct.unpack_from("<H", data, layout)[0]
+    entry = 4 + 2 * number
+    shift = struct.unpack_from("<H", data, layout + entry)[0] if entry < size else 0
+    return table + shift if shift else 0
+
+
+def _table_at(data: bytes, table: int, number: int) -> int:
+    place = _field(data, table, number)
+    if not place:
+        raise ValueError("a message without its batch")
+    return place + int(struct.unpack_from("<I", data, place)[0])
+
+
+def _vector(data: bytes, table: int, number: int) -> tuple[int, int]:
+    """Length of a vector and the place of its first element."""
+    place = _field(data, table, number)
+    if not place:
+        return 0, 0
+    start = place + int(struct.unpack_from("<I", data, place)[0])
+    return int(struct.unpack_from("<I", data, start)[0]), start + 4
