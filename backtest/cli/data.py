@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.fetch import ConfigOption, SeriesOption, show_report
+from backtest.cli.fetch import ConfigOption, InsecureOption, SeriesOption, show_report
 from backtest.cli.options import Json
 from backtest.cli.options import Store as StoreOption
 from backtest.cli.progress import progress_bar, series_bars
@@ -143,6 +143,7 @@ def record_data(
     series: SeriesOption = None,
     timeframe: Annotated[str, typer.Option(help="ccxt timeframe.")] = "1h",
     exchange_config: ConfigOption = None,
+    insecure: InsecureOption = False,
     store: StoreOption = None,
 ) -> None:
     """Append the window that the venue still remembers; meant for cron, safe to repeat."""
@@ -155,7 +156,17 @@ def record_data(
     names = tuple(symbol.strip() for symbol in symbols.split(",") if symbol.strip())
     chosen = series_names(series) if series else None
     with series_bars() as bars:
-        report = record(Store(store_root(store)), exchange, options, names, chosen, timeframe, progress=bars)
+        report = record(
+            Store(store_root(store)),
+            exchange,
+            options,
+            names,
+            chosen,
+            timeframe,
+            progress=bars,
+            insecure=insecure,
+            say=lambda line: typer.echo(line, err=True),
+        )
     show_report(report)
     if complaint := report.complaint():
         raise MarketError(complaint)

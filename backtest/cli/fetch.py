@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ConfigOption = Annotated[
     Path | None, typer.Option(help="JSON of ccxt constructor options (proxies, hosts, ...), merged deep.")
 ]
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure", help="Accept plain http, and certificates that are not verified.")
+]
 SeriesOption = Annotated[
     str | None, typer.Option(help="Of ohlcv, oi and funding; separated by commas.", show_default="all")
 ]
@@ -37,6 +40,7 @@ def fetch(
     archive: Annotated[bool, typer.Option("--archive", help="From Binance's public archive, with checksums.")] = False,
     archive_url: Annotated[str | None, typer.Option(help="Where the archive is served.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Ask again for every gap that is stored.")] = False,
+    insecure: InsecureOption = False,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Series fetched at once.")] = 4,
     store: StoreOption = None,
 ) -> None:
@@ -53,7 +57,13 @@ def fetch(
 
         with series_bars() as bars:
             report = ArchiveDownloader(
-                chosen, shelf, archive_url or ARCHIVE_URL, workers=workers, progress=bars, again=again
+                chosen,
+                shelf,
+                archive_url or ARCHIVE_URL,
+                workers=workers,
+                progress=bars,
+                again=again,
+                insecure=insecure,
             ).run()
     else:
         if exchange_config is not None:
@@ -61,7 +71,9 @@ def fetch(
             choice = chosen.exchange.model_copy(update={"options": options})
             chosen = chosen.model_copy(update={"exchange": choice})
         with series_bars() as bars:
-            report = Downloader(chosen, shelf, workers=workers, progress=bars, again=again, say=_say).run()
+            report = Downloader(
+                chosen, shelf, workers=workers, progress=bars, again=again, insecure=insecure, say=_say
+            ).run()
     show_report(report)
     if complaint := report.complaint():
         raise MarketError(complaint)

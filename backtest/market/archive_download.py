@@ -21,6 +21,7 @@ from backtest.market.rows import UNITS, Key
 from backtest.market.spans import Span, intersect, subtract
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped, retry_after, utc_now
+from backtest.market.venue_trust import is_open
 from backtest.units import UNIT_MS, from_ms, to_ms
 
 ARCHIVE_URL = "https://data.binance.vision/data"
@@ -53,6 +54,7 @@ class ArchiveDownloader:
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], int] = clock_ms
     again: bool = False
+    insecure: bool = False
 
     def run(self) -> Report:
         """Fetch the files of what the store does not have yet; months first, days where a month is not there.
@@ -69,6 +71,11 @@ class ArchiveDownloader:
         if self.recipe.exchange.id not in ARCHIVE_VENUE.values():
             raise UsageError(
                 f"--archive is Binance's, but the exchange is {self.recipe.exchange.id!r}: use binanceusdm or binance"
+            )
+        if is_open(self.url) and not self.insecure:
+            raise UsageError(
+                f"--archive-url {self.url[:200]} is plain http, so that anybody on the way can change the data and "
+                "their checksums: use https, or accept it with --insecure"
             )
         keys = self._keys()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="archive") as pool:
@@ -147,7 +154,7 @@ class ArchiveDownloader:
         done = self.store.append(
             key,
             found.rows,
-            source=SOURCE,
+            source=SOURCE if self.url == ARCHIVE_URL else f"{SOURCE}, asked at {self.url[:200]}",
             units=UNITS[key.series],
             covered=found.covered,
             gaps=found.gaps,

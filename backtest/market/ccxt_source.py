@@ -19,6 +19,7 @@ from backtest.market.record import Floats, Instrument, Kind
 from backtest.market.rows import COLUMNS, PRICE_SERIES, STORED, UNITS, Rows, SeriesName
 from backtest.market.transport import STUMBLES, CheckedSession, MalformedAnswer, Patience, RateGate, call
 from backtest.market.venue_rules import RULES, VenueRules
+from backtest.market.venue_trust import check_route, route_of
 from backtest.units import DAY_MS, format_ms, timeframe_ms
 
 _HAS: dict[SeriesName, str] = {
@@ -77,6 +78,8 @@ class Venue:
         stop: threading.Event,
         patience: Patience,
         gate: RateGate | None = None,
+        *,
+        insecure: bool = False,
     ) -> None:
         self.identifier = identifier
         self.rules = RULES.get(identifier, VenueRules())
@@ -89,22 +92,24 @@ class Venue:
             raise ConfigError(
                 f"exchange options of {identifier} are not what ccxt takes ({problem!r}): fix them"
             ) from None
+        self.route = route_of(self.exchange, _exchange_class(identifier)())
+        check_route(self.route, insecure, f"exchange options of {identifier}")
         # ccxt leaves the proxies of the environment aside; its own option does so here too, but only when given.
         self.session.trust_env = bool(options.get("requests_trust_env", True))
         self.patience = patience
         self.gate = gate or RateGate(unit_ms, stop)
         self.exchange.throttle = self.gate.wait
-        self._options, self._stop = dict(options), stop
+        self._options, self._stop, self._insecure = dict(options), stop, insecure
         self._nulls = 0
 
     @property
     def source(self) -> str:
         """Where the data came from, for the manifest."""
-        return f"{self.identifier} through ccxt {ccxt.__version__}"
+        return f"{self.identifier} through ccxt {ccxt.__version__}" + (f", {self.route.words}" * bool(self.route.words))
 
     def clone(self) -> Venue:
         """Another client of the same venue, for another thread."""
-        other = Venue(self.identifier, self._options, self._stop, self.patience, self.gate)
+        other = Venue(self.identifier, self._options, self._stop, self.patience, self.gate, insecure=self._insecure)
         other.exchange.set_markets(self.exchange.markets, self.exchange.currencies)
         return other
 

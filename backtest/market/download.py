@@ -144,6 +144,7 @@ class Downloader:
     clock: Callable[[], int] = clock_ms
     named: bool = True
     again: bool = False
+    insecure: bool = False
     say: Callable[[str], None] = lambda _: None
 
     def run(self) -> Report:
@@ -152,13 +153,17 @@ class Downloader:
         Raises
         ------
         UsageError
-            Before the first page is asked for, where the venue does not list a symbol or cannot serve a series.
+            Before the first page is asked for, where the venue does not list a symbol or cannot serve a series, or is
+            asked on a way that others can change, and not `insecure`.
         MarketError
             Where the venue does not answer or the store cannot be written.
         KeyboardInterrupt
             When interrupted; every page that came is in the store.
         """
-        venue = Venue(self.recipe.exchange.id, self.recipe.exchange.options, self.stop, self.patience)
+        choice = self.recipe.exchange
+        venue = Venue(choice.id, choice.options, self.stop, self.patience, insecure=self.insecure)
+        if venue.route.words:
+            self.say(f"{choice.id}: {venue.route.words}")
         try:
             tasks, notes = self._plan(venue)
             fetched = self._fetch(venue, tasks)

@@ -33,6 +33,8 @@ def record(
     progress: SeriesProgress | None = None,
     patience: Patience | None = None,
     clock: Callable[[], int] = clock_ms,
+    insecure: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Append what the store lacks of the venue's current window; `series` None is all that the venue serves.
 
@@ -43,7 +45,7 @@ def record(
     UsageError
         Where the venue serves none of the series, or does not list a symbol.
     MarketError
-        As `Downloader.run` does.
+        As `Downloader.run` does; `insecure` and `say` are its own.
     """
     wanted = series or tuple(name for name in DEFAULT_SERIES if serves(venue, name))
     if not wanted:
@@ -65,5 +67,12 @@ def record(
         "record",
     )
     return Downloader(
-        recipe, store, patience=patience or Patience(), progress=progress or Silent(), clock=clock, named=False
+        recipe,
+        store,
+        patience=patience or Patience(),
+        progress=progress or Silent(),
+        clock=clock,
+        named=False,
+        insecure=insecure,
+        say=say,
     ).run()

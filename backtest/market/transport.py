@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import ccxt
 import requests
@@ -117,6 +118,9 @@ class CheckedSession(requests.Session):
         """Send a request; raises `MalformedAnswer` where the body of a good answer is not a document of the API."""
         self.answer = None
         response = super().request(*args, **{**kwargs, "stream": True})
+        if response.history and _leads_away(response.history[0].url, response.url):
+            response.close()
+            raise MalformedAnswer(f"a redirection from {response.history[0].url[:100]} to {response.url[:100]}")
         body = bytearray()
         for chunk in response.iter_content(1 << 20):
             body += chunk
@@ -139,6 +143,12 @@ class CheckedSession(requests.Session):
             if self.wants_rows and rows is None and self.answer.code in ("", "0"):
                 raise MalformedAnswer("HTTP 200 with a document that has no list of rows")
         return response
+
+
+def _leads_away(first: str, last: str) -> bool:
+    """Whether a redirection leads to another host, or out of encryption."""
+    one, other = urlsplit(first), urlsplit(last)
+    return one.hostname != other.hostname or (one.scheme == "https" and other.scheme != "https")
 
 
 def utc_now() -> datetime:

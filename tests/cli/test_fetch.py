@@ -66,7 +66,9 @@ def test_options_instead_of_a_recipe(backtest: Command, config: str, tmp_path: P
         *("--timeframe", "4h", "--timerange", "20251101-20251110", "--exchange-config", config, "--store", "shelf"),
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "run on it with: backtest run --dataset bybit-4h\n"
+    route, closing = done.stderr.splitlines()
+    assert route.startswith("bybit: asked at http://127.0.0.1:")
+    assert closing == "run on it with: backtest run --dataset bybit-4h"
     folders = sorted(str(path.parent.relative_to(tmp_path / "shelf")) for path in tmp_path.rglob("manifest.json"))
     assert folders == [
         "bybit/DASH_USDT_USDT/funding/settled",
@@ -189,7 +191,7 @@ def test_ctrl_c_ends_with_130_and_the_next_fetch_goes_on(config: str, state: Loo
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130, errors
-    assert errors.startswith("backtest: interrupted; what came is in the store")
+    assert errors.splitlines()[-1].startswith("backtest: interrupted; what came is in the store")
     state.delay = 0
     asked = len(state.asked)
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -285,7 +285,8 @@ def test_the_part_that_a_venue_serves_is_fetched_and_the_rest_is_said_first(stor
             say=lambda sentence: said.append((sentence, len(state.asked))),
         )
     oldest = NOW - 30 * DAY + 300_000
-    ((sentence, asked),) = said
+    (route, _), (sentence, asked) = said
+    assert route.startswith("binanceusdm: asked at http://127.0.0.1:")
     assert sentence.startswith("binanceusdm serves open-interest history from 2025-11-01 00:35 on only: fetch it from")
     assert asked == 0
     rows = store.read(key("oi", venue="binanceusdm"))
@@ -515,7 +516,7 @@ def test_a_proxy_and_any_other_ccxt_option_reach_the_client(store: Store) -> Non
             series=("ohlcv",),
             timerange="20251101-20251102",
         )
-        report = Downloader(recipe, store, patience=QUICK, clock=lambda: NOW).run()
+        report = Downloader(recipe, store, patience=QUICK, clock=lambda: NOW, insecure=True).run()
     assert report.complaint() == ""
     assert store.read(key()).time_ms.size == 24
     assert len(state.asked) >= 3
@@ -530,7 +531,8 @@ def test_the_proxy_of_the_environment_is_honoured_unless_told_otherwise(
         monkeypatch.setenv("http_proxy", state.url)
         monkeypatch.setenv("NO_PROXY", "")
         monkeypatch.setenv("no_proxy", "")
-        venue = Venue("bybit", options("bybit", "http://no-such-host.invalid"), threading.Event(), QUICK)
+        unreached = options("bybit", "http://no-such-host.invalid")
+        venue = Venue("bybit", unreached, threading.Event(), QUICK, insecure=True)
         assert venue.now_ms() == NOW
         options_off = options("bybit", state.url, requests_trust_env=False)
         assert not Venue("bybit", options_off, threading.Event(), QUICK).session.trust_env
