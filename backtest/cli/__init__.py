@@ -17,6 +17,7 @@ from backtest.cli.fetch import fetch
 from backtest.cli.report import report
 from backtest.cli.run import run
 from backtest.cli.schema import print_schema
+from backtest.cli.serve import serve
 from backtest.cli.streams import leave_quietly, prepare_streams
 from backtest.cli.study import study
 from backtest.cli.sweep import sweep
@@ -46,6 +47,7 @@ app.command()(fetch)
 app.command()(audit)
 app.command()(report)
 app.command()(compare)
+app.command()(serve)
 app.command("schema")(print_schema)
 app.command()(doctor)
 app.add_typer(data.app, name="data")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backtest.cli.options import Json, LedgerOption
+from backtest.cli.progress import progress_bar
 from backtest.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,11 +22,18 @@ MOST_TRADES = 12
 
 def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; the first is compared with.")],
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", metavar="'NAME=VALUE ...'", help="The first run again with these parameters; repeatable."
+        ),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the comparison as an HTML file too.")] = None,
     ledger: LedgerOption = None,
     every: Annotated[bool, typer.Option("--all", help="Every trade that differs.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare runs: scores, trades that differ and why, equity together, p of the difference on common draws."""
+    """Compare runs and parameter sets: scores, trades that differ and why, equity, p of the difference."""
     from backtest.ledger.store import Ledger, ledger_path
     from backtest.report.folder import to_json
     from backtest.report.run_comparison import compare_runs
@@ -34,11 +42,18 @@ def compare(
     path = ledger_path(ledger)
     if ledger is not None and path is not None and not path.is_file():
         raise UsageError(f"ledger {path} does not exist: leave --ledger out, and the runs are asked for again")
-    if path is not None and path.is_file():
-        with Ledger(path) as opened:
-            found = compare_runs(folders, opened)
-    else:
-        found = compare_runs(folders)
+    asked = tuple(variants or ())
+    with progress_bar() as progress:
+        if path is not None and path.is_file():
+            with Ledger(path) as opened:
+                found = compare_runs(folders, opened, variants=asked, progress=progress)
+        else:
+            found = compare_runs(folders, variants=asked, progress=progress)
+    if report is not None:
+        from backtest.report.html.compared import write_comparison
+
+        write_comparison(report, found)
+        typer.echo(f"report: {report}", err=True)
     if as_json:
         typer.echo(to_json(_document(found)))
         return

@@ -16,8 +16,9 @@ from backtest.errors import BacktestError, DataError, UsageError
 from backtest.ledger.difference import TrialDifference, difference_of, two_sided
 from backtest.ledger.recording import common_draws
 from backtest.ledger.store import Ledger
-from backtest.report.folder import plain, read_document
-from backtest.request.request import rerun
+from backtest.progress import Progress, silent
+from backtest.report.folder import plain, read_document, run_document
+from backtest.request.request import asked_in, assignments, rerun
 
 Row = dict[str, Any]
 
@@ -71,7 +72,9 @@ class RunComparison(Shown):
         Quote currency by bar open, one column a strategy of a run; NaN where a run has no such bar.
     pairs : tuple of RunPair
     notes : tuple of str
-        What differs between the runs but their strategies: data, calendar, configuration, label.
+        What differs between the runs but their strategies: data, calendar, configuration.
+    label : str
+        That of the bars, where those of any run have one.
     """
 
     scores: pd.DataFrame
@@ -79,6 +82,10 @@ class RunComparison(Shown):
     equity: pd.DataFrame
     pairs: tuple[RunPair, ...]
     notes: tuple[str, ...]
+    label: str = ""
+
+    def _label(self) -> str:
+        return self.label
 
     def _line(self) -> str:
         return f"{len(self.scores.columns)} strategies compared: {', '.join(map(str, self.scores.columns))}"
@@ -99,12 +106,29 @@ class _Member:
     folder: Path
     document: Row
     strategy: Row
+    equity: pd.Series[float]
 
 
-def compare_runs(folders: Sequence[Path | str], ledger: Ledger | None = None) -> RunComparison:
+def compare_runs(
+    folders: Sequence[Path | str],
+    ledger: Ledger | None = None,
+    *,
+    variants: Sequence[str] = (),
+    again: bool = True,
+    progress: Progress = silent,
+) -> RunComparison:
     """Compare run folders with the first of them, strategy by strategy of the same name, or one with one.
 
-    p of a difference is taken from the draws that the ledger keeps, else the runs are asked for again.
+    Parameters
+    ----------
+    folders
+        Run folders.
+    ledger
+        Draws that it keeps give the p of a difference; without them the runs are asked for again.
+    variants
+        Parameter sets, each `name=value name=value`: the first run is asked for again with each of them.
+    again
+        Whether a run may be asked for again for a p that the ledger does not give.
 
     Raises
     ------
@@ -114,9 +138,12 @@ def compare_runs(folders: Sequence[Path | str], ledger: Ledger | None = None) ->
         For a folder that holds no run.
     """
     paths = [Path(one) for one in folders]
-    if len(paths) < 2:
-        raise UsageError(f"{len(paths)} run is nothing to compare: name at least two run folders")
+    if len(paths) + len(variants) < 2 or not paths:
+        raise UsageError(f"{len(paths)} run is nothing to compare: name at least two run folders, or --with hold=24h")
     runs = [list(_members(path)) for path in paths]
+    for done, text in enumerate(variants):
+        progress("parameter sets", done, len(variants))
+        runs.append(list(_varied(paths[0], text)))
     pairs = [(one, other) for others in runs[1:] for one, other in _matched(runs[0], others)]
     if not pairs:
         raise UsageError(f"the runs share no strategy with {paths[0]}: name runs of the same strategy, or of one each")
@@ -129,16 +156,28 @@ def compare_runs(folders: Sequence[Path | str], ledger: Ledger | None = None) ->
     return RunComparison(
         scores=scores,
         units=units,
-        equity=pd.concat({one.title: _equity(one) for one in kept}, axis=1),
-        pairs=tuple(_pair(one, other, ledger) for one, other in pairs),
+        equity=pd.concat({one.title: one.equity for one in kept}, axis=1),
+        pairs=tuple(_pair(one, other, ledger, again) for one, other in pairs),
         notes=tuple(note for one in runs[1:] for note in _unlike(runs[0][0], one[0])),
+        label=next((str(one.document["label"]) for one in kept if one.document["label"]), ""),
     )
 
 
 def _members(folder: Path) -> Iterator[_Member]:
     document = read_document(folder / "run.json", "run")
     for strategy in document["strategies"]:
-        yield _Member(f"{folder.name}: {strategy['name']}", folder, document, strategy)
+        title = f"{folder.name}: {strategy['name']}"
+        yield _Member(title, folder, document, strategy, _equity(folder / "equity.csv", strategy["name"]))
+
+
+def _varied(folder: Path, text: str) -> Iterator[_Member]:
+    """The strategies of a run asked for again with other parameters."""
+    request, within = asked_in(read_document(folder / "run.json", "run"), folder / "run.json")
+    changed = request.model_copy(update={"parameters": request.parameters | assignments(text.split(), "--with")})
+    evaluation = changed.evaluate(within)
+    document = run_document(evaluation, changed.model_dump())
+    for strategy, run in zip(document["strategies"], evaluation.runs, strict=True):
+        yield _Member(f"{text}: {strategy['name']}", folder / text, document, strategy, run.equity)
 
 
 def _matched(first: list[_Member], others: list[_Member]) -> list[tuple[_Member, _Member]]:
@@ -152,11 +191,10 @@ def _real(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _equity(one: _Member) -> pd.Series[float]:
-    path = one.folder / "equity.csv"
+def _equity(path: Path, strategy: str) -> pd.Series[float]:
     try:
         table = pd.read_csv(path, parse_dates=["bar"]).set_index("bar")
-        return pd.Series(table[one.strategy["name"]].to_numpy(dtype=np.float64), table.index)
+        return pd.Series(table[strategy].to_numpy(dtype=np.float64), table.index)
     except (OSError, ValueError, LookupError) as problem:
         raise DataError(f"{path} cannot be read ({problem}): run it again") from None
 
@@ -171,9 +209,9 @@ def _unlike(first: _Member, other: _Member) -> Iterator[str]:
             yield f"{other.folder} has another {words} than {first.folder}{more}"
 
 
-def _pair(first: _Member, other: _Member, ledger: Ledger | None) -> RunPair:
+def _pair(first: _Member, other: _Member, ledger: Ledger | None, again: bool) -> RunPair:
     same, trades = trade_differences(first.strategy, other.strategy, first.folder.name, other.folder.name)
-    return RunPair(first.title, other.title, same, tuple(trades), _difference(first, other, ledger))
+    return RunPair(first.title, other.title, same, tuple(trades), _difference(first, other, ledger, again))
 
 
 def trade_differences(
@@ -246,13 +284,16 @@ def _short(time: str) -> str:
     return time[5:16].replace("T", " ")
 
 
-def _difference(first: _Member, other: _Member, ledger: Ledger | None) -> TrialDifference:
+def _difference(first: _Member, other: _Member, ledger: Ledger | None, again: bool) -> TrialDifference:
     places = [_place(one, ledger) for one in (first, other)]
     if ledger is not None and None not in places:
         one, two = (place for place in places if place is not None)
         found = difference_of(ledger, one, two)
         if not found.reason:
             return found
+    if not again:
+        reason = "the ledger does not keep draws of both: `backtest compare` asks for the runs again"
+        return TrialDifference(math.nan, math.nan, 0, reason)
     try:
         return two_sided_again(first, other)
     except BacktestError as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from backtest.errors import DataError, UsageError
 from backtest.ledger.recording import record_evaluation
 from backtest.ledger.store import Ledger
 from backtest.report.folder import run_document, to_json, write_run_folder, write_text
+from backtest.report.html.compared import comparison_text
 from backtest.report.ledger_tables import recorded_document
 from backtest.report.run_comparison import compare_runs, trade_differences
 from backtest.request.request import Request
@@ -115,3 +117,27 @@ def test_what_cannot_be_compared_is_said(runs: Path, tmp_path: Path) -> None:
         compare_runs([runs / "a"])
     with pytest.raises(DataError, match=r"run.json does not exist"):
         compare_runs([runs / "a", tmp_path])
+
+
+def test_parameter_sets_are_compared_in_one_call_and_on_one_page(runs: Path) -> None:
+    found = compare_runs([runs / "a"], variants=("hold=72h", "hold=24h stop_loss=10%"))
+    assert [str(one) for one in found.scores.columns] == [
+        "a: catalyst_momentum", "hold=72h: catalyst_momentum", "hold=24h stop_loss=10%: catalyst_momentum",
+    ]  # fmt: skip
+    folders = compare_runs([runs / "a", runs / "b"])
+    assert found.pairs[0].trades == tuple(
+        dataclasses.replace(one, why=one.why.replace("not in b", "not in hold=72h")) for one in folders.pairs[0].trades
+    )
+    assert found.scores.iloc[:, 1].tolist() == pytest.approx(folders.scores.iloc[:, 1].tolist(), nan_ok=True)
+    assert found.pairs[0].difference == folders.pairs[0].difference
+    page = comparison_text(found)
+    assert page.count("<svg") == 1
+    assert "RECONSTRUCTED" in page
+    for one in found.pairs:
+        assert one.difference.sentence in page
+    net = found.scores.loc["net_return"].iloc[2]
+    assert f"{net:+.1%}" in page
+    with pytest.raises(UsageError, match="did you mean 'hold'"):
+        compare_runs([runs / "a"], variants=("hodl=24h",))
+    with pytest.raises(UsageError, match="--with 'hold' is not name=value"):
+        compare_runs([runs / "a"], variants=("hold",))

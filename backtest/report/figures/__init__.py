@@ -9,7 +9,7 @@ from backtest.report.figures.searches import heat_map, heat_map_data, overfittin
 from backtest.report.figures.studies import abnormal_returns, abnormal_returns_data, influencers, influencers_data
 from backtest.report.figures.svg import to_svg
 from backtest.report.figures.timelines import timeline, timeline_data
-from backtest.report.figures.together import equities, equities_data
+from backtest.report.figures.together import equities, equities_data, growth
 from backtest.report.figures.trades import months, months_data, trade_excursions, trade_returns, trades_data
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "equities_data",
     "equity",
     "equity_data",
+    "growth",
     "heat_map",
     "heat_map_data",
     "influencers",

@@ -78,3 +78,32 @@ def equities(runs: Sequence[Run]) -> Figure:
     for axes in made.axes:
         style.time_axis(axes, first, last, name=axes is bottom)
     return made.figure
+
+
+@style.quiet
+def growth(curves: pd.DataFrame, *, label: str = "") -> Figure:
+    """Growth of equity curves (T bars by runs, quote currency) since the first value of each."""
+    title = "Equity of all runs"
+    if not curves.notna().to_numpy().any():
+        return style.message(title, "No run has a bar.", label=label)
+    count = len(_COLOURS)
+    looks: list[dict[str, Any]] = [
+        {"color": _COLOURS[k % count], "linestyle": _LINES[k // count % len(_LINES)]} for k in range(curves.shape[1])
+    ]
+    grown = curves.to_numpy(dtype=np.float64)
+    first = np.array([column[~np.isnan(column)][0] if (~np.isnan(column)).any() else np.nan for column in grown.T])
+    grown = grown / first
+    log = style.spans_much(grown.reshape(-1))
+    key = [Line2D([], [], label=clean(str(name), 36), linewidth=1.4, **look)
+           for name, look in zip(curves.columns, looks, strict=True)]  # fmt: skip
+    made = style.sheet(title, "Equity since the first bar of each, after every cost.", [2.8], label=label, key=key)
+    (axes,) = made.axes
+    x = style.days(pd.DatetimeIndex(curves.index))
+    for column, look in zip(grown.T, looks, strict=True):
+        style.line(axes, x, column, linewidth=1.2, **look)
+    axes.axhline(1.0, color=MUTED, linewidth=0.8)
+    axes.set_ylim(*style.padded(np.append(grown.reshape(-1), 1.0), log))
+    style.number_axis(axes, log=log)
+    axes.set_ylabel("equity, start = 1")
+    style.time_axis(axes, float(x[0]), float(x[-1]))
+    return made.figure

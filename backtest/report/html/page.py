@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from backtest import __version__
@@ -32,18 +33,37 @@ _MEANING = {
 
 def render(contents: Contents, *, progress: Progress = silent) -> str:
     """The report as HTML text: the same contents give the same text."""
-    style, script = _asset("page.css"), _asset("page.js")
-    if contents.evaluation is not None:
+    return page_text(
+        f"Catalysts on {contents.dataset['name']}",
+        _lead(contents),
+        _sections(contents, progress),
+        label=contents.label,
+        explored=contents.evaluation is not None,
+    )
+
+
+def page_style() -> Markup:
+    """The style sheet of every page, with both themes."""
+    text = f":root {{ {css_variables(LIGHT)} }}\n{_asset('page.css')}"
+    return Markup(text.replace("/* DARK */", css_variables(DARK)))
+
+
+def page_text(
+    heading: str, lead: str, sections: Sequence[Section], *, label: str = "", explored: bool = False, home: str = ""
+) -> str:
+    """HTML text of sections under a heading; `explored` carries the charts, `home` is the address of a way back."""
+    script = _asset("page.js")
+    if explored:
         script = "\n".join((_asset("vendor/lightweight-charts.js"), script, _asset("explore.js"), _asset("spread.js")))
-    label = contents.label
-    return _environment().get_template("page.html").render(
-        title=f"{f'{label}: ' if label else ''}Catalysts on {contents.dataset['name']}",
+    return template("page.html").render(
+        title=f"{label}: {heading}" if label else heading,
         label=label,
         meaning=_MEANING.get(label, "The source of these bars has labelled them: read every number with that in mind."),
-        name=contents.dataset["name"],
-        lead=_lead(contents),
-        sections=_sections(contents, progress),
-        style=Markup(f":root {{ {css_variables(LIGHT)} }}\n{style}".replace("/* DARK */", css_variables(DARK))),
+        heading=heading,
+        lead=lead,
+        sections=sections,
+        home=home,
+        style=page_style(),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=__version__,
@@ -147,6 +167,11 @@ def _setting(name: str) -> str:
     """A key of the configuration with its description, where this version knows it."""
     field = RunConfig.model_fields.get(name)
     return f"{name} ({field.description})" if field and field.description else name
+
+
+def template(name: str) -> Template:
+    """A template of this folder, in which all text is escaped."""
+    return _environment().get_template(name)
 
 
 @cache

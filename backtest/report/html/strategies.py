@@ -146,7 +146,7 @@ def strategies(contents: Contents, progress: Progress) -> Section:
 
     evaluation, document = _needed(contents), contents.document
     assert document is not None
-    blocks: list[Block] = [*_scores(document)]
+    blocks: list[Block] = [*score_tables(document)]
     lead = lead_run(evaluation)
     for done, (one, run) in enumerate(zip(document["strategies"], evaluation.runs, strict=True)):
         progress("equity and costs", done, len(evaluation.runs))
@@ -202,7 +202,8 @@ def _remark(one: dict[str, Any]) -> str:
     return f"net {percent(net)}, {plural(trades, 'trade', 'trades')}, {one['evidence']['verdict']}"
 
 
-def _scores(document: dict[str, Any]) -> list[Table]:
+def score_tables(document: dict[str, Any]) -> list[Table]:
+    """Scores of all strategies of a run document: return and risk, then trade by trade."""
     frame = pd.DataFrame([{"strategy": one["name"], "score": name, **score} for one in document["strategies"]
                           for name, score in one["scores"].items()])  # fmt: skip
     return [
