@@ -12,6 +12,7 @@ from backtest.cli import baseline, data, events, ledger, strategies
 from backtest.cli.audit import audit
 from backtest.cli.claims import claims
 from backtest.cli.compare import compare
+from backtest.cli.detail import detail
 from backtest.cli.doctor import doctor
 from backtest.cli.fetch import fetch
 from backtest.cli.report import report
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(why)
+app.command()(detail)
 app.command()(sweep)
 app.command()(walkforward)
 app.command()(study)

@@ -29,9 +29,9 @@ class Intervals:
         First and last bar in which it can end, NaN where it opened nothing.
     outer : (K,) bool
         Whether the interval is an outer bound only (`backtest.engine.intervals.OUTER`); it is exact elsewhere.
-    doubts : (D, 5) float64
-        Bars that allow an end inside them and something else: intent, bar, least and greatest net of those ends, and
-        whether the position may stay instead.
+    doubts : (D, 9) float64
+        Bars that allow an end inside them and something else: intent, bar, least and greatest net of those ends,
+        whether the position may stay instead, and the levels of the ends (`backtest.engine.intervals`).
     """
 
     net_low: Floats
@@ -70,6 +70,7 @@ def intervals_of(orders: Orders, prepared: Prepared, book: Book) -> Intervals:
             np.empty(legs, np.int8),
             np.empty(legs),
             np.empty(legs),
+            np.empty((legs, 4)),
             table,
             doubts,
             counts,
@@ -125,7 +126,7 @@ def useful_bars(intervals: Intervals, book: Book) -> tuple[UsefulBar, ...]:
     order = np.lexsort((intervals.doubts[:, 1], intervals.doubts[:, 0]))
     before: tuple[float, float] = (np.inf, -np.inf)
     last = -1
-    for intent, row, low, high, _ in intervals.doubts[order]:
+    for intent, row, low, high in intervals.doubts[order, :4]:
         k = int(intent)
         if k != last:
             before, last = (np.inf, -np.inf), k

@@ -58,16 +58,19 @@ TABLE_WIDTH = 7
 of them, first bar of unknown funding on the way (-1 for none), whether an `OUTER` applies."""
 
 DOUBT_INTENT, DOUBT_ROW, DOUBT_LOW, DOUBT_HIGH, DOUBT_STAYS = range(5)
-DOUBT_WIDTH = 5
-"""Columns of the table of doubtful bars: those that allow an end and something else; bounds of net of their ends."""
+DOUBT_FIXED, DOUBT_TARGET, DOUBT_TRAIL_LOW, DOUBT_TRAIL_HIGH = range(5, 9)
+DOUBT_WIDTH = 9
+"""Columns of the table of doubtful bars: those that allow an end and something else. Bounds of net of their ends,
+whether it may stay, and the signed levels of these ends: stop or liquidation and target (NaN where not met), and the
+lowest and highest of the trailing stop (inf and -inf where none)."""
 
 
 class Walk(NamedTuple):
     """One unit of legs on its way, and where it writes.
 
     (P,) each leg: `state`, the `least` and `greatest` that its peak may be, whether it `may` and `must` leave now, and
-    the bounds of net of its ends in this bar. `table` (K, TABLE_WIDTH); `doubts` (D, DOUBT_WIDTH), `counts` (1,) of
-    them: rows past the last are counted, not written.
+    the bounds of net of its ends in this bar; (P, 4) `levels` of these ends. `table` (K, TABLE_WIDTH); `doubts`
+    (D, DOUBT_WIDTH), `counts` (1,) of them: rows past the last are counted, not written.
     """
 
     state: Positions
@@ -77,6 +80,7 @@ class Walk(NamedTuple):
     must: I1
     bar_low: F8
     bar_high: F8
+    levels: F8
     table: F8
     doubts: F8
     counts: I4
@@ -190,6 +194,8 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     """Every end that leg i can have inside a bar, whether it may have one, and whether it must."""
     state = walk.state
     walk.may[i] = walk.must[i] = 0
+    levels = walk.levels
+    levels[i, 0], levels[i, 1], levels[i, 2], levels[i, 3] = np.nan, np.nan, np.inf, -np.inf
     column, side = state[i].column, state[i].side
     bar = bar_of(bars, column, t)
     if math.isnan(bar.open):
@@ -234,12 +240,16 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
         )  # fmt: skip
         if ends.fixed > 0:
             walk.may[i] = 1
+            levels[i, 0] = ends.level
             _note_inside(walk, i, t, ends.level, ends.fixed, bars, rules)
         if ends.target:
             walk.may[i] = 1
+            levels[i, 1] = target
             _note_inside(walk, i, t, target, TAKE_PROFIT, bars, rules)
         if ends.trail_low <= ends.trail_high:
             walk.may[i] = 1
+            levels[i, 2] = min(levels[i, 2], ends.trail_low)
+            levels[i, 3] = max(levels[i, 3], ends.trail_high)
             _note_range(walk, i, t, ends.trail_low, ends.trail_high, bars, rules)
         near_high, near_low = segment.least_high, segment.most_low
         if segment.hole:
@@ -275,6 +285,8 @@ def _doubt(walk: Walk, i: int, t: int) -> None:
         walk.doubts[row, DOUBT_INTENT], walk.doubts[row, DOUBT_ROW] = walk.state[i].intent, t
         walk.doubts[row, DOUBT_LOW], walk.doubts[row, DOUBT_HIGH] = walk.bar_low[i], walk.bar_high[i]
         walk.doubts[row, DOUBT_STAYS] = stays
+        for level in range(DOUBT_WIDTH - DOUBT_FIXED):
+            walk.doubts[row, DOUBT_FIXED + level] = walk.levels[i, level]
 
 
 @inlined
@@ -351,6 +363,12 @@ def _lengthen(unit: int, place: int, queued: int, t: int, intent: Intent, work: 
             state[0].signal_row = max(state[0].signal_row, work.exit_row[k])
         unit += 1
     return unit
+
+
+@compiled
+def fill_rows(intent: Intent, bars: Bars, work: Work) -> None:
+    """Write into `work` when each intent would fill, how, and at which price it would rest, if nothing rejects it."""
+    schedule(intent, bars, work)
 
 
 @compiled

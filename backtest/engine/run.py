@@ -19,10 +19,11 @@ from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
 from backtest.engine.accounts import account_currency, quoted
 from backtest.engine.bounds import Intervals
+from backtest.engine.enumeration import bounds_of
 from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
 from backtest.engine.moves import moves
 from backtest.engine.prepared import Prepared
-from backtest.engine.run_bounds import RunBounds, bounds_of
+from backtest.engine.run_bounds import RunBounds
 from backtest.market.instrument import DOLLARS
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents

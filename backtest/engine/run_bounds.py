@@ -15,7 +15,7 @@ import numpy as np
 
 from backtest.engine import layout
 from backtest.engine.bounds import Intervals
-from backtest.engine.layout import MOST_SLIP, NEVER, Book, Orders
+from backtest.engine.layout import MOST_SLIP, NEVER, Book, Intent, Orders
 from backtest.engine.prepared import Prepared
 from backtest.market.record import Floats
 
@@ -32,8 +32,12 @@ class RunBounds:
         Currency of the account.
     sharpe_low, sharpe_high, drawdown_low, drawdown_high : float
         As the statistics of a run; NaN where its Sharpe ratio is.
-    exact : bool
-        Whether the bounds of net are attained; else they are sound: no path lies outside, but none may reach them.
+    exact, exact_sharpe, exact_drawdown : bool
+        Whether the bounds of net, Sharpe ratio and drawdown are attained; else they are sound: no path lies outside,
+        but none may reach them.
+    replays, pruned : int
+        Replays of branch and bound (`backtest.engine.enumeration`), and branches whose bounds lay inside those found; 0
+        where interval arithmetic alone was used.
     ambiguous : int
         Trades that can end in more than one way.
     later : int
@@ -49,16 +53,22 @@ class RunBounds:
     exact: bool
     ambiguous: int
     later: int
+    exact_sharpe: bool = False
+    exact_drawdown: bool = False
+    replays: int = 0
+    pruned: int = 0
 
 
-def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats, intervals: Intervals) -> RunBounds:
-    """Bounds of the run that a replay recorded."""
+def arithmetic_bounds(
+    orders: Orders, prepared: Prepared, book: Book, statistics: Floats, intervals: Intervals
+) -> RunBounds:
+    """Bounds of the run that a replay recorded, by interval arithmetic."""
     capital = prepared.rules.capital
     net = float(book.equity[-1]) - capital
     sharpe, drawdown = float(statistics[layout.SHARPE]), float(statistics[layout.MAX_DRAWDOWN])
     doubtful = np.flatnonzero(intervals.ambiguous)
     if len(doubtful) == 0:
-        return RunBounds(net, net, sharpe, sharpe, drawdown, drawdown, True, 0, 0)
+        return RunBounds(net, net, sharpe, sharpe, drawdown, drawdown, True, 0, 0, True, True)
     first = int(intervals.first_row[doubtful].min())
     intent, exit_row, realised = (book.trades[: book.counts[1], place] for place in _CLOSED)
     over = (exit_row < first) & ~intervals.ambiguous[intent.astype(np.int64)]
@@ -71,17 +81,19 @@ def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats
     final_low = final_high = base - capital
     for k in entered:
         notional = float(notionals[k])
-        worst, best = _returns(orders, prepared, int(k), int(entry_row[k]), notional)
+        worst, best = _returns(orders, prepared, int(k), int(entry_row[k]), float(opened["reference"][k]), notional)
         low[first:] += notional * min(worst, 0.0)
         high[first:] += notional * max(best, 0.0)
         final_low += float(intervals.net_low[k])
         final_high += float(intervals.net_high[k])
-    for k, row in later:
+    for k, row, reference in later:
         equity = base + high[row]
-        wanted = float(orders.weight[0, k]) * equity
+        fixed = float(orders.notional[0, k])
+        wanted = float(orders.weight[0, k]) * equity if math.isnan(fixed) else fixed
+        wanted = min(wanted, prepared.rules.gross_cap * equity)
         capacity = float(prepared.bars.panel[orders.column[0, k], row, layout.CAPACITY])
         notional = min(wanted, capacity) if not math.isnan(capacity) else 0.0
-        worst, best = _returns(orders, prepared, k, row, notional)
+        worst, best = _returns(orders, prepared, k, row, reference, notional)
         low[row:] += notional * min(worst, 0.0)
         high[row:] += notional * max(best, 0.0)
         final_low += notional * min(worst, 0.0)
@@ -104,32 +116,30 @@ def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats
     )
 
 
-def _later(orders: Orders, prepared: Prepared, first: int) -> list[tuple[int, int]]:
-    """Intents that may fill after a row, by their row: more than one way to be rejected is left out of account."""
+def _later(orders: Orders, prepared: Prepared, first: int) -> list[tuple[int, int, float]]:
+    """Intents that may fill after a row, by their row, and the price before spread and impact at which they would.
+
+    When an order fills, if it is not rejected, does not depend on what is held.
+    """
+    from backtest.engine.intervals import fill_rows
+    from backtest.engine.kernel import new_work
+
+    assert int(orders.shift[0]) == 0, "a recorded replay is not shifted"
+    bars = prepared.bars
+    work = new_work(orders.column.shape[1], bars.panel.shape[0])
+    fill_rows(Intent(*(getattr(orders, name)[0] for name in Intent._fields)), bars, work)
+    rows, pending = work.fill_row, work.verdict == layout.PENDING
     found = []
-    bars, shift = prepared.bars, int(orders.shift[0])
-    assert shift == 0, "a recorded replay is not shifted"
-    for k in range(orders.column.shape[1]):
-        column = int(orders.column[0, k])
-        row = int(bars.next_tradable[column, min(max(int(orders.earliest[0, k]), 0), prepared.bar_count)])
-        grouped = orders.group[0, k] >= 0
-        if grouped:
-            # Legs wait for each other: any row from its own first on is possible, the widest of them is its own.
-            legs = np.flatnonzero(orders.group[0] == orders.group[0, k])
-            row = max(
-                int(
-                    bars.next_tradable[
-                        orders.column[0, leg], min(max(int(orders.earliest[0, leg]), 0), prepared.bar_count)
-                    ]
-                )
-                for leg in legs
-            )
-        if first < row < prepared.bar_count and (grouped or row <= orders.latest[0, k]):
-            found.append((k, row))
+    for k in np.flatnonzero(pending & (rows > first)).tolist():
+        at_open = work.entry[k] == layout.AT_MARKET
+        opening = float(bars.panel[int(orders.column[0, k]), rows[k], layout.OPEN])
+        found.append((k, int(rows[k]), opening if at_open else float(work.level[k])))
     return sorted(found, key=lambda one: one[1])
 
 
-def _returns(orders: Orders, prepared: Prepared, k: int, row: int, most: float) -> tuple[float, float]:
+def _returns(
+    orders: Orders, prepared: Prepared, k: int, row: int, reference: float, most: float
+) -> tuple[float, float]:
     """Bounds of what a position can be worth, per unit of notional, at any size up to `most`, at its end or before.
 
     Its price lies within the bars from its entry to the last row on which it can be held; a stop or target that it has
@@ -144,11 +154,10 @@ def _returns(orders: Orders, prepared: Prepared, k: int, row: int, most: float) 
     panel = bars.panel[column, row : until + 1]
     coefficient = float(panel[0, layout.IMPACT])
     impact = min(coefficient * math.sqrt(most), MOST_SLIP - rules.half_spread) if coefficient > 0 else 0.0
-    opening = float(panel[0, layout.OPEN])
-    entries = [opening * (1 + side * rules.half_spread), opening * (1 + side * (rules.half_spread + impact))]
+    entries = [reference, reference * (1 + side * (rules.half_spread + impact))]
     lowest, highest = float(np.nanmin(panel[:, layout.LOW])), float(np.nanmax(panel[:, layout.HIGH]))
     opens = panel[:, layout.OPEN]
-    low_open, high_open = float(np.nanmin(opens)), float(np.nanmax(opens))
+    low_open, high_open = (float(extreme(opens, initial=reference)) for extreme in (np.nanmin, np.nanmax))
     stop, target = float(orders.stop_loss[0, k]), float(orders.take_profit[0, k])
     if not math.isnan(stop):
         if side > 0:
@@ -163,7 +172,7 @@ def _returns(orders: Orders, prepared: Prepared, k: int, row: int, most: float) 
     worst_slip = _worst_slip(panel[:, layout.IMPACT], coefficient, most * highest / min(entries), rules.half_spread)
     swap = bool(bars.swap[column])
     levered = rules.leverage if swap else 1.0
-    fees = rules.fee_rate
+    fees, rebate = max(rules.fee_rate, rules.maker_fee_rate), max(-rules.maker_fee_rate, 0.0)
     rates = panel[:, layout.FUNDING]
     paid = np.where(np.isnan(rates), 0.0 if rules.funding_unknown != layout.FUNDING_CONST else np.inf, side * rates)
     paid = np.where(np.isinf(paid), rules.funding_const, paid) * panel[:, layout.MARK] / min(entries)
@@ -176,7 +185,7 @@ def _returns(orders: Orders, prepared: Prepared, k: int, row: int, most: float) 
     else:
         worst = 1.0 - highest * (1 + worst_slip) / min(entries)
         best = 1.0 - lowest / max(entries)
-    return max(worst - fees - charge - pays, -1.0 / levered - fees), best + receives
+    return max(worst - fees - charge - pays, -1.0 / levered - fees), best + receives + rebate
 
 
 def _worst_slip(impacts: Floats, coefficient: float, notional: float, half_spread: float) -> float:

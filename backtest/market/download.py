@@ -274,7 +274,7 @@ class Downloader:
             result.problem = str(problem)
         finally:
             self.store.compact(task.key)
-        result.missing = self.store.missing(task.key, task.start_ms, task.end_ms)
+        result.missing = intersect(self.store.missing(task.key, task.start_ms, task.end_ms), self._wanted(task))
         if task.open_end and not result.problem:
             late = (task.end_ms - task.tolerance_ms, task.end_ms)
             # After the last settlement nothing is covered yet; it is missing only where the cadence asks for one.
@@ -286,7 +286,8 @@ class Downloader:
 
     def _short(self, task: Task, result: Fetched) -> None:
         """Why time before the first that the venue serves is missing."""
-        old = intersect(self.store.missing(task.key, task.start_ms, task.end_ms), [(task.start_ms, task.oldest_ms)])
+        unserved = intersect(self._wanted(task), [(task.start_ms, task.oldest_ms)])
+        old = intersect(self.store.missing(task.key, task.start_ms, task.end_ms), unserved)
         result.missing = merged([*result.missing, *old])
         if old and task.shortfall and not result.problem:
             result.problem = task.shortfall
@@ -298,11 +299,16 @@ class Downloader:
         reachable = intersect(doubtful, [(max(task.oldest_ms, task.start_ms), task.end_ms)])
         page_ms = venue.limit(task.key.series, task.listed.instrument) * task.step_ms
         never = intersect(self.store.missing(task.key, *span), [(task.oldest_ms, task.end_ms)])
-        return merged([*never, *bridged(reachable, page_ms)])
+        return intersect([*never, *bridged(reachable, page_ms)], self._wanted(task))
+
+    def _wanted(self, task: Task) -> tuple[Span, ...]:
+        """The time of a task that the recipe asks for: all of it, or the windows of its symbol."""
+        return self.recipe.spans_of(task.listed.instrument.symbol) or ((task.start_ms, task.end_ms),)
 
     def _gaps(self, task: Task) -> tuple[Span, ...]:
         manifest = self.store.manifest(task.key)
-        return intersect(manifest.gap_spans if manifest else (), [(task.start_ms, task.end_ms)])
+        gaps = intersect(manifest.gap_spans if manifest else (), [(task.start_ms, task.end_ms)])
+        return intersect(gaps, self._wanted(task))
 
 
 def _fetch_span(pager: Pager, venue: Venue, task: Task, span: Span) -> tuple[Span, ...]:

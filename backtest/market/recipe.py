@@ -6,9 +6,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backtest.documents import build, datasets_root, read_json, read_toml, user_path
 from backtest.errors import BacktestError, ConfigError, MarketError, UsageError, near_miss, shortened
@@ -16,6 +16,7 @@ from backtest.fields import Duration, Milliseconds
 from backtest.market.locks import LOCK_SECONDS, locked
 from backtest.market.record import Instrument
 from backtest.market.rows import DEFAULT_SERIES, SeriesName, replace_file
+from backtest.market.spans import Span, merged
 from backtest.units import TimeRange, parse_timerange, timeframe_ms
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
@@ -31,9 +32,32 @@ class ExchangeChoice(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict, description="ccxt constructor options")
 
 
+class Window(BaseModel):
+    """A time of one symbol."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    symbol: str
+    timerange: str
+
+    @field_validator("symbol")
+    @classmethod
+    def _known_form(cls, symbol: str) -> str:
+        return str(_quietly(lambda: Instrument.parse(symbol)).symbol)
+
+    @field_validator("timerange")
+    @classmethod
+    def _has_both_ends(cls, timerange: str) -> str:
+        span = _quietly(lambda: parse_timerange(timerange))
+        if span.start_ms is None or span.end_ms is None:
+            raise ValueError(f"timerange {timerange!r} of a window is open: write 2025-11-01T05:00Z/2025-11-01T06:00Z")
+        return timerange
+
+
 class Recipe(BaseModel):
     """What to download, from where, over which time; an unknown key is an error.
 
+    Of a symbol with `windows` only they are fetched, within `timerange`; of one without, all of it.
     With `unlisted = "skip"` a symbol that the venue does not list is named and left out, else it is an error.
     """
 
@@ -47,6 +71,7 @@ class Recipe(BaseModel):
     timeframe: str = "1h"
     timerange: str
     unlisted: Literal["error", "skip"] = "error"
+    windows: tuple[Window, ...] = ()
 
     @field_validator("symbols")
     @classmethod
@@ -68,10 +93,24 @@ class Recipe(BaseModel):
             raise ValueError(f"timerange {timerange!r} has no start: write 20250815-20251201 or 20250815-")
         return timerange
 
+    @model_validator(mode="after")
+    def _windows_of_its_symbols(self) -> Self:
+        for window in self.windows:
+            if window.symbol not in self.symbols:
+                raise ValueError(
+                    f"windows: {window.symbol} is not among symbols; {near_miss(window.symbol, self.symbols)}"
+                )
+        return self
+
     @property
     def span(self) -> TimeRange:
         """What `timerange` says, in milliseconds."""
         return parse_timerange(self.timerange)
+
+    def spans_of(self, symbol: str) -> tuple[Span, ...]:
+        """Windows of a symbol, milliseconds; empty where all of `timerange` is wanted."""
+        ranges = (parse_timerange(one.timerange) for one in self.windows if one.symbol == symbol)
+        return merged((one.start_ms or 0, one.end_ms or 0) for one in ranges)
 
 
 class StoredDataset(BaseModel):

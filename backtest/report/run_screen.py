@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SHORT = {
     "beats placebo": "beats",
+    "beats placebo on every path": "beats (all)",
+    "depends on the order inside bars": "order",
     "indistinguishable from chance": "chance",
     "too few trades": "too few",
     "not an event strategy": "n/a",
@@ -138,7 +140,7 @@ class Wanted:
 def verdict_sentence(cards: Sequence[Scorecard]) -> str:
     """Which strategies beat their placebos, of how many that could be tested."""
     tested = [card for card in cards if card.placebo is not None and not card.placebo.reason]
-    winners = [card.strategy for card in cards if card.verdict == "beats placebo"]
+    winners = [card.strategy for card in cards if card.verdict.startswith("beats placebo")]
     if not tested:
         return "Verdict: no strategy was tested against placebos, so nothing here says that it was more than luck."
     level = cards[0].thresholds.level

@@ -82,7 +82,7 @@ def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
 
 
 def _on_p(card: Scorecard) -> bool:
-    return card.verdict in ("beats placebo", "indistinguishable from chance")
+    return card.verdict in ("beats placebo", "beats placebo on every path", "indistinguishable from chance")
 
 
 def capacity_table(cards: Sequence[Scorecard]) -> Table:

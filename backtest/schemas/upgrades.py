@@ -62,7 +62,8 @@ def _walkforward_2(document: Document) -> Document:
 def _placebo_of_power(placebo: Document | None) -> None:
     """Version 2 says what a placebo could have found; what an older one could is not known."""
     if placebo is not None:
-        placebo.update(floor=1.0 / (placebo["n"] + 1), least_effect=None, foreknown=None, driftless_p=None)
+        unknown = dict.fromkeys(("least_effect", "foreknown", "driftless_p", "least_p", "greatest_p"))
+        placebo.update(floor=1.0 / (placebo["n"] + 1), **unknown, doubtful=0)
 
 
 def _evidence_of_power(document: Document) -> Document:

@@ -14,6 +14,7 @@ from backtest.engine.replay import replay_prepared
 from backtest.engine.run import Run, funding_note
 from backtest.market.record import Market
 from backtest.progress import Progress, silent
+from backtest.scoring.ends import ends_of
 from backtest.scoring.metrics import Score, named, score_run, with_intervals
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_strategies
 from backtest.scoring.scorecard import Scorecard, capacity_curve, scorecard
@@ -146,7 +147,8 @@ def evaluate_prepared(
     scores = scores_of(runs, bootstrap, progress)
     if plan:
         decided = [run.intents for run in runs]
-        lucks = placebo_strategies(strategies, decided, prepared, calendar, plan, progress=progress)
+        ends = [ends_of(run, plan.statistic) for run in runs]
+        lucks = placebo_strategies(strategies, decided, prepared, calendar, plan, progress=progress, ends=ends)
     return judged(strategies, prepared, calendar, plan, runs, scores, lucks, progress)
 
 

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy.special import betaincinv
 
 from backtest.catalysts.record import Calendar
 from backtest.display import Shown, View, cell, number, p_value, percent
@@ -30,9 +29,10 @@ from backtest.market.record import Flags, Floats
 from backtest.progress import Progress, silent
 from backtest.scoring.draws import Impossible, Rows, event_bars, subject_of
 from backtest.scoring.drift import without_drift
+from backtest.scoring.ends import Ends, both_orders, p_at_both_ends
 from backtest.scoring.familywise import rounding, westfall_young
 from backtest.scoring.kinds import DEFAULT_KIND, PLACEBO_KINDS
-from backtest.scoring.power import LEVEL, least_effect, slope
+from backtest.scoring.power import LEVEL, clopper_pearson, least_effect, slope
 from backtest.scoring.recalendar import statistics_anew
 from backtest.signals.strategy import Intents, Strategy
 
@@ -46,7 +46,6 @@ PLACEBO = "placebo calendars"
 MOST_UNDEFINED = 0.2
 MOST_EXPOSURE = 0.8
 LONGEST_TRADE = 0.2
-CONFIDENCE = 0.95
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -143,6 +142,11 @@ class Placebo(Shown):
         on them knew the catalyst in advance; NaN where calendars are not moved by a common shift.
     driftless_p : float
         p on bars without their drift (`backtest.scoring.drift`): what is left of it in a season when everything rose.
+    least_p, greatest_p : float
+        p of the greatest and of the least value that the bars allow the observed statistic
+        (`backtest.scoring.ends`); NaN where they allow one value only, or the statistic has no such bounds.
+    doubtful : int
+        Bars whose order of prices decides where in between it lies.
     """
 
     kind: str
@@ -165,6 +169,9 @@ class Placebo(Shown):
     least_effect: float = NAN
     foreknown: float = NAN
     driftless_p: float = NAN
+    least_p: float = NAN
+    greatest_p: float = NAN
+    doubtful: int = 0
 
     def document(self) -> dict[str, Any]:
         """What a document says of it: everything but the draws."""
@@ -210,6 +217,8 @@ class Null:
         The observed statistic and then the B placebo ones, on bars without their drift; empty where not asked for.
     early : int
         First shift that moves the intents earlier by no more than an event window, round the circle of the data.
+    pessimistic, optimistic : (B,) float64
+        The statistic on each draw replayed in that stop order; empty where not asked for.
     """
 
     values: Floats
@@ -220,6 +229,8 @@ class Null:
     response: float = NAN
     driftless: Floats = field(default_factory=lambda: np.empty(0))
     early: int = 0
+    pessimistic: Floats = field(default_factory=lambda: np.empty(0))
+    optimistic: Floats = field(default_factory=lambda: np.empty(0))
 
 
 def observed_statistics(members: Sequence[Intents], prepared: Prepared) -> Floats:
@@ -252,10 +263,12 @@ def null_of(
     strategy: Strategy[Any] | None = None,
     processes: int = 1,
     driftless: Prepared | None = None,
+    ends: bool = False,
 ) -> Null:
     """Placebo statistics of one member; a kind that decides anew needs its `strategy`, in so many processes.
 
-    `driftless` is the same market without its drift, on which the same calendars are replayed too.
+    `driftless` is the same market without its drift, on which the same calendars are replayed too; with `ends` they
+    are replayed in both stop orders.
 
     Raises
     ------
@@ -264,6 +277,7 @@ def null_of(
     """
     kind = PLACEBO_KINDS[plan.kind]
     replayed = [prepared] if driftless is None else [prepared, driftless]
+    replayed += both_orders(prepared) if ends else ()
     if kind.recalendar is not None:
         if strategy is None:
             plan.check_moves_intents()
@@ -290,7 +304,7 @@ def _completed(
     """The null with what is worked out of the STATISTICS (P, B, 8) of its draws."""
     code = statistic_code(plan.statistic)
     without = np.empty(0)
-    if len(replayed) > 1 and len(intents):
+    if len(replayed) in (2, 4) and len(intents):
         without = np.append(replay_statistics(own, replayed[1], 1)[0, code], drawn[1, :, code])
     return replace(
         found,
@@ -298,6 +312,8 @@ def _completed(
         response=slope(drawn[0, :, statistic_code("mean_trade")], drawn[0, :, code]),
         driftless=without,
         early=replayed[0].bar_count - event_bars(replayed[0].market.bar_ms),
+        pessimistic=np.ascontiguousarray(drawn[-2, :, code]) if len(replayed) > 2 else np.empty(0),
+        optimistic=np.ascontiguousarray(drawn[-1, :, code]) if len(replayed) > 2 else np.empty(0),
     )
 
 
@@ -326,9 +342,13 @@ def placebo_strategies(
     plan: PlaceboPlan,
     processes: int = 1,
     progress: Progress = silent,
+    ends: Sequence[Ends] = (),
 ) -> tuple[Placebo, ...]:
-    """Evidence of each strategy and what it decided; p adjusted over all that can be tested."""
-    return _placebos(strategies, members, prepared, calendar, plan, processes, progress)
+    """Evidence of each strategy and what it decided; p adjusted over all that can be tested.
+
+    `ends` are the bounds of each strategy's statistic, in their order; none for no p at them.
+    """
+    return _placebos(strategies, members, prepared, calendar, plan, processes, progress, ends)
 
 
 def _placebos(
@@ -339,21 +359,28 @@ def _placebos(
     plan: PlaceboPlan,
     processes: int,
     progress: Progress,
+    ends: Sequence[Ends] = (),
 ) -> tuple[Placebo, ...]:
     observed = observed_statistics(members, prepared)
     driftless = Prepared(
         prepared.market, prepared.config, without_drift(prepared.bars, prepared.market.bar_ms), prepared.rules
     )
     nulls = []
-    for done, (strategy, intents, row) in enumerate(zip(strategies, members, observed, strict=True)):
+    bounds = ends or [Ends()] * len(members)
+    for done, (strategy, intents, row, end) in enumerate(zip(strategies, members, observed, bounds, strict=True)):
         progress(PLACEBO, done, len(members))
         reason = without_events(row[EXPOSURE], row[TRADES])
         nulls.append(
             Null(np.empty(0), reason=reason)
             if reason
-            else null_of(intents, prepared, calendar, plan, strategy, processes, driftless)
+            else null_of(intents, prepared, calendar, plan, strategy, processes, driftless, end.apart)
         )
-    return evidence(observed[:, statistic_code(plan.statistic)], nulls, plan)
+    records = list(evidence(observed[:, statistic_code(plan.statistic)], nulls, plan))
+    for place, (null, end) in enumerate(zip(nulls, bounds, strict=True)):
+        if end.apart and not records[place].reason:
+            least, greatest = p_at_both_ends(end, null.pessimistic, null.optimistic)
+            records[place] = replace(records[place], least_p=least, greatest_p=greatest, doubtful=end.doubtful)
+    return tuple(records)
 
 
 def evidence(observed: Floats, nulls: Sequence[Null], plan: PlaceboPlan) -> tuple[Placebo, ...]:
@@ -418,11 +445,3 @@ def _driftless_p(values: Floats) -> float:
     if not len(values) or np.isnan(values[0]):
         return NAN
     return float(np.count_nonzero(values >= values[0] - rounding(values[0]))) / len(values)
-
-
-def clopper_pearson(count: int, n: int) -> tuple[float, float]:
-    """95 % bounds of the probability behind `count` of `n`: Clopper and Pearson, Biometrika 26 (1934)."""
-    tail = (1.0 - CONFIDENCE) / 2.0
-    low = float(betaincinv(count, n - count + 1, tail)) if count > 0 else 0.0
-    high = float(betaincinv(count + 1, n - count, 1.0 - tail)) if count < n else 1.0
-    return low, high

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import betaincinv
 
 from backtest.market.record import Floats
 
-LEVEL, POWER = 0.05, 0.8
+LEVEL, POWER, CONFIDENCE = 0.05, 0.8, 0.95
 NAN = float("nan")
 
 
@@ -31,3 +32,11 @@ def least_effect(drawn: Floats, response: float, calendars: float) -> float:
     if rank < 1 or LEVEL * calendars < 1.0 or not response > 0.0:
         return NAN
     return float((values[-rank] - np.quantile(values, 1.0 - POWER)) / response)
+
+
+def clopper_pearson(count: int, n: int) -> tuple[float, float]:
+    """95 % bounds of the probability behind `count` of `n`: Clopper and Pearson, Biometrika 26 (1934)."""
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low = float(betaincinv(count, n - count + 1, tail)) if count > 0 else 0.0
+    high = float(betaincinv(count + 1, n - count, 1.0 - tail)) if count < n else 1.0
+    return low, high

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from backtest.display import ABSENT, Cell, Shown, View, cell, count, number, p_value, plain_percent, whole
+from backtest.display import ABSENT, Cell, Shown, View, cell, count, number, p_value, plain_percent, plural, whole
 from backtest.engine.layout import NET_RETURN
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import replay_statistics
@@ -21,6 +21,8 @@ from backtest.signals.strategy import Intents
 
 Verdict = Literal[
     "beats placebo",
+    "beats placebo on every path",
+    "depends on the order inside bars",
     "indistinguishable from chance",
     "loses money",
     "too few trades",
@@ -141,6 +143,14 @@ def _judged(scores: dict[str, Score], placebo: Placebo | None, limits: Threshold
     paid = f", p {placebo.adjusted:.3g}{several}" if placebo.family > 1 else ""
     if placebo.floor > limits.level:
         return "no power", placebo.found
+    if placebo.doubtful and not math.isnan(placebo.greatest_p):
+        ends = [min(1.0, p * max(placebo.family, 1)) for p in (placebo.least_p, placebo.greatest_p)]
+        order = f"the order inside {plural(placebo.doubtful, 'bar', 'bars')} decides: p {ends[0]:.3g} to {ends[1]:.3g}"
+        beats = placebo.adjusted <= limits.level and not placebo.driftless_p > limits.level and net > 0.0
+        if beats and ends[1] <= limits.level:
+            return "beats placebo on every path", f"only {told}{paid}; at most p {ends[1]:.3g} on every path"
+        if beats or (placebo.adjusted > limits.level and ends[0] <= limits.level):
+            return "depends on the order inside bars", f"{order}; {told}{paid}"
     if placebo.adjusted > limits.level:
         return "indistinguishable from chance", f"{told}{paid}; {placebo.found}"
     if placebo.driftless_p > limits.level:

@@ -36,7 +36,8 @@ def table_of(orders: Orders, bars: Bars, rules: Rules) -> tuple[F8, F8, F8]:
     )
     flags, places = (lambda: np.empty(count, np.int8)), (lambda: np.empty(count))
     state: Any = np.zeros(count, POSITION)
-    walk = columns.Walk(state, places(), places(), flags(), flags(), places(), places(), table, doubts, counts)
+    levels = np.empty((count, 4))
+    walk = columns.Walk(state, places(), places(), flags(), flags(), places(), places(), levels, table, doubts, counts)
     one = Intent(*(getattr(orders, name)[0] for name in Intent._fields))
     columns.walk_trades(one, bars, rules, book.verdict, book.entered, new_work(count, bars.panel.shape[0]), walk)
     return table, doubts[: counts[0]], book.trades[: book.counts[1]]

@@ -49,8 +49,9 @@ OUTCOMES = {
     "GROUP": "another leg of its group was refused",
 }
 """Why a catalyst or an intent opened nothing."""
-_VERDICT_TONES: dict[str, Tone] = {"beats placebo": "gain", "loses money": "loss"}
-_MARKS = {"beats placebo": "● ", "loses money": "▼ ", "indistinguishable from chance": "○ "}
+_BEATS = ("beats placebo", "beats placebo on every path")
+_VERDICT_TONES: dict[str, Tone] = {**dict.fromkeys(_BEATS, "gain"), "loses money": "loss"}
+_MARKS = {**dict.fromkeys(_BEATS, "● "), "loses money": "▼ ", "indistinguishable from chance": "○ "}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def _luck(document: dict[str, Any]) -> str:
     tested = [(card["placebo"]["adjusted"], name, card["verdict"]) for name, card in cards
               if card["placebo"] and card["placebo"]["adjusted"] is not None]  # fmt: skip
     winners = [f"{name} (adjusted p {card['placebo']['adjusted']:.3g})" for name, card in cards
-               if card["verdict"] == "beats placebo"]  # fmt: skip
+               if card["verdict"] in _BEATS]  # fmt: skip
     if not tested:
         return "No strategy could be held against placebos, so nothing here says so."
     least, name, verdict = min(tested)

@@ -1,0 +1,214 @@
+"""Bounds of a run over every path that the bars allow, by branch and bound over its doubtful bars.
+
+Up to its earliest doubtful bar a replay is certain, so all that a path can decide there is whether the position stays,
+or at which of a few levels it leaves. Each choice is a path through the bar: written as finer bars that leave no
+doubt, it is replayed by the kernel itself, sizes and re-entries with it. Where the choices are a range of prices (a
+trailing stop), or the bar cannot be written so, the part below keeps the bounds of interval arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from backtest.engine import intervals as columns
+from backtest.engine import layout
+from backtest.engine.bounds import Intervals, intervals_of
+from backtest.engine.layout import Book, Orders
+from backtest.engine.path import short_of
+from backtest.engine.prepared import Prepared, empty_book
+from backtest.engine.run_bounds import RunBounds, arithmetic_bounds
+from backtest.errors import DataError
+from backtest.market.record import Floats
+
+MOST_REPLAYS = 256
+"""Replays after which what is left keeps the bounds of interval arithmetic: eight doubtful bars in a row at most."""
+MOST_CELLS = 4_000_000
+"""Finer bars that may be held to write paths in."""
+SLOTS = 5
+"""Finer bars of a path through a bar: it opens, rises to a peak at once, falls, rises to its high at once, closes."""
+_STATISTICS = ("net", "sharpe", "drawdown")
+
+Place = tuple[int, int, int]
+"""Intent, column and row of a doubtful bar."""
+
+
+@dataclass(slots=True)
+class _Tree:
+    """What has been found so far: bounds of each statistic, and whether each bound is attained."""
+
+    low: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STATISTICS, math.inf))
+    high: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STATISTICS, -math.inf))
+    exact_low: dict[str, bool] = field(default_factory=dict)
+    exact_high: dict[str, bool] = field(default_factory=dict)
+    replays: int = 0
+    pruned: int = 0
+
+    def add(self, bounds: RunBounds, exact: dict[str, bool]) -> None:
+        """Take in the bounds of a part of the paths."""
+        for name in _STATISTICS:
+            low, high = _of(bounds, name)
+            if low < self.low[name]:
+                self.low[name], self.exact_low[name] = low, exact[name]
+            if high > self.high[name]:
+                self.high[name], self.exact_high[name] = high, exact[name]
+
+    def covers(self, bounds: RunBounds) -> bool:
+        """Whether a part of the paths cannot widen what was found."""
+        return all(
+            self.low[name] <= _of(bounds, name)[0] and _of(bounds, name)[1] <= self.high[name] for name in _STATISTICS
+        )
+
+    def exact(self, name: str) -> bool:
+        """Whether both bounds of a statistic are attained."""
+        return self.exact_low.get(name, False) and self.exact_high.get(name, False)
+
+
+def _of(bounds: RunBounds, name: str) -> tuple[float, float]:
+    return getattr(bounds, f"{name}_low"), getattr(bounds, f"{name}_high")
+
+
+def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats, intervals: Intervals) -> RunBounds:
+    """Bounds of the run that a replay recorded: by branch and bound where that ends, else by interval arithmetic."""
+    first = arithmetic_bounds(orders, prepared, book, statistics, intervals)
+    if not first.ambiguous:
+        return first
+    written = _writable(prepared)
+    if written is None:
+        return first
+    tree = _Tree()
+    try:
+        _search(orders, written, tree)
+    except DataError:
+        # Some path holds a position into unknown funding: what it would pay is not known.
+        return first
+    found: dict[str, Any] = {}
+    for name in _STATISTICS:
+        low, high = _of(first, name)
+        if tree.low[name] <= tree.high[name]:
+            found[f"{name}_low"], found[f"{name}_high"] = max(tree.low[name], low), min(tree.high[name], high)
+    return replace(
+        first,
+        **found,
+        exact=first.exact or tree.exact("net"),
+        exact_sharpe=tree.exact("sharpe"),
+        exact_drawdown=tree.exact("drawdown"),
+        replays=tree.replays,
+        pruned=tree.pruned,
+    )
+
+
+def _writable(prepared: Prepared) -> Prepared | None:
+    """The same market with room for finer bars in which paths are written; None where there can be none."""
+    bars, rows = prepared.bars, prepared.bar_count
+    if prepared.rules.settles_inside or (bars.detail_column >= 0).any():
+        return None
+    count = bars.panel.shape[0]
+    if count * rows * SLOTS > MOST_CELLS:
+        return None
+    finer = np.full((count, rows * SLOTS, 4), np.nan)
+    room = bars._replace(
+        detail=finer, detail_column=np.arange(count, dtype=np.int32), detail_first=0, detail_ratio=SLOTS
+    )
+    return Prepared(prepared.market, prepared.config, room, prepared.rules)
+
+
+def _search(orders: Orders, prepared: Prepared, tree: _Tree) -> None:
+    """Depth first: replay, look for the earliest doubtful bar, and take each of its choices in turn.
+
+    Raises
+    ------
+    DataError
+        Where a path holds a position into unknown funding under the policy `error`.
+    """
+    from backtest.engine.kernel import replay_one
+
+    stack: list[tuple[dict[Place, Floats], RunBounds | None]] = [({}, None)]
+    written: dict[Place, Floats] = {}
+    while stack:
+        chosen, above = stack.pop()
+        if above is not None and tree.replays >= MOST_REPLAYS:
+            tree.add(above, dict.fromkeys(_STATISTICS, False))
+            continue
+        _write(prepared.bars.detail, written, chosen)
+        written = chosen
+        book = empty_book(prepared.bar_count, orders.earliest.shape[1])
+        statistics = replay_one(orders, prepared.bars, prepared.rules, book)
+        if statistics[-2] >= 0:
+            raise DataError("funding is unknown on a path that the bars allow")
+        intervals = intervals_of(orders, prepared, book)
+        tree.replays += 1
+        bounds = arithmetic_bounds(orders, prepared, book, statistics[:-2], intervals)
+        doubt = _earliest(intervals, chosen)
+        if doubt is None:
+            tree.add(bounds, dict.fromkeys(_STATISTICS, not bounds.ambiguous))
+            continue
+        if tree.covers(bounds):
+            tree.pruned += 1
+            continue
+        paths = _paths(doubt, prepared, book)
+        if paths is None:
+            tree.add(bounds, {"net": bounds.exact, "sharpe": False, "drawdown": False})
+            continue
+        intent = int(doubt[columns.DOUBT_INTENT])
+        place = (intent, int(orders.column[0, intent]), int(doubt[columns.DOUBT_ROW]))
+        stack += [({**chosen, place: path}, bounds) for path in paths]
+
+
+def _write(finer: Floats, before: dict[Place, Floats], now: dict[Place, Floats]) -> None:
+    for _, column, row in before:
+        finer[column, row * SLOTS : (row + 1) * SLOTS] = np.nan
+    for (_, column, row), path in now.items():
+        finer[column, row * SLOTS : (row + 1) * SLOTS] = path
+
+
+def _earliest(intervals: Intervals, decided: dict[Place, Floats]) -> Floats | None:
+    """The earliest doubtful bar that is not decided yet."""
+    done = {(intent, row) for intent, _, row in decided}
+    open_doubts = [one for one in intervals.doubts if (int(one[0]), int(one[1])) not in done]
+    return min(open_doubts, key=lambda one: (one[columns.DOUBT_ROW], one[columns.DOUBT_INTENT]), default=None)
+
+
+def _paths(doubt: Floats, prepared: Prepared, book: Book) -> list[Floats] | None:
+    """A path through a doubtful bar for each way to leave it or to stay; None where they are no finite number."""
+    entered: Any = book.entered[int(doubt[columns.DOUBT_INTENT])]
+    row, side = int(doubt[columns.DOUBT_ROW]), float(entered["side"])
+    if entered["entered"] != layout.AT_MARKET and entered["entry_row"] == row:
+        return None
+    opening, high, low, close = (float(price) for price in prepared.bars.panel[int(entered["column"]), row, :4])
+    if side < 0:
+        high, low = low, high
+    opening, high, low, close = (side * price for price in (opening, high, low, close))
+    lowest, highest = float(doubt[columns.DOUBT_TRAIL_LOW]), float(doubt[columns.DOUBT_TRAIL_HIGH])
+    found = []
+    if doubt[columns.DOUBT_STAYS] or not np.isnan(doubt[columns.DOUBT_FIXED]):
+        # Straight down, then up: nothing lies between the open and a stop, a liquidation or staying.
+        found.append((opening, low))
+    if lowest <= highest:
+        if highest - lowest > 1e-9 * abs(highest):
+            return None
+        found.append((_peak_of(entered, highest, opening, high), low))
+    if not np.isnan(doubt[columns.DOUBT_TARGET]):
+        target = float(doubt[columns.DOUBT_TARGET])
+        found.append((target, low))
+    return [_written(opening, peak, fall, high, close, side) for peak, fall in found]
+
+
+def _peak_of(entered: Any, level: float, opening: float, high: float) -> float:
+    """The peak under which the trailing stop lies at a signed level: from the open to the high, short of the target."""
+    trail = float(entered["trail"])
+    peak = level / (1.0 - trail) if level > 0 else level / (1.0 + trail)
+    risen = max(peak + layout.SAME_LEVEL * abs(peak), float(entered["activation"]), opening)
+    return min(risen, high, float(short_of(float(entered["target"]))))
+
+
+def _written(opening: float, peak: float, fall: float, high: float, close: float, side: float) -> Floats:
+    """(SLOTS, 4) finer bars of a path in unsigned prices: rises are jumps, so that no other path fits into them."""
+    flat: Callable[[float], tuple[float, ...]] = lambda price: (price,) * 4  # noqa: E731
+    falls: Callable[[float, float], tuple[float, ...]] = lambda start, end: (start, start, end, end)  # noqa: E731
+    path = np.array([flat(opening), flat(peak), falls(peak, fall), flat(high), falls(high, close)])
+    return path if side > 0 else -path[:, [0, 2, 1, 3]]
