@@ -6,7 +6,7 @@ READY := .venv/ready
 DEVELOPMENT := .venv/ready-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint docs coverage bench fuzz sample baseline release clean
+.PHONY: run test lint docs coverage bench fuzz sample baseline picture release clean
 
 # What it prints depends on no earlier trial.
 run: $(READY)
@@ -50,6 +50,11 @@ baseline: $(READY)
 	$(BIN)/backtest baseline record --folder baselines/levered -s random_entry -s funding_carry --placebo coins:999 -p weight=0.9 -p funding_carry.stop_loss=0.1 --set leverage=10 --set gross_cap=3 --set liquidation_fee=0.05
 	$(BIN)/backtest baseline record --folder baselines/patient -s catalyst_momentum --placebo dates:999 -p hold=4350m -p trailing_stop=0.1 -p take_profit=0.1 --set reaction=50m --set max_wait=20m --set in_position=extend
 	$(BIN)/backtest baseline record --folder baselines/tight -s influencer_fade --placebo calendar:199 -p stop_loss=0.005 -p take_profit=0.005 -p trailing_stop=0.004 --set stop_order=optimistic
+	$(BIN)/python -m tools.picture
+
+# What README shows of a run, drawn anew: after a change of what a run prints.
+picture: $(DEVELOPMENT)
+	$(BIN)/python -m tools.picture
 
 # Nothing is installed whose hash is not in the lock, the build tools among it.
 $(READY): pyproject.toml requirements.lock

@@ -13,7 +13,8 @@ import pytest
 
 import backtest
 from backtest.config import RunConfig
-from tools.site import GENERATED, on_page_markdown
+from tools import gallery
+from tools.site import GENERATED, within
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,7 +74,45 @@ def test_no_page_asks_another_host_for_anything(site: Path) -> None:
 
 
 def test_links_to_the_checkout_become_names() -> None:
-    assert on_page_markdown("see [kernel.py](../backtest/engine/kernel.py).") == (
+    assert within("see [kernel.py](../backtest/engine/kernel.py).", "methods.md") == (
         "see kernel.py (`backtest/engine/kernel.py`)."
     )
-    assert on_page_markdown("see [luck](../concepts/luck.md)") == "see [luck](../concepts/luck.md)"
+    for kept in ("see [luck](../concepts/luck.md)", "see [ledger](../ledger.md#p)", "![a](../figures/a.png)"):
+        assert within(kept, "how-to/own-bars.md") == kept
+
+
+def test_every_document_is_in_the_navigation() -> None:
+    named = set(re.findall(r"([\w/-]+\.md)\b", (ROOT / "mkdocs.yml").read_text()))
+    held = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert named == held | set(GENERATED)
+
+
+def test_the_gallery_answers_its_questions_with_what_it_computed(site: Path) -> None:
+    pages = gallery.pages()
+    assert len(pages) == 12
+    index = (ROOT / "docs" / "gallery" / "index.md").read_text()
+    for path in pages:
+        text = path.read_text()
+        question = text.partition("\n")[0].removeprefix("# ")
+        assert f"[{question}]({path.name})" in index
+        page = (site / "gallery" / path.stem / "index.html").read_text()
+        found = re.search(r"<strong>Answer\.</strong> (.*?)</p>", page, flags=re.S)
+        assert found, path.name
+        numbers = re.findall(r"[-+]?\d[\d,.]*\d", found[1])
+        assert [one for one in numbers if one not in text], f"{path.name} answers with typed numbers: {found[1]}"
+        picture = site / "figures" / "gallery" / f"{path.stem}.png"
+        assert 5_000 < picture.stat().st_size < 250_000, path.name
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("# A statement\n\n```python\n1\n```\n", "a page has one of each"),
+        ("# Why?\n\n```python\nfigure = None\nanswer = 1\n```\n", "leaves figure None and answer 1: set both"),
+    ],
+)
+def test_a_page_that_answers_nothing_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        gallery.answered(path, tmp_path)

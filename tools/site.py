@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: pages that follow from the code, figures of the sample, links out of the folder.
+"""Hooks of the documentation site: pages that follow from the code, figures of the sample, answers of the gallery.
 
 mkdocs calls `on_files` and `on_page_markdown`; `python -m tools.site` prints the generated pages.
 """
@@ -10,10 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tools import gallery
+
 ROOT = Path(__file__).parents[1]
-_OUTSIDE = re.compile(
-    r"\[([^\]]+)\]\((?:\.\./)+(?!concepts|how-to|reference|methods|baselines|testing|scale)([^)#]+)\)"
-)
+DOCS = ROOT / "docs"
+_LINK = re.compile(r"\[([^\]\n]+)\]\((\.\.?/[^)#\s]+)(#[^)\s]*)?\)")
 
 
 def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -143,9 +144,10 @@ def declared_page() -> str:
 
 def cards_page() -> str:
     """The data card of the embedded datasets."""
-    return (ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
+    return (ROOT / "datasets" / "README.md").read_text(encoding="utf-8").replace("](../docs/", "](")
 
 
+_answers: dict[str, gallery.Answered] = {}
 FIGURES = ("timeline.png", "equity.png")
 """Drawn from the embedded sample when the site is built."""
 GENERATED = {
@@ -187,16 +189,34 @@ def on_files(files: Any, config: Any) -> Any:
         files.append(File.generated(config, place, content=page()))
     made = Path(config["site_dir"]).parent / ".site-figures"
     figures(made)
-    for path in sorted(made.glob("*.png")):
-        files.append(File.generated(config, f"figures/{path.name}", content=path.read_bytes()))
+    for path in gallery.pages():
+        _answers[f"gallery/{path.name}"] = gallery.answered(path, made / "gallery")
+    for path in sorted(made.rglob("*.png")):
+        place = f"figures/{path.relative_to(made).as_posix()}"
+        files.append(File.generated(config, place, content=path.read_bytes()))
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links to files of the checkout, which are no pages, become their names."""
-    return _OUTSIDE.sub(
-        lambda found: f"`{found[2]}`" if found[1].startswith("`") else f"{found[1]} (`{found[2]}`)", markdown
-    )
+def within(markdown: str, place: str) -> str:
+    """Links of the page at `place` to files of the checkout, which are no pages, become their names."""
+
+    def told(found: re.Match[str]) -> str:
+        target = (DOCS / place).parent / found[2]
+        inside = target.resolve().is_relative_to(DOCS) or Path(found[2]).name.endswith(".png")
+        name = target.resolve().relative_to(ROOT).as_posix() if not inside else ""
+        if inside:
+            return found[0]
+        return f"`{name}`" if found[1].startswith("`") else f"{found[1]} (`{name}`)"
+
+    return _LINK.sub(told, markdown)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Answers of the gallery are written into it; links out of the documents become names."""
+    place = page.file.src_uri
+    if place in _answers:
+        markdown = gallery.shown(markdown, _answers[place])
+    return within(markdown, place)
 
 
 if __name__ == "__main__":
