@@ -81,6 +81,13 @@ def test_links_to_the_checkout_become_names() -> None:
         assert within(kept, "how-to/own-bars.md") == kept
 
 
+def test_formulas_are_drawn_without_a_script(site: Path) -> None:
+    page = (site / "methods" / "index.html").read_text()
+    assert page.count("<math") > 100
+    assert 'display="block"' in page
+    assert not [one for one in site.rglob("*.html") if 'class="arithmatex"' in one.read_text()]
+
+
 def test_every_document_is_in_the_navigation() -> None:
     named = set(re.findall(r"([\w/-]+\.md)\b", (ROOT / "mkdocs.yml").read_text()))
     held = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import inspect
 import re
+from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tools import gallery
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+_FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', flags=re.S)
+_DISPLAY: dict[str, Literal["inline", "block"]] = {"span": "inline", "div": "block"}
 _LINK = re.compile(r"\[([^\]\n]+)\]\((\.\.?/[^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -217,6 +220,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if place in _answers:
         markdown = gallery.shown(markdown, _answers[place])
     return within(markdown, place)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Formulas become MathML, which browsers draw without a script or a font from elsewhere."""
+    from latex2mathml.converter import convert
+
+    return _FORMULA.sub(lambda found: convert(unescape(found[2]).strip(), display=_DISPLAY[found[1]]), html)
 
 
 if __name__ == "__main__":
