@@ -226,7 +226,11 @@ def on_page_content(html: str, **_: Any) -> str:
     """Formulas become MathML, which browsers draw without a script or a font from elsewhere."""
     from latex2mathml.converter import convert
 
-    return _FORMULA.sub(lambda found: convert(unescape(found[2]).strip(), display=_DISPLAY[found[1]]), html)
+    def drawn(found: re.Match[str]) -> str:
+        # A forced space at the end of a line is one before a line break to the converter.
+        return str(convert(unescape(found[2]).strip().replace("\\\n", "\\ "), display=_DISPLAY[found[1]]))
+
+    return _FORMULA.sub(drawn, html)
 
 
 if __name__ == "__main__":
