@@ -25,6 +25,7 @@ def trial_frame(ledger: Ledger) -> pd.DataFrame:
         row |= {"common_draws": body["common"], "draws": body["n"], "observed": body["observed"]}
         row |= {"p": one.p, "p_command": one.command, "p_family": one.family, "p_adjusted": one.adjusted}
         row |= {"trials": one.trials, "families": one.families, "untested": one.untested, "reason": one.reason}
+        row |= {"p_decided": one.decided, "level": one.level, "passes": one.passes}
         row |= {"registered": one.registration.seq if one.registration else 0}
         rows.append(row | {f"score_{name}": value for name, value in body["scores"].items()})
     return pd.DataFrame(rows)

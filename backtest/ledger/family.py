@@ -58,15 +58,27 @@ class DrawsBlock:
     rank: Floats
 
 
-def step_down(blocks: Iterable[DrawsBlock]) -> Floats:
-    """Adjusted p of every trial, in the order in which they come: ascending rank.
+@dataclass(frozen=True, slots=True, eq=False)
+class StepDown:
+    """What a family of M trials with B draws comes to.
+
+    `p` (M,) adjusted, in the order in which the trials came; `most` (B + 1,) float32 the greatest standardised
+    statistic of any trial on the real calendar, first, and on each placebo calendar. Both are empty for no trial.
+    """
+
+    p: Floats
+    most: Singles
+
+
+def step_down(blocks: Iterable[DrawsBlock]) -> StepDown:
+    """StepDown of a family whose trials come in ascending order of rank.
 
     p of the j-th best is the greatest over i <= j of (1 + #{b: max over trials no better than i >= z_i}) / (B + 1). An
     undefined draw counts as less than any other; a trial that never varies has p = 1.
     """
     running: Singles | None = None
     reached: list[npt.NDArray[np.int64]] = []
-    draws = 0
+    draws, best = 0, np.float32(-np.inf)
     for block in blocks:
         count, draws = block.draws.shape
         if running is None:
@@ -81,9 +93,10 @@ def step_down(blocks: Iterable[DrawsBlock]) -> Floats:
             np.fmax(z[row], z[row - 1], out=z[row])
         running = z[-1].copy()
         own = np.where(block.spread > 0, block.rank, -np.inf).astype(np.float32)
+        best = max(best, own.max())
         threshold = own - ROUNDING * np.maximum(np.float32(1.0), np.abs(np.where(np.isfinite(own), own, 0)))
         reached.append(np.count_nonzero(z >= threshold[:, None], axis=1))
-    if not reached:
-        return np.empty(0)
+    if running is None:
+        return StepDown(np.empty(0), np.empty(0, np.float32))
     p = (1.0 + np.concatenate(reached)) / (draws + 1.0)
-    return np.asarray(np.maximum.accumulate(p[::-1])[::-1])
+    return StepDown(np.asarray(np.maximum.accumulate(p[::-1])[::-1]), np.append(best, running))

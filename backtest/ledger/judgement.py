@@ -24,8 +24,11 @@ from functools import lru_cache
 
 from backtest.errors import UsageError
 from backtest.ledger.family import step_down
-from backtest.ledger.records import KeptTrial, Registration
+from backtest.ledger.records import Decision, KeptTrial, Registration, Singles
 from backtest.ledger.store import Ledger, TrialGroup
+
+LEVEL = 0.05
+"""Chance that a ledger in which nothing is to be found ever tells of something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ class Judgement:
         Why a registration of it does not count; empty where none does not.
     registered : int
         Registered tests that a registered one pays for; 0 for another.
+    decided, level : float
+        The adjusted p by which its verdict was decided, and what it had to be at most: when it was new, or, for a
+        registered test, now. NaN where it was not decided yet.
+    paid : int
+        Trials that `decided` is adjusted for.
     """
 
     trial: KeptTrial
@@ -62,7 +70,15 @@ class Judgement:
     registration: Registration | None = None
     note: str = ""
     registered: int = 0
+    decided: float = math.nan
+    level: float = math.nan
+    paid: int = 0
     reason: str = ""
+
+    @property
+    def passes(self) -> bool:
+        """Whether it was decided that chance alone would not do as well."""
+        return self.decided <= self.level
 
     @property
     def pays_for(self) -> str:
@@ -78,11 +94,19 @@ class Judgement:
 
 def judge_trials(ledger: Ledger, seqs: Sequence[int] | None = None) -> tuple[Judgement, ...]:
     """Judgement of the trials at some places, or of all, in the order given."""
-    view = _View(ledger)
+    view = LedgerView(ledger)
     return tuple(view.judgement(one) for one in ledger.trials(seqs))
 
 
-class _View:
+@dataclass(frozen=True, slots=True, eq=False)
+class Family:
+    """A family worked out: adjusted p by place, and the greatest statistic on each calendar (`StepDown.most`)."""
+
+    p: dict[int, float]
+    most: Singles
+
+
+class LedgerView:
     """The ledger as it is now, each family worked out once."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -92,11 +116,22 @@ class _View:
         self.registrations = ledger.registrations()
         tested = ledger.tested_again()
         self.untested = [one for one in ledger.untested() if one.body["what"] not in tested]
+        self.decisions: list[Decision] = []
+        self.decided: dict[int, tuple[float, float, int]] = {}
+        for one in ledger.decisions():
+            self.add(one)
         self.neighbours = lru_cache(maxsize=None)(self._neighbours)
-        self.adjusted = lru_cache(maxsize=None)(self._adjusted)
+        self.worked_out = lru_cache(maxsize=None)(self._worked_out)
         self.blind = lru_cache(maxsize=None)(self._blind)
 
+    def add(self, decision: Decision) -> None:
+        """Take a decision in that was made since."""
+        self.decisions.append(decision)
+        for seq, p, paid in zip(decision.trials, decision.adjusted, decision.paid, strict=True):
+            self.decided[seq] = (p, decision.level, paid)
+
     def judgement(self, trial: KeptTrial) -> Judgement:
+        """What a trial is worth in this ledger."""
         if not trial.tested:
             reason = trial.body["reason"] or "no placebo was asked for"
             return Judgement(trial, math.nan, math.nan, math.nan, math.nan, 0, 0, 0, reason=reason)
@@ -104,18 +139,25 @@ class _View:
         families = {one.common for one in groups}
         trials = sum(one.trials for one in groups)
         blind = self.blind(trial.scope)
-        mine = tuple(sorted(one.scope for one in groups if one.common == trial.common))
         p, command = (_number(trial.body[name]) for name in ("p", "command"))
         # p counts ties of float64, the family those of float32: whichever is greater is the safe one.
-        family = max(self.adjusted(trial.common, mine)[trial.seq], p)
+        family = max(self.family(trial.common, trial.scope).p[trial.seq], p)
         adjusted = min(1.0, len(families) * family + blind * p)
         registration, note = self._registered(trial, groups)
         registered = self._registered_tests(trial) if registration else 0
+        decided, level, paid = self.decided.get(trial.seq, (math.nan, math.nan, 0))
         if registration:
             adjusted = min(1.0, registered * p)
+            decided, level, paid = adjusted, LEVEL, registered
         return Judgement(
-            trial, p, command, family, adjusted, trials, len(families), blind, registration, note, registered
-        )
+            trial, p, command, family, adjusted, trials, len(families), blind, registration, note, registered,
+            decided, level, paid,
+        )  # fmt: skip
+
+    def family(self, common: str, scope: str) -> Family:
+        """The trials moved by some draws that overlap a scope."""
+        mine = sorted(one.scope for one in self.neighbours(scope) if one.common == common)
+        return self.worked_out(common, tuple(mine))
 
     def _neighbours(self, scope: str) -> tuple[TrialGroup, ...]:
         own = self.scopes[scope]
@@ -125,10 +167,10 @@ class _View:
         own = self.scopes[scope]
         return len({one.body["what"] for one in self.untested if self.scopes[one.scope].overlaps(own)})
 
-    def _adjusted(self, common: str, scopes: tuple[str, ...]) -> dict[int, float]:
+    def _worked_out(self, common: str, scopes: tuple[str, ...]) -> Family:
         places = self.ledger.ranking(common, scopes)
-        values = step_down(self.ledger.blocks(common, scopes))
-        return dict(zip(places, values.tolist(), strict=True))
+        found = step_down(self.ledger.blocks(common, scopes))
+        return Family(dict(zip(places, found.p.tolist(), strict=True)), found.most)
 
     def _registered(self, trial: KeptTrial, groups: Iterable[TrialGroup]) -> tuple[Registration | None, str]:
         """The registration that counts for a trial, or why the one there is does not."""

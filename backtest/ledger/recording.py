@@ -15,7 +15,8 @@ from backtest.catalysts.record import Calendar
 from backtest.engine.costs import bars_per_year
 from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES
 from backtest.engine.prepared import Prepared, prepare
-from backtest.ledger.judgement import Judgement, judge_trials
+from backtest.ledger.deciding import decide_trials
+from backtest.ledger.judgement import Judgement
 from backtest.ledger.records import Scope, TrialRecord, digest
 from backtest.ledger.store import Ledger, LedgerHead
 from backtest.request.request import Request
@@ -105,7 +106,7 @@ def record_evaluation(
                 parent=parent,
             )
         )
-    judgements = judge_trials(ledger, ledger.append(trials))
+    judgements = decide_trials(ledger, ledger.append(trials))
     head = ledger.head()
     equities = [np.asarray(run.equity, dtype=np.float64) for run in evaluation.runs]
     moments = [sharpe_moments(bar_returns(equity, evaluation.config.capital)) for equity in equities]
@@ -152,7 +153,7 @@ def record_sweep(ledger: Ledger, result: SweepResult) -> Recorded:
         )
         for trial, row, luck in zip(sweep.trials, result.statistics, result.placebos, strict=True)
     ]
-    judgements = judge_trials(ledger, ledger.append(trials))
+    judgements = decide_trials(ledger, ledger.append(trials))
     deflated = math.nan
     if result.deflated is not None and result.best >= 0:
         year = bars_per_year(sweep.market.bar_ms)
@@ -161,13 +162,13 @@ def record_sweep(ledger: Ledger, result: SweepResult) -> Recorded:
 
 
 def judged_card(card: Scorecard, judgement: Judgement) -> Scorecard:
-    """The scorecard with the verdict by the ledger: its adjusted p, and the number of trials that this pays for."""
+    """The scorecard with the verdict by the ledger: the p and the level by which it was decided when it was new."""
     luck = card.placebo
     if luck is None or luck.reason:
         return card
-    count = judgement.registered or judgement.trials + judgement.untested
-    placebo = replace(luck, adjusted=judgement.adjusted, family=count)
-    return scorecard(card.strategy, card.scores, placebo, card.capacity, card.thresholds, card.label)
+    placebo = replace(luck, adjusted=judgement.decided, family=judgement.paid)
+    limits = replace(card.thresholds, level=judgement.level)
+    return scorecard(card.strategy, card.scores, placebo, card.capacity, limits, card.label)
 
 
 def deflated_sharpe(ledger: Ledger, judgement: Judgement, moments: SharpeMoments, bars_a_year: float) -> float:

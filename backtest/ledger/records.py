@@ -220,3 +220,39 @@ class Registration:
     strategy: str
     asked: str
     request: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided on the new tested trials of one command, once and for all: see `backtest.ledger.deciding`.
+
+    Attributes
+    ----------
+    common, scope : str
+        Their draws, and what they looked at.
+    trials : tuple of int
+        Their places.
+    adjusted : tuple of float
+        p of each, adjusted for everything up to then.
+    paid : tuple of int
+        How many trials each p was adjusted for.
+    level : float
+        What an adjusted p had to be at most.
+    calendars : tuple of int
+        Calendars that this decision used up, 0 being the real one; of `count`, the real one included.
+    """
+
+    common: str
+    scope: str
+    trials: tuple[int, ...]
+    adjusted: tuple[float, ...]
+    paid: tuple[int, ...]
+    level: float
+    calendars: tuple[int, ...]
+    count: int
+
+    @classmethod
+    def from_body(cls, body: dict[str, Any]) -> Decision:
+        """The decision as it stands in the ledger."""
+        lists = {name: tuple(body[name]) for name in ("trials", "adjusted", "paid", "calendars")}
+        return cls(body["common"], body["scope"], level=body["level"], count=body["count"], **lists)

@@ -1,8 +1,8 @@
 """The file of the ledger: SQLite in WAL mode, entries chained by hash, draws kept by their hash.
 
-An entry is a scope, a trial or a registration. Its hash covers the hash before it, its kind, time, version and text,
-and its text holds the hash of its draws: a byte that changes anywhere breaks the chain at a named entry. Entries are
-added, never changed. What stands in columns beside the text (`rank`, `common`...) is an index, which `verify` computes
+An entry is a scope, a trial, a registration or a decision. Its hash covers the hash before it, its kind, time, version
+and text, and its text holds the hash of its draws: a byte that changes anywhere breaks the chain at a named entry.
+Entries are added, never changed. What stands in columns beside the text (`rank`, `common`...) is an index, which `verify` computes
 anew. Two processes write in turn; a commit is on the disk before anything is printed.
 """
 
@@ -14,7 +14,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from backtest import __version__
 from backtest.documents import user_path
 from backtest.errors import DataError, UsageError, shortened
 from backtest.ledger.family import DrawsBlock, standard_of
-from backtest.ledger.records import KeptTrial, Registration, Scope, Singles, TrialRecord, canonical, digest
+from backtest.ledger.records import Decision, KeptTrial, Registration, Scope, Singles, TrialRecord, canonical, digest
 
 FORMAT = 1
 WAIT_SECONDS = 60.0
@@ -153,7 +153,7 @@ class Ledger:
         """Add the trials that are not there yet, and give the place of each; what is given back is on the disk."""
         places: list[int] = []
         for first in range(0, len(trials), BATCH):
-            with self._writing():
+            with self.writing():
                 places += [self._add_trial(one) for one in trials[first : first + BATCH]]
         return tuple(places)
 
@@ -165,7 +165,7 @@ class Ledger:
         UsageError
             Where the same test is registered already under other words.
         """
-        with self._writing():
+        with self.writing():
             known = self._place("registration", asked)
             if not known:
                 body = {"hypothesis": hypothesis, "strategy": strategy, "asked": asked, "request": request}
@@ -179,7 +179,8 @@ class Ledger:
         return found
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
+        """What is done inside is on the disk as a whole or not at all, and no other process writes meanwhile."""
         with self._guard():
             self._connection.execute("BEGIN IMMEDIATE")
             with _committed(self._connection):
@@ -242,6 +243,17 @@ class Ledger:
             Registration(seq, body["hypothesis"], time, body["strategy"], body["asked"], body["request"])
             for seq, time, body in found
         )
+
+    def add_decision(self, decision: Decision) -> None:
+        """Add a decision; only inside `writing`, so that it is made on the ledger as it is."""
+        body = asdict(decision)
+        self._add("decision", digest(body), body)
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """Every decision in the order of writing."""
+        with self._guard():
+            rows = self._connection.execute("SELECT body FROM entries WHERE kind = 'decision' ORDER BY seq").fetchall()
+        return tuple(Decision.from_body(json.loads(body)) for (body,) in rows)
 
     def scopes(self) -> dict[str, Scope]:
         """Every scope by its name."""

@@ -39,6 +39,9 @@ def judgement_document(one: Judgement) -> dict[str, Any]:
         "trials": one.trials,
         "families": one.families,
         "untested": one.untested,
+        "p_decided": one.decided,
+        "level": one.level,
+        "passes": one.passes,
         "registered": None
         if found is None
         else {"seq": found.seq, "time": found.time, "hypothesis": found.hypothesis, "tests": one.registered},
@@ -95,7 +98,18 @@ def recorded_lines(recorded: Recorded) -> list[str]:
             f"adjusted is for {most.pays_for} on these catalysts up to now ({recorded.path} up to entry "
             f"#{recorded.head.seq}); later trials are adjusted for later: `backtest ledger list`"
         )
+        told.append(level_line(rest))
     return told
+
+
+def level_line(judgements: Sequence[Judgement]) -> str:
+    """By what the verdicts were decided, in words."""
+    levels = sorted({f"{one.level:.2g}" for one in judgements if math.isfinite(one.level)}, key=float)
+    return (
+        f"verdicts were decided when a trial was new, at an adjusted p of at most {' or '.join(levels)}, half of what "
+        f"was left of {LEVEL:g}, and stand: over all commands, one in {1 / LEVEL:.0f} ledgers without any effect ever "
+        "tells of one; a registered test has the whole level"
+    )
 
 
 def search_lines(recorded: Recorded, best: int) -> list[str]:
@@ -103,8 +117,8 @@ def search_lines(recorded: Recorded, best: int) -> list[str]:
     tested = [one for one in recorded.judgements if math.isfinite(one.adjusted)]
     if not tested:
         return []
-    passing = sum(one.adjusted <= LEVEL for one in tested)
-    told = [f"{passing} of {len(tested):,} have an adjusted p of at most {LEVEL:g} once everything tried is counted"]
+    passing = sum(one.passes for one in tested)
+    told = [f"{passing} of {len(tested):,} pass once everything tried is counted"]
     if best >= 0 and math.isfinite(recorded.judgements[best].adjusted):
         one = recorded.judgements[best]
         told.append(
@@ -159,4 +173,9 @@ def detail_lines(one: Judgement, moved_alike: int) -> list[str]:
         f"p alone {p_value(one.p)}, within its command {p_value(one.command)}, within its family of {moved_alike:,} "
         f"{p_value(one.family)}, adjusted for {one.pays_for}: {p_value(one.adjusted)}"
     )
+    if math.isfinite(one.level):
+        told.append(
+            f"{'passed' if one.passes else 'did not pass'}: when it was new, adjusted for {one.paid:,}, "
+            f"{p_value(one.decided)}, at most {one.level:.2g} was asked for"
+        )
     return [*told, *([one.note] if one.note else [])]

@@ -17,6 +17,7 @@ from backtest.market.record import Floats
 from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.metrics import Score, named
 from backtest.scoring.placebo import LONGEST_TRADE, MOST_EXPOSURE, Placebo, without_events
+from backtest.scoring.power import LEVEL
 from backtest.signals.strategy import Intents
 
 Verdict = Literal[
@@ -38,15 +39,15 @@ CAPITALS = tuple(float(10 ** (4 + half / 2)) for half in range(9))
 class Thresholds:
     """What a verdict asks for: level of the adjusted p, closed trades."""
 
-    level: float = 0.05
+    level: float = LEVEL
     trades: int = 5
 
     @property
     def sentence(self) -> str:
         """The thresholds in words, as they are printed."""
         return (
-            f"thresholds: beats placebo at a one-sided adjusted p <= {self.level:g}, the same without drift, with a "
-            f"net gain, from {self.trades} trades; "
+            f"thresholds: beats placebo at a one-sided adjusted p <= {self.level:.3g}, p <= {LEVEL:g} without drift, "
+            f"with a net gain, from {self.trades} trades; "
             f"an event strategy holds in at most {MOST_EXPOSURE:.0%} of the bars, a trade {LONGEST_TRADE:.0%} of them"
         )
 
@@ -141,7 +142,7 @@ def _judged(scores: dict[str, Score], placebo: Placebo | None, limits: Threshold
     told = f"{_share(placebo)} did as well{_early(placebo)}"
     several = f" adjusted for multiple testing over {placebo.family} strategies"
     paid = f", p {placebo.adjusted:.3g}{several}" if placebo.family > 1 else ""
-    if placebo.floor > limits.level:
+    if placebo.floor > LEVEL:
         return "no power", placebo.found
     if placebo.doubtful and not math.isnan(placebo.greatest_p):
         ends = [min(1.0, p * max(placebo.family, 1)) for p in (placebo.least_p, placebo.greatest_p)]
@@ -152,8 +153,9 @@ def _judged(scores: dict[str, Score], placebo: Placebo | None, limits: Threshold
         if beats or (placebo.adjusted > limits.level and ends[0] <= limits.level):
             return "depends on the order inside bars", f"{order}; {told}{paid}"
     if placebo.adjusted > limits.level:
-        return "indistinguishable from chance", f"{told}{paid}; {placebo.found}"
-    if placebo.driftless_p > limits.level:
+        least = f" and must be at most {limits.level:.3g}" if placebo.adjusted <= LEVEL else ""
+        return "indistinguishable from chance", f"{told}{paid}{least}; {placebo.found}"
+    if placebo.driftless_p > LEVEL:
         without = f"p is {placebo.driftless_p:.3g} on bars without the drift of each fortnight"
         return "indistinguishable from chance", f"only {told}{paid}, but {without}"
     if net <= 0.0:

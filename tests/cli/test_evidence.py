@@ -10,14 +10,14 @@ from tests.cli.conftest import Command
 
 
 def test_the_verdict_is_printed_by_default_with_its_thresholds(backtest: Command) -> None:
-    done = backtest("run", "-s", "catalyst_momentum", "-s", "buy_and_hold")
+    done = backtest("run", "-s", "catalyst_momentum", "-s", "buy_and_hold", "--all")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert "buy_and_hold not an event strategy - - -" in said
     assert "catalyst_momentum beats placebo" in said or "catalyst_momentum indistinguishable from chance" in said
-    assert "net return on shifted calendars, all 2,591 there are" in said
-    assert "The adjusted p pays for 1 strategy" in said
-    assert "thresholds: beats placebo at an adjusted p <= 0.05 with a net gain, from 5 trades" in said
+    assert "net return on shifted calendars, all 2,615 there are" in said
+    assert "p is one-sided, at least 0.00038, adjusted for multiple testing over 1 strategy" in said
+    assert "thresholds: beats placebo at a one-sided adjusted p <= 0.05, p <= 0.05 without drift, with a net" in said
     assert "Net return by capital" in said
     assert max(map(len, done.stdout.splitlines())) <= 80
 

@@ -36,7 +36,7 @@ def test_the_verdict_does_not_depend_on_what_is_named(backtest: Command, tmp_pat
 
 def test_runs_never_overwrite_other_runs(backtest: Command, tmp_path: Path) -> None:
     folders = set()
-    for arguments in (("-p", "hold=24h"), ("-p", "hold=48h"), ("--timerange", "20250901-20251116"), ()):
+    for arguments in (("-p", "hold=24h"), ("-p", "hold=48h"), ("--timerange", "20250920-20251116"), ()):
         done = backtest("run", *MOMENTUM, *QUICK, *arguments)
         assert done.returncode == 0, done.stderr
         folders.add(folder_of(done.stderr))
@@ -54,7 +54,7 @@ def test_sweep_and_walkforward_write_their_trials(backtest: Command, tmp_path: P
     search = (*MOMENTUM, "-p", "hold=24h,48h", "--placebo", "99", "--ledger", "l.sqlite")
     swept = backtest("sweep", *search, "--out", "sweep")
     assert swept.returncode == 0, swept.stderr
-    assert "once everything tried is counted" in " ".join(swept.stdout.split())
+    assert "pass once everything tried is counted" in " ".join(swept.stdout.split())
     walked = backtest("walkforward", *search, "--out", "walk")
     assert walked.returncode == 0, walked.stderr
     told = " ".join(walked.stdout.split())
@@ -87,26 +87,26 @@ def test_reading_it(backtest: Command, tmp_path: Path) -> None:
     shown = backtest("ledger", "show", "2", *where).stdout
     assert shown.startswith("#2 catalyst_momentum of 20")
     assert "hold=24h" in shown
-    told = " ".join(backtest("ledger", "diff", "2", "3", *where).stdout.split())
+    told = " ".join(backtest("ledger", "diff", "2", "4", *where).stdout.split())
     assert "parameters.hold 24h 48h" in told
     assert "on 99 common draws" in told
     assert backtest("ledger", "export", "t.csv", "--draws", *where).returncode == 0
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 3
     assert (tmp_path / "t.npz").is_file()
     whole = backtest("ledger", "verify", "24h", "48h", *where)
-    assert (whole.returncode, "3 entries and 2 sets of draws are as they were" in " ".join(whole.stdout.split())) == (
+    assert (whole.returncode, "5 entries and 2 sets of draws are as they were" in " ".join(whole.stdout.split())) == (
         0,
         True,
     )
     assert backtest("ledger", "compact", *where).returncode == 0
     db = sqlite3.connect(tmp_path / "l.sqlite")
     db.execute("DROP TRIGGER no_update")
-    db.execute("UPDATE entries SET body = replace(body, '48h', '49h') WHERE seq = 3")
+    db.execute("UPDATE entries SET body = replace(body, '48h', '49h') WHERE seq = 4")
     db.commit()
     db.close()
     broken = backtest("ledger", "verify", *where)
     assert broken.returncode == 3
-    assert "entry #3 (trial of" in broken.stderr
+    assert "entry #4 (trial of" in broken.stderr
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,13 @@ def test_the_default_names_every_catalyst_in_80_columns(backtest: Command) -> No
         "run-up announcement +1d +3d volume flags",
         "zec-2025-11-01-oi-record",
         "market model on BTC",
-        "mean 95% interval by chance p adj. p",
+        "mean 95% interval by chance found p adj. p",
         "Vitalik Buterin",
-        "left out: UNTIMED (not even the day of the announcement is known): zec-2025-10-mert, sector-2025-11-listings",
+        "left out: UNTIMED (not even the day of the announcement is known): zec-2025-10-mert, zec-2025-10-hayes-repeat",
     ):
         assert text in words, text
     events = json.loads(backtest("events", "list", "--json").stdout)["catalysts"]
-    assert len(events) == 19
+    assert len(events) == 26
     for one in events:
         assert one["id"] in words
 
@@ -88,7 +88,7 @@ BAD = [
     (("--after", "1d", "--after", "1d"), 2, "'1d' stands twice: keep one"),
     (("--benchmark", "DOGE"), 2, "benchmark 'DOGE' is not in market 'privacy-2025-sample'"),
     (("--kind", "listng"), 2, "has no 'listng'; did you mean 'listing'?"),
-    (("--asset", "XMR"), 2, "assets: calendar 'privacy-2025' has no 'XMR'"),
+    (("--asset", "DOGE"), 2, "assets: calendar 'privacy-2025' has no 'DOGE'"),
     (("--group", "colour"), 2, "groups.0 = 'colour'"),
     (("--draws", "0"), 2, "draws = 0: must be at least 1"),
     (("--set", "drawss=3"), 2, "unknown key 'drawss'; did you mean 'draws'?"),

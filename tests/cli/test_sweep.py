@@ -29,7 +29,7 @@ def test_every_trial_is_kept_and_the_best_are_shown(backtest: Command, tmp_path:
     said = " ".join(done.stdout.split())
     assert said.startswith("RECONSTRUCTED: ")
     assert "catalyst_momentum: best 6 of 6 trials" in said
-    assert "once the search is paid for (2,591 shifted calendars)" in said
+    assert "adjusted for multiple testing (2,615 shifted calendars)" in said
     assert "deflated Sharpe ratio of trial" in said
     assert "probability of backtest overfitting:" in said
     assert max(map(len, done.stdout.splitlines())) <= 80

@@ -72,7 +72,7 @@ def test_a_trial_of_a_sweep_is_that_of_a_run(session: Session, tmp_path: Path) -
 def test_draws_are_common_over_days(session: Session) -> None:
     """The name of the draws says that they are the same moves: for shifts the grid decides, else data and calendar."""
     market, calendar = session.market, session.calendar
-    shorter = Session(market.between(parse_timerange("20250901-20251116")), calendar)
+    shorter = Session(market.between(parse_timerange("20250920-20251116")), calendar)
     dearer = Session(market, calendar, RunConfig(fee_rate=0.001))
     fewer = Session(market.select(market.symbols[:3]), calendar.filter(assets=("ZEC",)))
     shift, other_seed = PlaceboPlan(draws=199), PlaceboPlan(draws=199, seed=7)
@@ -97,7 +97,7 @@ def test_the_scope_is_what_was_looked_at(session: Session) -> None:
     assert "ZEC" in scope.coins
     early, late = (
         Scope.of(session.market.between(parse_timerange(text)), session.calendar)
-        for text in ("20250901-20251020", "20251020-20251120")
+        for text in ("20250914-20251009", "20251016-20251120")
     )
     assert early.events
     assert late.events

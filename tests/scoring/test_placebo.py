@@ -354,7 +354,7 @@ def sample() -> tuple[Market, Calendar, Prepared]:
 def test_moved_calendars_keep_precision_spacing_and_everything_else(sample: tuple[Market, Calendar, Prepared]) -> None:
     market, calendar, prepared = sample
     circle = circle_of(prepared, calendar)
-    assert (circle.period_ms, circle.periods) == (24 * HOUR, 108)
+    assert (circle.period_ms, circle.periods) == (24 * HOUR, 109)
     later = moved_calendar(calendar, circle, 60)
     assert moved_calendar(calendar, circle, 0).hash() == calendar.hash()
     inside = [one for one in calendar if one.timed and market.start_ms <= to_ms(one.announced_at) < market.end_ms]  # type: ignore[arg-type]
@@ -366,7 +366,7 @@ def test_moved_calendars_keep_precision_spacing_and_everything_else(sample: tupl
         gaps.add(gap)
         assert market.start_ms <= to_ms(new.announced_at) < market.end_ms  # type: ignore[arg-type]
         assert replace(new, announced_at=one.announced_at, effective_at=one.effective_at) == one
-    assert gaps == {60 * 24 * HOUR, (60 - 108) * 24 * HOUR}
+    assert gaps == {60 * 24 * HOUR, (60 - 109) * 24 * HOUR}
 
 
 def test_deciding_anew_is_shifting_for_a_strategy_that_reads_no_prices(
@@ -378,10 +378,10 @@ def test_deciding_anew_is_shifting_for_a_strategy_that_reads_no_prices(
     plan = PlaceboPlan("calendar", 10_000)
     (anew,) = placebo_strategies([strategy], [decided], prepared, calendar, plan)
     assert anew.exact
-    assert anew.n == 107
+    assert anew.n == 108
     shifted = null_of(decided, prepared, calendar, PlaceboPlan()).values
-    by_day = (1 + np.count_nonzero(shifted[23::24] >= anew.observed - 1e-12)) / 108
-    assert anew.p == pytest.approx(by_day, abs=2 / 108)
+    by_day = (1 + np.count_nonzero(shifted[23::24] >= anew.observed - 1e-12)) / 109
+    assert anew.p == pytest.approx(by_day, abs=2 / 109)
     (few,) = placebo_strategies([strategy], [decided], prepared, calendar, PlaceboPlan("calendar", 20))
     (spread,) = placebo_strategies([strategy], [decided], prepared, calendar, PlaceboPlan("calendar", 20), processes=2)
     assert few == spread

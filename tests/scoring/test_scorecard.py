@@ -68,7 +68,7 @@ def test_thresholds_are_used_and_said() -> None:
     strict = Thresholds(level=0.01, trades=20)
     assert scorecard("one", scores(), LUCK, FLAT, strict).verdict == "too few trades"
     assert scorecard("one", scores(trades=30), LUCK, FLAT, strict).verdict == "indistinguishable from chance"
-    assert "p <= 0.01, the same without drift, with a net gain, from 20 trades" in strict.sentence
+    assert "p <= 0.01, p <= 0.05 without drift, with a net gain, from 20 trades" in strict.sentence
 
 
 def test_capital_is_carried_until_the_market_is_full() -> None:
