@@ -277,7 +277,7 @@ def planted_p(count: int, effect: float, number: int, returns: Floats) -> dict[s
 
 
 def simulate(records: Path, markets: int, power_markets: int) -> None:
-    """Append what the file does not hold yet: some markets of each cell in turn, so that a stop leaves all cells alike."""
+    """Append what the file does not hold yet: some markets of each cell in turn, so that a stop leaves all alike."""
     known = {(row["cell"], row["market"]) for row in read(records)}
     returns = history()
     with records.open("a", encoding="utf-8") as file:
