@@ -45,6 +45,18 @@ def study(
     ] = None,
     draws: Annotated[int | None, typer.Option(help="Placebo calendars.", show_default="2000")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the placebo.", show_default="20251101")] = None,
+    exclude_overlaps: Annotated[
+        bool, typer.Option("--exclude-overlaps", help="Leave out catalysts with another of the coin in their window.")
+    ] = False,
+    clean_estimation: Annotated[
+        bool, typer.Option("--clean-estimation", help="Leave the coin's other catalysts out of estimation windows.")
+    ] = False,
+    share_overlaps: Annotated[
+        bool, typer.Option("--share-overlaps", help="Distributed lags: overlapping catalysts share their bars.")
+    ] = False,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Each coin against a basket of untreated coins.")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file of the study's configuration.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the study's configuration; repeat.")
@@ -70,6 +82,8 @@ def study(
         "groups": tuple(group or ()),
         "draws": draws,
         "seed": seed,
+        "exclude_overlaps": exclude_overlaps or None,
+        "clean_estimation": clean_estimation or None,
     }
     values = read_toml(config, ConfigError) if config else {}
     overrides = assignments(setting or (), "--set")
@@ -85,24 +99,32 @@ def study(
 
     from backtest.report.folder import to_json
     from backtest.report.study_tables import (
+        control_table,
         heading,
+        lag_table,
         left_out_lines,
         study_document,
         study_tables,
         write_study_folder,
     )
     from backtest.report.tables import new_console, show
+    from backtest.study.lags import distributed_lags
     from backtest.study.study import event_study
+    from backtest.study.synthetic import synthetic_controls
 
     market = request.market()
     with progress_bar() as progress:
         found = event_study(market, catalysts, settings, progress=progress)
-    document = study_document(found)
+    lags = distributed_lags(market, catalysts, settings) if share_overlaps else None
+    controls = synthetic_controls(market, catalysts, settings) if synthetic else None
+    document = study_document(found, lags, controls)
     if out:
         write_study_folder(out, found, document)
     if as_json:
         typer.echo(to_json(document))
     else:
-        show(new_console(), *found.notes, heading(found), *study_tables(found), *left_out_lines(found))
+        show(new_console(), *found.notes, heading(found), *study_tables(found))
+        show(new_console(), *([] if lags is None else [lag_table(lags)]))
+        show(new_console(), *([] if controls is None else [control_table(controls)]), *left_out_lines(found))
     if out:
         typer.echo(f"study folder: {out}", err=True)

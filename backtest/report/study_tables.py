@@ -102,6 +102,52 @@ def _least(effect: float) -> str:
     return "none" if math.isnan(effect) else f"{effect:.1f}"
 
 
+def lag_table(lags: pd.DataFrame) -> Table:
+    """What one catalyst brings where overlapping ones share their bars: `study.lags.distributed_lags`."""
+    columns = ("n", "mean", "effect", "error", "p")
+    table = new_table("Overlaps shared: distributed-lag regression, returns in %", ("group", "span"), columns)
+    before = None
+    for row in lags.to_dict("records"):
+        key = (row["grouping"], row["group"])
+        values = [_signed(_hundredfold(row[name]), 1) for name in ("mean", "effect")]
+        error = ABSENT if math.isnan(row["error"]) else f"{_hundredfold(row['error']):.1f}"
+        first = "" if key == before else escape(_short(str(row["group"])))
+        table.add_row(first, _header(str(row["span"])), str(row["n"]), *values, error, p_value(row["p_value"]))
+        before = key
+    floor = f"{lags['floor'].iloc[0]:.2g}" if len(lags) else ABSENT
+    table.caption = (
+        "mean: every bar counted for each catalyst; effect: each bar explained once, by all catalysts of its coin\n"
+        f"error: clustered by UTC day; p: two-sided, by common shifts, at least {floor}; n: coin-days"
+    )
+    return table
+
+
+def control_table(controls: pd.DataFrame) -> Table:
+    """Each catalyst's coin less its basket of untreated coins: `study.synthetic.synthetic_controls`."""
+    columns = ("effect", "error", "space p", "time p")
+    table = new_table("Synthetic control, returns in %", ("catalyst", "span"), columns)
+    before, reasons = None, {}
+    for row in controls.to_dict("records"):
+        name = str(row["catalyst_id"])
+        if row["reason"]:
+            reasons[name] = str(row["reason"])
+            continue
+        error = f"{_hundredfold(row['error']):.1f}"
+        p = [p_value(row[which]) for which in ("space_p", "time_p")]
+        first = "" if name == before else escape(name)
+        table.add_row(first, _header(str(row["span"])), _signed(_hundredfold(row["effect"]), 1), error, *p)
+        before = name
+    told = [f"no control for {name}: {reason}" for name, reason in reasons.items()]
+    table.caption = "\n".join(
+        [
+            "effect: the coin less untreated coins weighted to move like it before: a hedge that can be traded",
+            "error: of the same sum before; p, two-sided: among untreated coins, and among the coin's other days",
+            *map(escape, told),
+        ]
+    )
+    return table
+
+
 def influencer_table(study: Study) -> Table:
     """Actors ranked by the shrunken abnormal return after their calls."""
     span = _header(str(study.influencers["span"].iloc[0]))
@@ -153,8 +199,13 @@ def heading(study: Study) -> str:
     )
 
 
-def study_document(study: Study) -> dict[str, Any]:
-    """Versioned JSON document of a study: NaN is null, times are ISO 8601 UTC, returns are log returns."""
+def study_document(
+    study: Study, lags: pd.DataFrame | None = None, controls: pd.DataFrame | None = None
+) -> dict[str, Any]:
+    """Versioned JSON document of a study, with distributed lags and synthetic controls where they were asked for.
+
+    NaN is null, times are ISO 8601 UTC, returns are log returns.
+    """
     market = study.market
     spans = study.effects[["span", "first", "last"]].drop_duplicates().rename(columns={"span": "name"})
     document = {
@@ -179,6 +230,9 @@ def study_document(study: Study) -> dict[str, Any]:
         "car": {"bar": study.car.index.tolist(), **study.car.to_dict("list")},
         "notes": list(study.notes),
     }
+    for name, table in (("distributed_lags", lags), ("synthetic_controls", controls)):
+        if table is not None:
+            document[name] = rows_of(table)
     told: dict[str, Any] = plain(document)
     return told
 

@@ -29,6 +29,7 @@ class Exclusion(StrEnum):
     OUTSIDE_DATA = "announced before the first bar or after the last"
     NO_INSTRUMENT = "the market has no instrument of the coin"
     NO_BENCHMARK = "the only benchmark is the catalyst's own coin"
+    OVERLAP = "its event window holds another catalyst of the coin"
     MISSING_BAR = "a bar of the span is missing or lies outside the data"
 
 
@@ -53,11 +54,15 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One series to fit: the equal-weighted mean of `columns`, bar 0 of which is `width` bars from bar `onset`."""
+    """One series to fit: the equal-weighted mean of `columns`, bar 0 of which is `width` bars from bar `onset`.
+
+    `unused` are the bars of the estimation window, from first to last and relative to `onset`, that are left out.
+    """
 
     columns: tuple[int, ...]
     onset: int
     width: int
+    unused: tuple[tuple[int, int], ...] = ()
 
 
 def resample(market: Market, timeframe: str | None) -> Panel:

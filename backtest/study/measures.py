@@ -102,6 +102,8 @@ def _fit_alike(
     asset = np.full(at.shape, np.nan)
     for k, row in enumerate(rows):
         asset[k] = source.values[at[k]][:, list(row.columns)].mean(axis=1)
+        for first, last in row.unused:
+            asset[k, max(first - full.start, 0) : min(last - full.start + 1, full.estimation)] = np.nan
     asset[~inside] = np.nan
     if source.model == "mean_adjusted":
         returns = mean_adjusted(asset, full, onset, minimum=minimum)

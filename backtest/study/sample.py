@@ -82,10 +82,42 @@ def benchmark_columns(market: Market, config: StudyConfig) -> tuple[int, ...]:
     return tuple(columns)
 
 
+def alone(
+    catalysts: Iterable[Catalyst], calendar: Calendar, panel: Panel, windows: Windows
+) -> tuple[list[Catalyst], list[Rejected]]:
+    """Those whose event window holds no other catalyst of their coins in the whole calendar, and the others.
+
+    What is announced on the same day of the same coins is the same observation and no other.
+    """
+    kept, rejected = [], []
+    for one in catalysts:
+        near = neighbours(one, calendar, panel, windows).same_coin if one.timed else ()
+        others = [name for name in near if not _same_day(one, calendar[name])]
+        if others:
+            rejected.append(Rejected(one.id, "", "", "", Exclusion.OVERLAP))
+        else:
+            kept.append(one)
+    return kept, rejected
+
+
+def _same_day(one: Catalyst, other: Catalyst) -> bool:
+    assert one.announced_at is not None
+    assert other.announced_at is not None
+    return set(one.assets) == set(other.assets) and one.announced_at.date() == other.announced_at.date()
+
+
 def enter(
-    catalysts: Iterable[Catalyst], market: Market, panel: Panel, source: Series, windows: Windows, minimum: int
+    catalysts: Iterable[Catalyst],
+    market: Market,
+    panel: Panel,
+    source: Series,
+    windows: Windows,
+    minimum: int,
+    cleaned: Calendar | None = None,
 ) -> tuple[tuple[Event, ...], tuple[Rejected, ...]]:
     """Events of the cross-section, legs of many-coin catalysts among them, and everything left out on the way.
+
+    Where `cleaned` is given, the event windows of its catalysts of the same coin are left out of estimation windows.
 
     A catalyst about several coins is one event, the equal-weighted mean of the legs that a model can be fitted to:
     its legs share one cause, so they are not independent and do not count as several.
@@ -103,7 +135,8 @@ def enter(
             if column is None:
                 rejected.append(Rejected(one.id, asset, "", "", Exclusion.NO_INSTRUMENT))
                 continue
-            row = Row((column,), aligned.onset, aligned.width)
+            unused = () if cleaned is None else _windows_of_others(one, asset, aligned, cleaned, panel, windows)
+            row = Row((column,), aligned.onset, aligned.width, unused)
             if _unexplained(source, row):
                 rejected.append(Rejected(one.id, asset, "return", "", Exclusion.NO_BENCHMARK))
             else:
@@ -117,6 +150,21 @@ def enter(
     legs = [leg for leg, reason in zip(legs, reasons, strict=True) if reason is None]
     events, more = _baskets(legs, source, windows, minimum)
     return events, (*rejected, *more)
+
+
+def _windows_of_others(
+    one: Catalyst, asset: str, own: Row, calendar: Calendar, panel: Panel, windows: Windows
+) -> tuple[tuple[int, int], ...]:
+    """Event windows of other catalysts of a coin that reach into the estimation window, relative to `own`'s onset."""
+    found = set()
+    for other in calendar:
+        row = place(other, (), panel) if other.id != one.id and asset in other.assets else None
+        if row is not None:
+            first = row.onset + windows.first - own.onset
+            last = row.onset + row.width - 1 + windows.last - own.onset
+            if first < windows.start + windows.estimation and last >= windows.start:
+                found.add((first, last))
+    return tuple(sorted(found))
 
 
 def _unexplained(source: Series, row: Row) -> bool:
@@ -134,7 +182,8 @@ def _baskets(
         events += own
         if own[0].whole:
             continue
-        row = Row(tuple(leg.row.columns[0] for leg in own), own[0].row.onset, own[0].row.width)
+        unused = tuple(sorted({span for leg in own for span in leg.row.unused}))
+        row = Row(tuple(leg.row.columns[0] for leg in own), own[0].row.onset, own[0].row.width, unused)
         reason: Exclusion | Rejection | None = Exclusion.NO_BENCHMARK
         if not _unexplained(source, row):
             reason = fit(source, [row], windows, minimum).reasons[0]

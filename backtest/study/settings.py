@@ -46,6 +46,12 @@ class StudyConfig(BaseModel):
     after: Annotated[tuple[Duration, ...], Field(min_length=1)] = Field(
         default=("1d", "3d"), description="horizons from when it was known"
     )
+    exclude_overlaps: bool = Field(
+        default=False, description="leave out catalysts whose event window holds another one of the coin"
+    )
+    clean_estimation: bool = Field(
+        default=False, description="leave the event windows of the coin's other catalysts out of estimation windows"
+    )
     level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="of intervals and chance bands")
     minimum_catalysts: Annotated[int, Field(ge=2)] = Field(
         default=8,

@@ -33,6 +33,7 @@ from backtest.study.placebo import Turns, placebo_sums, step_of, turn
 from backtest.study.sample import (
     Event,
     Rejected,
+    alone,
     benchmark_columns,
     chosen_catalysts,
     enter,
@@ -61,7 +62,8 @@ class Study(Shown):
         return of each span (`run_up`, ...) with the standardised sums (`t_run_up`, ...), `volume_...` (mean abnormal
         log volume a bar), `open_interest_...` (abnormal log change), the catalysts announced inside its event window
         (`overlaps` of its own coins, `overlaps_other`) and estimation window (`overlaps_estimation`), `confounded`,
-        and `placebo_dates`.
+        `placebo_dates`, and `run_up_rank`: share of its coin's other dates with a smaller run-up, 0.5 by chance. Far
+        above it, the catalogue was written because prices had risen.
     legs : DataFrame
         One row a catalyst and coin, with coefficients (`beta_BTC`) and cumulated abnormal returns.
     rejected : DataFrame
@@ -167,7 +169,10 @@ def event_study(
     benchmarks = () if config.model == "mean_adjusted" else benchmark_columns(market, config)
     sources = {measure: series(panel, measure, config.model, coins, benchmarks) for measure in MEASURES}
     chosen = chosen_catalysts(calendar, config)
-    events, rejected = enter(chosen, market, panel, sources["return"], windows, minimum)
+    kept, excluded = alone(chosen, calendar, panel, windows) if config.exclude_overlaps else (chosen, [])
+    cleaned = calendar if config.clean_estimation else None
+    events, rejected = enter(kept, market, panel, sources["return"], windows, minimum, cleaned)
+    rejected += tuple(excluded)
     if not any(event.whole for event in events):
         raise DataError(_nothing(rejected, calendar, market))
 
@@ -324,12 +329,24 @@ def _catalysts(
     for measure in MEASURES[1:]:
         for place, name in enumerate(names):
             table[f"{measure}_{name}"] = found[measure].cumulated.car[rows, place]
+    table["run_up_rank"] = _ranks(first, wholes, names.index("run_up"))
     table["overlaps"] = pd.Series([",".join(one.same_coin) for one in near], dtype=str)
     table["overlaps_other"] = pd.Series([",".join(one.other_coin) for one in near], dtype=str)
     table["overlaps_estimation"] = pd.Series([",".join(one.estimation) for one in near], dtype=str)
     table["confounded"] = pd.Series([",".join(one.confounded) for one in near], dtype=str)
     table["placebo_dates"] = other_dates
     return table
+
+
+def _ranks(data: Measured, rows: Sequence[int], span: int) -> Floats:
+    """Share of its coin's other dates, those of the common shifts, with a smaller sum over a span; NaN without any."""
+    ranks = np.full(len(rows), np.nan)
+    for place, row in enumerate(rows):
+        drawn = data.placebo.car[data.turns.table[:, row], span]
+        drawn = drawn[~np.isnan(drawn)]
+        if len(drawn) and data.cumulated.known[row, span]:
+            ranks[place] = float((drawn < data.cumulated.car[row, span]).mean())
+    return ranks
 
 
 def _legs(
@@ -407,6 +424,13 @@ def _notes(
     for measure, data in found.items():
         if events and not data.cumulated.returns.kept.any():
             notes.append(f"{measure.replace('_', ' ')}: unknown around every catalyst, so nothing is said of it")
+    first = next(iter(found.values()))
+    ranks = _ranks(first, [k for k, event in enumerate(events) if event.whole], 0)
+    if not np.isnan(ranks).all():
+        notes.append(
+            f"hindsight: the run-up of the median catalyst is above that of {np.nanmedian(ranks):.0%} of its coin's "
+            "other dates (50 % by chance)"
+        )
     period = "weeks" if config.match == "hour_and_weekday" else "days"
     least = 1.0 / (turns + 1.0)
     if not turns:

@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 
 from backtest.catalysts.record import Calendar, Catalyst
+from backtest.catalysts.timing import known_at_ms
 from backtest.market.record import Floats, Market
+from backtest.signals.strategy import Intent, Intents
 from backtest.study.alignment import Row, place, resample
 from backtest.study.models import Ints, Windows
 from backtest.study.multiplicity import placebo_p
 from backtest.study.settings import StudyConfig
-from backtest.units import DAY_MS
+from backtest.units import DAY_MS, duration_ms
 
 FEWEST_DONORS = 3
 # Weight of the row that makes the donors' weights sum to 1, against the scale of the returns.
@@ -58,12 +60,16 @@ def gaps(returns: Floats, column: int, donors: Ints, onset: int, width: int, win
     return gap[before][known], merged
 
 
-def effects_of(before: Floats, event: Floats, windows: Windows, spans: Ints) -> tuple[Floats, Floats]:
-    """Summed gap over each span (V,) and the root mean square of the gap's sums over as many bars before it (V,)."""
+def effects_of(before: Floats, event: Floats, windows: Windows, spans: Ints, width: int = 1) -> tuple[Floats, Floats]:
+    """Summed gap over each span (V,) and the root mean square of the gap's sums over as many bars before it (V,).
+
+    Bar 0 of the event window counts as `width` bars.
+    """
     effect = np.array([event[first - windows.first : last - windows.first + 1].sum() for first, last in spans])
     error = np.empty(len(spans))
     for place_of, (first, last) in enumerate(spans):
-        sums = np.convolve(before, np.ones(last - first + 1), mode="valid")
+        bars = last - first + 1 + (width - 1 if first <= 0 <= last else 0)
+        sums = np.convolve(before, np.ones(bars), mode="valid") if len(before) >= bars else np.empty(0)
         error[place_of] = np.sqrt(np.mean(np.square(sums))) if len(sums) else np.nan
     return effect, error
 
@@ -93,15 +99,17 @@ def synthetic_controls(market: Market, calendar: Calendar, config: StudyConfig |
             rows += [(one.id, one.assets[0], name, np.nan, np.nan, "", np.nan, np.nan, why) for name in names]
             continue
         before, event = gaps(returns, column, donors, row.onset, row.width, windows)
-        effect, error = effects_of(before, event, windows, spans)
+        effect, error = effects_of(before, event, windows, spans, row.width)
         space = [
-            _ratio(*gaps(returns, donor, donors[donors != donor], row.onset, row.width, windows), windows, spans)
+            _ratio(
+                *gaps(returns, donor, donors[donors != donor], row.onset, row.width, windows), windows, spans, row.width
+            )
             for donor in donors
         ]
         step = max(DAY_MS // panel.bar_ms, 1)
         moved = [replace(row, onset=at) for at in range(row.onset % step, len(returns), step) if at != row.onset]
         time = [
-            _ratio(*gaps(returns, column, donors, other.onset, row.width, windows), windows, spans)
+            _ratio(*gaps(returns, column, donors, other.onset, row.width, windows), windows, spans, row.width)
             for other in moved
             if _inside(other, windows, len(returns))
         ]
@@ -120,8 +128,41 @@ def synthetic_controls(market: Market, calendar: Calendar, config: StudyConfig |
     return pd.DataFrame(rows, columns=columns)
 
 
-def _ratio(before: Floats, event: Floats, windows: Windows, spans: Ints) -> Floats:
-    effect, error = effects_of(before, event, windows, spans)
+def hedge_intents(controls: pd.DataFrame, market: Market, calendar: Calendar, *, weight: float, hold: str) -> Intents:
+    """Long the coin and short its control, leg by leg, from when each catalyst was known: the effect as a trade.
+
+    `controls` are rows of `synthetic_controls`; weights end before the catalyst, so each decision knew them. The coin
+    has `weight` of equity and its donors as much together; donors below half a per cent are left out. Legs of one
+    catalyst enter and leave together after `hold`. A catalyst without a control has no intents but a note.
+    """
+    rows, notes = [], []
+    for name, parts in controls.groupby("catalyst_id", sort=False):
+        known, donors = known_at_ms(calendar[str(name)]), str(parts["donors"].iloc[0])
+        if not donors or known is None:
+            notes.append(f"{name}: no hedge, {parts['reason'].iloc[0]}")
+            continue
+        shares = {coin: float(share) for coin, share in (part.split(":") for part in donors.split())}
+        legs = [(str(parts["asset"].iloc[0]), 1, weight)]
+        legs += [(coin, -1, weight * share / sum(shares.values())) for coin, share in shares.items()]
+        for coin, side, size in legs:
+            column = market.column_of(coin)
+            assert column is not None
+            rows.append(
+                Intent(
+                    instrument=market.symbols[column],
+                    decided_at_ms=known,
+                    side=side,
+                    weight=size,
+                    hold_ms=duration_ms(hold),
+                    catalyst_id=str(name),
+                    group=f"hedged {name}",
+                )
+            )
+    return Intents(tuple(rows), tuple(notes))
+
+
+def _ratio(before: Floats, event: Floats, windows: Windows, spans: Ints, width: int) -> Floats:
+    effect, error = effects_of(before, event, windows, spans, width)
     return np.asarray(effect / error)
 
 

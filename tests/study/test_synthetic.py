@@ -8,8 +8,9 @@ import pytest
 
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.market.record import Instrument, Market
+from backtest.study.models import Windows
 from backtest.study.settings import StudyConfig
-from backtest.study.synthetic import simplex_weights, synthetic_controls
+from backtest.study.synthetic import effects_of, hedge_intents, simplex_weights, synthetic_controls
 
 START = pd.Timestamp("2025-09-01", tz="UTC")
 SMALL = StudyConfig(estimation="10d", gap="1d", before="1d", after=("1d",))
@@ -76,3 +77,32 @@ def test_a_coin_with_a_catalyst_of_its_own_is_no_donor() -> None:
     told = few.query("catalyst_id == 'zec-one'")
     assert told["effect"].isna().all()
     assert (told["reason"] == "2 donors without a catalyst of their own, at least 3 are needed").all()
+
+
+def test_the_error_of_an_announcement_of_a_day_is_that_of_a_day() -> None:
+    before, event = np.full(48, 0.01), np.array([0.0, 0.3, 0.0])
+    windows = Windows(48, 0, -1, 1)
+    for width, error in ((1, 0.01), (24, 0.24)):
+        effect, found = effects_of(before, event, windows, np.array([(0, 0), (1, 1)]), width)
+        assert effect.tolist() == [0.3, 0.0]
+        assert found.tolist() == pytest.approx([error, 0.01])
+
+
+def test_the_hedge_is_offered_as_intents() -> None:
+    """Long the coin and short as much of its control, in shares of its weights, once the catalyst was known."""
+    market, one = market_with(0.05), Calendar("one", (catalyst("zec-one", "ZEC", 598),))
+    controls = synthetic_controls(market, one, SMALL)
+    intents = hedge_intents(controls, market, one, weight=0.2, hold="24h")
+    legs = {row.instrument: row.side * row.weight for row in intents.rows}
+    assert legs.pop("ZEC/USDT:USDT") == 0.2
+    assert sum(legs.values()) == pytest.approx(-0.2)
+    assert all(value < 0 for value in legs.values())
+    assert {row.group for row in intents.rows} == {"hedged zec-one"}
+    known = market.start_ms + 599 * 3_600_000
+    assert {(row.decided_at_ms, row.hold_ms, row.catalyst_id) for row in intents.rows} == {
+        (known, 24 * 3_600_000, "zec-one")
+    }
+    few = synthetic_controls(market.select(market.symbols[:3]), one, SMALL)
+    assert hedge_intents(few, market, one, weight=0.2, hold="24h").notes == (
+        "zec-one: no hedge, 2 donors without a catalyst of their own, at least 3 are needed",
+    )

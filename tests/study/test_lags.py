@@ -1,0 +1,128 @@
+"""Distributed lags: overlapping responses by hand, errors as statsmodels gives them, and what is written twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from backtest.catalysts.record import Calendar
+from backtest.study.alignment import Row
+from backtest.study.lags import bases, disjoint_spans, distributed_lags, fit_lags, partialled_out, regressors
+from backtest.study.study import event_study
+from tests.study.test_synthetic import SMALL, catalyst, market_with
+
+SPANS = np.array([(-2, -1), (0, 0), (1, 2), (1, 4)])
+CONFIG = SMALL.model_copy(update={"benchmarks": ("SCRT",), "after": ("12h", "1d")})
+
+
+def test_spans_that_do_not_overlap() -> None:
+    assert disjoint_spans(SPANS).tolist() == [[-2, -1], [0, 0], [1, 2], [3, 4]]
+
+
+def test_overlapping_responses_are_told_apart_by_hand() -> None:
+    """Each catalyst brings 1 in its bar and 2 over the two after; the second comes one bar after the first.
+
+    Bars 10 to 13 hold 1, 1 + 1, 1 + 1, 1: the sums over bars 1 to 2 of the two are 4 and 3, a mean of 3.5 where each
+    brought 2.
+    """
+    rows = [Row((0,), 10, 1), Row((0,), 11, 1)]
+    parts = np.array([(0, 0), (1, 2)])
+    lags = regressors(rows, parts, 40, 1)
+    assert lags[10:14, 0].tolist() == [[1.0, 0.0], [1.0, 0.5], [0.0, 1.0], [0.0, 0.5]]
+    returns = lags @ np.array([1.0, 2.0])
+    assert returns[10:14, 0].tolist() == [1.0, 2.0, 2.0, 1.0]
+    assert (returns[11:13].sum() + returns[12:14].sum()) / 2 == 3.5
+    found = fit_lags(returns, lags, np.arange(40) // 5, 2, 40)
+    np.testing.assert_allclose(found.effect, [1.0, 2.0], atol=1e-12)
+
+
+def test_effects_and_errors_are_those_of_statsmodels() -> None:
+    """The whole regression, an intercept and a slope a coin, with standard errors clustered by day."""
+    random = np.random.default_rng(1)
+    market = np.repeat(random.normal(0, 0.01, (480, 1, 1)), 3, axis=1)
+    returns = market[:, :, 0] * [0.5, 1.0, 1.5] + random.normal(0, 0.02, (480, 3))
+    parts = disjoint_spans(np.array([(-12, -1), (0, 0), (1, 12), (1, 36)]))
+    lags = regressors([Row((0,), 100, 1), Row((0,), 120, 3), Row((1,), 118, 1), Row((2,), 300, 24)], parts, 480, 3)
+    known = np.ones((480, 3), dtype=bool)
+    known[50:60, 1] = False
+    within = bases(market, known)
+    own, moved = partialled_out(returns[:, :, None], within, known), partialled_out(lags, within, known)
+    day = np.arange(480) // 24
+    found = fit_lags(own[:, :, 0], moved, day, 4 + 6, int(known.sum()))
+    blocks = []
+    for coin in range(3):
+        others = np.zeros((480, 6))
+        others[:, 2 * coin : 2 * coin + 2] = np.column_stack((np.ones(480), market[:, coin, 0]))
+        blocks.append(np.hstack((lags[:, coin], others))[known[:, coin]])
+    y, clusters = (np.concatenate([one[known[:, c]] for c, one in enumerate(part)]) for part in (returns.T, [day] * 3))
+    whole = sm.OLS(y, np.vstack(blocks)).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+    np.testing.assert_allclose(found.effect, whole.params[:4], rtol=1e-9)
+    np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), whole.bse[:4], rtol=1e-9)
+
+
+def test_what_cannot_be_told_apart_is_unknown() -> None:
+    lags = regressors([Row((0,), 10, 1)], np.array([(0, 0)]), 40, 1)
+    found = fit_lags(lags[:, :, 0], np.concatenate((lags, lags), axis=2), np.arange(40) // 5, 2, 40)
+    assert np.isnan(found.effect).all()
+
+
+def lags_of(effect: float, *rows: int) -> pd.DataFrame:
+    calendar = Calendar("some", tuple(catalyst(f"zec-{row}", "ZEC", row) for row in rows))
+    return distributed_lags(market_with(effect), calendar, CONFIG).query("grouping == 'all'").set_index("span")
+
+
+def test_two_catalysts_share_what_came_once() -> None:
+    """8 % over bars 600 to 611, catalysts known at 600 and 604: an event study sums 8 and 5.3 %; OLS gives 4 % each."""
+    table = lags_of(0.08, 599, 603)
+    assert table["n"].tolist() == [2, 2, 2, 2]
+    assert table["mean"]["after_12h"] == pytest.approx(0.067, abs=0.012)
+    assert table["effect"]["after_12h"] == pytest.approx(0.04, abs=0.012)
+
+
+def test_p_finds_what_is_there_and_no_more() -> None:
+    """40 days are 39 shifts."""
+    found, none = lags_of(0.08, 599), lags_of(0.0, 599)
+    assert found["floor"].tolist() == [1 / 40] * 4
+    assert found["p_value"]["after_12h"] == 1 / 40
+    assert none["p_value"]["after_12h"] > 0.1
+
+
+def test_a_catalyst_that_is_written_twice_changes_nothing() -> None:
+    one = catalyst("zec-one", "ZEC", 599)
+    once = distributed_lags(market_with(0.05), Calendar("one", (one,)), CONFIG)
+    twice = distributed_lags(market_with(0.05), Calendar("two", (one, replace(one, id="zec-copy"))), CONFIG)
+    assert once.equals(twice)
+
+
+def test_overlapping_catalysts_are_left_out_where_that_is_asked_for() -> None:
+    """10 days of estimation, a day of gap, a day of run-up, a day after: 620 lies inside the window of 599."""
+    first = catalyst("zec-one", "ZEC", 599)
+    some = Calendar(
+        "some",
+        (first, replace(first, id="zec-copy"), catalyst("zec-two", "ZEC", 620), catalyst("zec-far", "ZEC", 900),
+         catalyst("dash-one", "DASH", 600)),
+    )  # fmt: skip
+    config = CONFIG.model_copy(update={"exclude_overlaps": True})
+    study = event_study(market_with(0.0), some, config)
+    assert study.catalysts["catalyst_id"].tolist() == ["dash-one", "zec-far"]
+    left_out = study.rejected.query("reason == 'OVERLAP'")["catalyst_id"].tolist()
+    assert sorted(left_out) == ["zec-copy", "zec-one", "zec-two"]
+    # Its own copy is the same observation, and no overlap.
+    two = event_study(market_with(0.0), Calendar("two", some.catalysts[:2]), config)
+    assert len(two.catalysts) == 2
+
+
+def test_estimation_windows_without_the_coins_other_catalysts() -> None:
+    """Bar 700 has bars 412 to 651 to estimate from; the window of 599, bars 575 to 623, takes 49 of the 240."""
+    pair = Calendar("pair", (catalyst("zec-one", "ZEC", 599), catalyst("zec-two", "ZEC", 700)))
+    market = market_with(0.5)
+    kept = event_study(market, pair, CONFIG).catalysts.set_index("catalyst_id")
+    cleaned = event_study(market, pair, CONFIG.model_copy(update={"clean_estimation": True})).catalysts
+    cleaned = cleaned.set_index("catalyst_id")
+    assert (kept["estimation_bars"]["zec-two"], cleaned["estimation_bars"]["zec-two"]) == (240, 240 - 49)
+    assert cleaned["estimation_bars"]["zec-one"] == 240
+    assert cleaned["sigma"]["zec-two"] < kept["sigma"]["zec-two"] / 2
