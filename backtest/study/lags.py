@@ -60,7 +60,7 @@ def regressors(rows: Sequence[Row], parts: Ints, bars: int, coins: int) -> Float
     for row in rows:
         for v, span in enumerate(parts):
             at = _bars(row, span) % bars
-            np.add.at(found, (at, row.columns[0], v), 1.0 / len(at))
+            found[at, row.columns[0], v] += 1.0 / len(at)
     return found
 
 
