@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import agreement, sections
+from benchmarks import agreement, calibration, sections
 from benchmarks.agreement import agreements
 from benchmarks.engines import ENGINES, OURS
 from benchmarks.process import Job, Whole, measure, side_by_side
@@ -92,3 +92,42 @@ def test_a_table_stays_within_its_width() -> None:
     ]  # fmt: skip
     with pytest.raises(AssertionError, match="wider than 80"):
         table("Title", ("engine",), [("x" * (WIDTH + 1),)])
+
+
+def test_the_calibration_goes_on_where_it_was_and_is_the_same_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two markets of two cells: stopped in the middle of a line, it ends with the records of a run that was not."""
+    monkeypatch.setattr(calibration, "DESIGNS", {name: calibration.DESIGNS[name] for name in ("uniform", "few (5)")})
+    monkeypatch.setattr(calibration, "POWER", {"5 x +10%": (5, 0.1)})
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    calibration.simulate(whole, 2, 1)
+    lines = whole.read_text().splitlines(keepends=True)
+    assert len(lines) == 5
+    part.write_text(lines[0] + lines[1])
+    calibration.simulate(part, 2, 1)
+    assert part.read_text() == whole.read_text()
+    part.write_text(lines[0] + lines[1][:40])
+    assert calibration.read(part) == calibration.read(whole)[:1]
+    p = [value for row in calibration.read(whole) for value in row["p"].values() if value is not None]
+    assert len(p) > 60
+    assert all(0 < value <= 1 for value in p)
+
+
+def test_the_calibration_names_what_departs() -> None:
+    """100 markets: 5 and 9 rejections are a test at 5 %, 12 are not; cells with fewer than 20 say nothing."""
+
+    def rows(cell: str, rejected: int, markets: int = 100) -> list[dict[str, object]]:
+        p = [0.01] * rejected + [0.5] * (markets - rejected)
+        return [
+            {"cell": cell, "market": m, "p": dict.fromkeys(("`shift`", *calibration.POWER_TESTS), value)}
+            for m, value in enumerate(p)
+        ]
+
+    counts = dict(zip(calibration.DESIGNS, (5, 9, 12, *[5] * 7), strict=True))
+    records = [row for cell, count in counts.items() for row in rows(cell, count)]
+    told = calibration.page(records + [row for cell in calibration.POWER for row in rows(cell, 5, 19)])
+    (line,) = [line for line in told.splitlines() if line.startswith("| `shift` | 5.0 | 9.0 | **12.0** | 5.0")]
+    assert line.count("**") == 2
+    assert "Headlines whose share is not that of a test at 5 %: `shift`, shared dates 12.0 %;" in told
+    assert told.splitlines()[-1].count(" - ") == len(calibration.POWER)
