@@ -36,6 +36,7 @@ from .errors import DataError as DataError
 from .errors import LookaheadError as LookaheadError
 from .errors import MarketError as MarketError
 from .errors import UsageError as UsageError
+from .ledger.deciding import decide_trials as decide_trials
 from .ledger.difference import TrialDifference as TrialDifference
 from .ledger.difference import difference_of as difference_of
 from .ledger.export import trial_frame as trial_frame
@@ -46,6 +47,7 @@ from .ledger.recording import Recorded as Recorded
 from .ledger.recording import record_evaluation as record_evaluation
 from .ledger.recording import record_sweep as record_sweep
 from .ledger.recording import record_walk_forward as record_walk_forward
+from .ledger.records import Decision as Decision
 from .ledger.records import KeptTrial as KeptTrial
 from .ledger.records import Registration as Registration
 from .ledger.records import Scope as Scope
@@ -109,10 +111,13 @@ from .signals.strategy import Intents as Intents
 from .signals.strategy import Parameters as Parameters
 from .signals.strategy import Strategy as Strategy
 from .signals.trading import TradeParameters as TradeParameters
+from .study.lags import distributed_lags as distributed_lags
 from .study.models import Windows as Windows
 from .study.settings import StudyConfig as StudyConfig
 from .study.study import Study as Study
 from .study.study import event_study as event_study
+from .study.synthetic import hedge_intents as hedge_intents
+from .study.synthetic import synthetic_controls as synthetic_controls
 from .units import TimeRange as TimeRange
 from .units import duration_ms as duration_ms
 from .units import parse_timerange as parse_timerange
