@@ -229,10 +229,9 @@ def study_document(
         ],
         "car": {"bar": study.car.index.tolist(), **study.car.to_dict("list")},
         "notes": list(study.notes),
+        "distributed_lags": [] if lags is None else rows_of(lags),
+        "synthetic_controls": [] if controls is None else rows_of(controls),
     }
-    for name, table in (("distributed_lags", lags), ("synthetic_controls", controls)):
-        if table is not None:
-            document[name] = rows_of(table)
     told: dict[str, Any] = plain(document)
     return told
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from backtest.errors import UsageError
 from backtest.fields import Duration
-from backtest.identity import hash_of
+from backtest.identity import hash_of, neutral
 from backtest.study.alignment import whole_bars
 from backtest.study.measures import Model
 from backtest.study.models import Ints, Windows
@@ -47,10 +47,14 @@ class StudyConfig(BaseModel):
         default=("1d", "3d"), description="horizons from when it was known"
     )
     exclude_overlaps: bool = Field(
-        default=False, description="leave out catalysts whose event window holds another one of the coin"
+        default=False,
+        description="leave out catalysts whose event window holds another one of the coin",
+        json_schema_extra=neutral(False),
     )
     clean_estimation: bool = Field(
-        default=False, description="leave the event windows of the coin's other catalysts out of estimation windows"
+        default=False,
+        description="leave the event windows of the coin's other catalysts out of estimation windows",
+        json_schema_extra=neutral(False),
     )
     level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="of intervals and chance bands")
     minimum_catalysts: Annotated[int, Field(ge=2)] = Field(
