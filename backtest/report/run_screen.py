@@ -143,12 +143,12 @@ def verdict_sentence(cards: Sequence[Scorecard]) -> str:
     winners = [card.strategy for card in cards if card.verdict.startswith("beats placebo")]
     if not tested:
         return "Verdict: no strategy was tested against placebos, so nothing here says that it was more than luck."
-    level = cards[0].thresholds.level
+    level = " or ".join(sorted({f"{card.thresholds.level:.3g}" for card in tested}, key=float))
     of = f"of {plural(len(tested), 'strategy', 'strategies')} tested"
     if not winners:
-        return f"Verdict: none {of} beats its placebos at an adjusted p of {level:g}."
+        return f"Verdict: none {of} beats its placebos at an adjusted p of {level}."
     beats = "beats its" if len(winners) == 1 else "beat their"
-    return f"Verdict: {len(winners)} {of} {beats} placebos at an adjusted p of {level:g}: {', '.join(winners)}."
+    return f"Verdict: {len(winners)} {of} {beats} placebos at an adjusted p of {level}: {', '.join(winners)}."
 
 
 def rows_of(evaluation: Evaluation, wanted: Wanted) -> list[Row]:
