@@ -15,11 +15,12 @@ from backtest.cli.compare import compare
 from backtest.cli.detail import detail
 from backtest.cli.doctor import doctor
 from backtest.cli.fetch import fetch
+from backtest.cli.leaving import check_folder, end_on_signals, fault_of_system, interrupted
 from backtest.cli.report import report
 from backtest.cli.run import run
 from backtest.cli.schema import print_schema
 from backtest.cli.serve import serve
-from backtest.cli.streams import leave_quietly, prepare_streams
+from backtest.cli.streams import UnwritableError, leave_quietly, prepare_streams
 from backtest.cli.study import study
 from backtest.cli.sweep import sweep
 from backtest.cli.verbs import Verbs
@@ -34,7 +35,7 @@ app = typer.Typer(
     cls=Verbs,
     help="Which privacy-coin catalysts could have been traded, net of every cost, and was it more than luck?",
     epilog="Exit codes: 0 ok, 1 internal, 2 usage or config, 3 data, 4 baseline regression, 5 look-ahead, "
-    "130 interrupted, 141 the reader of a pipe left.",
+    "129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, 141 the reader of a pipe left.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -91,18 +92,33 @@ def main() -> None:
 
     A reader who closes the pipe ends the command without a word, as the signal would.
     """
-    prepare_streams()
+    end_on_signals()
     try:
+        prepare_streams()
         code = _exit_code()
         sys.stdout.flush()
     except BrokenPipeError:
         leave_quietly()
         code = EXIT_READER_LEFT
+    except UsageError as problem:
+        # Of the streams themselves: what could not be written is not tried again on the way out.
+        leave_quietly(stdout_only=True)
+        typer.echo(f"backtest: {problem}", err=True)
+        code = problem.exit_code
+    except KeyboardInterrupt:
+        code = _interruption(())
     sys.exit(code)
+
+
+def _interruption(told: tuple[object, ...]) -> int:
+    words, code = interrupted()
+    typer.echo("; ".join((f"backtest: {words}", *map(str, told))), err=True)
+    return code
 
 
 def _exit_code() -> int:
     try:
+        check_folder()
         app()
     except SystemExit as leaving:
         # typer and rich turn a closed pipe into exit code 1, and typer an interrupt into 130 without a word.
@@ -110,8 +126,10 @@ def _exit_code() -> int:
             raise leaving.__context__ from None
         stopped = leaving.__context__ and leaving.__context__.__cause__
         if isinstance(stopped, KeyboardInterrupt):
-            typer.echo("; ".join(("backtest: interrupted", *stopped.args)), err=True)
+            return _interruption(stopped.args)
         return leaving.code if isinstance(leaving.code, int) else EXIT_INTERNAL if leaving.code else 0
+    except UnwritableError:
+        raise
     except BacktestError as error:
         typer.echo(f"backtest: {error}", err=True)
         return error.exit_code
@@ -122,7 +140,7 @@ def _exit_code() -> int:
             raise
         from backtest.signals.loading import fault_of
 
-        theirs = fault_of(error)
+        theirs = fault_of_system(error) or fault_of(error)
         if theirs is not None:
             typer.echo(f"backtest: {theirs}", err=True)
             return theirs.exit_code

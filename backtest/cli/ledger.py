@@ -143,11 +143,12 @@ def export_ledger(
     from backtest.ledger.export import export_draws, trial_frame
     from backtest.ledger.store import open_ledger
     from backtest.report.folder import write_text, writing
+    from backtest.report.spreadsheets import csv_text
 
     with open_ledger(ledger) as opened:
         table = trial_frame(opened)
         with writing("file", file, "FILE"):
-            write_text(file, table.to_csv(index=False, lineterminator="\n"))
+            write_text(file, csv_text(table))
             if draws:
                 export_draws(opened, file.with_suffix(".npz"))
     typer.echo(f"{len(table)} trials: {file}", err=True)

@@ -6,26 +6,86 @@ import codecs
 import io
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from backtest.cli.inert import Writer
+from backtest.errors import UsageError
 
 PLAIN = {"…": "~", "█": "#", "▒": "+", "·": ".", "─": "-", "━": "-", "•": "*", "–": "-", "—": "-", "×": "x"}
 """What tables and bars are drawn with, for a stream that carries ASCII only: one character for one."""
 _C_LOCALES = ("C", "POSIX")
 
 
+class UnwritableError(UsageError):
+    """Stdout takes no more: its disk is full, or it was closed before the command began."""
+
+
 def prepare_streams() -> None:
     r"""Let no character end a command: what a stream cannot carry is written plainly, or as its `\u` escape.
 
-    What others wrote is made inert on both streams: see `backtest.cli.inert`.
+    What others wrote is made inert on both streams: see `backtest.cli.inert`. Stderr that takes no more is left alone.
 
     Python writes UTF-8 under the C locale; whoever asks for that locale by name gets ASCII.
+
+    Raises
+    ------
+    UnwritableError
+        Where stdout is closed; also by later writing, where its disk is full.
     """
     codecs.register_error("plainly", _plainly)
+    closed = _fill_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="ascii" if _asked_for_ascii() else None, errors="plainly")
-            stream.write = Writer(stream.write, stream.isatty())  # type: ignore[method-assign]
+            guard = _or_refused if stream is sys.stdout else _or_dropped
+            stream.write = Writer(guard(stream.write), stream.isatty())  # type: ignore[method-assign]
+            stream.flush = guard(stream.flush)  # type: ignore[method-assign]
+    if closed:
+        raise UnwritableError("stdout is closed: send it to a file, or to /dev/null where it is not wanted")
+
+
+def _fill_closed() -> bool:
+    """Put something in the place of streams that were closed, lest a file that is opened gets their number."""
+    closed = sys.stdout is None
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))  # noqa: SIM115
+    return closed
+
+
+def _or_refused(write: Callable[..., Any]) -> Callable[..., Any]:
+    def refused(*arguments: Any) -> Any:
+        try:
+            return write(*arguments)
+        except BrokenPipeError:
+            raise
+        except OSError as problem:
+            raise UnwritableError(
+                f"stdout cannot be written ({problem.strerror}): the output is not whole; send it elsewhere and run "
+                "the command again"
+            ) from None
+
+    return refused
+
+
+def _or_dropped(write: Callable[..., Any]) -> Callable[..., Any]:
+    def dropped(*arguments: Any) -> Any:
+        try:
+            return write(*arguments)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return len(arguments[0]) if arguments else None
+
+    return dropped
 
 
 def workflow_command(line: str) -> None:
@@ -37,10 +97,10 @@ def workflow_command(line: str) -> None:
         sys.stderr.write(f"{line}\n")
 
 
-def leave_quietly() -> None:
-    """Let nothing more be written or complained of: the reader of a pipe has gone."""
+def leave_quietly(*, stdout_only: bool = False) -> None:
+    """Let nothing more be written or complained of: the reader of a pipe has gone, or stdout takes no more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.__stdout__, sys.__stderr__):
+    for stream in (sys.__stdout__, sys.__stderr__)[: 1 if stdout_only else 2]:
         if stream is not None:
             os.dup2(nowhere, stream.fileno())
 

@@ -16,9 +16,12 @@ import numpy.typing as npt
 
 from backtest.engine.layout import STATISTICS
 from backtest.errors import DataError, UsageError
+from backtest.market.locks import locked
 from backtest.market.record import Floats
 from backtest.market.rows import replace_file
 from backtest.scoring.placebo import Null
+
+LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,9 +35,18 @@ class Part:
 
 @contextmanager
 def written(folder: Path) -> Iterator[None]:
-    """Turn a folder that cannot be written, or that vanishes meanwhile, into `UsageError`."""
+    """Hold a folder for this process, and turn one that cannot be written, or vanishes meanwhile, into `UsageError`.
+
+    Two processes would share the file of all returns while it is made.
+    """
     try:
-        yield
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / LOCK, 0.0):
+            yield
+    except TimeoutError:
+        raise UsageError(
+            f"folder {folder} is being written by another command: wait until it ends, or choose another with --out"
+        ) from None
     except OSError as problem:
         raise UsageError(
             f"folder {folder} cannot be written or read ({problem}): choose another with --out, or run it again; "

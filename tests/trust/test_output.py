@@ -154,3 +154,14 @@ def test_no_cell_of_a_table_is_a_formula(attack: str) -> None:
         rows = list(csv.reader(io.StringIO(text, newline="")))
         assert rows[0][1] == rows[1][0] == f"'{attack}".replace("\r", " ")
         assert [rows[1][1], rows[2][1], rows[1][2], rows[2][2]] == ["-0.5", "-1e-3", "-0.5", ""]
+
+
+def test_every_csv_is_written_by_the_one_function_that_makes_formulas_text() -> None:
+    """Report downloads, run folders, sweeps, `ledger export`: what others wrote reaches a spreadsheet nowhere else."""
+    package = Path(__file__).parents[2] / "backtest"
+    writers = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"to_csv\(|csv\.writer|DictWriter|to_excel\(", path.read_text(encoding="utf-8"))
+    }
+    assert writers == {"report/spreadsheets.py"}
