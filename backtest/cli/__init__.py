@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -113,6 +114,10 @@ def main() -> None:
 def _interruption(told: tuple[object, ...]) -> int:
     words, code = interrupted()
     typer.echo("; ".join((f"backtest: {words}", *map(str, told))), err=True)
+    if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+        # A thread that compiles or reads would be waited for, a minute perhaps; all that had to be put back is.
+        sys.stderr.flush()
+        os._exit(code)
     return code
 
 

@@ -66,7 +66,7 @@ def test_a_signal_ends_with_its_code_and_a_sentence(name: str, code: int, tmp_pa
     child = subprocess.Popen(
         [sys.executable, "-m", "backtest", *words], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     )
-    for _ in range(6_000):
+    for _ in range(18_000):
         if (tmp_path / "begun").exists():
             break
         time.sleep(0.01)
