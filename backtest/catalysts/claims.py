@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries
     from backtest.market.record import Market
 
-CONTRADICTION = 2.5
-"""Off by more than this factor, a figure is contradicted and not merely over- or understated."""
+CONTRADICTION = 2.0
+"""Where the measured value and the figure differ by more than the smaller of the two, a factor of 2, more of the figure
+is error than is right: it is contradicted and not merely over- or understated."""
 Sense = Literal["about", "at_least", "at_most"]
 Verdict = Literal["confirmed", "overstated", "understated", "contradicted", "inconsistent", "not measurable"]
 VERDICTS: tuple[Verdict, ...] = (
@@ -174,7 +175,8 @@ def check_claim(
     """What a market says to a claim.
 
     A figure that the article's other figures do not allow is `inconsistent`, whatever the data say; a total over all
-    venues that one venue's part does not settle is `not measurable`.
+    venues that one venue's part does not settle is `not measurable`, and so is what was read from a series that the market
+    says is reconstructed.
 
     Parameters
     ----------
@@ -189,6 +191,9 @@ def check_claim(
     said = verdict_of(claim, found.value)
     if doubt:
         return Check(claim, "inconsistent", found.value, found.window, doubt)
+    if found.reconstructed:
+        reason = f"{', '.join(found.reconstructed)} reconstructed in {market.provenance.name}: no evidence either way"
+        return Check(claim, "not measurable", found.value, found.window, reason)
     settled = found.value >= claim.claimed * (1 + claim.tolerance * (1 if claim.sense == "at_most" else -1))
     if claim.total and not all_venues and not settled:
         reason = f"{market.provenance.name} is one venue, and the figure is of all of them: this is a part of it"
@@ -206,6 +211,8 @@ def _otherwise(claim: Claim, market: Market, series: Mapping[str, AuxiliarySerie
             found = measure(other.measure, market, series)
         except DataError as problem:
             told.append(f"as {other.name} not measurable: {problem}")
+            continue
+        if found.reconstructed:
             continue
         shown = f"{found.value:+.1%}" if claim.unit == "share" else f"{found.value:.5g}"
         if verdict_of(claim, found.value) == "confirmed":

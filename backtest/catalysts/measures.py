@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from backtest.market.record import Floats, Market
 
 LONGEST = 500
+PRICES = ("open", "high", "low", "close")
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -38,20 +39,25 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A value, and the window of the data that it was taken from; the window is empty where no bar was read."""
+    """A value, and the window of the data that it was taken from; the window is empty where no bar was read.
+
+    `reconstructed` names what was read from a series that the market says is invented, as `prices of RAIL/USDT:USDT`.
+    """
 
     value: float
     window: str
+    reconstructed: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Tape:
-    """Reads one market, and keeps the first and last instant that it read."""
+    """Reads one market, and keeps the first and last instant that it read, and what of it was reconstructed."""
 
     market: Market | None
     series_by_name: Mapping[str, AuxiliarySeries] = field(default_factory=dict)
     first_ms: int | None = None
     last_ms: int | None = None
+    reconstructed: dict[str, None] = field(default_factory=dict)
 
     def open(self, coin: str, day: str) -> float:
         """Open of the day's first bar."""
@@ -176,7 +182,12 @@ class Tape:
             what = panel.replace("_", " ")
             raise DataError(f"{what} of {market.symbols[column]} is unknown in {missing} of {len(values)} bars")
         self._note(start, end)
+        self._note_origin(market, market.symbols[column], "prices" if panel in PRICES else panel)
         return np.asarray(values, dtype=np.float64)
+
+    def _note_origin(self, market: Market, symbol: str, series: str) -> None:
+        if any((one.symbol, one.series) == (symbol, series) and one.label for one in market.provenance.origins):
+            self.reconstructed[f"{series.replace('_', ' ')} of {symbol}"] = None
 
     def _daily(self, coin: str, first: str, last: str | None, kind: str) -> list[float]:
         kinds = ("swap", "spot") if kind == "all" else (kind,)
@@ -216,7 +227,7 @@ def measure(expression: str, market: Market | None, series: Mapping[str, Auxilia
     window = "" if tape.first_ms is None or tape.last_ms is None else (
         f"{_day(tape.first_ms)} to {_day(tape.last_ms - 1)}"
     )  # fmt: skip
-    return Measured(float(value), window)
+    return Measured(float(value), window, tuple(tape.reconstructed))
 
 
 def parse(expression: str) -> ast.expr:

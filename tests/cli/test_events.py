@@ -21,7 +21,7 @@ def test_list_as_json_says_when_each_was_known(backtest: Command) -> None:
     document = json.loads(backtest("events", "list", "--json").stdout)
     assert document["schema"] == "backtest.events/1"
     known = {one["id"]: one["known_at"] for one in document["catalysts"]}
-    assert len(known) == 26
+    assert len(known) == 27
     assert known["zec-2025-10-01-grayscale-trust"] == "2025-10-02T00:00:00+00:00"
     assert known["zec-2025-11-06-okx-perpetual"] == "2025-11-06T03:16:00+00:00"
     assert known["zec-2025-10-mert"] is None
@@ -37,8 +37,8 @@ def test_show_names_source_and_confidence(backtest: Command) -> None:
 def test_validate_reads_all_calendars(backtest: Command) -> None:
     done = backtest("events", "validate")
     assert done.returncode == 0
-    assert "privacy-2025: 26 catalysts, 6 untimed" in done.stdout
-    assert "privacy-history: 14 catalysts, 0 untimed" in done.stdout
+    assert "privacy-2025: 27 catalysts, 6 untimed" in done.stdout
+    assert "privacy-history: 18 catalysts, 0 untimed" in done.stdout
 
 
 def test_a_filter_that_names_nothing_of_the_calendar_is_refused(backtest: Command) -> None:
