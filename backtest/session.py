@@ -158,11 +158,18 @@ class Session:
         *,
         plan: PlaceboPlan | None = PlaceboPlan(),  # noqa: B008 - frozen
         bootstrap: int = DRAWS,
+        endogenous: bool = False,
         progress: Progress = silent,
     ) -> Evaluation:
         """Decide, replay, score and judge every strategy; see `backtest.evaluate`."""
         return evaluate_prepared(
-            strategies, self.prepared, self.calendar, plan=plan, bootstrap=bootstrap, progress=progress
+            strategies,
+            self.prepared,
+            self.calendar,
+            plan=plan,
+            bootstrap=bootstrap,
+            endogenous=endogenous,
+            progress=progress,
         )
 
     def study(self, config: StudyConfig | None = None, *, progress: Progress = silent) -> Study:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import backtest
-from backtest import Session
+from backtest import Session, open_calendar, open_dataset
 from backtest.config import RunConfig
 from backtest.engine import prepared as prepared_module
 from backtest.engine.layout import STATISTICS
@@ -58,6 +58,20 @@ def test_evaluate_prepares_once_and_converts_each_strategy_once(
     session.replay(found.runs[0].intents)
     session.statistics(found.runs[1].intents)
     assert (len(preparations), len(conversions)) == (1, len(REGISTRY))
+
+
+def test_moves_of_the_price_itself_are_neither_traded_nor_tested_unless_asked_for() -> None:
+    sample, calendar = open_dataset("privacy-2025-sample"), open_calendar("privacy-2025")
+    session, strategy = Session(sample, calendar), REGISTRY["catalyst_momentum"]()
+    found = session.evaluate([strategy], plan=None, bootstrap=0)
+    traded = set(found.runs[0].trades["catalyst_id"])
+    assert traded
+    assert not any(calendar[one].endogenous for one in traded)
+    assert calendar.left_out in found.notes
+    assert found.whole is calendar
+    whole = session.evaluate([strategy], plan=None, bootstrap=0, endogenous=True)
+    assert "market-2025-10-10-crash" in set(whole.runs[0].trades["catalyst_id"])
+    assert calendar.left_out not in whole.notes
 
 
 def test_a_session_says_what_the_functions_say(planted: Planted, intents: Intents) -> None:

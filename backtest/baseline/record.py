@@ -7,7 +7,6 @@ import json
 import math
 import platform
 import sys
-from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -271,8 +270,7 @@ def rows_of(calendar: Calendar) -> Rows:
 
 
 def _row_hash(one: Catalyst) -> str:
-    row = {field.name: getattr(one, field.name) for field in fields(one)}
-    return hashlib.sha256(json.dumps(row, default=str, sort_keys=True).encode()).hexdigest()[:SHORT]
+    return hashlib.sha256(json.dumps(one.said(), default=str, sort_keys=True).encode()).hexdigest()[:SHORT]
 
 
 def source_hash(strategy: Strategy[Any]) -> str | None:

@@ -120,7 +120,7 @@ def _not_run(baseline: Baseline, request: Request, problem: Exception) -> Compar
     try:
         bars = data_of(request.market(baseline.data.span))
         differences = data_differences(
-            baseline, bars.model_copy(update={"detail": baseline.data.detail}), rows_of(request.calendar())
+            baseline, bars.model_copy(update={"detail": baseline.data.detail}), rows_of(request.traded())
         )
         request.finer()
     except BacktestError as error:

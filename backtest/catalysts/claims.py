@@ -175,8 +175,8 @@ def check_claim(
     """What a market says to a claim.
 
     A figure that the article's other figures do not allow is `inconsistent`, whatever the data say; a total over all
-    venues that one venue's part does not settle is `not measurable`, and so is what was read from a series that the market
-    says is reconstructed.
+    venues that one venue's part does not settle is `not measurable`, and so is what was read from a series that the
+    market says is reconstructed.
 
     Parameters
     ----------

@@ -173,7 +173,7 @@ def toml_of(calendar: Calendar) -> str:
     lines = [f"name = {_toml(calendar.name)}"] + ([f"extra_kinds = {_toml(own)}"] if own else [])
     for one in calendar:
         lines += ["", "[[catalyst]]"]
-        lines += [f"{key} = {_toml(value)}" for key in KEYS if (value := getattr(one, key)) not in (None, (), "")]
+        lines += [f"{key} = {_toml(value)}" for key, value in one.said().items() if value not in (None, (), "")]
     return "\n".join(lines) + "\n"
 
 

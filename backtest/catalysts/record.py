@@ -32,6 +32,8 @@ KINDS = frozenset(
         "regulation", "security", "technical", "tokenomics", "treasury", "trust_relaunch", "unlock", "upgrade",
     }
 )  # fmt: skip
+ENDOGENOUS = frozenset({"market_crash", "oi_record", "price_record", "technical"})
+"""Kinds that are a move of the price itself, dated by it."""
 KIND = r"^[a-z][a-z0-9_]{1,40}$"
 _ID = r"^[a-z0-9][a-z0-9-]{2,80}$"
 _ZERO_BELOW = {
@@ -97,6 +99,9 @@ class Catalyst(Shown):
         Who says so, how sure that is (high: several independent sources, medium: one good one, low: doubtful).
     confounded_with : tuple of str
         Ids of catalysts whose effect cannot be told from this one's.
+    endogenous : bool
+        Whether it is a move of the price or of positions itself, dated by looking at them. Such catalysts are shown
+        apart and left out of inference by default. As its kind has it (`ENDOGENOUS`) where it is not said.
 
     Raises
     ------
@@ -117,6 +122,7 @@ class Catalyst(Shown):
     effective_at: Instant | None = None
     confounded_with: tuple[str, ...] = ()
     note: Annotated[str, Field(max_length=10_000)] = ""
+    endogenous: bool = None  # type: ignore[assignment]
 
     @model_validator(mode="after")
     def _consistent(self) -> Catalyst:
@@ -136,7 +142,14 @@ class Catalyst(Shown):
             raise ValueError("between ends before it starts: swap its dates")
         if len(set(self.assets)) != len(self.assets):
             raise ValueError(f"assets {', '.join(self.assets)} name a coin twice: keep one")
+        if self.endogenous not in (True, False):
+            object.__setattr__(self, "endogenous", self.kind in ENDOGENOUS)
         return self
+
+    def said(self) -> dict[str, Any]:
+        """Every field that means something: `endogenous` only where it is not as the kind has it."""
+        usual = self.endogenous == (self.kind in ENDOGENOUS)
+        return {key: getattr(self, key) for key in KEYS if key != "endogenous" or not usual}
 
     @property
     def timed(self) -> bool:
@@ -163,6 +176,7 @@ class Catalyst(Shown):
             "confidence": self.confidence,
             "source": self.source,
             "confounded with": ", ".join(self.confounded_with),
+            "endogenous": "a move of the price itself" if self.endogenous else "",
         }
         return View(("", ""), [(name, text) for name, text in said.items() if text], (self.note,) if self.note else ())
 
@@ -274,6 +288,7 @@ class Calendar(Shown):
         confidences: Collection[str] = (),
         directions: Collection[int] = (),
         timed: bool | None = None,
+        endogenous: bool | None = None,
         timerange: TimeRange | None = None,
     ) -> Calendar:
         """Catalysts that match every filter given; an empty filter matches all.
@@ -289,6 +304,7 @@ class Calendar(Shown):
                 and (not confidences or one.confidence in confidences)
                 and (not directions or one.direction in directions)
                 and (timed is None or one.timed == timed)
+                and (endogenous is None or one.endogenous == endogenous)
                 and (timerange is None or _inside(one, timerange))
             )
 
@@ -312,6 +328,17 @@ class Calendar(Shown):
         own = self[identifier].confounded_with
         return tuple(one.id for one in self.catalysts if one.id in own or identifier in one.confounded_with)
 
+    @property
+    def left_out(self) -> str:
+        """Which catalysts inference leaves out by default, and their share, as a sentence; empty for none."""
+        moves = [one.id for one in self.catalysts if one.endogenous]
+        if not moves:
+            return ""
+        return (
+            f"{len(moves)} of {len(self)} catalysts ({len(moves) / len(self):.0%}) are moves of the price itself and "
+            f"left out (--endogenous takes them in): {', '.join(moves)}"
+        )
+
     def _line(self) -> str:
         untimed = sum(not one.timed for one in self.catalysts)
         told = f", {untimed} of them untimed and never tradable" if untimed else ""
@@ -325,8 +352,8 @@ class Calendar(Shown):
         return View(columns, rows)
 
     def hash(self) -> str:
-        """First 16 hex digits of the sha256 over every field of every catalyst."""
-        rows = [{field.name: getattr(one, field.name) for field in fields(one)} for one in self.catalysts]
+        """First 16 hex digits of the sha256 over what every catalyst says."""
+        rows = [one.said() for one in self.catalysts]
         return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
 

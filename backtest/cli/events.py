@@ -32,6 +32,9 @@ def list_events(
     actor: Annotated[list[str] | None, typer.Option(help="Actor; repeat for several.")] = None,
     timed: Annotated[bool | None, typer.Option("--timed/--untimed", help="Only those with or without a day.")] = None,
     confidence: Annotated[list[str] | None, typer.Option(help="high, medium or low; repeat for several.")] = None,
+    endogenous: Annotated[
+        bool | None, typer.Option("--endogenous/--exogenous", help="Only moves of the price itself, or none of them.")
+    ] = None,
     direction: Annotated[int | None, typer.Option(min=-1, max=1, help="Expected sign: 1, -1 or 0.")] = None,
     timerange: Timerange = None,
     within: Within = "24h",
@@ -53,6 +56,7 @@ def list_events(
         confidences=_confidences(confidence or []),
         directions=() if direction is None else (direction,),
         timed=timed,
+        endogenous=endogenous,
         timerange=parse_timerange(timerange) if timerange else None,
     )
     if as_json:

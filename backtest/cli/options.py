@@ -71,6 +71,8 @@ LedgerOption = Annotated[
     ),
 ]
 
+Endogenous = Annotated[bool, typer.Option("--endogenous", help="Take in catalysts that are moves of the price itself.")]
+
 REQUEST: dict[str, tuple[Any, Any]] = {
     "dataset": (Dataset, None),
     "timeframe": (Timeframe, None),
@@ -86,11 +88,12 @@ REQUEST: dict[str, tuple[Any, Any]] = {
     "placebo": (PlaceboOption, "10000"),
     "statistic": (StatisticOption, "net_return"),
     "bootstrap": (Bootstrap, 1_000),
+    "endogenous": (Endogenous, False),
 }
 """Options of a request, by the name of the parameter, with their defaults."""
 BARS = ("dataset", "timeframe", "store", "timerange")
 """Those that say which bars."""
-REPLAYED = (*BARS, "calendar", "config", "setting", "funding", "detail", "placebo", "statistic")
+REPLAYED = (*BARS, "calendar", "config", "setting", "funding", "detail", "placebo", "statistic", "endogenous")
 """Those of a verb that replays, but for its strategies."""
 
 
@@ -133,7 +136,7 @@ def request_of(**given: Any) -> Request:
 
     values: dict[str, Any] = {
         name: given[name]
-        for name in ("dataset", "timeframe", "timerange", "detail", "placebo", "statistic", "bootstrap")
+        for name in ("dataset", "timeframe", "timerange", "detail", "placebo", "statistic", "bootstrap", "endogenous")
         if name in given
     }
     for name in ("store", "config"):

@@ -46,7 +46,7 @@ def run(
     from backtest.ledger.recording import record_evaluation
     from backtest.report.folder import check_unclaimed, run_document, run_folder_name, to_json, write_run_folder
 
-    document = run_document(evaluation, request.model_dump())
+    document = run_document(evaluation, request.document())
     folder = out or Path("runs") / run_folder_name(document)
     check_unclaimed(folder, document)
     recorded = recorded_by(ledger, lambda opened: record_evaluation(opened, evaluation, request))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from backtest.request.request import Request
 
 
-@asking("dataset", "store", "timerange", "calendar")
+@asking("dataset", "store", "timerange", "calendar", "endogenous")
 def study(
     request: Request,
     timeframe: Annotated[
@@ -84,6 +84,7 @@ def study(
         "seed": seed,
         "exclude_overlaps": exclude_overlaps or None,
         "clean_estimation": clean_estimation or None,
+        "endogenous": request.endogenous or None,
     }
     values = read_toml(config, ConfigError) if config else {}
     overrides = assignments(setting or (), "--set")

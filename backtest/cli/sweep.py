@@ -52,7 +52,7 @@ def sweep(
     from backtest.scoring.space import space_of
     from backtest.scoring.sweep import Sweep, run_sweep
 
-    settings, catalysts = request.run_config(), request.calendar()
+    settings, catalysts = request.run_config(), request.traded()
     searched = space_of(strategy, assignments(param or (), "-p"), space, search, trials, settings.seed)
     (one,) = strategies_of([searched.strategy], dict(searched.trials[0].parameters))
     plan = request.plan(settings.seed)

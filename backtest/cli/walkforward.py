@@ -68,7 +68,7 @@ def walkforward(
     from backtest.scoring.walkforward import WalkForward, walk_forward
     from backtest.units import duration_ms
 
-    settings, catalysts = request.run_config(), request.calendar()
+    settings, catalysts = request.run_config(), request.traded()
     searched = space_of(strategy, assignments(param or (), "-p"), space, search, trials, settings.seed)
     (one,) = strategies_of([searched.strategy], dict(searched.trials[0].parameters))
     plan = request.plan(settings.seed)

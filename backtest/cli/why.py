@@ -27,10 +27,16 @@ def why(
     from backtest.units import DAY_MS, format_ms
 
     session = request.session()
+    # A session replays what it is given, so that the answer is there for those that runs leave out too.
     found = [explain(one, session.replay(one), identifier) for one in strategies]
     console, known = new_console(), known_at_ms(catalyst)
     told = "never known to the day" if known is None else f"certain to be public at {format_ms(known)} UTC"
     show(console, f"{catalyst.id}: {catalyst.kind} of {', '.join(catalyst.assets)} by {catalyst.actor}, {told}")
+    if catalyst.endogenous:
+        show(
+            console,
+            "a move of the price itself: runs leave it out unless --endogenous, and with it this is what became of it",
+        )
     near = confounding(request.calendar(), DAY_MS)[identifier]
     if near:
         show(console, f"within a day of {', '.join(near)}: their effects cannot be told apart")

@@ -201,6 +201,7 @@ def asked_hash(request: Request) -> str:
             "config": config.hash(),
             "plan": asdict(plan) if plan else None,
             "asked": [request.dataset, request.timeframe, request.timerange, request.detail, list(request.calendars)],
+            **({"endogenous": True} if request.endogenous else {}),
         }
     )
 

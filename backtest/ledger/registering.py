@@ -28,4 +28,4 @@ def register_test(ledger: Ledger, hypothesis: str, request: Request) -> Registra
         raise UsageError(f"a registration is of one test, and {len(chosen)} strategies are asked for: name one with -s")
     if request.plan(0) is None:
         raise UsageError("a registered test needs a placebo: leave --placebo 0 out")
-    return ledger.register(words, chosen[0].name, asked_hash(request), request.model_dump(mode="json"))
+    return ledger.register(words, chosen[0].name, asked_hash(request), request.document())

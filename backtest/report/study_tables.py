@@ -39,8 +39,9 @@ def catalyst_table(study: Study) -> Table:
     table = new_table(
         f"Abnormal returns of {len(rows)} catalysts", ("catalyst",), (*map(_header, spans), "volume", "flags")
     )
-    for row in rows.to_dict("records"):
-        flags = (("o", "overlaps"), ("x", "overlaps_other"), ("e", "overlaps_estimation"), ("c", "confounded"))
+    for row in rows.sort_values("endogenous", kind="stable").to_dict("records"):
+        flags = (("o", "overlaps"), ("x", "overlaps_other"), ("e", "overlaps_estimation"), ("c", "confounded"),
+                 ("m", "endogenous"))  # fmt: skip
         table.add_row(
             escape(str(row["catalyst_id"])),
             *(percent(row[span]) for span in spans),
@@ -50,7 +51,8 @@ def catalyst_table(study: Study) -> Table:
     table.caption = (
         "log returns less the model's; volume: multiple of the usual, announcement\n"
         "event window holds another catalyst: o of the coin, x of other coins\n"
-        "e: estimation window holds one of the coin; c: confounded, says the calendar"
+        "e: estimation window holds one of the coin; c: confounded, says the calendar\n"
+        "m: a move of the price itself, in no mean but that of its group"
     )
     return table
 

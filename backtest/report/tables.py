@@ -87,10 +87,16 @@ def calendar_table(calendar: Calendar, width: int, numbers: Mapping[str, int], w
     wide = width >= 100
     columns = ("id", "", "announced (UTC)", "kind", "confidence", *(("actor",) if wide else ()))
     table = new_table(f"{calendar.name}: {len(calendar)} catalysts", columns, ())
-    for one in calendar:
+    moves = [one for one in calendar if one.endogenous]
+    for one in [one for one in calendar if not one.endogenous] + moves:
+        if moves and one is moves[0]:
+            table.add_section()
         mark = str(numbers.get(one.id, ""))
         table.add_row(escape(one.id), mark, one.when, one.kind, one.confidence, *((escape(one.actor),) if wide else ()))
     table.caption = f"a number: its cluster, known within {within} of each other; an untimed one is never tradable"
+    if moves:
+        share = f"{len(moves)} ({len(moves) / len(calendar):.0%})"
+        table.caption += f"\nthe last {share}: moves of the price itself, left out of inference"
     return table
 
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from backtest.catalysts.reading import merge_calendars, open_calendar
 from backtest.catalysts.record import Calendar
 from backtest.config import RunConfig, load_config
 from backtest.documents import build, table_of
 from backtest.errors import ConfigError, DataError, UsageError, shortened
+from backtest.identity import document_of, neutral
 from backtest.progress import Progress, silent
 from backtest.schemas.upgrades import upgraded
 from backtest.units import TimeRange, from_iso, parse_timerange
@@ -49,6 +50,7 @@ class Request(BaseModel):
     placebo: str = "10000"
     statistic: str = "net_return"
     bootstrap: int = 1_000
+    endogenous: bool = Field(False, json_schema_extra=neutral(False))
 
     # Where it was read from, and which files were trusted by hand; copies keep both.
     _document: Path | None = PrivateAttr(None)
@@ -89,6 +91,15 @@ class Request(BaseModel):
         """The catalysts asked for."""
         calendars = [open_calendar(name) for name in self.calendars or (CALENDAR,)]
         return calendars[0] if len(calendars) == 1 else merge_calendars(calendars)
+
+    def traded(self) -> Calendar:
+        """Those that are traded and tested: without moves of the price itself, unless `endogenous`."""
+        whole = self.calendar()
+        return whole if self.endogenous else whole.filter(endogenous=False)
+
+    def document(self) -> dict[str, Any]:
+        """What was asked for as JSON values; a setting added after 0.1 only where it says something."""
+        return document_of(self)
 
     def run_config(self) -> RunConfig:
         """The configuration: defaults, then the file, then what was set."""
@@ -136,7 +147,9 @@ class Request(BaseModel):
         """Run what was asked for; `within` replaces the time range, so that bars which came later are left out."""
         config, strategies = self.run_config(), self.chosen()
         plan = self.plan(config.seed)
-        return self.session(within).evaluate(strategies, plan=plan, bootstrap=self.bootstrap, progress=progress)
+        return self.session(within).evaluate(
+            strategies, plan=plan, bootstrap=self.bootstrap, endogenous=self.endogenous, progress=progress
+        )
 
 
 def rerun(

@@ -36,6 +36,9 @@ def _run_2(document: Document) -> Document:
         for name in ("run_up", "captured_per_run_up"):
             one.get("scores", {}).pop(name, None)
         one["trades"] = [_moves_unknown(trade) for trade in one.get("trades", ())]
+    if document.get("request") is not None:
+        # 0.1 traded them.
+        document["request"]["endogenous"] = True
     return _evidence_of_power(document)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from backtest.catalysts.record import Calendar
@@ -29,7 +29,8 @@ DRAWS = 1_000
 class Evaluation(Shown):
     """What became of S strategies: their runs and their scorecards, in the order of `strategies`.
 
-    `plan` is None where no placebo was asked for.
+    `plan` is None where no placebo was asked for; `whole` is the calendar with what was left out of `calendar`, None
+    where nothing was.
     """
 
     prepared: Prepared
@@ -38,6 +39,7 @@ class Evaluation(Shown):
     strategies: tuple[Strategy[Any], ...]
     runs: tuple[Run, ...]
     cards: tuple[Scorecard, ...]
+    whole: Calendar | None = None
 
     @property
     def market(self) -> Market:
@@ -62,6 +64,8 @@ class Evaluation(Shown):
         if len(set(unfunded)) > 1:
             told = {note: None for note in told if note not in {funding_note(one, self.config) for one in unfunded}}
             told[funding_note(frozenset[str]().union(*unfunded), self.config)] = None
+        if self.whole is not None:
+            told[self.whole.left_out] = None
         return tuple(told)
 
     def _line(self) -> str:
@@ -100,6 +104,7 @@ def evaluate(
     plan: PlaceboPlan | None = PlaceboPlan(),  # noqa: B008 - frozen
     bootstrap: int = DRAWS,
     detail: Market | None = None,
+    endogenous: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Decide, replay, score and judge every strategy; p is adjusted over all of them.
@@ -112,6 +117,8 @@ def evaluate(
         Draws behind each interval; 0 for no intervals.
     detail
         Finer bars of some of the instruments, to resolve the order of exits inside a bar.
+    endogenous
+        Whether catalysts that are moves of the price itself are traded and tested too.
     progress
         Hears of each step and strategy.
 
@@ -123,7 +130,9 @@ def evaluate(
         Where a position meets unknown funding under the policy `error`.
     """
     prepared = prepare(market, config or load_config(), detail)
-    return evaluate_prepared(strategies, prepared, calendar, plan=plan, bootstrap=bootstrap, progress=progress)
+    return evaluate_prepared(
+        strategies, prepared, calendar, plan=plan, bootstrap=bootstrap, endogenous=endogenous, progress=progress
+    )
 
 
 def evaluate_prepared(
@@ -133,11 +142,14 @@ def evaluate_prepared(
     *,
     plan: PlaceboPlan | None = PlaceboPlan(),  # noqa: B008 - frozen
     bootstrap: int = DRAWS,
+    endogenous: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """The same over a market that is ready: it is prepared once, and each strategy's intents are converted once."""
     for one in strategies:
         check_filters(one, prepared.market, calendar)
+    whole = calendar if calendar.left_out and not endogenous else None
+    calendar = calendar if whole is None else whole.filter(endogenous=False)
     runs = []
     for done, one in enumerate(strategies):
         progress("replay", done, len(strategies))
@@ -149,7 +161,7 @@ def evaluate_prepared(
         decided = [run.intents for run in runs]
         ends = [ends_of(run, plan.statistic) for run in runs]
         lucks = placebo_strategies(strategies, decided, prepared, calendar, plan, progress=progress, ends=ends)
-    return judged(strategies, prepared, calendar, plan, runs, scores, lucks, progress)
+    return replace(judged(strategies, prepared, calendar, plan, runs, scores, lucks, progress), whole=whole)
 
 
 def scores_of(runs: Sequence[Run], bootstrap: int, progress: Progress = silent) -> list[tuple[Score, ...]]:

@@ -37,6 +37,10 @@ class Event:
     row: Row
     whole: bool
 
+    def counts(self, config: StudyConfig) -> bool:
+        """Whether it counts in every mean: moves of the price itself do where they were asked for."""
+        return not self.catalyst.endogenous or config.endogenous or self.catalyst.kind in config.kinds
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:

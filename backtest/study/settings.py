@@ -71,6 +71,11 @@ class StudyConfig(BaseModel):
     calls: Annotated[Names, Field(min_length=1)] = Field(
         default=("influencer_call",), description="kinds that enter the influencer table"
     )
+    endogenous: bool = Field(
+        default=False,
+        description="whether moves of the price itself count in every mean; a kind that is named does",
+        json_schema_extra=neutral(True),
+    )
     assets: Names = Field(default=(), description="only catalysts about one of these coins; overlaps count all")
     kinds: Names = Field(default=(), description="only catalysts of one of these kinds; overlaps count all")
     actors: Names = Field(default=(), description="only catalysts of one of these actors; overlaps count all")

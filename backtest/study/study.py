@@ -43,6 +43,7 @@ from backtest.study.sample import (
 from backtest.study.settings import StudyConfig
 
 ALL = "all"
+APART = "endogenous"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -63,7 +64,8 @@ class Study(Shown):
         log volume a bar), `open_interest_...` (abnormal log change), the catalysts announced inside its event window
         (`overlaps` of its own coins, `overlaps_other`) and estimation window (`overlaps_estimation`), `confounded`,
         `placebo_dates`, and `run_up_rank`: share of its coin's other dates with a smaller run-up, 0.5 by chance. Far
-        above it, the catalogue was written because prices had risen.
+        above it, the catalogue was written because prices had risen. `endogenous` ones count in no mean but that of
+        their own group, `endogenous`.
     legs : DataFrame
         One row a catalyst and coin, with coefficients (`beta_BTC`) and cumulated abnormal returns.
     rejected : DataFrame
@@ -175,6 +177,8 @@ def event_study(
     rejected += tuple(excluded)
     if not any(event.whole for event in events):
         raise DataError(_nothing(rejected, calendar, market))
+    if not any(event.whole and event.counts(config) for event in events):
+        raise DataError(f"{chosen.left_out}: nothing else can be studied on {market.provenance.name!r}")
 
     observation = observations(events, panel)
     step = step_of(panel.bar_ms, weekly=config.match == "hour_and_weekday")
@@ -249,17 +253,21 @@ def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _groups(events: Sequence[Event], config: StudyConfig) -> list[Group]:
-    """All catalysts, then each value of each grouping; by asset a many-coin catalyst enters with its legs."""
-    wholes = [k for k, event in enumerate(events) if event.whole]
+    """All catalysts, then each value of each grouping; by asset a many-coin catalyst enters with its legs.
+
+    What does not count stands in a group of its own at the end.
+    """
+    wholes = [k for k, event in enumerate(events) if event.whole and event.counts(config)]
     groups = [Group(ALL, ALL, tuple(wholes))]
     for grouping in config.groups:
         members: dict[str, list[int]] = {}
         for k, event in enumerate(events):
-            if event.asset if grouping == "asset" else event.whole:
+            if event.counts(config) and (event.asset if grouping == "asset" else event.whole):
                 name = event.asset if grouping == "asset" else str(getattr(event.catalyst, grouping))
                 members.setdefault(name, []).append(k)
         groups += [Group(grouping, name, tuple(members[name])) for name in sorted(members)]
-    return groups
+    apart = tuple(k for k, event in enumerate(events) if event.whole and not event.counts(config))
+    return groups + ([Group(APART, APART, apart)] if apart else [])
 
 
 def _unmeasured(data: Measured, events: Sequence[Event], names: Sequence[str]) -> tuple[Rejected, ...]:
@@ -300,6 +308,7 @@ def _catalysts(
     names: Sequence[str],
 ) -> pd.DataFrame:
     first = found["return"]
+    config = first.config
     returns, rows = first.cumulated.returns, np.array(wholes, dtype=np.int64)
     near = [neighbours(events[k].catalyst, calendar, panel, returns.windows) for k in wholes]
     catalysts = [events[k].catalyst for k in wholes]
@@ -315,6 +324,7 @@ def _catalysts(
             "actor": pd.Series([one.actor for one in catalysts], dtype=str),
             "direction": np.array([one.direction for one in catalysts], dtype=np.int64),
             "confidence": pd.Series([one.confidence for one in catalysts], dtype=str),
+            "endogenous": np.array([not events[k].counts(config) for k in wholes], dtype=np.bool_),
             "announced": pd.Series([one.when for one in catalysts], dtype=str),
             "known_at": pd.to_datetime(np.array(known, dtype=np.int64), unit="ms", utc=True),
             "announcement_bars": np.array([events[k].row.width for k in wholes], dtype=np.int64),
@@ -391,7 +401,13 @@ def _influencers(data: Measured, events: Sequence[Event], names: Sequence[str]) 
     calls: dict[str, list[int]] = {}
     for k, event in enumerate(events):
         one = event.catalyst
-        if event.whole and one.kind in config.calls and one.direction and cumulated.known[k, span]:
+        if (
+            event.whole
+            and event.counts(config)
+            and one.kind in config.calls
+            and one.direction
+            and cumulated.known[k, span]
+        ):
             calls.setdefault(one.actor, []).append(k)
     deviation: Floats = returns.sigma * np.sqrt(cumulated.correction[:, span])
     rows, variances = [], []
@@ -421,6 +437,9 @@ def _notes(
     notes = []
     if market.provenance.label:
         notes.append(f"{market.provenance.label}: {market.provenance.source}")
+    entered = Calendar("entered", tuple(event.catalyst for event in events if event.whole))
+    if any(event.whole and not event.counts(config) for event in events):
+        notes.append(f"{entered.left_out}; they stand in a group of their own")
     for measure, data in found.items():
         if events and not data.cumulated.returns.kept.any():
             notes.append(f"{measure.replace('_', ' ')}: unknown around every catalyst, so nothing is said of it")

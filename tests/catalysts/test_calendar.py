@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backtest.catalysts.reading import embedded_calendars, merge_calendars, open_calendar, read_calendar
+from backtest.catalysts.reading import embedded_calendars, merge_calendars, open_calendar, read_calendar, toml_of
 from backtest.catalysts.record import Calendar
 from backtest.errors import CalendarError, UsageError
 from backtest.units import parse_timerange
@@ -187,6 +187,32 @@ def test_filters_narrow_and_the_hash_follows_the_content() -> None:
     assert len(calendar.filter(timed=False)) == 6
     assert hayes.hash() != calendar.hash()
     assert Calendar("other name", calendar.catalysts).hash() == calendar.hash()
+
+
+def test_moves_of_the_price_itself_are_told_by_kind_or_by_the_row(tmp_path: Path) -> None:
+    calendar = open_calendar("privacy-2025")
+    assert [one.id for one in calendar.filter(endogenous=True)] == [
+        "market-2025-10-10-crash",
+        "zec-2025-10-24-flag-breakout",
+        "zec-2025-11-01-oi-record",
+        "zec-2025-11-07-price-record",
+        "zec-2025-11-10-oi-billion",
+    ]
+    assert calendar.left_out.startswith("5 of 27 catalysts (19%) are moves of the price itself and left out")
+    assert calendar.filter(endogenous=False).left_out == ""
+    plain = read_calendar(written(tmp_path, GOOD))
+    assert not plain["zec-one"].endogenous
+    said = read_calendar(written(tmp_path, GOOD.replace('"test"', '"test"\nendogenous = true')))
+    assert said["zec-one"].endogenous
+    assert said.hash() != plain.hash()
+    # What the kind says anyway changes no hash, and is not written.
+    usual = read_calendar(written(tmp_path, GOOD.replace('"test"', '"test"\nendogenous = false')))
+    assert usual.hash() == plain.hash()
+    assert "endogenous" not in toml_of(usual)
+    assert read_calendar(written(tmp_path, toml_of(said))).hash() == said.hash()
+    assert Calendar.from_frame(said.to_frame(), "again").hash() == said.hash()
+    with pytest.raises(CalendarError, match="endogenous = 'maybe'"):
+        read_calendar(written(tmp_path, GOOD.replace('"test"', '"test"\nendogenous = "maybe"')))
 
 
 def test_all_embedded_calendars_merge_into_one() -> None:

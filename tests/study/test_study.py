@@ -446,6 +446,27 @@ def test_multiplicity_is_paid_within_a_grouping(made: Study) -> None:
     np.testing.assert_allclose(rows["adjusted_p"].to_numpy()[order], holm)
 
 
+def test_moves_of_the_price_itself_count_in_no_mean_but_their_own(base: Market, made: Study) -> None:
+    moves = [catalyst("zec-record", ("ZEC",), "2025-09-25", kind="price_record", actor="market")]
+    calendar = Calendar("with moves", (*CALENDAR, *moves))
+    found = event_study(base, calendar, SMALL)
+    keys = ["measure", "grouping", "group", "span"]
+    values = ["n", "catalysts", "mean", "median"]
+    headline = found.effects[found.effects["grouping"] != "endogenous"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(headline[keys + values], made.effects[keys + values])
+    apart = found.effects[found.effects["grouping"] == "endogenous"]
+    assert set(apart["catalysts"]) == {1}
+    assert found.catalysts.set_index("catalyst_id")["endogenous"].to_dict()["zec-record"]
+    assert any("1 of " in note and "zec-record" in note for note in found.notes)
+    whole = event_study(base, calendar, SMALL.model_copy(update={"endogenous": True}))
+    assert not (whole.effects["grouping"] == "endogenous").any()
+    assert whole.effects["catalysts"].iloc[0] == made.effects["catalysts"].iloc[0] + 1
+    named = event_study(base, calendar, SMALL.model_copy(update={"kinds": ("price_record",)}))
+    assert named.effects["catalysts"].iloc[0] == 1
+    with pytest.raises(DataError, match="moves of the price itself and left out"):
+        event_study(base, Calendar("moves", tuple(moves)), SMALL)
+
+
 def test_influencers_are_ranked_in_the_direction_called(base: Market, made: Study) -> None:
     assert made.influencers["actor"].tolist() == ["Hayes"]
     row = made.influencers.iloc[0]

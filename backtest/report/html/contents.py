@@ -85,7 +85,10 @@ def gather(
 
 def _studied(evaluation: Evaluation, draws: int, progress: Progress) -> Study | Missing:
     try:
-        return event_study(evaluation.market, evaluation.calendar, StudyConfig(draws=draws), progress=progress)
+        calendar = evaluation.whole or evaluation.calendar
+        # Where nothing was left out of the run, nothing is of its study.
+        config = StudyConfig(draws=draws, endogenous=evaluation.whole is None)
+        return event_study(evaluation.market, calendar, config, progress=progress)
     except BacktestError as problem:
         return Missing(f"There is no event study: {problem}.")
 
