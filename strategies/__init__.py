@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from backtest.signals.strategy import Strategy
+from backtest.strategies.accumulation import Accumulation
+from backtest.strategies.basis_reversion import BasisReversion
 from backtest.strategies.buy_and_hold import BuyAndHold
 from backtest.strategies.catalyst_momentum import CatalystMomentum
 from backtest.strategies.flag_breakout import FlagBreakout
@@ -14,6 +16,7 @@ from backtest.strategies.listing_fade import ListingFade
 from backtest.strategies.listing_momentum import ListingMomentum
 from backtest.strategies.oi_breakout import OiBreakout
 from backtest.strategies.oi_divergence import OiDivergence
+from backtest.strategies.rail_divergence import RailDivergence
 from backtest.strategies.random_entry import RandomEntry
 from backtest.strategies.relative_value import RelativeValue
 from backtest.strategies.sector_rotation import SectorRotation
@@ -21,6 +24,8 @@ from backtest.strategies.sector_rotation import SectorRotation
 REGISTRY: dict[str, type[Strategy[Any]]] = {
     strategy.name: strategy
     for strategy in (
+        Accumulation,
+        BasisReversion,
         BuyAndHold,
         CatalystMomentum,
         FlagBreakout,
@@ -30,6 +35,7 @@ REGISTRY: dict[str, type[Strategy[Any]]] = {
         ListingMomentum,
         OiBreakout,
         OiDivergence,
+        RailDivergence,
         RandomEntry,
         RelativeValue,
         SectorRotation,

@@ -71,6 +71,10 @@ LedgerOption = Annotated[
     ),
 ]
 
+AuxiliaryOption = Annotated[
+    list[str] | None,
+    typer.Option("--series", help="NAME=FILE.csv with available_at,value, for strategies and study; repeat."),
+]
 Endogenous = Annotated[bool, typer.Option("--endogenous", help="Take in catalysts that are moves of the price itself.")]
 
 REQUEST: dict[str, tuple[Any, Any]] = {
@@ -81,6 +85,7 @@ REQUEST: dict[str, tuple[Any, Any]] = {
     "strategy": (Strategies, None),
     "param": (Parameters, None),
     "timerange": (Timerange, None),
+    "series": (AuxiliaryOption, None),
     "config": (Config, None),
     "setting": (Settings, None),
     "funding": (Funding, None),
@@ -91,7 +96,7 @@ REQUEST: dict[str, tuple[Any, Any]] = {
     "endogenous": (Endogenous, False),
 }
 """Options of a request, by the name of the parameter, with their defaults."""
-BARS = ("dataset", "timeframe", "store", "timerange")
+BARS = ("dataset", "timeframe", "store", "timerange", "series")
 """Those that say which bars."""
 REPLAYED = (*BARS, "calendar", "config", "setting", "funding", "detail", "placebo", "statistic", "endogenous")
 """Those of a verb that replays, but for its strategies."""
@@ -144,6 +149,7 @@ def request_of(**given: Any) -> Request:
     values["calendars"] = tuple(given.get("calendar") or ())
     values["strategies"] = tuple(given.get("strategy") or ())
     values["parameters"] = assignments(given.get("param") or (), "-p")
+    values["series"] = assignments(given.get("series") or (), "--series")
     values["settings"] = assignments(given.get("setting") or (), "--set")
     if given.get("funding"):
         values["settings"]["funding_unknown"] = given["funding"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from backtest.request.request import Request
 
 
-@asking("dataset", "store", "timerange", "calendar", "endogenous")
+@asking("dataset", "store", "timerange", "series", "calendar", "endogenous")
 def study(
     request: Request,
     timeframe: Annotated[

@@ -202,6 +202,7 @@ def asked_hash(request: Request) -> str:
             "plan": asdict(plan) if plan else None,
             "asked": [request.dataset, request.timeframe, request.timerange, request.detail, list(request.calendars)],
             **({"endogenous": True} if request.endogenous else {}),
+            **({"series": request.series} if request.series else {}),
         }
     )
 

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from backtest.documents import read_whole
 from backtest.errors import DataError, UsageError, shortened
 from backtest.market.cells import parse_number, parse_time
+from backtest.market.instrument import Floats
 from backtest.market.quality import EARLIEST_MS, LATEST_MS
-from backtest.market.record import Floats
+from backtest.units import DAY_MS
 
 _COLUMNS = ["available_at", "value"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,80}")
@@ -49,15 +50,33 @@ class AuxiliarySeries:
         for moment, seed in _corrupted_after:
             _corrupt(self, moment, seed)
 
+    def __reduce__(self) -> tuple[type[AuxiliarySeries], tuple[str, npt.NDArray[np.int64], Floats]]:
+        # A copy in another process is made by the constructor, so that the audit there reaches it.
+        return AuxiliarySeries, (self.name, self.available_ms, self.values)
+
+    @property
+    def coin(self) -> str:
+        """What its name begins with, in capitals: the coin it is about, where a market holds one of that name."""
+        return self.name.partition("_")[0].upper()
+
+    def until(self, moment_ms: int) -> AuxiliarySeries:
+        """The readings that were available at a moment."""
+        kept = int(np.searchsorted(self.available_ms, moment_ms, side="right"))
+        return AuxiliarySeries(self.name, self.available_ms[:kept], self.values[:kept])
+
     def at(self, moments_ms: npt.ArrayLike) -> Floats:
         """Last reading available at each moment, NaN before the first; a strategy asks at its bars' closes."""
         moments = np.asarray(moments_ms, dtype=np.int64)
+        if not len(self.values):
+            return np.full(moments.shape, np.nan)
         place = np.searchsorted(self.available_ms, moments, side="right") - 1
         return np.where(place >= 0, self.values[np.maximum(place, 0)], np.nan)
 
 
 def corrupt_after(moment_ms: int, seed: int = 1) -> None:
-    """Multiply by noise from 1/4 to 4, in this whole process, each reading that became available after a moment.
+    """Multiply by noise from 1/4 to 4, and delay, in this whole process, each reading available only after a moment.
+
+    None is delayed past the next one.
 
     Series that are read later are corrupted too. Made for a process of the look-ahead audit, which then ends.
     """
@@ -74,10 +93,15 @@ def first_corrupted() -> int | None:
 def _corrupt(series: AuxiliarySeries, moment_ms: int, seed: int) -> None:
     first = int(np.searchsorted(series.available_ms, moment_ms, side="right"))
     if first < len(series.values):
-        values = series.values.copy()
+        values, at = series.values.copy(), int(series.available_ms[first])
         values[first:] *= np.exp2(np.random.default_rng(seed).uniform(-2.0, 2.0, len(values)))[first:]
         object.__setattr__(series, "values", values)
-        _corrupted_from.append(int(series.available_ms[first]))
+        later = series.available_ms.copy()
+        room = np.diff(later, append=later[-1] + DAY_MS)[first:]
+        share = np.random.default_rng(seed + 1).uniform(0.0, 0.9, len(later))[first:]
+        later[first:] += (room * share).astype(np.int64)
+        object.__setattr__(series, "available_ms", later)
+        _corrupted_from.append(at)
 
 
 def read_series(path: Path, name: str | None = None) -> AuxiliarySeries:

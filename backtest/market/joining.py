@@ -57,6 +57,7 @@ def join(markets: Sequence[Market]) -> Market:
         timeframe=first.timeframe,
         instruments=instruments,
         provenance=_provenance([one.provenance for one in markets]),
+        auxiliary={name: series for one in markets for name, series in one.auxiliary.items()},
         **fields_of(panels),
     )
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from backtest.display import Cell, Shown, View, cell, plain_percent, price
 from backtest.errors import MarketError, UsageError, near_miss
+from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.frames import read_frames
 from backtest.market.instrument import DOLLARS as DOLLARS
 from backtest.market.instrument import RECONSTRUCTED as RECONSTRUCTED
@@ -52,6 +53,8 @@ class Market(Shown):
     provenance : Provenance
     series : mapping of str to (T, N) float64
         Further declared series (`backtest.market.series`) of which anything is known, read by `panel`.
+    auxiliary : mapping of str to AuxiliarySeries
+        What no venue quotes (flows, supply, assets under management), by name, read by `reading`.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class Market(Shown):
     funding: Floats
     provenance: Provenance = field(default=Provenance("memory", "built in memory"))
     series: Mapping[str, Floats] = field(default_factory=dict)
+    auxiliary: Mapping[str, AuxiliarySeries] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.index), len(self.instruments))
@@ -88,6 +92,7 @@ class Market(Shown):
         kept = {name: _panel(name, self.series[name], shape) for name in EXTRA if name in self.series}
         kept = {name: values for name, values in kept.items() if not np.isnan(values).all()}
         object.__setattr__(self, "series", MappingProxyType(kept))
+        object.__setattr__(self, "auxiliary", MappingProxyType(dict(self.auxiliary)))
         if self.index.tz is None:
             raise MarketError(f"index of market {self.provenance.name!r} has no time zone: use UTC")
         object.__setattr__(self, "index", self.index.tz_convert("UTC").as_unit("ms"))
@@ -97,7 +102,7 @@ class Market(Shown):
     def __reduce__(self) -> tuple[type[Market], tuple[Any, ...]]:
         # A read-only mapping cannot be pickled, and worker processes must receive markets.
         values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return Market, tuple((values | {"series": dict(self.series)}).values())
+        return Market, tuple((values | {"series": dict(self.series), "auxiliary": dict(self.auxiliary)}).values())
 
     def _check_grid(self) -> None:
         steps = np.diff(self.open_ms)
@@ -276,7 +281,9 @@ class Market(Shown):
                 f"{self.provenance.name!r}, which runs from {format_ms(self.start_ms)} to {format_ms(self.end_ms)}: "
                 "change it or fetch more"
             )
-        return self._rows(rows)
+        end = int(self.open_ms[rows.stop - 1]) + self.bar_ms
+        known = {name: one.until(end) for name, one in self.auxiliary.items()}
+        return replace(self._rows(rows), auxiliary=known)
 
     def _rows(self, rows: slice) -> Market:
         return replace(self, index=self.index[rows], **fields_of({n: v[rows] for n, v in self.panels.items()}))
@@ -309,6 +316,20 @@ class Market(Shown):
             raise UsageError(f"panel {name!r} is unknown; {near_miss(name, (*PANELS, *EXTRA))}")
         found = self.series.get(name)
         return np.full(self.close.shape, np.nan) if found is None else found
+
+    def with_auxiliary(self, *series: AuxiliarySeries) -> Market:
+        """The market with further auxiliary series; a name that it carries, or a panel's, raises `UsageError`."""
+        for one in series:
+            if one.name in self.auxiliary or one.name in (*PANELS, *EXTRA, "return"):
+                raise UsageError(
+                    f"series {one.name!r} is in market {self.provenance.name!r} already: name it otherwise"
+                )
+        return replace(self, auxiliary={**self.auxiliary, **{one.name: one for one in series}})
+
+    def reading(self, name: str) -> Floats:
+        """(T,) an auxiliary series as it was known at each bar's close; all NaN where the market does not carry it."""
+        found = self.auxiliary.get(name)
+        return np.full(len(self.index), np.nan) if found is None else found.at(self.open_ms + self.bar_ms)
 
     def with_panels(self, panels: Mapping[str, Floats]) -> Market:
         """The market with some panels replaced, by name."""
@@ -356,6 +377,9 @@ class Market(Shown):
             digest.update((getattr(self, name) + 0.0).tobytes())
         for name, values in self.series.items():
             digest.update(name.encode() + (values + 0.0).tobytes())
+        for name in sorted(self.auxiliary):
+            digest.update(name.encode() + self.auxiliary[name].available_ms.tobytes())
+            digest.update((self.auxiliary[name].values + 0.0).tobytes())
         return digest.hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from backtest.report.folder import dataset_block, plain, rows_of, to_json, write
 from backtest.report.spreadsheets import csv_text
 from backtest.report.tables import new_table
 from backtest.schemas import schema_id
+from backtest.study.measures import is_positive
 from backtest.study.study import Study
 
 _KEYS = ["measure", "grouping", "group"]
@@ -66,19 +67,30 @@ def effect_table(study: Study) -> Table:
 
 
 def level_table(study: Study) -> Table:
-    """Mean abnormal volume and open interest of all catalysts."""
+    """Mean abnormal volume, open interest and auxiliary series of all catalysts."""
     rows = study.effects[(study.effects["measure"] != "return") & (study.effects["grouping"] == "all")]
     named = rows.assign(group=rows["measure"].str.replace("_", " "))
-    title = "Abnormal volume a bar and open interest, all catalysts, in %"
-    return _effects(named, title, study, scale=_growth)
+    more = ", auxiliary series" if study.market.auxiliary else ""
+    title = f"Abnormal volume a bar, open interest{more}, all catalysts, in %"
+    signed = {name for name, one in study.market.auxiliary.items() if not is_positive(one)}
+    return _effects(named, title, study, scale=_growth, linear=signed)
 
 
-def _effects(rows: pd.DataFrame, title: str, study: Study, scale: Callable[[float], float]) -> Table:
+def _effects(
+    rows: pd.DataFrame,
+    title: str,
+    study: Study,
+    scale: Callable[[float], float],
+    linear: Collection[str] = (),
+) -> Table:
+    """One row a group and span; measures in `linear` are shares already, whatever the scale of the others."""
+    given = scale
     level, least = f"{study.config.level:.0%}", study.config.minimum_catalysts
     table = new_table(title, ("group", "span"), ("n", "mean", f"{level} interval", "by chance", "found", "p", "adj. p"))
     before = None
     for row in rows.to_dict("records"):
         key = (row["grouping"], row["group"])
+        scale = _hundredfold if row["measure"] in linear else given
         table.add_row(
             "" if key == before else escape(_short(str(row["group"]))),
             _header(str(row["span"])),

@@ -51,6 +51,7 @@ class Request(BaseModel):
     statistic: str = "net_return"
     bootstrap: int = 1_000
     endogenous: bool = Field(False, json_schema_extra=neutral(False))
+    series: dict[str, str] = Field({}, json_schema_extra=neutral({}))
 
     # Where it was read from, and which files were trusted by hand; copies keep both.
     _document: Path | None = PrivateAttr(None)
@@ -123,6 +124,9 @@ class Request(BaseModel):
         window = within or self.window()
         store = Path(self.store) if self.store else None
         market = open_datasets(default_dataset() if self.dataset is None else self.dataset, self.timeframe, store)
+        from backtest.market.auxiliary import read_series
+
+        market = market.with_auxiliary(*(read_series(Path(path), name) for name, path in self.series.items()))
         return market.between(window) if window else market
 
     def finer(self) -> Market | None:

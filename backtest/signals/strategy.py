@@ -15,7 +15,7 @@ from backtest.catalysts.record import Calendar
 from backtest.documents import build
 from backtest.errors import ConfigError, near_miss
 from backtest.fields import below_one, read_percent
-from backtest.market.record import Market
+from backtest.market.record import Floats, Market
 from backtest.units import format_ms
 
 LEAST_WEIGHT = 1e-6
@@ -251,6 +251,33 @@ class Strategy(ABC, Generic[P]):
     name: ClassVar[str]
     hypothesis: ClassVar[str]
     parameters_type: ClassVar[type[Parameters]]
+
+    def reads(self) -> tuple[str, ...]:
+        """Names of the auxiliary series that `decide` reads, by `reading`; none unless a strategy says so."""
+        return ()
+
+    def reading(self, name: str, market: Market) -> Floats:
+        """(T,) a declared auxiliary series as known at each bar's close, NaN where the market does not carry it.
+
+        Raises
+        ------
+        ConfigError
+            For a name that `reads` does not declare.
+        """
+        if name not in self.reads():
+            raise ConfigError(
+                f"strategy {self.name!r} reads series {name!r}, which it does not declare: return it by reads(), "
+                f"which names {', '.join(self.reads()) or 'none'}"
+            )
+        return market.reading(name)
+
+    def unsupplied(self, market: Market) -> tuple[str, ...]:
+        """A note for each declared series that the market does not carry."""
+        return tuple(
+            f"series {name} is not supplied (--series {name}=FILE.csv): nothing is decided on it"
+            for name in self.reads()
+            if name not in market.auxiliary
+        )
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self.parameters: P = build(self.parameters_type, dict(values or {}), f"strategy {self.name}")  # type: ignore[assignment]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.record import Floats
 from backtest.study.alignment import Panel, Row
 from backtest.study.cumulation import Cumulated, cumulate, sum_over
@@ -15,8 +16,9 @@ from backtest.study.models import AbnormalReturns, Ints, Windows, market_adjuste
 from backtest.units import DAY_MS, UNIT_MS
 
 Model = Literal["market", "market_adjusted", "mean_adjusted"]
-Measure = Literal["return", "volume", "open_interest"]
+Measure = str
 MEASURES: tuple[Measure, ...] = ("return", "volume", "open_interest")
+"""Of every market; each auxiliary series that a market carries is one more, by its name."""
 
 # Most numbers of regressors held at once while fitting.
 _BLOCK = 4_000_000
@@ -60,6 +62,24 @@ def series(panel: Panel, measure: Measure, model: Model, coins: tuple[str, ...],
     if measure == "open_interest":
         return Series(changes, "mean_adjusted", coins)
     return Series(changes, model, coins, () if model == "mean_adjusted" else benchmarks)
+
+
+def auxiliary_series(panel: Panel, one: AuxiliarySeries, coins: tuple[str, ...]) -> Series:
+    """Changes of an auxiliary series from close to close of the panel's bars, against their own mean.
+
+    Log changes where every reading is positive; else changes as a share of the mean size of its readings. A series
+    named after a coin (`zec_exchange_inflow`) is measured around catalysts of that coin alone, any other around all.
+    """
+    levels = one.at(panel.open_ms + panel.bar_ms)
+    changes = np.full(len(levels), np.nan)
+    changes[1:] = np.diff(_log(levels) if is_positive(one) else levels / np.nanmean(np.abs(one.values)))
+    own = np.array([one.coin not in coins or coin == one.coin for coin in coins])
+    return Series(np.where(own, changes[:, None], np.nan), "mean_adjusted", coins)
+
+
+def is_positive(one: AuxiliarySeries) -> bool:
+    """Whether every known reading is above zero, so that its changes are measured in logarithms."""
+    return bool((one.values[~np.isnan(one.values)] > 0).all())
 
 
 def _log(values: Floats) -> Floats:

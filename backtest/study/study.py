@@ -25,7 +25,7 @@ from backtest.progress import Progress, silent
 from backtest.study.alignment import Exclusion, Panel, resample
 from backtest.study.cross_section import Group, Measured, chance, effects_table, paths_table, steps_of, tests_table
 from backtest.study.influencers import mean_variance, shrink
-from backtest.study.measures import MEASURES, Measure, Series, effects, fit, series, take
+from backtest.study.measures import MEASURES, Measure, Series, auxiliary_series, effects, fit, series, take
 from backtest.study.models import Ints, Windows
 from backtest.study.multiplicity import adjust
 from backtest.study.parametric import overlap_correlation
@@ -48,7 +48,9 @@ APART = "endogenous"
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Study(Shown):
-    """Abnormal returns, volume and open interest around catalysts, as tables. Unknown is NaN; shares are fractions.
+    """Abnormal returns, volume, open interest and auxiliary series around catalysts, as tables.
+
+    Unknown is NaN; shares are fractions.
 
     Attributes
     ----------
@@ -61,11 +63,11 @@ class Study(Shown):
     catalysts : DataFrame
         One row a catalyst that entered: its clocks, model (alpha, sigma, estimation bars), cumulated abnormal log
         return of each span (`run_up`, ...) with the standardised sums (`t_run_up`, ...), `volume_...` (mean abnormal
-        log volume a bar), `open_interest_...` (abnormal log change), the catalysts announced inside its event window
-        (`overlaps` of its own coins, `overlaps_other`) and estimation window (`overlaps_estimation`), `confounded`,
-        `placebo_dates`, and `run_up_rank`: share of its coin's other dates with a smaller run-up, 0.5 by chance. Far
-        above it, the catalogue was written because prices had risen. `endogenous` ones count in no mean but that of
-        their own group, `endogenous`.
+        log volume a bar), `open_interest_...` (abnormal log change) and the same of each auxiliary series, the catalysts
+        announced inside its event window (`overlaps` of its own coins, `overlaps_other`) and estimation window
+        (`overlaps_estimation`), `confounded`, `placebo_dates`, and `run_up_rank`: share of its coin's other dates with a
+        smaller run-up, 0.5 by chance. Far above it, the catalogue was written because prices had risen. `endogenous`
+        ones count in no mean but that of their own group, `endogenous`.
     legs : DataFrame
         One row a catalyst and coin, with coefficients (`beta_BTC`) and cumulated abnormal returns.
     rejected : DataFrame
@@ -170,6 +172,7 @@ def event_study(
     coins = tuple(instrument.base for instrument in market.instruments)
     benchmarks = () if config.model == "mean_adjusted" else benchmark_columns(market, config)
     sources = {measure: series(panel, measure, config.model, coins, benchmarks) for measure in MEASURES}
+    sources |= {name: auxiliary_series(panel, one, coins) for name, one in market.auxiliary.items()}
     chosen = chosen_catalysts(calendar, config)
     kept, excluded = alone(chosen, calendar, panel, windows) if config.exclude_overlaps else (chosen, [])
     cleaned = calendar if config.clean_estimation else None
@@ -186,8 +189,8 @@ def event_study(
     groups = _groups(events, config)
     tables: dict[str, list[pd.DataFrame]] = {"effects": [], "tests": [], "paths": []}
     found: dict[str, Measured] = {}
-    for done, measure in enumerate(MEASURES):
-        progress(measure.replace("_", " "), done, len(MEASURES))
+    for done, measure in enumerate(sources):
+        progress(measure.replace("_", " "), done, len(sources))
         data = _measured(measure, config, sources[measure], events, turns, observation, windows, spans, minimum)
         found[measure] = data
         rejected += _unmeasured(data, events, names)
@@ -336,7 +339,7 @@ def _catalysts(
     for place, name in enumerate(names):
         table[name] = first.cumulated.car[rows, place]
         table[f"t_{name}"] = first.cumulated.scar[rows, place]
-    for measure in MEASURES[1:]:
+    for measure in list(found)[1:]:
         for place, name in enumerate(names):
             table[f"{measure}_{name}"] = found[measure].cumulated.car[rows, place]
     table["run_up_rank"] = _ranks(first, wholes, names.index("run_up"))

@@ -16,6 +16,7 @@ from backtest.catalysts.timing import known_at_ms
 from backtest.config import RunConfig
 from backtest.engine.replay import replay
 from backtest.errors import ConfigError
+from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.joining import open_datasets
 from backtest.market.record import Market
@@ -27,9 +28,20 @@ from backtest.units import UNIT_MS, format_ms, parse_timerange
 HOUR = UNIT_MS["h"]
 
 
+def made_series(market: Market) -> tuple[AuxiliarySeries, ...]:
+    """A daily net inflow of ZEC that falls by more than half every ninth day, and a price of RAIL, both invented."""
+    available = market.start_ms + 24 * HOUR * np.arange(1, 109, dtype=np.int64) + HOUR // 3
+    inflow = np.where(np.arange(108) % 9 < 6, 40e6, 4e6)
+    return (
+        AuxiliarySeries("zec_exchange_inflow", available, inflow),
+        AuxiliarySeries("rail_price", available, np.full(108, 2.5)),
+    )
+
+
 @pytest.fixture(scope="module")
 def market() -> Market:
-    return open_dataset(default_dataset())
+    found = open_dataset(default_dataset())
+    return found.with_auxiliary(*made_series(found))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +90,7 @@ def test_momentum_trades_each_timed_catalyst_with_a_direction_when_it_is_known(
 ) -> None:
     intents = REGISTRY["catalyst_momentum"]().decide(market, calendar)
     timed = [one for one in calendar if one.timed]
-    assert len(intents) == sum(len(one.assets) for one in timed) == 30
+    assert len(intents) == sum(len(one.assets) for one in timed) == 31
     for row in intents.rows:
         one = calendar[row.catalyst_id]
         assert row.decided_at_ms == known_at_ms(one)
@@ -105,7 +117,8 @@ def test_buy_and_hold_shares_equally_after_its_warmup(market: Market, calendar: 
 def real(shared: Path) -> Market:
     """Perpetuals and spot of the last quarter of 2025, beside each other."""
     folder = shared / "market"
-    return open_datasets(f"{folder / 'binance-usdm-2025q4'}+{folder / 'binance-spot-2025q4'}")
+    found = open_datasets(f"{folder / 'binance-usdm-2025q4'}+{folder / 'binance-spot-2025q4'}")
+    return found.with_auxiliary(*made_series(found))
 
 
 def test_every_strategy_trades_on_real_bars_or_says_why_not(
@@ -135,9 +148,13 @@ def test_every_strategy_trades_on_the_sample(strategy: Strategy[Any], market: Ma
 
 def test_without_its_data_a_strategy_says_so_and_decides_nothing(market: Market, calendar: Calendar) -> None:
     blind = replace(
-        market, open_interest=np.full_like(market.close, np.nan), funding=np.full_like(market.close, np.nan)
+        market,
+        auxiliary={},
+        open_interest=np.full_like(market.close, np.nan),
+        funding=np.full_like(market.close, np.nan),
     )
     for name, words in (
+        ("accumulation", "series zec_exchange_inflow is not supplied"),
         ("oi_breakout", "open interest is unknown"),
         ("oi_divergence", "open interest is unknown"),
         ("funding_carry", "funding is unknown"),
@@ -145,10 +162,12 @@ def test_without_its_data_a_strategy_says_so_and_decides_nothing(market: Market,
         intents = REGISTRY[name]().decide(blind, calendar)
         assert len(intents) == 0
         assert any(words in note for note in intents.notes)
-    few = market.select(("ZEC/USDT:USDT",))
+    few = replace(market.select(("ZEC/USDT:USDT",)), auxiliary={})
     for name, words in (
         ("relative_value", "RAIL or BTC is not in market"),
         ("funding_carry", "no coin stands as a swap"),
+        ("basis_reversion", "no coin stands as a swap"),
+        ("rail_divergence", "has no bars of RAIL either"),
         ("sector_rotation", "no catalyst of ZEC finds a coin behind it"),
     ):
         intents = REGISTRY[name]().decide(few, calendar)
