@@ -63,7 +63,7 @@ class Study(Shown):
     catalysts : DataFrame
         One row a catalyst that entered: its clocks, model (alpha, sigma, estimation bars), cumulated abnormal log
         return of each span (`run_up`, ...) with the standardised sums (`t_run_up`, ...), `volume_...` (mean abnormal
-        log volume a bar), `open_interest_...` (abnormal log change) and the same of each auxiliary series, the catalysts
+        log volume a bar), `open_interest_...` (abnormal log change) and the same of auxiliary series, the catalysts
         announced inside its event window (`overlaps` of its own coins, `overlaps_other`) and estimation window
         (`overlaps_estimation`), `confounded`, `placebo_dates`, and `run_up_rank`: share of its coin's other dates with a
         smaller run-up, 0.5 by chance. Far above it, the catalogue was written because prices had risen. `endogenous`

@@ -256,7 +256,7 @@ def test_rotation_buys_the_three_coins_that_lag_most(market: Market, calendar: C
 def test_relative_value_takes_the_first_hedge_there_is(market: Market, real: Market, calendar: Calendar) -> None:
     for held, hedge in ((market, "RAIL/USDT:USDT"), (real, "BTC/USDT:USDT")):
         rows = REGISTRY["relative_value"]({"hedge_ratio": "0.5"}).decide(held, calendar).rows
-        assert len(rows) == 28
+        assert len(rows) == 30
         for long, short in zip(rows[::2], rows[1::2], strict=True):
             assert (long.instrument, long.side, short.instrument, short.side) == ("ZEC/USDT:USDT", 1, hedge, -1)
             assert long.group == short.group != ""
