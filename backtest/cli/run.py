@@ -78,10 +78,13 @@ def _print(
         show(console, label + verdict_sentence(evaluation.cards))
         return
     runs = [row.run for row in rows_of(evaluation, wanted)]
-    show(console, *evaluation.notes)
+    # The label stands before any figure; what else has to be known of them stands below.
+    labels = [note for note in evaluation.notes if note.startswith(f"{market.provenance.label}: ")]
+    show(console, *(labels if market.provenance.label else ()))
     show(console, f"{market.provenance.name}: {len(market.index):,} bars of {market.timeframe}, {market.span}")
     show(console, "", verdict_sentence(evaluation.cards))
     show(console, run_table(evaluation, console.width, wanted), *screen_lines(evaluation, wanted))
+    show(console, "", *(f"- {note}" for note in evaluation.notes if note not in labels or not market.provenance.label))
     show(console, *search_parts(recorded))
     idle = runs if everything else [one for one in runs if not len(one.trades)]
     show(console, *(f"{one.strategy}: {note}" for one in idle for note in one.intents.notes))

@@ -50,12 +50,12 @@ class Row:
     @property
     def paid(self) -> float:
         """Fees, slowness of fills, borrowing and liquidation as an effect on the capital: never above zero."""
-        return -sum(self.score(f"{cost}_drag") for cost in _PAID)
+        return 0.0 - sum(self.score(f"{cost}_drag") for cost in _PAID)
 
     @property
     def funding(self) -> float:
         """Funding as an effect on the capital: above zero where it was received."""
-        return -self.score("funding_drag")
+        return 0.0 - self.score("funding_drag")
 
     @property
     def weight(self) -> float:
