@@ -69,6 +69,7 @@ def _installed() -> Iterator[tuple[bool, str]]:
 def _kept() -> Iterator[tuple[bool, str]]:
     import backtest.engine
     from backtest.catalysts.reading import embedded_calendars
+    from backtest.ledger.store import ledger_path
     from backtest.market.dataset import default_dataset
     from backtest.market.store import store_root
 
@@ -84,6 +85,13 @@ def _kept() -> Iterator[tuple[bool, str]]:
     yield True, f"store {store}: {'there' if store.is_dir() else 'not made yet, backtest fetch makes it'}"
     yield True, f"default dataset {default_dataset()}; calendars {', '.join(embedded_calendars())}"
     workspace = Path("backtest.toml")
+    ledger = ledger_path()
+    yield (
+        True,
+        "ledger: none is kept"
+        if ledger is None
+        else f"ledger {ledger}: {'there' if ledger.is_file() else 'not made yet, the first run makes it'}",
+    )
     yield True, f"workspace {workspace.resolve()}: {'read' if workspace.exists() else 'none, defaults are used'}"
 
 

@@ -26,6 +26,7 @@ from backtest.documents import user_path
 from backtest.errors import DataError, UsageError, shortened
 from backtest.ledger.family import DrawsBlock, standard_of
 from backtest.ledger.records import Decision, KeptTrial, Registration, Scope, Singles, TrialRecord, canonical, digest
+from backtest.request.workspace import read_workspace
 
 FORMAT = 1
 WAIT_SECONDS = 60.0
@@ -379,8 +380,8 @@ class Ledger:
 
 
 def ledger_path(chosen: str | None = None) -> Path | None:
-    """File of the ledger: as chosen, else as `BACKTEST_LEDGER` says, else in the folder one is in; None for `none`."""
-    said = chosen or os.environ.get(VARIABLE) or NAME
+    """File of the ledger: as chosen, else as `BACKTEST_LEDGER` or `backtest.toml` says, else here; None for `none`."""
+    said = chosen or os.environ.get(VARIABLE) or read_workspace(Path()).ledger or NAME
     return None if said == NO_LEDGER else user_path(said)
 
 

@@ -1,7 +1,7 @@
 """`backtest.toml`: what a folder of work means where nothing else is said.
 
-It names data and settings only: a dataset, calendars, a configuration and a store. It never names a strategy, so that
-opening a folder runs no code of it.
+It names data and settings only: a dataset, calendars, a configuration, a store and a ledger. It never names a
+strategy, so that opening a folder runs no code of it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Workspace(BaseModel):
     calendars: tuple[str, ...] = ()
     config: str | None = None
     store: str | None = None
+    ledger: str | None = None
 
     def fill(self, values: dict[str, Any]) -> list[str]:
         """Put its values where nothing was asked for; what was put, as `key = value`."""

@@ -37,6 +37,10 @@ def test_a_workspace_gives_defaults_that_are_told_and_never_a_strategy(backtest:
     assert "calendar 'privacy-history' has no catalyst" in done.stderr
     named = backtest("why", "zec-2025-11-06-okx-perpetual", "-s", "listing_momentum", "-c", "privacy-2025")
     assert (named.returncode, named.stderr) == (0, "")
+    (tmp_path / "backtest.toml").write_text('ledger = "kept/trials.sqlite"\n')
+    (tmp_path / "kept").mkdir()
+    assert "ledger kept/trials.sqlite: not made yet" in backtest("doctor", BACKTEST_LEDGER="").stdout
+    assert "ledger: none is kept" in backtest("doctor", BACKTEST_LEDGER="none").stdout
     (tmp_path / "backtest.toml").write_text('strategy = "mine.py:Mine"\n')
     refused = backtest("run")
     assert refused.returncode == 2

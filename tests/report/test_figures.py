@@ -398,6 +398,13 @@ DRAWN: dict[str, Callable[[Evaluation, Study], Figure]] = {
     "timeline": lambda made, _: figures.timeline(made.runs[0], made.calendar),
     "replay_panel": lambda made, _: figures.replay_panel(made.runs[0], made.calendar[FLAG]),
     "equity": lambda made, _: figures.equity(made.runs[0]),
+    "equities": lambda made, _: figures.equities(made.runs),
+    "trade_returns": lambda made, _: figures.trade_returns(made.runs),
+    "trade_excursions": lambda made, _: figures.trade_excursions(made.runs),
+    "months": lambda made, _: figures.months(made.runs),
+    "growth": lambda made, _: figures.growth(
+        pd.DataFrame({run.strategy: run.equity for run in made.runs}), label=made.market.provenance.label
+    ),
     "abnormal_returns": lambda _, study: figures.abnormal_returns(study, "actor"),
     "influencers": lambda _, study: figures.influencers(study),
     "costs": lambda made, _: figures.costs(made.runs[0]),

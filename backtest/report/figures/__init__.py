@@ -10,7 +10,14 @@ from backtest.report.figures.studies import abnormal_returns, abnormal_returns_d
 from backtest.report.figures.svg import to_svg
 from backtest.report.figures.timelines import timeline, timeline_data
 from backtest.report.figures.together import equities, equities_data, growth
-from backtest.report.figures.trades import months, months_data, trade_excursions, trade_returns, trades_data
+from backtest.report.figures.trades import (
+    months,
+    months_data,
+    trade_excursions,
+    trade_returns,
+    trade_returns_data,
+    trades_data,
+)
 
 __all__ = [
     "abnormal_returns",
@@ -41,5 +48,6 @@ __all__ = [
     "to_svg",
     "trade_excursions",
     "trade_returns",
+    "trade_returns_data",
     "trades_data",
 ]

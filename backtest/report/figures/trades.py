@@ -16,7 +16,7 @@ from backtest.report.figures.palette import GREEN, INK, MUTED, PAPER, RED
 from backtest.report.figures.wording import clean, percent
 from backtest.scoring.excursions import excursions
 
-_BINS = 30
+_BINS, _MARKS = 30, 2_000
 _EDGE = 0.01
 """Share of trades on either side that the outermost bar of the histogram takes up, so that one does not flatten all."""
 
@@ -48,6 +48,18 @@ def _label(runs: Sequence[Run]) -> str:
     return runs[0].market.provenance.label if runs else ""
 
 
+def trade_returns_data(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a bar of the histogram: `low`, `high` (net return) and `trades`; the outermost hold all beyond them."""
+    values = trades_data(runs)["net_return"].dropna().to_numpy(dtype=np.float64)
+    if not len(values):
+        return pd.DataFrame(columns=["low", "high", "trades"])
+    inside = np.clip(values, *np.quantile(values, [_EDGE, 1.0 - _EDGE]))
+    # An edge at zero, so that no bar holds gains and losses.
+    edges = np.unique(np.append(np.histogram_bin_edges(np.append(inside, 0.0), _BINS), 0.0))
+    counts, _ = np.histogram(inside, edges)
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "trades": counts})
+
+
 @style.quiet
 def trade_returns(runs: Sequence[Run]) -> Figure:
     """Histogram of the net return of every trade."""
@@ -55,11 +67,6 @@ def trade_returns(runs: Sequence[Run]) -> Figure:
     title = "Net return, trade by trade"
     if not len(values):
         return style.message(title, "No trade was closed.", label=_label(runs))
-    low, high = np.quantile(values, [_EDGE, 1.0 - _EDGE])
-    inside = np.clip(values, low, high)
-    edges = np.histogram_bin_edges(np.append(inside, 0.0), _BINS)
-    # An edge at zero, so that no bar holds gains and losses.
-    edges = np.unique(np.append(edges, 0.0))
     told = (
         f"{len(values)} trades, {np.mean(values > 0):.0%} of them gained; median {percent(float(np.median(values)))}, "
         f"least {percent(float(values.min()))}, greatest {percent(float(values.max()))}. The outermost bars hold all "
@@ -67,11 +74,10 @@ def trade_returns(runs: Sequence[Run]) -> Figure:
     )
     made = style.sheet(title, told, [2.3], label=_label(runs))
     (axes,) = made.axes
-    counts, _ = np.histogram(inside, edges)
-    for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
-        gained = left >= 0.0
-        look: dict[str, Any] = {"color": GREEN, "hatch": ""} if gained else {"color": RED, "hatch": "////"}
-        axes.bar(left, count, right - left, align="edge", edgecolor=PAPER, linewidth=0.4, **look)
+    for row in trade_returns_data(runs).to_dict("records"):
+        low, high = float(row["low"]), float(row["high"])
+        look: dict[str, Any] = {"color": GREEN, "hatch": ""} if low >= 0.0 else {"color": RED, "hatch": "////"}
+        axes.bar(low, row["trades"], high - low, align="edge", edgecolor=PAPER, linewidth=0.4, **look)
     axes.axvline(0.0, color=INK, linewidth=0.8)
     style.percent_axis(axes, upright=False, ticks=8, sign=True)
     style.number_axis(axes, ticks=4)
@@ -86,6 +92,9 @@ def trade_excursions(runs: Sequence[Run]) -> Figure:
     title = "Furthest against and furthest ahead while held"
     if not len(data):
         return style.message(title, "No trade was closed.", label=_label(runs))
+    step = -(-len(data) // _MARKS)
+    every = f" Drawn is one trade in {step}." if step > 1 else ""
+    data = data.iloc[::step]
     against, ahead = (data[name].to_numpy(dtype=np.float64) for name in ("adverse", "favourable"))
     won = data["net_return"].to_numpy(dtype=np.float64) > 0
     left, top = -max(float(np.quantile(-against, 0.98)), 0.01), max(float(np.quantile(ahead, 0.98)), 0.01)
@@ -93,7 +102,8 @@ def trade_excursions(runs: Sequence[Run]) -> Figure:
     made = style.sheet(
         title,
         "Each mark is a trade, from its fill: the worst price on the way left, the best upwards. Bars in which it "
-        "began or ended inside are left out: both are the least that is certain. Marks beyond 98% stand at the edge.",
+        "began or ended inside are left out: both are the least that is certain. Marks beyond 98% stand at the edge."
+        + every,
         [2.9],
         label=_label(runs),
         key=[Line2D([], [], color=colour, marker=shape, linestyle="none", markersize=5, label=name)

@@ -21,7 +21,7 @@ from backtest.report.html.plain import flat
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.excursions import WINDOW_DAYS, excursions, rolling_sharpe
 
-MOST_BARS = 90_000
+MOST_BARS = 60_000
 """Candles of all instruments together that a page carries: beyond, several bars are joined to a candle."""
 MOST_JOINED = 24
 """Bars in a candle at most: beyond, the instruments that were traded least are left out."""

@@ -23,7 +23,7 @@ from backtest.units import to_ms
 _WIDTH, _HEIGHT, _EDGE = 240.0, 96.0, 5.0
 _ROOM = 12
 """Bars shown at least on either side of what happened."""
-_POINTS = 120
+_POINTS = 72
 """Places of a line: where there are more bars, the last close of each group is drawn."""
 
 

@@ -40,7 +40,7 @@ from backtest.scoring.metrics import LEVEL
 RISKS = {one.name: one.words for one in OF_BARS}
 BY_TRADE = {one.name: one.words for one in OF_TRADES}
 """Scores in the order of the page; the drags of cost stand with the costs."""
-MOST_ROWS = 500
+MOST_ROWS = 200
 """Trades of a strategy that a table shows at once: a page of many thousands would hardly open."""
 _UNSIGNED = {one.name for one in METRICS.values() if not one.signed}
 
@@ -75,7 +75,7 @@ def season(contents: Contents, progress: Progress) -> Section:
             "Net return, trade by trade",
             "All trades of all strategies together: a catalyst that several strategies traded counts several times.",
             "trade-returns",
-            lambda: figures.trades_data(runs),
+            lambda: figures.trade_returns_data(runs),
             lambda: figures.trade_returns(runs),
         ),
         drawn(
@@ -269,10 +269,14 @@ def _trades(one: dict[str, Any]) -> Table:
             )
             for trade in rows[:MOST_ROWS]
         ),
-        (f"The first {MOST_ROWS} of {len(rows):,}; the CSV holds all. " if len(rows) > MOST_ROWS else "")
+        (
+            f"The first {MOST_ROWS} of {len(rows):,}; trades.csv of the answer holds all. "
+            if len(rows) > MOST_ROWS
+            else ""
+        )
         + "The order of prices inside a bar is unknown: net_low and net_high of the download are the least and the "
         "greatest net over every path that the bars allow.",
-        Download(f"trades-{one['name']}.csv", csv_of(pd.DataFrame(rows))),
+        Download(f"trades-{one['name']}.csv", csv_of(pd.DataFrame(rows))) if len(rows) <= MOST_ROWS else None,
     )
 
 
