@@ -21,11 +21,15 @@ from backtest.scoring.familywise import rounding
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Least and greatest value of a run's statistic over every path that the bars allow, and the bars in doubt."""
+    """Least and greatest value of a run's statistic over every path that the bars allow, and the bars in doubt.
+
+    `exact` where some path reaches each; else they are sound only, and what lies at them may not be possible.
+    """
 
     least: float = math.nan
     greatest: float = math.nan
     doubtful: int = 0
+    exact: bool = False
 
     @property
     def apart(self) -> bool:
@@ -39,9 +43,9 @@ def ends_of(run: Run, statistic: str) -> Ends:
     doubtful = {(opened[int(one[0])].column, int(one[1])) for one in run.intervals.doubts}
     if statistic == "net_return":
         capital = run.config.capital
-        return Ends(run.bounds.net_low / capital, run.bounds.net_high / capital, len(doubtful))
+        return Ends(run.bounds.net_low / capital, run.bounds.net_high / capital, len(doubtful), run.bounds.exact)
     if statistic == "sharpe":
-        return Ends(run.bounds.sharpe_low, run.bounds.sharpe_high, len(doubtful))
+        return Ends(run.bounds.sharpe_low, run.bounds.sharpe_high, len(doubtful), run.bounds.exact_sharpe)
     return Ends(doubtful=len(doubtful))
 
 
@@ -51,8 +55,11 @@ def both_orders(prepared: Prepared) -> list[Prepared]:
 
 
 def p_at_both_ends(ends: Ends, pessimistic: Floats, optimistic: Floats) -> tuple[float, float]:
-    """P of the greatest and p of the least value, against (B,) placebos in either stop order."""
+    """P of the greatest and p of the least value, against (B,) placebos in either stop order.
+
+    That of the greatest is NaN where no path is known to reach it.
+    """
     best = np.count_nonzero(pessimistic >= ends.greatest - rounding(ends.greatest))
     worst = np.count_nonzero(optimistic >= ends.least - rounding(ends.least))
     draws = len(optimistic) + 1
-    return (1 + int(best)) / draws, (1 + int(worst)) / draws
+    return (1 + int(best)) / draws if ends.exact else math.nan, (1 + int(worst)) / draws

@@ -144,7 +144,8 @@ class Placebo(Shown):
         p on bars without their drift (`backtest.scoring.drift`): what is left of it in a season when everything rose.
     least_p, greatest_p : float
         p of the greatest and of the least value that the bars allow the observed statistic
-        (`backtest.scoring.ends`); NaN where they allow one value only, or the statistic has no such bounds.
+        (`backtest.scoring.ends`); NaN where they allow one value only, or the statistic has no such bounds; `least_p`
+        also where no path is known to reach the greatest.
     doubtful : int
         Bars whose order of prices decides where in between it lies.
     """

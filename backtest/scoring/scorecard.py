@@ -150,7 +150,9 @@ def _judged(scores: dict[str, Score], placebo: Placebo | None, limits: Threshold
         beats = placebo.adjusted <= limits.level and not placebo.driftless_p > limits.level and net > 0.0
         if beats and ends[1] <= limits.level:
             return "beats placebo on every path", f"only {told}{paid}; at most p {ends[1]:.3g} on every path"
-        if beats or (placebo.adjusted > limits.level and ends[0] <= limits.level):
+        # Where the bounds are sound only, no path is known to reach them: they refute, they do not show.
+        known = not math.isnan(placebo.least_p)
+        if known and (beats or (placebo.adjusted > limits.level and ends[0] <= limits.level)):
             return "depends on the order inside bars", f"{order}; {told}{paid}"
     if placebo.adjusted > limits.level:
         least = f" and must be at most {limits.level:.3g}" if placebo.adjusted <= LEVEL else ""

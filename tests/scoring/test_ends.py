@@ -16,7 +16,9 @@ from tests.scoring.chance import CONFIG, intents_at, market_of
 def test_p_counts_each_end_against_the_stop_order_that_speaks_against_it() -> None:
     pessimistic, optimistic = np.arange(0.0, 9.0), np.arange(1.0, 10.0)
     # Of 0 to 8 two reach 7; of 1 to 9 six reach 4.
-    assert p_at_both_ends(Ends(4.0, 7.0, 2), pessimistic, optimistic) == pytest.approx((0.3, 0.7))
+    assert p_at_both_ends(Ends(4.0, 7.0, 2, exact=True), pessimistic, optimistic) == pytest.approx((0.3, 0.7))
+    sound = p_at_both_ends(Ends(4.0, 7.0, 2), pessimistic, optimistic)
+    assert sound == pytest.approx((float("nan"), 0.7), nan_ok=True)
     assert not Ends(4.0, 7.0, 0).apart
     assert not Ends(float("nan"), float("nan"), 3).apart
 
