@@ -180,6 +180,11 @@ def scale(quick: bool) -> Iterator[str]:
     yield _output("benchmarks.scale", *(["--quick"] if quick else []))
 
 
+def session(quick: bool) -> Iterator[str]:  # noqa: ARG001
+    """What the public call of many variations adds to the kernel, in a process of its own."""
+    yield "\n" + _output("benchmarks.session")
+
+
 def data(quick: bool) -> Iterator[str]:  # noqa: ARG001
     """How fast a download and the store are, in a process of its own."""
     yield "\n" + _output("benchmarks.data")
@@ -197,6 +202,7 @@ SECTIONS: dict[str, Callable[[bool], Iterator[str]]] = {
     "sweep": sweep,
     "startup": startup,
     "verbs": verbs,
+    "session": session,
     "data": data,
     "scale": scale,
 }
