@@ -1,5 +1,18 @@
 """The public names, each where it is defined; `backtest/__init__.py` loads them on first use."""
 
+from .base.config import RunConfig as RunConfig
+from .base.config import load_config as load_config
+from .base.errors import BacktestError as BacktestError
+from .base.errors import BaselineError as BaselineError
+from .base.errors import CalendarError as CalendarError
+from .base.errors import ConfigError as ConfigError
+from .base.errors import DataError as DataError
+from .base.errors import LookaheadError as LookaheadError
+from .base.errors import MarketError as MarketError
+from .base.errors import UsageError as UsageError
+from .base.units import TimeRange as TimeRange
+from .base.units import duration_ms as duration_ms
+from .base.units import parse_timerange as parse_timerange
 from .baseline.checklist import Checked as Checked
 from .baseline.checklist import Checklist as Checklist
 from .baseline.comparison import Comparison as Comparison
@@ -22,20 +35,10 @@ from .catalysts.reading import read_calendar as read_calendar
 from .catalysts.record import Calendar as Calendar
 from .catalysts.record import Catalyst as Catalyst
 from .catalysts.timing import known_between as known_between
-from .config import RunConfig as RunConfig
-from .config import load_config as load_config
 from .engine.prepared import Prepared as Prepared
 from .engine.prepared import prepare as prepare
 from .engine.replay import replay as replay
 from .engine.run import Run as Run
-from .errors import BacktestError as BacktestError
-from .errors import BaselineError as BaselineError
-from .errors import CalendarError as CalendarError
-from .errors import ConfigError as ConfigError
-from .errors import DataError as DataError
-from .errors import LookaheadError as LookaheadError
-from .errors import MarketError as MarketError
-from .errors import UsageError as UsageError
 from .ledger.deciding import decide_trials as decide_trials
 from .ledger.difference import TrialDifference as TrialDifference
 from .ledger.difference import difference_of as difference_of
@@ -118,8 +121,5 @@ from .study.study import Study as Study
 from .study.study import event_study as event_study
 from .study.synthetic import hedge_intents as hedge_intents
 from .study.synthetic import synthetic_controls as synthetic_controls
-from .units import TimeRange as TimeRange
-from .units import duration_ms as duration_ms
-from .units import parse_timerange as parse_timerange
 
 __version__: str

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backtest.base.config import RunConfig, load_config
+from backtest.base.errors import UsageError, near_miss
+from backtest.base.progress import Progress, silent
 from backtest.catalysts.record import Calendar
-from backtest.config import RunConfig, load_config
 from backtest.engine import layout
 from backtest.engine.layout import STATISTICS, Orders
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay_prepared, replay_statistics
-from backtest.errors import UsageError, near_miss
 from backtest.market.record import Floats, Market
-from backtest.progress import Progress, silent
 from backtest.scoring.evaluation import DRAWS, Evaluation, evaluate_prepared
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.signals.filters import check_filters

@@ -20,16 +20,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest.base.errors import LookaheadError, UsageError
+from backtest.base.units import UNIT_MS, duration_ms, from_ms
 from backtest.baseline import Comparison, compare, read_baseline
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.errors import LookaheadError, UsageError
 from backtest.market.record import Instrument, Market, Provenance
 from backtest.scoring.evaluation import Evaluation, evaluate
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.signals.audit import DEFAULT_CUTS, Audit, audit
 from backtest.signals.strategy import Strategy
-from backtest.units import UNIT_MS, duration_ms, from_ms
 
 SYNTHETIC = "SYNTHETIC"
 HOUR_MS = UNIT_MS["h"]

@@ -21,24 +21,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtest.base.config import RunConfig
+from backtest.base.units import from_ms
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.config import RunConfig
 from backtest.engine.prepared import prepare
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Floats, Instrument, Market
 from backtest.scoring.bootstrap import stationary_indices
 from backtest.scoring.placebo import PlaceboPlan, clopper_pearson, placebo_intents
 from backtest.signals.strategy import Intent, Intents
+from backtest.study.abnormal import fit, series
 from backtest.study.alignment import resample
 from backtest.study.cumulation import cumulate
-from backtest.study.measures import fit, series
 from backtest.study.multiplicity import placebo_p
 from backtest.study.placebo import placebo_sums, standardised_t, step_of, turn, twice
 from backtest.study.sample import enter, observations
 from backtest.study.settings import StudyConfig
 from backtest.study.significance import significance
 from backtest.study.synthetic import FEWEST_DONORS, effects_of, gaps
-from backtest.units import from_ms
 
 SEED, BARS, HOUR, HOLD, BLOCK = 20251101, 1_600, 3_600_000, 24, 48
 COINS = ("BTC", "ZEC", "DASH", "XMR", "ZEN", "ROSE")

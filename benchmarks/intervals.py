@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from backtest.base.config import RunConfig
 from backtest.catalysts.reading import open_calendar
-from backtest.config import RunConfig
 from backtest.engine.replay import replay
 from backtest.engine.run import Run
 from backtest.engine.useful import most_useful, total_width

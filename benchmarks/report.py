@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from backtest import Market
+from backtest.base.progress import silent
 from backtest.catalysts.record import Calendar
-from backtest.progress import silent
 from backtest.report.folder import run_document
 from backtest.report.html import gather, render
 from backtest.report.html.contents import Contents

@@ -14,14 +14,14 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from backtest.config import load_config
+from backtest.base.config import load_config
+from backtest.base.units import UNIT_MS
 from backtest.engine.kernel import replay_many, replay_one
 from backtest.engine.layout import EXPOSURE, TRADE_COLUMNS, TRADES, Orders
 from backtest.engine.prepared import Prepared, empty_book, prepare
 from backtest.market.record import Instrument, Market
 from backtest.scoring.draws import shifts_of
 from backtest.signals.strategy import Intent, Intents
-from backtest.units import UNIT_MS
 from benchmarks.scale import DAY_BARS, Cost, Size
 from benchmarks.worker import peak_megabytes
 

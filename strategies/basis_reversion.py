@@ -7,13 +7,13 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from backtest.base.fields import Duration
+from backtest.base.units import duration_ms
 from backtest.catalysts.record import Calendar
-from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.features import closes_ms
 from backtest.signals.strategy import Exit, Intent, Intents, Names, Share, Strategy
 from backtest.signals.trading import TradeParameters, absent, columns_of
-from backtest.units import duration_ms
 
 
 class BasisReversionParameters(TradeParameters):

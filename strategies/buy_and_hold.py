@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from backtest.base.fields import Duration
+from backtest.base.units import duration_ms
 from backtest.catalysts.record import Calendar
-from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents, Names, Parameters, Strategy, instruments_of
-from backtest.units import duration_ms
 
 
 class BuyAndHoldParameters(Parameters):

@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from backtest.base.fields import Duration
 from backtest.catalysts.record import Calendar
-from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.features import (
     bars_of,

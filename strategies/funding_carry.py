@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from backtest.base.fields import Duration
+from backtest.base.units import duration_ms
 from backtest.catalysts.record import Calendar
-from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.features import bars_of, closes_ms, funding_yearly
 from backtest.signals.strategy import Intent, Intents, Names, Share, Strategy
 from backtest.signals.trading import TradeParameters, absent, columns_of, known_columns
-from backtest.units import duration_ms
 
 
 class FundingCarryParameters(TradeParameters):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from backtest.base.fields import Duration
 from backtest.catalysts.record import Calendar
-from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.fading import fades
 from backtest.signals.strategy import Intents, Names, Strategy

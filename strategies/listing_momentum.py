@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from backtest.base.fields import Duration
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_between
-from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents, Names, Share, Strategy
 from backtest.signals.trading import TradeParameters, absent, catalyst_columns

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from backtest.base.fields import Duration
 from backtest.catalysts.record import Calendar
-from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.features import bars_of, begins, change, is_record
 from backtest.signals.strategy import Intents, Names, Share, Strategy

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from backtest.base.units import DAY_MS
 from backtest.catalysts.record import Calendar
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents, Names, Strategy
 from backtest.signals.trading import TradeParameters, columns_of, signal_intents
-from backtest.units import DAY_MS
 
 
 class RandomEntryParameters(TradeParameters):

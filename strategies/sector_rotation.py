@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from backtest.base.fields import Duration
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_between
-from backtest.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.features import bars_of, change, row_known_at
 from backtest.signals.strategy import Intents, Names, Strategy

@@ -15,16 +15,7 @@ import backtest
 
 ROOT = Path(__file__).parents[1]
 LEVEL = {
-    "errors": 0,
-    "deprecation": 0,
-    "units": 1,
-    "documents": 1,
-    "identity": 1,
-    "display": 1,
-    "progress": 1,
-    "fields": 2,
-    "config": 3,
-    "schemas": 3,
+    "base": 0,
     "market": 4,
     "catalysts": 5,
     "signals": 6,
@@ -42,7 +33,7 @@ LEVEL = {
     "acceptance": 16,
 }
 MAY_IMPORT_STRATEGIES = {"request", "baseline", "cli", "acceptance"}
-STRATEGY_MAY_IMPORT = {"strategies", "signals", "market", "catalysts", "units", "fields"}
+STRATEGY_MAY_IMPORT = {"strategies", "signals", "market", "catalysts", "base"}
 MOST_LINES = 450
 
 

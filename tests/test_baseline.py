@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest.base.errors import BaselineError, DataError, UsageError
+from backtest.base.units import TimeRange
 from backtest.baseline import (
     METRICS,
     Baseline,
@@ -38,12 +40,10 @@ from backtest.baseline import (
 from backtest.baseline.ledger import ledger_change, ledger_hash, ledger_lines, what_stayed
 from backtest.catalysts.record import Calendar
 from backtest.engine.prepared import prepare
-from backtest.errors import BaselineError, DataError, UsageError
 from backtest.market.record import Market
 from backtest.report.baseline_formats import check_document, github_annotations, junit_xml, summary_markdown
 from backtest.request.request import Request
 from backtest.scoring.evaluation import Evaluation
-from backtest.units import TimeRange
 
 HOUR = 3_600_000
 

@@ -32,7 +32,7 @@ from backtest import (
     run_sweep,
     walk_forward,
 )
-from backtest.display import ABSENT, MOST_ROWS, Cell, Shown, View, cell, number, plain, view_html
+from backtest.base.display import ABSENT, MOST_ROWS, Cell, Shown, View, cell, number, plain, view_html
 from backtest.market.record import Instrument
 from backtest.strategies import REGISTRY
 

@@ -31,8 +31,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from backtest.base.documents import datasets_root
 from backtest.cli import main
-from backtest.documents import datasets_root
 from backtest.market.dataset import open_dataset, read_metadata
 from tests.market.loopback import Listing, Loopback, options, serving
 from tools import picture

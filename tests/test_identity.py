@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from pydantic import Field
 
+from backtest.base.config import RunConfig
+from backtest.base.errors import BacktestError, DataError, MarketError
+from backtest.base.identity import document_of, hash_of, neutral
+from backtest.base.schemas import VERSION, schema
+from backtest.base.schemas.checking import fault_of
+from backtest.base.schemas.upgrades import UPGRADES, upgraded
 from backtest.baseline.comparison import compare
 from backtest.baseline.files import baseline_text, read_baseline
 from backtest.baseline.record import baseline_of, data_of
-from backtest.config import RunConfig
-from backtest.errors import BacktestError, DataError, MarketError
-from backtest.identity import document_of, hash_of, neutral
 from backtest.market.record import Market
 from backtest.report.folder import read_document
-from backtest.schemas import VERSION, schema
-from backtest.schemas.checking import fault_of
-from backtest.schemas.upgrades import UPGRADES, upgraded
 from backtest.scoring.evaluation import evaluate
 from backtest.strategies import REGISTRY
 from backtest.testing import planted_effect

@@ -55,7 +55,7 @@ class Planted:
         os.utime(path, (0, 0))  # never the time of what Python compiled before
 
 
-CONFIG, PATH, CATALYSTS = "backtest/config.py", "backtest/engine/path.py", "datasets/catalysts/privacy-2025.toml"
+CONFIG, PATH, CATALYSTS = "backtest/base/config.py", "backtest/engine/path.py", "datasets/catalysts/privacy-2025.toml"
 PLANTED = (
     Planted(
         "a fee dearer by one basis point",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import backtest
-from backtest import errors
+from backtest.base import errors
 
 KERNEL = {"Orders"}
 """Arrays for the compiled kernel, which `Prepared` makes and takes: nobody builds them by hand."""

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import backtest
-from backtest.deprecation import RenamedAttribute, warn_deprecated
+from backtest.base.deprecation import RenamedAttribute, warn_deprecated
 from tools.lock import DEVELOPMENT, LOCK, pins
 from tools.release import main as release
 from tools.release import write_parts

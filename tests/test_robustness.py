@@ -20,35 +20,35 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backtest.base.config import load_config
+from backtest.base.documents import DEEPEST, read_json, read_toml
+from backtest.base.errors import BacktestError, CalendarError, ConfigError, DataError, MarketError, UsageError
+from backtest.base.schemas import schema
+from backtest.base.schemas.checking import fault_of
 from backtest.baseline import baseline_path, read_baseline
 from backtest.catalysts.claims import Claim, check_claim, read_claims
-from backtest.catalysts.measures import measure
+from backtest.catalysts.expressions import measure
 from backtest.catalysts.reading import open_calendar, read_calendar
-from backtest.config import load_config
-from backtest.documents import DEEPEST, read_json, read_toml
-from backtest.errors import BacktestError, CalendarError, ConfigError, DataError, MarketError, UsageError
 from backtest.market.archive import read_archive_file
 from backtest.market.auxiliary import read_series
 from backtest.market.ccxt_source import Venue
 from backtest.market.dataset import METADATA, open_dataset, read_dataset, write_dataset
 from backtest.market.download import Downloader
 from backtest.market.files import read_bars, read_folder
+from backtest.market.from_store import open_stored
 from backtest.market.manifest import manifest_text
 from backtest.market.recipe import ExchangeChoice, Recipe, dataset_path, open_recipe, read_exchange_config
 from backtest.market.rows import UNITS, Key, Rows
 from backtest.market.store import MANIFEST, Store, store_root
-from backtest.market.stored import open_stored
 from backtest.market.transport import Patience, retry_after, utc_now
 from backtest.report.folder import write_text
 from backtest.report.search_folder import read_search, write_sweep
 from backtest.request.request import Request
-from backtest.schemas import schema
-from backtest.schemas.checking import fault_of
 from backtest.scoring.bootstrap import interval
-from backtest.scoring.parts import part_path
 from backtest.scoring.placebo import parse_plan
 from backtest.scoring.space import parse_axis
 from backtest.scoring.sweep import run_sweep
+from backtest.scoring.sweep_folder import part_path
 from backtest.signals.audit import audit
 from backtest.signals.loading import load_strategy, starting_point
 from backtest.strategies import REGISTRY

@@ -15,20 +15,20 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from typer.testing import CliRunner, Result
 
+from backtest.base.config import RunConfig
+from backtest.base.errors import BacktestError
+from backtest.base.schemas import VERSION, schema, schema_id
 from backtest.catalysts.claims import VERDICTS as CLAIM_VERDICTS
 from backtest.cli import app
-from backtest.config import RunConfig
 from backtest.engine.layout import COSTS, EXITS, PHASES, STATISTICS, VERDICTS
-from backtest.errors import BacktestError
 from backtest.request.request import Request
-from backtest.schemas import VERSION, schema, schema_id
 from backtest.scoring.placebo import KINDS, TESTABLE
 from backtest.scoring.scorecard import Verdict
 from backtest.study.settings import StudyConfig
 from tests.cli.test_audit import PEEKING
 from tests.cli.test_run import BARS
 
-FOLDER = Path(__file__).parents[1] / "backtest" / "schemas"
+FOLDER = Path(__file__).parents[1] / "backtest" / "base" / "schemas"
 CHECKER = FormatChecker(())
 
 

@@ -10,11 +10,11 @@ import pytest
 
 import backtest
 from backtest import Session, open_calendar, open_dataset
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
+from backtest.base.errors import UsageError
 from backtest.engine import prepared as prepared_module
 from backtest.engine.layout import STATISTICS
 from backtest.engine.replay import replay
-from backtest.errors import UsageError
 from backtest.scoring.evaluation import evaluate
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.signals.strategy import Intents

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import backtest
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
 from tools import gallery
 from tools.site import GENERATED, within
 

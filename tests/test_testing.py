@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backtest.base.config import RunConfig
+from backtest.base.errors import UsageError
 from backtest.baseline import baseline_of, write_baseline
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import RunConfig
 from backtest.engine.replay import replay
-from backtest.errors import UsageError
 from backtest.market.series import PANELS
 from backtest.scoring.evaluation import evaluate
 from backtest.scoring.placebo import PlaceboPlan

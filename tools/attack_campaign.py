@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from backtest.errors import BacktestError
+from backtest.base.errors import BacktestError
 from backtest.market.importing import Said, import_paths
 from backtest.market.rows import Key
 from backtest.market.store import Store

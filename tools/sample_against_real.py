@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from backtest.base.errors import UsageError
+from backtest.base.units import TimeRange
 from backtest.catalysts.reading import open_calendar
-from backtest.errors import UsageError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.joining import open_datasets
 from backtest.market.record import Market
@@ -24,7 +25,6 @@ from backtest.scoring.evaluation import Evaluation, evaluate
 from backtest.scoring.metrics import named
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.strategies import REGISTRY
-from backtest.units import TimeRange
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "sample-against-real.md"

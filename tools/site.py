@@ -55,7 +55,7 @@ def verbs_page() -> str:
 
 def configuration_page() -> str:
     """Every key of the run and study configurations."""
-    from backtest.config import RunConfig
+    from backtest.base.config import RunConfig
     from backtest.study.settings import StudyConfig
 
     parts = ["# Configuration\n", "Keys of `--set key=value`, of a TOML file for `--config`, and of the class.\n"]
@@ -88,7 +88,7 @@ def strategies_page() -> str:
 
 def documents_page() -> str:
     """Every JSON document, its version and its keys."""
-    from backtest.schemas import VERSION, schema, schema_id
+    from backtest.base.schemas import VERSION, schema, schema_id
 
     parts = ["# Documents and schemas\n", "`backtest schema NAME` prints the JSON Schema of a document.\n"]
     for name in VERSION:
@@ -100,7 +100,7 @@ def documents_page() -> str:
 
 def errors_page() -> str:
     """The tree of errors with the exit code of each."""
-    from backtest import errors
+    from backtest.base import errors
 
     tree = inspect.cleandoc(errors.__doc__ or "")
     drawn = tree[tree.index("    BacktestError") : tree.index("Each message")]

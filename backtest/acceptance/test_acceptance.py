@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backtest.base.config import load_config
+from backtest.base.documents import datasets_root
+from backtest.base.errors import MarketError
+from backtest.base.schemas import VERSION, schema, schema_id
 from backtest.catalysts.claims import check_claim, open_claims
 from backtest.catalysts.reading import embedded_calendars, open_calendar
 from backtest.catalysts.record import Calendar
-from backtest.config import load_config
-from backtest.documents import datasets_root
 from backtest.engine.replay import replay
-from backtest.errors import MarketError
 from backtest.market.dataset import default_dataset, open_dataset, read_dataset, read_metadata
 from backtest.market.recipe import embedded_recipes, open_recipe
 from backtest.market.record import RECONSTRUCTED, Market
-from backtest.schemas import VERSION, schema, schema_id
 from backtest.signals.strategy import Intent, Intents, Parameters, Strategy
 from backtest.strategies import REGISTRY
 from backtest.testing import HOUR_MS, assert_no_lookahead, planted_effect, synthetic_market

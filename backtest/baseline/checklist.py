@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backtest.base.display import plural
+from backtest.base.errors import BaselineError, DataError
 from backtest.baseline.comparison import Comparison
-from backtest.display import plural
-from backtest.errors import BaselineError, DataError
 
 
 @dataclass(frozen=True, slots=True)

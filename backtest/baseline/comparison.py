@@ -7,16 +7,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from backtest.base.config import RunConfig
+from backtest.base.errors import BaselineError, DataError, UsageError, near_miss
+from backtest.base.identity import document_of
+from backtest.base.units import timeframe_ms
 from backtest.baseline.ledger import LedgerChange, ledger_change, what_stayed
-from backtest.baseline.record import Baseline, Data, RecordedMetric, Rows, baseline_of
-from backtest.config import RunConfig
-from backtest.errors import BaselineError, DataError, UsageError, near_miss
-from backtest.identity import document_of
+from backtest.baseline.record import Baseline, CatalystRows, Data, RecordedMetric, baseline_of
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metric import METRICS
-from backtest.units import timeframe_ms
 
-Kind = Literal[
+DifferenceKind = Literal[
     "data", "calendar", "request", "config", "placebo", "parameter", "source", "ledger", "trade", "rejected", "metric",
     "verdict",
 ]  # fmt: skip
@@ -34,7 +34,7 @@ class Difference:
     is no number.
     """
 
-    kind: Kind
+    kind: DifferenceKind
     name: str
     baseline: Value
     now: Value
@@ -167,7 +167,7 @@ def changes(before: Baseline, now: Baseline) -> tuple[Difference, ...]:
     )
 
 
-def data_differences(baseline: Baseline, data: Data, calendar: Rows) -> tuple[Difference, ...]:
+def data_differences(baseline: Baseline, data: Data, calendar: CatalystRows) -> tuple[Difference, ...]:
     """Instruments and catalysts that are not those of the baseline; names and labels inform and are not compared."""
     return (*_bars(baseline.data, data), *_catalysts(baseline.calendar, calendar))
 
@@ -191,7 +191,7 @@ def _bars(was: Data, now: Data) -> Iterator[Difference]:
         yield Difference("data", "sha256", was.sha256[:16], now.sha256[:16], None, sentence)
 
 
-def _catalysts(was: Rows, now: Rows) -> Iterator[Difference]:
+def _catalysts(was: CatalystRows, now: CatalystRows) -> Iterator[Difference]:
     for identifier, old, new in _mismatches(was.catalysts, now.catalysts):
         what = "is not in the calendar" if new is None else "is new in the calendar" if old is None else "was changed"
         yield Difference("calendar", identifier, old, new, None, f"catalyst {identifier} {what} {_arrow(old, new)}")
@@ -216,7 +216,7 @@ def _plain(value: Any) -> Value:
     return None if value is None else json.dumps(value)
 
 
-def _settings(kind: Kind, was: Mapping[str, Any], now: Mapping[str, Any], words: str) -> Iterator[Difference]:
+def _settings(kind: DifferenceKind, was: Mapping[str, Any], now: Mapping[str, Any], words: str) -> Iterator[Difference]:
     for key, old, new in _mismatches(was, now):
         before, after = _plain(old), _plain(new)
         sentence = f"{words} {key}: {'none' if before is None else before} -> {'none' if after is None else after}"

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from backtest.base.documents import first_complaint, read_json, table_of
+from backtest.base.errors import DataError, UsageError
+from backtest.base.schemas.upgrades import upgraded
 from backtest.baseline.record import Baseline
-from backtest.documents import first_complaint, read_json, table_of
-from backtest.errors import DataError, UsageError
 from backtest.market.rows import replace_file
-from backtest.schemas.upgrades import upgraded
 
 WIDTH = 110
 """A list or table of plain values this short stands on one line, so that a metric is a line of the diff."""

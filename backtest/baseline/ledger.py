@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from backtest.display import plural
+from backtest.base.display import plural
 
 DIGITS = 10
 """Significant digits of every number written: machines differ in the last of sixteen."""

@@ -17,18 +17,18 @@ import pandas as pd
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from backtest import __version__
+from backtest.base.errors import UsageError
+from backtest.base.identity import document_of
+from backtest.base.units import TimeRange, from_ms, timeframe_ms, to_ms
 from backtest.baseline.ledger import DIGITS, ledger_hash, ledger_lines
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.engine.prepared import Prepared
-from backtest.errors import UsageError
-from backtest.identity import document_of
 from backtest.market.record import Market
 from backtest.market.series import PANELS
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metric import METRICS
 from backtest.scoring.metrics import Score, scored
 from backtest.signals.strategy import Strategy
-from backtest.units import TimeRange, from_ms, timeframe_ms, to_ms
 
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -84,7 +84,7 @@ class Data(_Part):
         return self
 
 
-class Rows(_Part):
+class CatalystRows(_Part):
     """Which catalysts: the calendar's name and hash, and the hash of each row by its id."""
 
     name: str
@@ -155,7 +155,7 @@ class Baseline(_Part):
     request: dict[str, JsonValue] | None
     strategy: Decider
     data: Data
-    calendar: Rows
+    calendar: CatalystRows
     config: Configuration
     placebo: Plan | None
     versions: dict[str, str]
@@ -264,9 +264,11 @@ def _iso(milliseconds: int) -> str:
     return from_ms(milliseconds).isoformat().replace("+00:00", "Z")
 
 
-def rows_of(calendar: Calendar) -> Rows:
+def rows_of(calendar: Calendar) -> CatalystRows:
     """What a baseline says of a calendar."""
-    return Rows(name=calendar.name, hash=calendar.hash(), catalysts={one.id: _row_hash(one) for one in calendar})
+    return CatalystRows(
+        name=calendar.name, hash=calendar.hash(), catalysts={one.id: _row_hash(one) for one in calendar}
+    )
 
 
 def _row_hash(one: Catalyst) -> str:

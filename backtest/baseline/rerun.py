@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from backtest.base.errors import BacktestError, UsageError
+from backtest.base.progress import Progress, silent
 from backtest.baseline.checklist import Checked, Checklist
 from backtest.baseline.comparison import Comparison, compare, data_differences, failed, refused
 from backtest.baseline.files import read_baseline
 from backtest.baseline.record import Baseline, baseline_of, data_of, rows_of
-from backtest.errors import BacktestError, UsageError
-from backtest.progress import Progress, silent
 from backtest.request.request import Request
 from backtest.signals.loading import file_of, is_file_reference
 from backtest.strategies import REGISTRY

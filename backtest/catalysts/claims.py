@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
-from backtest.catalysts.measures import measure, parse
-from backtest.documents import datasets_root, first_complaint, read_toml, user_path
-from backtest.errors import DataError, UsageError, near_miss, shortened
+from backtest.base.documents import datasets_root, first_complaint, read_toml, user_path
+from backtest.base.errors import DataError, UsageError, near_miss, shortened
+from backtest.catalysts.expressions import measure, parse
 
 if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries
@@ -23,8 +23,8 @@ CONTRADICTION = 2.0
 """Where the measured value and the figure differ by more than the smaller of the two, a factor of 2, more of the figure
 is error than is right: it is contradicted and not merely over- or understated."""
 Sense = Literal["about", "at_least", "at_most"]
-Verdict = Literal["confirmed", "overstated", "understated", "contradicted", "inconsistent", "not measurable"]
-VERDICTS: tuple[Verdict, ...] = (
+ClaimVerdict = Literal["confirmed", "overstated", "understated", "contradicted", "inconsistent", "not measurable"]
+VERDICTS: tuple[ClaimVerdict, ...] = (
     "confirmed", "overstated", "understated", "contradicted", "inconsistent", "not measurable",
 )  # fmt: skip
 
@@ -64,7 +64,7 @@ class Claim:
     sense : {about, at_least, at_most}
         Whether the figure is a value or a bound.
     measure : str
-        Expression over a market; see `backtest.catalysts.measures`.
+        Expression over a market; see `backtest.catalysts.expressions`.
     reading : str
         How the words are read as that expression, where they leave a choice.
     readings : tuple of Reading
@@ -125,7 +125,7 @@ class Check:
     """A claim against the data: `measured` is None where nothing could be measured, and `reason` says why."""
 
     claim: Claim
-    verdict: Verdict
+    verdict: ClaimVerdict
     measured: float | None
     window: str
     reason: str
@@ -226,7 +226,7 @@ def _otherwise(claim: Claim, market: Market, series: Mapping[str, AuxiliarySerie
     return replace(first, reason="; ".join((claim.reading or "as first read", *told)))
 
 
-def verdict_of(claim: Claim, measured: float) -> Verdict:
+def verdict_of(claim: Claim, measured: float) -> ClaimVerdict:
     """Verdict of a measured value: its sign, then its size against tolerance, sense and `CONTRADICTION`."""
     ratio = measured / claim.claimed
     low = -float("inf") if claim.sense == "at_most" else 1.0 - claim.tolerance

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backtest.base.errors import UsageError
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from backtest.catalysts.record import KEYS, KIND, KINDS, Calendar, Reading, read_rows
+from backtest.base.documents import datasets_root, read_json, read_toml, user_path
+from backtest.base.errors import CalendarError, DataError, UsageError, near_miss, shortened
+from backtest.catalysts.record import KEYS, KIND, KINDS, Calendar, RowsRead, read_rows
 from backtest.catalysts.rows import check_columns, keys_of, name_rows, read_csv_rows
-from backtest.documents import datasets_root, read_json, read_toml, user_path
-from backtest.errors import CalendarError, DataError, UsageError, near_miss, shortened
 
 FORMS = (".toml", ".csv")
 _CLOSE = 0.8
@@ -46,19 +46,19 @@ def read_csv_calendar(
     defaults: Mapping[str, Any],
     extra_kinds: Collection[str] = (),
     zone: tzinfo | None = None,
-) -> Reading:
+) -> RowsRead:
     """Catalysts and faults of a CSV: `mapping` of key to column, `zone` of times that carry none."""
     header, rows = read_csv_rows(path)
     check_columns(str(path), header, mapping, KEYS)
     named = [keys_of(row, KEYS, mapping, {"source": path.name, **defaults}, zone) for _, row in rows]
     name_rows(named)
     if not named:
-        return Reading((), ("holds a header and no row: add at least one catalyst",))
+        return RowsRead((), ("holds a header and no row: add at least one catalyst",))
     labels = [f"line {number}" for number, _ in rows]
     return read_rows(zip(labels, named, strict=True), extra_kinds)
 
 
-def _read(path: Path) -> tuple[str, Reading]:
+def _read(path: Path) -> tuple[str, RowsRead]:
     """Name and reading of a file; what is wrong with the file as a whole raises `CalendarError`."""
     if path.suffix.lower() == ".csv":
         return path.stem, read_csv_calendar(path, {}, {})
@@ -75,7 +75,7 @@ def _read(path: Path) -> tuple[str, Reading]:
             )
     rows = table.get("catalyst", ())
     if not rows:
-        return table.get("name", path.stem), Reading((), ("holds no [[catalyst]] table: add at least one",))
+        return table.get("name", path.stem), RowsRead((), ("holds no [[catalyst]] table: add at least one",))
     labelled = ((f"catalyst {number}", row) for number, row in enumerate(rows, start=1))
     return table.get("name", path.stem), read_rows(labelled, extra)
 

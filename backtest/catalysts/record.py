@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from backtest.base.display import Shown, View, plural
+from backtest.base.documents import complaints
+from backtest.base.errors import CalendarError, UsageError, near_miss, shortened
+from backtest.base.units import FIRST_YEAR, LAST_YEAR, TimeRange, to_ms
 from backtest.catalysts.rows import check_columns, keys_of, name_rows
-from backtest.display import Shown, View, plural
-from backtest.documents import complaints
-from backtest.errors import CalendarError, UsageError, near_miss, shortened
-from backtest.units import FIRST_YEAR, LAST_YEAR, TimeRange, to_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -368,7 +368,7 @@ def _inside(catalyst: Catalyst, timerange: TimeRange) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RowsRead:
     """What became of rows: the catalysts that can be used, and one sentence a fault of the others, in order."""
 
     catalysts: tuple[Catalyst, ...]
@@ -382,7 +382,7 @@ class Reading:
         return Calendar(name, self.catalysts)
 
 
-def read_rows(rows: Iterable[tuple[str, Any]], extra_kinds: Collection[str] = ()) -> Reading:
+def read_rows(rows: Iterable[tuple[str, Any]], extra_kinds: Collection[str] = ()) -> RowsRead:
     """Catalysts of (label, keys) rows, and every fault of every row; the label names a row without an id."""
     kinds = KINDS | set(extra_kinds)
     catalysts: list[Catalyst] = []
@@ -415,4 +415,4 @@ def read_rows(rows: Iterable[tuple[str, Any]], extra_kinds: Collection[str] = ()
                     f"catalyst {one.id!r} is confounded_with {shortened(other)}, which is not another catalyst of this "
                     f"calendar; {near_miss(other, ids - {one.id})}"
                 )
-    return Reading(tuple(catalysts), tuple(faults))
+    return RowsRead(tuple(catalysts), tuple(faults))

@@ -16,8 +16,8 @@ from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from backtest.documents import read_whole
-from backtest.errors import CalendarError, near_miss, shortened
+from backtest.base.documents import read_whole
+from backtest.base.errors import CalendarError, near_miss, shortened
 
 SEPARATORS = ",;\t|"
 _SEVERAL = re.compile(r"[,;|+\s]+")

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.units import UNIT_MS, to_ms
 from backtest.catalysts.record import Catalyst
-from backtest.units import UNIT_MS, to_ms
 
 PRECISION_MS = {"second": UNIT_MS["s"], "minute": UNIT_MS["m"], "hour": UNIT_MS["h"], "day": UNIT_MS["d"]}
 

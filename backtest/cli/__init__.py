@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from backtest.base.errors import BacktestError, UsageError, near_miss
 from backtest.cli import baseline, data, events, ledger, strategies
 from backtest.cli.audit import audit
 from backtest.cli.claims import claims
@@ -27,7 +28,6 @@ from backtest.cli.sweep import sweep
 from backtest.cli.verbs import Verbs
 from backtest.cli.walkforward import walkforward
 from backtest.cli.why import why
-from backtest.errors import BacktestError, UsageError, near_miss
 
 EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backtest.base.schemas import schema_id
 from backtest.cli.options import BARS, Json, asking
 from backtest.cli.progress import progress_bar
-from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
     from backtest.request.request import Request
@@ -41,7 +41,7 @@ def audit(
 
 
 def _iso(moment_ms: int) -> str:
-    from backtest.units import from_ms
+    from backtest.base.units import from_ms
 
     return from_ms(moment_ms).isoformat()
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backtest.base.errors import UsageError
 from backtest.cli.options import REQUEST, Json, Trust, asking
 from backtest.cli.progress import progress_bar
 from backtest.cli.streams import workflow_command
 from backtest.cli.verbs import Verbs
-from backtest.errors import UsageError
 
 if TYPE_CHECKING:
     from backtest.baseline import Checklist

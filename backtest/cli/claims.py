@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backtest.base.errors import UsageError
+from backtest.base.schemas import schema_id
 from backtest.cli.options import Dataset, Json, request_of
 from backtest.cli.progress import progress_bar
-from backtest.errors import UsageError
-from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backtest.base.errors import UsageError
 from backtest.cli.options import Json, LedgerOption
 from backtest.cli.progress import progress_bar
-from backtest.errors import UsageError
 
 if TYPE_CHECKING:
     from backtest.report.run_comparison import RunComparison

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backtest.base.errors import MarketError, UsageError
+from backtest.base.schemas import schema_id
 from backtest.cli.fetch import ConfigOption, InsecureOption, SeriesOption, show_report
 from backtest.cli.options import Json
 from backtest.cli.options import Store as StoreOption
 from backtest.cli.progress import progress_bar, series_bars
 from backtest.cli.verbs import Verbs
-from backtest.errors import MarketError, UsageError
-from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
     from backtest.market.record import Kind
 
 app = typer.Typer(cls=Verbs, help="List, show, check, import and record market data.", no_args_is_help=True)
 
-Venue = Annotated[str | None, typer.Argument(help="ccxt exchange id.", show_default="all")]
+VenueArgument = Annotated[str | None, typer.Argument(help="ccxt exchange id.", show_default="all")]
 Symbol = Annotated[str | None, typer.Argument(help="ccxt symbol.", show_default="all")]
 
 _EMPTY = "the store {} is empty: fill it with backtest fetch privacy-2025"
@@ -30,8 +30,8 @@ _EMPTY = "the store {} is empty: fill it with backtest fetch privacy-2025"
 @app.command("list")
 def list_data(store: StoreOption = None, as_json: Json = False) -> None:
     """List every series of the store."""
+    from backtest.market.from_store import stored_names
     from backtest.market.store import Store, store_root
-    from backtest.market.stored import stored_names
     from backtest.report.data_tables import store_table
     from backtest.report.tables import new_console, show
 
@@ -49,7 +49,7 @@ def list_data(store: StoreOption = None, as_json: Json = False) -> None:
 
 
 @app.command("show")
-def show_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = None) -> None:
+def show_data(venue: VenueArgument = None, symbol: Symbol = None, store: StoreOption = None) -> None:
     """Show units, source, coverage and gaps of series."""
     from backtest.market.store import Store, store_root
     from backtest.report.data_tables import LEGEND, manifest_lines
@@ -66,7 +66,7 @@ def show_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = N
 
 
 @app.command("check")
-def check_data(venue: Venue = None, symbol: Symbol = None, store: StoreOption = None) -> None:
+def check_data(venue: VenueArgument = None, symbol: Symbol = None, store: StoreOption = None) -> None:
     """Verify every file against its hash and every row against the rules; exit 3 if one is broken."""
     from backtest.market.checking import checked_series
     from backtest.market.store import Store, store_root

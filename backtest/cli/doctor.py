@@ -29,7 +29,7 @@ def _is_installed(name: str) -> bool:
 
 def version_line() -> str:
     """The version, with those of the engine and of the data that come with the project."""
-    from backtest.documents import datasets_root
+    from backtest.base.documents import datasets_root
 
     engine = ", ".join(f"{name} {_version(name)}" for name in ENGINE)
     data = ", ".join(sorted(path.parent.name for path in datasets_root().glob("*/metadata.json")))
@@ -40,7 +40,7 @@ def doctor(
     network: Annotated[bool, typer.Option("--network", help=f"Try to reach {REACHED} too.")] = False,
 ) -> None:
     """Say which versions, caches, stores and calendars are here and what is missing; exit code 3 where something is."""
-    from backtest.errors import DataError
+    from backtest.base.errors import DataError
 
     missing = 0
     for found, line in (*_installed(), *_kept(), *(_reached() if network else ())):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from backtest.base.errors import UsageError
+from backtest.base.schemas import schema_id
 from backtest.cli.options import Calendars, Json, Timerange, request_of
 from backtest.cli.verbs import Verbs
-from backtest.errors import UsageError
-from backtest.schemas import schema_id
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Catalyst
@@ -42,8 +42,8 @@ def list_events(
     as_json: Json = False,
 ) -> None:
     """List catalysts that match every filter, with the cluster that each belongs to."""
+    from backtest.base.units import duration_ms, parse_timerange
     from backtest.catalysts.clusters import cluster_numbers, confounding
-    from backtest.units import duration_ms, parse_timerange
 
     whole = request_of(calendar=calendar).calendar()
     numbers = cluster_numbers(whole, duration_ms(within), sector=sector)
@@ -86,9 +86,9 @@ def show_event(
     sector: Sector = False,
 ) -> None:
     """Show everything known of one catalyst, when it was known, and what else was known near it."""
+    from backtest.base.units import duration_ms
     from backtest.catalysts.clusters import confounding
     from backtest.report.tables import new_console, show
-    from backtest.units import duration_ms
 
     chosen = request_of(calendar=calendar).calendar()
     one = chosen[identifier]
@@ -109,11 +109,11 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Doubts end with exit code 3 too.")] = False,
 ) -> None:
     """List every fault of calendars, and each coin or actor that looks misspelt; exit code 3 where there is a fault."""
+    from backtest.base.display import plural
+    from backtest.base.errors import CalendarError, one_line
+    from backtest.base.units import duration_ms
     from backtest.catalysts.clusters import confounding
     from backtest.catalysts.reading import embedded_calendars, survey_calendar
-    from backtest.display import plural
-    from backtest.errors import CalendarError, one_line
-    from backtest.units import duration_ms
 
     broken = 0
     for name in calendar or embedded_calendars():
@@ -155,10 +155,10 @@ def import_events(
     """Write a calendar as TOML from a CSV of any columns; every fault is listed, and then nothing is written."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+    from backtest.base.display import plural
+    from backtest.base.errors import CalendarError, one_line, shortened
     from backtest.catalysts.reading import read_csv_calendar, toml_of
     from backtest.catalysts.rows import keys_of
-    from backtest.display import plural
-    from backtest.errors import CalendarError, one_line, shortened
     from backtest.request.request import assignments
 
     target = out or file.with_suffix(".toml")
@@ -187,8 +187,8 @@ def import_events(
 
 
 def _confidences(names: list[str]) -> list[str]:
+    from backtest.base.errors import near_miss
     from backtest.catalysts.record import Confidence
-    from backtest.errors import near_miss
 
     for name in names:
         if name not in get_args(Confidence):
@@ -197,8 +197,8 @@ def _confidences(names: list[str]) -> list[str]:
 
 
 def _known_at(catalyst: Catalyst) -> datetime | None:
+    from backtest.base.units import from_ms
     from backtest.catalysts.timing import known_at_ms
-    from backtest.units import from_ms
 
     known = known_at_ms(catalyst)
     return None if known is None else from_ms(known)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backtest.base.errors import MarketError, UsageError
 from backtest.cli.options import Store as StoreOption
 from backtest.cli.progress import series_bars
-from backtest.errors import MarketError, UsageError
 
 if TYPE_CHECKING:
     from backtest.market.download import Report
@@ -101,7 +101,7 @@ def _recipe(
     timerange: str | None,
     name: str | None,
 ) -> Recipe:
-    from backtest.documents import build
+    from backtest.base.documents import build
     from backtest.market.recipe import Recipe, open_recipe
     from backtest.market.rows import series_names
 

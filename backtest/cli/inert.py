@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backtest.display import inert
+from backtest.base.display import inert
 
 
 class Writer:

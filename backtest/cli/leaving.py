@@ -8,7 +8,7 @@ import signal
 from types import FrameType
 from typing import Any
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 
 EXIT_INTERRUPTED = 130
 _ADVICE = {

@@ -29,7 +29,7 @@ OneStrategy = Annotated[str, typer.Option("--strategy", "-s", help="Name or file
 Timerange = Annotated[str | None, typer.Option(help="20250901-20251116, end exclusive, or ISO/ISO.")]
 Config = Annotated[Path | None, typer.Option(help="TOML file of the run configuration.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value of the run configuration; repeat.")]
-Funding = Annotated[
+FundingOption = Annotated[
     str | None, typer.Option(help="Where funding is unknown: error, zero or const.", show_default="const")
 ]
 Detail = Annotated[str | None, typer.Option(help="Name or folder of finer bars that resolve the order inside a bar.")]
@@ -38,7 +38,7 @@ Strategies = Annotated[
     list[str] | None,
     typer.Option("--strategy", "-s", help="Name or file.py:Class; repeat for several.", show_default="all"),
 ]
-Parameters = Annotated[
+ParameterOptions = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="name=value or strategy.name=value; repeat.")
 ]
 Trust = Annotated[
@@ -59,7 +59,7 @@ SpaceFile = Annotated[
 ]
 SearchOption = Annotated[str | None, typer.Option("--search", help="grid or random.", show_default="grid")]
 TrialsOption = Annotated[int | None, typer.Option("--trials", help="How many to draw at random.", show_default="100")]
-Cluster = Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:8786.", show_default="here")]
+ClusterOption = Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:8786.", show_default="here")]
 
 LedgerOption = Annotated[
     str | None,
@@ -83,12 +83,12 @@ REQUEST: dict[str, tuple[Any, Any]] = {
     "store": (Store, None),
     "calendar": (Calendars, None),
     "strategy": (Strategies, None),
-    "param": (Parameters, None),
+    "param": (ParameterOptions, None),
     "timerange": (Timerange, None),
     "series": (AuxiliaryOption, None),
     "config": (Config, None),
     "setting": (Settings, None),
-    "funding": (Funding, None),
+    "funding": (FundingOption, None),
     "detail": (Detail, None),
     "placebo": (PlaceboOption, "10000"),
     "statistic": (StatisticOption, "net_return"),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
-from backtest.progress import Progress, silent
+from backtest.base.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.console import Console

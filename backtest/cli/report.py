@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backtest.base.errors import UsageError
 from backtest.cli.options import Trust
 from backtest.cli.progress import progress_bar
-from backtest.errors import UsageError
 
 if TYPE_CHECKING:
-    from backtest.progress import Progress
+    from backtest.base.progress import Progress
+    from backtest.base.units import TimeRange
     from backtest.request.request import Request
     from backtest.scoring.evaluation import Evaluation
-    from backtest.units import TimeRange
 
 REPORT = "report.html"
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backtest.schemas import VERSION, schema, schema_id, schema_text
+from backtest.base.schemas import VERSION, schema, schema_id, schema_text
 
 
 def print_schema(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from backtest.base.errors import UsageError
 from backtest.cli.options import LedgerOption
-from backtest.errors import UsageError
 
 
 def serve(

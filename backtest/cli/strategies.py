@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from backtest.base.errors import UsageError
+from backtest.base.schemas import schema_id
 from backtest.cli.options import Json, Strategies, request_of
 from backtest.cli.verbs import Verbs
-from backtest.errors import UsageError
-from backtest.schemas import schema_id
 
 app = typer.Typer(
     cls=Verbs, help="List strategies with their parameters, or begin a new one.", invoke_without_command=True

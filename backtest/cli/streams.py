@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from backtest.base.errors import UsageError
 from backtest.cli.inert import Writer
-from backtest.errors import UsageError
 
 PLAIN = {"…": "~", "█": "#", "▒": "+", "·": ".", "─": "-", "━": "-", "•": "*", "–": "-", "—": "-", "×": "x"}
 """What tables and bars are drawn with, for a stream that carries ASCII only: one character for one."""

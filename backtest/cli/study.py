@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backtest.base.errors import ConfigError, UsageError
 from backtest.cli.options import Json, asking
 from backtest.cli.progress import progress_bar
-from backtest.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from backtest.request.request import Request
@@ -65,7 +65,7 @@ def study(
     as_json: Json = False,
 ) -> None:
     """Study abnormal returns, volume and open interest around catalysts."""
-    from backtest.documents import build, read_toml
+    from backtest.base.documents import build, read_toml
     from backtest.request.request import assignments
 
     given: dict[str, Any] = {

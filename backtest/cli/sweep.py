@@ -10,7 +10,7 @@ import typer
 from backtest.cli.options import (
     REPLAYED,
     Axes,
-    Cluster,
+    ClusterOption,
     Json,
     LedgerOption,
     OneStrategy,
@@ -34,7 +34,7 @@ def sweep(
     search: SearchOption = None,
     trials: TrialsOption = None,
     spa: Annotated[bool, typer.Option("--spa", help="Test of superior predictive ability and StepM over all.")] = False,
-    cluster: Cluster = None,
+    cluster: ClusterOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder; a search goes on there.", show_default="runs/...")] = None,
     ledger: LedgerOption = None,
     as_json: Json = False,

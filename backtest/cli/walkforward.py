@@ -10,7 +10,7 @@ import typer
 from backtest.cli.options import (
     REPLAYED,
     Axes,
-    Cluster,
+    ClusterOption,
     Json,
     LedgerOption,
     OneStrategy,
@@ -37,7 +37,7 @@ def walkforward(
     horizon: Annotated[str, typer.Option(help="How long a catalyst's outcome takes; purged before a test.")] = "72h",
     embargo: Annotated[str, typer.Option(help="Gap before a test that is not trained on.")] = "24h",
     memory: Annotated[int, typer.Option(help="Blocks of catalysts trained on; 0 for all before.")] = 0,
-    cluster: Cluster = None,
+    cluster: ClusterOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/...")] = None,
     ledger: LedgerOption = None,
     as_json: Json = False,
@@ -45,6 +45,7 @@ def walkforward(
     """Choose parameters on past catalysts, trade the next ones with them, and score that as one run."""
     from dataclasses import replace
 
+    from backtest.base.units import duration_ms
     from backtest.cli.recording import WITHOUT, recorded_by, write_recorded
     from backtest.ledger.recording import record_walk_forward
     from backtest.report.folder import (
@@ -66,7 +67,6 @@ def walkforward(
     from backtest.scoring.evaluation import judged, scores_of
     from backtest.scoring.space import space_of
     from backtest.scoring.walkforward import WalkForward, walk_forward
-    from backtest.units import duration_ms
 
     settings, catalysts = request.run_config(), request.traded()
     searched = space_of(strategy, assignments(param or (), "-p"), space, search, trials, settings.seed)

@@ -20,11 +20,11 @@ def why(
     """Say what became of a catalyst under each strategy: traded, filtered or refused, and what would change that."""
     strategies, catalyst = request.chosen(), request.calendar()[identifier]
 
+    from backtest.base.units import DAY_MS, format_ms
     from backtest.catalysts.clusters import confounding
     from backtest.catalysts.timing import known_at_ms
     from backtest.engine.why import why as explain
     from backtest.report.tables import new_console, show
-    from backtest.units import DAY_MS, format_ms
 
     session = request.session()
     # A session replays what it is given, so that the answer is there for those that runs leave out too.

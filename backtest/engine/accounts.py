@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backtest.base.errors import ConfigError, MarketError
+from backtest.base.units import format_ms
 from backtest.engine.layout import Orders
-from backtest.errors import ConfigError, MarketError
 from backtest.market.record import Floats, Market
-from backtest.units import format_ms
 
 
 def inverse_of(market: Market) -> npt.NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
 from backtest.engine.costs import last_known
 from backtest.market.record import Market
 

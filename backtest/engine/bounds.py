@@ -8,11 +8,11 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from backtest.engine.layout import POSITION, Book, Intent, Orders, Positions
+from backtest.base.errors import DataError
+from backtest.base.units import format_ms
+from backtest.engine.layout import POSITION, Book, Orders, Positions, Variation
 from backtest.engine.prepared import Prepared
-from backtest.errors import DataError
 from backtest.market.record import Floats
-from backtest.units import format_ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ def intervals_of(orders: Orders, prepared: Prepared, book: Book) -> Intervals:
     table = np.empty((intents, columns.TABLE_WIDTH))
     doubts = np.empty((4 * intents + 16, columns.DOUBT_WIDTH))
     legs = min(intents, prepared.bars.panel.shape[0])
-    one = Intent(*(getattr(orders, name)[0] for name in Intent._fields))
+    one = Variation(*(getattr(orders, name)[0] for name in Variation._fields))
     while True:
         counts = np.zeros(1, np.int32)
         walk = columns.Walk(

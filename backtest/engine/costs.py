@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
+from backtest.base.errors import MarketError
+from backtest.base.units import DAY_MS, UNIT_MS, duration_ms
 from backtest.engine.accounts import in_settlement, inverse_of
 from backtest.engine.layout import (
     CAPACITY,
@@ -26,9 +28,7 @@ from backtest.engine.layout import (
     Rules,
 )
 from backtest.engine.liquidity import impact_coefficient, known_at_open, trailing_liquidity
-from backtest.errors import MarketError
 from backtest.market.record import Floats, Market
-from backtest.units import DAY_MS, UNIT_MS, duration_ms
 
 FUNDING_POLICIES = {"error": FUNDING_ERROR, "zero": FUNDING_ZERO, "const": FUNDING_CONST}
 DAYS_PER_YEAR = 365

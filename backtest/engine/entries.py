@@ -31,9 +31,9 @@ from backtest.engine.layout import (
     Bars,
     Book,
     Fill,
-    Intent,
     Positions,
     Rules,
+    Variation,
     Work,
 )
 from backtest.engine.path import bar_of, impact_share, liquidation_level, write_row
@@ -47,7 +47,7 @@ def worth(state: Positions, p: int, mark: float) -> float:
 
 
 @inlined
-def _verdict_of_leg(k: int, t: int, lone: bool, intent: Intent, bars: Bars, rules: Rules, work: Work) -> int:
+def _verdict_of_leg(k: int, t: int, lone: bool, intent: Variation, bars: Bars, rules: Rules, work: Work) -> int:
     """Why a leg cannot enter at t, whatever its size; under `extend` it lengthens the position held."""
     column = intent.column[k]
     p = work.slot[np.uintp(column)]
@@ -65,7 +65,7 @@ def _verdict_of_leg(k: int, t: int, lone: bool, intent: Intent, bars: Bars, rule
 
 @inlined
 def _scale(
-    first: int, last: int, t: int, count: int, intent: Intent, bars: Bars, rules: Rules, work: Work
+    first: int, last: int, t: int, count: int, intent: Variation, bars: Bars, rules: Rules, work: Work
 ) -> tuple[float, int, int, int]:
     """Share of what is wanted that is granted, the cut and rejection it stands for, and the binding leg (-1: all)."""
     state = work.state
@@ -98,7 +98,7 @@ def _scale(
 
 @inlined
 def _open_position(
-    k: int, t: int, p: int, scale: float, cut: int, intent: Intent, bars: Bars, rules: Rules, work: Work,
+    k: int, t: int, p: int, scale: float, cut: int, intent: Variation, bars: Bars, rules: Rules, work: Work,
     book: Book, record: bool,
 ) -> None:  # fmt: skip
     column, side, notional = intent.column[k], intent.side[k], scale * work.wanted[k]
@@ -175,7 +175,7 @@ def _enter_unit(
     last: int,
     t: int,
     count: int,
-    intent: Intent,
+    intent: Variation,
     bars: Bars,
     rules: Rules,
     work: Work,
@@ -208,7 +208,7 @@ def _enter_unit(
 
 @inlined
 def enter(
-    first: int, t: int, count: int, intent: Intent, bars: Bars, rules: Rules, work: Work, book: Book, record: bool
+    first: int, t: int, count: int, intent: Variation, bars: Bars, rules: Rules, work: Work, book: Book, record: bool
 ) -> int:
     """Phase B for one unit; returns the number of open positions."""
     if intent.group[first] < 0:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.base.errors import DataError
 from backtest.engine import intervals as columns
 from backtest.engine import layout
 from backtest.engine.bounds import Intervals, intervals_of
@@ -22,7 +23,6 @@ from backtest.engine.layout import Book, Orders
 from backtest.engine.path import short_of
 from backtest.engine.prepared import Prepared, empty_book
 from backtest.engine.run_bounds import RunBounds, arithmetic_bounds
-from backtest.errors import DataError
 from backtest.market.record import Floats
 
 MOST_REPLAYS = 256

@@ -27,9 +27,9 @@ from backtest.engine.layout import (
     TAKE_PROFIT,
     TRAILING_STOP,
     Bars,
-    Intent,
     Positions,
     Rules,
+    Variation,
     Work,
 )
 from backtest.engine.path import (
@@ -344,7 +344,7 @@ def _rest_of_bar(walk: Walk, legs: int, t: int, bars: Bars, rules: Rules) -> boo
 
 
 @inlined
-def _lengthen(unit: int, place: int, queued: int, t: int, intent: Intent, work: Work, walk: Walk) -> int:
+def _lengthen(unit: int, place: int, queued: int, t: int, intent: Variation, work: Work, walk: Walk) -> int:
     """Under `extend`, lone intents of the same side that fill at t lengthen a lone position; the next unit.
 
     Of those that fill in the bar of its entry only the ones that act after it: `place` is its own in the queue, and
@@ -366,14 +366,14 @@ def _lengthen(unit: int, place: int, queued: int, t: int, intent: Intent, work: 
 
 
 @compiled
-def fill_rows(intent: Intent, bars: Bars, work: Work) -> None:
+def fill_rows(intent: Variation, bars: Bars, work: Work) -> None:
     """Write into `work` when each intent would fill, how, and at which price it would rest, if nothing rejects it."""
     schedule(intent, bars, work)
 
 
 @compiled
 def walk_trades(
-    intent: Intent, bars: Bars, rules: Rules, verdict: I1, entered: Positions, work: Work, walk: Walk
+    intent: Variation, bars: Bars, rules: Rules, verdict: I1, entered: Positions, work: Work, walk: Walk
 ) -> None:
     """Fill the tables of a walk for every position that a replay opened, each as it was entered."""
     queued = schedule(intent, bars, work) if rules.extend else 0

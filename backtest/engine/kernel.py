@@ -92,13 +92,13 @@ from backtest.engine.layout import (
     TALLY_WIDTH,
     Bars,
     Book,
-    Intent,
     Orders,
     Rules,
+    Variation,
     Work,
 )
+from backtest.engine.marking import calm_from, follow_quiet, quiet_equity
 from backtest.engine.path import bar_of
-from backtest.engine.quiet import calm_from, follow_quiet, quiet_equity
 from backtest.engine.schedule import schedule
 
 
@@ -187,8 +187,8 @@ def new_work(intents: int, instruments: int) -> Work:
 
 
 @inlined
-def _variation(orders: Orders, v: int) -> Intent:
-    return Intent(
+def _variation(orders: Orders, v: int) -> Variation:
+    return Variation(
         orders.earliest[min(v, orders.earliest.shape[0] - 1)],
         orders.latest[min(v, orders.latest.shape[0] - 1)],
         orders.exit_row[min(v, orders.exit_row.shape[0] - 1)],

@@ -360,7 +360,7 @@ class Book(NamedTuple):
     entered: Positions
 
 
-class Intent(NamedTuple):
+class Variation(NamedTuple):
     """One variation of the K intents: the rows of `Orders` at one index, with its shift."""
 
     earliest: I4

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backtest.base.units import DAY_MS
 from backtest.market.record import Flags, Floats, Market
-from backtest.units import DAY_MS
 
 
 @dataclass(frozen=True, slots=True)

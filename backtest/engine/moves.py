@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from backtest.base.units import to_ms
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import first_open_at_or_after, known_at_ms, last_close_before
 from backtest.engine.costs import last_known
 from backtest.market.record import Floats, Market
-from backtest.units import to_ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.config import RunConfig
+from backtest.base.units import LONGEST_MS, duration_ms
 from backtest.catalysts.timing import first_open_at_or_after
-from backtest.config import RunConfig
 from backtest.engine import layout
 from backtest.engine.accounts import account_currency, refuse_jumps, settled
 from backtest.market.record import Market
 from backtest.signals.strategy import NEVER_MS, Intents
-from backtest.units import LONGEST_MS, duration_ms
 
 
 def rows_at_or_after(moments_ms: npt.NDArray[np.int64], market: Market) -> npt.NDArray[np.int64]:

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
+from backtest.base.identity import SHORT
 from backtest.engine.costs import kernel_bars, kernel_rules
 from backtest.engine.layout import FILL_COLUMNS, POSITION, TRADE_COLUMNS, Bars, Book, Orders, Positions, Rules
 from backtest.engine.orders import kernel_orders
-from backtest.identity import SHORT
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
 

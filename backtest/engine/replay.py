@@ -6,17 +6,17 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.config import RunConfig
+from backtest.base.errors import DataError
+from backtest.base.units import format_ms
 from backtest.catalysts.record import Calendar
-from backtest.config import RunConfig
 from backtest.engine import layout
 from backtest.engine.bounds import intervals_of
 from backtest.engine.layout import STATISTICS, Orders
 from backtest.engine.prepared import Prepared, empty_book, prepare
 from backtest.engine.run import Run
-from backtest.errors import DataError
 from backtest.market.record import Floats, Market
 from backtest.signals.strategy import Intents
-from backtest.units import format_ms
 
 FEWEST_FOR_THREADS = 2_048
 """Replays below which waking other cores costs more than it saves."""

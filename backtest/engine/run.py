@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backtest.base.config import RunConfig
+from backtest.base.deprecation import RenamedAttribute
+from backtest.base.display import Shown, View, cell, percent
+from backtest.base.units import duration_ms
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import RunConfig
-from backtest.deprecation import RenamedAttribute
-from backtest.display import Shown, View, cell, percent
 from backtest.engine import layout
 from backtest.engine.accounts import account_currency, quoted
 from backtest.engine.bounds import Intervals
@@ -27,7 +28,6 @@ from backtest.engine.run_bounds import RunBounds
 from backtest.market.instrument import DOLLARS
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
-from backtest.units import duration_ms
 
 if TYPE_CHECKING:
     import vectorbt

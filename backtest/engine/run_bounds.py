@@ -15,7 +15,7 @@ import numpy as np
 
 from backtest.engine import layout
 from backtest.engine.bounds import Intervals
-from backtest.engine.layout import MOST_SLIP, NEVER, Book, Intent, Orders
+from backtest.engine.layout import MOST_SLIP, NEVER, Book, Orders, Variation
 from backtest.engine.prepared import Prepared
 from backtest.market.record import Floats
 
@@ -127,7 +127,7 @@ def _later(orders: Orders, prepared: Prepared, first: int) -> list[tuple[int, in
     assert int(orders.shift[0]) == 0, "a recorded replay is not shifted"
     bars = prepared.bars
     work = new_work(orders.column.shape[1], bars.panel.shape[0])
-    fill_rows(Intent(*(getattr(orders, name)[0] for name in Intent._fields)), bars, work)
+    fill_rows(Variation(*(getattr(orders, name)[0] for name in Variation._fields)), bars, work)
     rows, pending = work.fill_row, work.verdict == layout.PENDING
     found = []
     for k in np.flatnonzero(pending & (rows > first)).tolist():

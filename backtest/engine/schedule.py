@@ -26,7 +26,7 @@ from backtest.engine.layout import (
     TAKER_INSIDE,
     UNFILLED,
     Bars,
-    Intent,
+    Variation,
     Work,
 )
 from backtest.engine.path import bar_of
@@ -73,7 +73,7 @@ def last_leg(group: I4, first: int) -> int:
 
 
 @inlined
-def _common_row(intent: Intent, first: int, last: int, row: int, bars: Bars) -> int:
+def _common_row(intent: Variation, first: int, last: int, row: int, bars: Bars) -> int:
     """First row at or after `row` that is tradable for every leg; T where there is none."""
     settled = False
     while not settled:
@@ -87,7 +87,7 @@ def _common_row(intent: Intent, first: int, last: int, row: int, bars: Bars) -> 
 
 
 @inlined
-def _trigger(k: int, row: int, limit: int, intent: Intent, bars: Bars, work: Work) -> int:
+def _trigger(k: int, row: int, limit: int, intent: Variation, bars: Bars, work: Work) -> int:
     """Row in which a resting order fills, T where it does not; writes how, and at which price."""
     bar_count: int = bars.panel.shape[1]
     column, side = np.uintp(intent.column[k]), intent.side[k]
@@ -124,7 +124,7 @@ def _trigger(k: int, row: int, limit: int, intent: Intent, bars: Bars, work: Wor
 
 
 @inlined
-def _fit(first: int, last: int, shift: int, intent: Intent, bars: Bars, work: Work) -> bool:
+def _fit(first: int, last: int, shift: int, intent: Variation, bars: Bars, work: Work) -> bool:
     """Fill row and first verdict of one unit; whether it is queued."""
     bar_count = bars.panel.shape[1]
     row, limit = 0, NEVER
@@ -162,7 +162,7 @@ def _fit(first: int, last: int, shift: int, intent: Intent, bars: Bars, work: Wo
 
 
 @inlined
-def schedule(intent: Intent, bars: Bars, work: Work) -> int:
+def schedule(intent: Variation, bars: Bars, work: Work) -> int:
     """Fill row and first verdict of every intent; returns how many units are queued, by fill row."""
     shift = intent.shift % bars.panel.shape[1]
     queued = 0

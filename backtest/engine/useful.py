@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.documents import build
+from backtest.base.documents import build
+from backtest.base.errors import UsageError
+from backtest.base.units import from_ms, timeframe_ms
 from backtest.engine.bounds import useful_bars
 from backtest.engine.run import Run
-from backtest.errors import UsageError
 from backtest.market.recipe import Recipe
 from backtest.market.record import Market
-from backtest.units import from_ms, timeframe_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+from backtest.base.display import percent
+from backtest.base.errors import BacktestError
+from backtest.base.units import format_ms
 from backtest.catalysts.record import KINDS, Calendar, Catalyst, Confidence
 from backtest.catalysts.timing import known_at_ms
-from backtest.display import percent
 from backtest.engine.layout import VERDICTS
 from backtest.engine.run import Run
-from backtest.errors import BacktestError
 from backtest.market.record import Market
 from backtest.signals.strategy import Strategy
-from backtest.units import format_ms
 
 REMEDIES = {
     "NO_BAR": "another range of bars, or a longer wait (--set max_wait=...)",

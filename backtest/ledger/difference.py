@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backtest.display import p_value
+from backtest.base.display import p_value
 from backtest.ledger.family import ROUNDING
 from backtest.ledger.records import Singles, canonical
 from backtest.ledger.store import Ledger

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.ledger.family import step_down
 from backtest.ledger.records import Decision, KeptTrial, Registration, Singles
 from backtest.ledger.store import Ledger, TrialGroup

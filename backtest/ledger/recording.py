@@ -22,9 +22,9 @@ from backtest.ledger.store import Ledger, LedgerHead
 from backtest.request.request import Request
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import bar_returns
+from backtest.scoring.moved_calendars import circle_of
 from backtest.scoring.overfitting import SharpeMoments, expected_maximum_sharpe, probabilistic_sharpe, sharpe_moments
 from backtest.scoring.placebo import Placebo, PlaceboPlan, without_events
-from backtest.scoring.recalendar import circle_of
 from backtest.scoring.scorecard import Scorecard, scorecard
 from backtest.scoring.sweep import SweepResult, source_of
 from backtest.scoring.walkforward import WalkForwardResult

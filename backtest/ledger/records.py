@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.units import DAY_MS, to_ms
 from backtest.catalysts.record import Calendar
 from backtest.market.record import Market
-from backtest.units import DAY_MS, to_ms
 
 Singles = npt.NDArray[np.float32]
 SHORT = 16

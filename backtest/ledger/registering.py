@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.ledger.recording import asked_hash
 from backtest.ledger.records import Registration
 from backtest.ledger.store import Ledger

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from backtest import __version__
-from backtest.documents import user_path
-from backtest.errors import DataError, UsageError, shortened
+from backtest.base.documents import user_path
+from backtest.base.errors import DataError, UsageError, shortened
 from backtest.ledger.family import DrawsBlock, standard_of
 from backtest.ledger.records import Decision, KeptTrial, Registration, Scope, Singles, TrialRecord, canonical, digest
 from backtest.request.workspace import read_workspace

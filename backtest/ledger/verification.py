@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backtest.errors import DataError
+from backtest.base.errors import DataError
 from backtest.ledger.store import FIRST, Ledger, LedgerHead, index_of, link_of
 
 

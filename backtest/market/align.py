@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
+from backtest.base.units import format_ms, timeframe_ms
 from backtest.market.instrument import Floats, Instrument
 from backtest.market.labels import sample_label
-from backtest.market.quality import Bars, Funding, Int64s, OpenInterest
+from backtest.market.quality import CheckedBars, CheckedFunding, Int64s, OpenInterest
 from backtest.market.series import BASE, PANELS, SERIES
-from backtest.units import format_ms, timeframe_ms
 
 SPARSE_CELLS = 20_000_000
 LONGEST_CADENCE_MS = 8 * 3_600_000
@@ -39,8 +39,8 @@ class InstrumentData:
     """
 
     instrument: Instrument
-    bars: Bars
-    funding: Funding | None = None
+    bars: CheckedBars
+    funding: CheckedFunding | None = None
     open_interest: OpenInterest | None = None
     further: Mapping[str, Known] = field(default_factory=dict)
 
@@ -132,7 +132,7 @@ def funding_coverage(settled_ms: Int64s) -> Coverage:
     )
 
 
-def funding_per_bar(funding: Funding, open_ms: Int64s, bar_ms: int) -> Floats:
+def funding_per_bar(funding: CheckedFunding, open_ms: Int64s, bar_ms: int) -> Floats:
     """(T,) sum of the rates settled in (open, close] of each bar of a regular grid.
 
     0 where the bar is covered and nothing settles; NaN where it is not wholly inside one span of

@@ -33,15 +33,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from backtest.documents import read_whole
-from backtest.errors import MarketError, shortened
+from backtest.base.documents import read_whole
+from backtest.base.errors import MarketError, shortened
+from backtest.base.units import DAY_MS, timeframe_ms, to_ms
 from backtest.market.arrow_files import room_for
 from backtest.market.files import QUOTES
 from backtest.market.quality import (
     EARLIEST_MS,
     LATEST_MS,
     Int64s,
-    Table,
+    RawTable,
     clean_bars,
     clean_funding,
     clean_open_interest,
@@ -53,7 +54,6 @@ from backtest.market.quality import (
 from backtest.market.record import Floats, Kind
 from backtest.market.rows import PRICE_SERIES, Rows, SeriesName
 from backtest.market.spans import Span, runs, slots
-from backtest.units import DAY_MS, timeframe_ms, to_ms
 
 LARGEST = 512 * 2**20
 _LIMIT = f"{LARGEST >> 20} MiB, which no file of the archive does"
@@ -208,7 +208,7 @@ def read_archive_file(
     return _content(told, wanted, rows, repairs, vouched=vouched)
 
 
-def _cleaned(table: Table, series: SeriesName, period: str) -> tuple[Rows, tuple[str, ...]]:
+def _cleaned(table: RawTable, series: SeriesName, period: str) -> tuple[Rows, tuple[str, ...]]:
     if series == "oi":
         # A 1-minute slack in the stamp would put a sample into the wrong period.
         samples = clean_open_interest(table, period)
@@ -277,7 +277,7 @@ def _unzipped(where: str, name: str, content: bytes) -> bytes:
     return text
 
 
-def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName) -> Table:
+def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName) -> RawTable:
     first = text.split(b"\n", 1)[0].decode("utf-8", "replace").lstrip("\ufeff").strip()
     cells = [cell.strip().strip('"') for cell in first.split(",")]
     header = not re.match(r"\d", cells[0])
@@ -303,7 +303,7 @@ def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName) -> Ta
     times = _sampled_ms(where, parsed[wanted[0]]) if series in _SAMPLED else _stamps(parsed[wanted[0]])
     values: Floats = np.column_stack([parsed[name].to_numpy() for name in wanted[1:]])
     numbers = np.arange(times.size, dtype=np.int64) + (2 if header else 1)
-    return Table(where, wanted, times, values, numbers, "line")
+    return RawTable(where, wanted, times, values, numbers, "line")
 
 
 def _stamps(column: Any) -> Int64s:

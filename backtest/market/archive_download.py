@@ -10,7 +10,8 @@ from datetime import timedelta
 
 import requests
 
-from backtest.errors import MarketError, UsageError
+from backtest.base.errors import MarketError, UsageError
+from backtest.base.units import UNIT_MS, from_ms, to_ms
 from backtest.market.archive import FOLDERS, LARGEST, METRICS_PERIOD, archive_name, read_archive_file, verify_checksum
 from backtest.market.download import Fetched, Report, SeriesProgress, Silent, all_of, clock_ms, remember
 from backtest.market.importing import ARCHIVE_VENUE
@@ -22,7 +23,6 @@ from backtest.market.spans import Span, intersect, subtract
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped, retry_after, utc_now
 from backtest.market.venue_trust import is_open
-from backtest.units import UNIT_MS, from_ms, to_ms
 
 ARCHIVE_URL = "https://data.binance.vision/data"
 SOURCE = "Binance public archive"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 
-from backtest.errors import MarketError, shortened
+from backtest.base.errors import MarketError, shortened
 
 MOST_UNPACKED, LEAST_ROOM = 100, 256 * 2**20
 """Bytes unpacked for a byte of a file, and bytes that any file may have."""

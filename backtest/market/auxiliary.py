@@ -12,12 +12,12 @@ from weakref import WeakSet
 import numpy as np
 import numpy.typing as npt
 
-from backtest.documents import read_whole
-from backtest.errors import DataError, UsageError, shortened
-from backtest.market.cells import parse_number, parse_time
+from backtest.base.documents import read_whole
+from backtest.base.errors import DataError, UsageError, shortened
+from backtest.base.units import DAY_MS
 from backtest.market.instrument import Floats
+from backtest.market.parsing import parse_number, parse_time
 from backtest.market.quality import EARLIEST_MS, LATEST_MS
-from backtest.units import DAY_MS
 
 _COLUMNS = ["available_at", "value"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,80}")

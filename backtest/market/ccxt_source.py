@@ -12,7 +12,8 @@ from typing import Any
 import ccxt
 import numpy as np
 
-from backtest.errors import ConfigError, MarketError, UsageError, near_miss
+from backtest.base.errors import ConfigError, MarketError, UsageError, near_miss
+from backtest.base.units import DAY_MS, format_ms, timeframe_ms
 from backtest.market.paging import Page
 from backtest.market.quality import snap
 from backtest.market.record import Floats, Instrument, Kind
@@ -20,7 +21,6 @@ from backtest.market.rows import COLUMNS, PRICE_SERIES, STORED, UNITS, Rows, Ser
 from backtest.market.transport import STUMBLES, CheckedSession, MalformedAnswer, Patience, RateGate, call
 from backtest.market.venue_rules import RULES, VenueRules
 from backtest.market.venue_trust import check_route, route_of
-from backtest.units import DAY_MS, format_ms, timeframe_ms
 
 _HAS: dict[SeriesName, str] = {
     "ohlcv": "fetchOHLCV",

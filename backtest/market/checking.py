@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
+from backtest.market.from_store import unusable
 from backtest.market.rows import Key
 from backtest.market.store import Store
-from backtest.market.stored import unusable
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedSeries:
     """A series after its check: its rows, those just taken in from unlisted files, and what is wrong with it."""
 
     key: Key
@@ -20,12 +20,12 @@ class Checked:
     problems: tuple[str, ...] = ()
 
 
-def checked_series(store: Store, key: Key) -> Checked:
+def checked_series(store: Store, key: Key) -> CheckedSeries:
     """Take in what no manifest lists, then verify everything; whatever is wrong is a sentence, never raised."""
     try:
         recovered = store.recover(key)
         manifest = store.manifest(key)
     except MarketError as problem:
-        return Checked(key, problems=(str(problem),))
+        return CheckedSeries(key, problems=(str(problem),))
     problems = [*recovered.set_aside, *(store.problems(key) or unusable(store, key))]
-    return Checked(key, manifest.rows if manifest else 0, recovered.adopted, tuple(problems))
+    return CheckedSeries(key, manifest.rows if manifest else 0, recovered.adopted, tuple(problems))

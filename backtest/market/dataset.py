@@ -18,17 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from backtest.documents import build, datasets_root, first_complaint, read_json, read_whole, table_of, user_path
-from backtest.errors import MarketError, UsageError, near_miss, shortened
-from backtest.fields import Duration
+from backtest.base.documents import build, datasets_root, first_complaint, read_json, read_whole, table_of, user_path
+from backtest.base.errors import MarketError, UsageError, near_miss, shortened
+from backtest.base.fields import Duration
+from backtest.base.units import duration_ms, format_ms, from_ms, timeframe_ms, to_ms
 from backtest.market.arrow_files import check_parquet
 from backtest.market.files import LARGEST, read_folder
+from backtest.market.from_store import open_stored, stored_names
 from backtest.market.record import RECONSTRUCTED, Floats, Instrument, Market, Origin, Provenance, fields_of
 from backtest.market.rows import replace_file
 from backtest.market.series import PANELS
 from backtest.market.store import Store, store_root
-from backtest.market.stored import open_stored, stored_names
-from backtest.units import duration_ms, format_ms, from_ms, timeframe_ms, to_ms
 
 METADATA = "metadata.json"
 MOST_CELLS = 200_000_000

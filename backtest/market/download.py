@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Protocol
 
-from backtest.errors import MarketError, UsageError
+from backtest.base.errors import MarketError, UsageError
+from backtest.base.units import UNIT_MS, format_ms, timeframe_ms
 from backtest.market.ccxt_source import Listed, Venue
 from backtest.market.paging import Page, Pager, RefusedError, fetch_grid, fetch_settlements
 from backtest.market.quality import SNAP_MS
@@ -21,7 +22,6 @@ from backtest.market.spans import Span, bridged, intersect, merged, subtract, to
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped
 from backtest.market.venue_rules import RULES
-from backtest.units import UNIT_MS, format_ms, timeframe_ms
 
 WORKERS = 4
 # What a venue may take to publish the newest row.

@@ -27,24 +27,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from backtest.documents import read_whole
-from backtest.errors import MarketError
+from backtest.base.documents import read_whole
+from backtest.base.errors import MarketError
+from backtest.base.units import timeframe_ms
 from backtest.market.align import InstrumentData
 from backtest.market.arrow_files import read_arrow_file
 from backtest.market.assembling import assemble
-from backtest.market.cells import EMPTY, NUMBER, parse_number, parse_time
+from backtest.market.parsing import EMPTY, NUMBER, parse_number, parse_time
 from backtest.market.quality import (
-    Bars,
-    Funding,
+    CheckedBars,
+    CheckedFunding,
     OpenInterest,
-    Table,
+    RawTable,
     clean_bars,
     clean_funding,
     clean_open_interest,
     epoch_ms,
 )
 from backtest.market.record import Instrument, Kind, Market, Provenance
-from backtest.units import timeframe_ms
 
 # Longest first: ZECFDUSD is ZEC/FDUSD, not ZECFD/USD.
 QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "USD", "BTC", "ETH", "EUR")
@@ -122,7 +122,7 @@ class MarketFile:
         return Instrument.parse(f"{base}/{self.quote}{settle}")
 
 
-def read_bars(path: Path, timeframe: str | None = None) -> Bars:
+def read_bars(path: Path, timeframe: str | None = None) -> CheckedBars:
     """Bars of one CSV, Feather or Parquet file; `timeframe` is read from its name where it is not given.
 
     Raises
@@ -134,7 +134,7 @@ def read_bars(path: Path, timeframe: str | None = None) -> Bars:
     return clean_bars(_read(path, "bars"), timeframe or _period(path))
 
 
-def read_funding(path: Path) -> Funding:
+def read_funding(path: Path) -> CheckedFunding:
     """Funding settlements of one CSV, Feather or Parquet file; raises as `read_bars` does."""
     return clean_funding(_read(path, "funding"))
 
@@ -260,7 +260,7 @@ def told_kind(folder: Path, *, swap_data: bool) -> Kind:
     )
 
 
-def _read(path: Path, content: Content) -> Table:
+def _read(path: Path, content: Content) -> RawTable:
     data = read_whole(path, MarketError, LARGEST)
     if not data or data.isspace():
         raise MarketError(f"{path} is empty: fetch or export it again")
@@ -270,7 +270,7 @@ def _read(path: Path, content: Content) -> Table:
     return read(path, data, _LAYOUTS[content], code)
 
 
-def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
+def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> RawTable:
     first = data[: data.find(b"\n") + 1]
     if first and first.count(b'"') % 2 == 0 and data.isascii():
         # The usual file needs no second copy of itself as text.
@@ -296,7 +296,7 @@ def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
         raise MarketError(f"{path} line {rows.line_num}: {problem}: export the file again as plain CSV") from None
 
 
-def _read_plain(path: Path, data: bytes, columns: _Columns, code: str) -> Table | None:
+def _read_plain(path: Path, data: bytes, columns: _Columns, code: str) -> RawTable | None:
     """Table of a file whose cells Arrow reads as they are and of which each line is one row; None of any other."""
     body = data.rstrip(b"\r\n") if data.endswith((b"\n\n", b"\r\n")) else data
     table = _parse_csv(body, columns)
@@ -323,7 +323,7 @@ def _parse_csv(body: bytes, columns: _Columns) -> Any:
         return None
 
 
-def _read_arrow(path: Path, data: bytes, layout: _Layout, code: str) -> Table:
+def _read_arrow(path: Path, data: bytes, layout: _Layout, code: str) -> RawTable:
     table = read_arrow_file(path, data)
     columns = _find(path, tuple(table.column_names), layout)
     try:
@@ -360,7 +360,7 @@ def _find(path: Path, header: tuple[str, ...], layout: _Layout) -> _Columns:
     return _Columns(header, time, values, position(("symbol",)))
 
 
-def _plain(path: Path, table: Any, columns: _Columns, unit: Literal["line", "row"], code: str) -> Table | None:
+def _plain(path: Path, table: Any, columns: _Columns, unit: Literal["line", "row"], code: str) -> RawTable | None:
     """Table of columns that are numbers already; None where a cell has to be looked at, to read or to refuse it."""
     times = table.column(columns.time)
     values = [None if column is None else table.column(column) for column in columns.values]
@@ -381,7 +381,7 @@ def _plain(path: Path, table: Any, columns: _Columns, unit: Literal["line", "row
     absent = np.full(table.num_rows, np.nan)
     panel = [absent if value is None else value.cast(pa.float64(), safe=False).to_numpy() for value in values]
     numbers = np.arange(table.num_rows, dtype=np.int64) + (2 if unit == "line" else 0)
-    return Table(str(path), columns.names, time_ms, np.stack(panel).T, numbers, unit)
+    return RawTable(str(path), columns.names, time_ms, np.stack(panel).T, numbers, unit)
 
 
 def _is_number(kind: Any) -> bool:
@@ -399,7 +399,7 @@ def _precise(
     columns: _Columns,
     unit: Literal["line", "row"],
     code: str,
-) -> Table:
+) -> RawTable:
     """Table of rows of text, cell by cell: reads what `_plain` cannot, and names the cell that nobody can."""
     times, values, numbers, blank = [], [], [], []
     for number, cells in rows:
@@ -427,7 +427,7 @@ def _precise(
         numbers.append(number)
     if not numbers:
         raise MarketError(f"{path} has a header and no rows: fetch or export it again")
-    return Table(
+    return RawTable(
         str(path),
         columns.names,
         epoch_ms(np.array(times, dtype=np.int64)),

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
-from backtest.errors import MarketError, UsageError
-from backtest.market.cells import EMPTY, parse_number
+from backtest.base.errors import MarketError, UsageError
+from backtest.market.parsing import EMPTY, parse_number
 from backtest.market.profiles import Profile, ReadOptions, recognised
-from backtest.market.quality import EARLIEST_MS, LATEST_MS, Int64s, Table
+from backtest.market.quality import EARLIEST_MS, LATEST_MS, Int64s, RawTable
 from backtest.market.raw_cells import RawCells, read_raw_cells
 from backtest.market.record import Floats
 from backtest.market.rows import COLUMNS, SeriesName
@@ -34,7 +34,7 @@ class Foreign:
     """
 
     profile: Profile
-    table: Table
+    table: RawTable
     helpers: Mapping[str, Floats]
     instrument: str
 
@@ -80,7 +80,7 @@ def read_foreign(
     absent = np.full(raw.rows, np.nan)
     panel = np.column_stack([absent if (found := named.get(name)) is None else found for name in wanted])
     labels = ("time", *(profile.names.get(name, profile.names.get("open", name)) for name in wanted))
-    table = Table(str(path), labels, stamps, panel, numbers, "line" if raw.unit == "line" else "row", profile.notes)
+    table = RawTable(str(path), labels, stamps, panel, numbers, "line" if raw.unit == "line" else "row", profile.notes)
     helpers = {name: columns[name][~bad] for name in _HELPERS if name in columns}
     return Foreign(profile, table.take(~bad, *skipped), helpers, instrument)
 

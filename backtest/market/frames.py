@@ -15,23 +15,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.errors import MarketError, UsageError, near_miss, shortened
+from backtest.base.errors import MarketError, UsageError, near_miss, shortened
+from backtest.base.units import UNIT_MS
 from backtest.market.align import Aligned, InstrumentData, align
 from backtest.market.instrument import Floats, Instrument
 from backtest.market.quality import (
     EARLIEST_MS,
     LATEST_MS,
-    Funding,
+    CheckedFunding,
     Int64s,
     OpenInterest,
-    Table,
+    RawTable,
     clean_bars,
     clean_funding,
     clean_open_interest,
     epoch_ms,
 )
 from backtest.market.series import BASE, SERIES
-from backtest.units import UNIT_MS
 
 TIMES = ("timestamp", "open_time", "date", "datetime", "time")
 RATES = ("funding_rate", "last_funding_rate", "fundingrate", "rate")
@@ -85,7 +85,7 @@ def read_frames(
     return Framed(timeframe, instruments, aligned)
 
 
-def _bar_table(symbol: str, frame: pd.DataFrame) -> Table:
+def _bar_table(symbol: str, frame: pd.DataFrame) -> RawTable:
     where = f"frame of {symbol}"
     _check_frame(where, frame)
     columns = [_column(where, frame, (wanted,)) for wanted in BASE]
@@ -119,12 +119,12 @@ def _column(where: str, frame: pd.DataFrame, aliases: tuple[str, ...]) -> int | 
     return None
 
 
-def _table(where: str, frame: pd.DataFrame, columns: list[int], names: tuple[str, ...]) -> Table:
+def _table(where: str, frame: pd.DataFrame, columns: list[int], names: tuple[str, ...]) -> RawTable:
     time = _column(where, frame, TIMES)
     stamps = frame.index if time is None else pd.Index(frame.iloc[:, time])
     told = "index" if time is None else str(frame.columns[time])
     values = np.column_stack([_numbers(where, frame.iloc[:, column]) for column in columns])
-    return Table(where, (told, *names), _stamps_ms(f"{where}, {told}", stamps), values, np.arange(len(frame)))
+    return RawTable(where, (told, *names), _stamps_ms(f"{where}, {told}", stamps), values, np.arange(len(frame)))
 
 
 def _numbers(where: str, column: pd.Series) -> Floats:
@@ -175,7 +175,7 @@ def _stamps_ms(where: str, stamps: pd.Index) -> Int64s:
     )
 
 
-def _told_timeframe(tables: Mapping[str, Table]) -> str:
+def _told_timeframe(tables: Mapping[str, RawTable]) -> str:
     """The commonest step between rows, as a timeframe, the same in every frame."""
     told = {symbol: _period(table.where, table.time_ms) for symbol, table in tables.items()}
     first = next(iter(told), "")
@@ -207,7 +207,7 @@ def _as_frame(what: str, given: Any, aliases: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(given)
 
 
-def _funding(symbol: str, given: pd.Series | pd.DataFrame) -> Funding:
+def _funding(symbol: str, given: pd.Series | pd.DataFrame) -> CheckedFunding:
     where = f"funding of {symbol}"
     frame = _as_frame(where, given, RATES)
     column = _column(where, frame, RATES)
@@ -237,7 +237,7 @@ def _open_interest(symbol: str, given: Any) -> OpenInterest:
     table = _table(where, given, there, (COINS[0], VALUES[0])[: len(there)])
     absent = np.full((len(given), 1), np.nan)
     both = np.hstack([absent, table.values] if coins is None else [table.values, absent])[:, :2]
-    table = Table(where, (table.columns[0], COINS[0], VALUES[0]), table.time_ms, both, table.numbers)
+    table = RawTable(where, (table.columns[0], COINS[0], VALUES[0]), table.time_ms, both, table.numbers)
     return clean_open_interest(table, _period(where, table.time_ms))
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backtest.documents import read_whole
-from backtest.errors import MarketError
+from backtest.base.documents import read_whole
+from backtest.base.errors import MarketError
+from backtest.base.progress import Progress, silent
+from backtest.base.units import format_ms, timeframe_ms
 from backtest.market.archive import LARGEST, archive_name, checked, read_archive_file, series_of_path
 from backtest.market.files import market_file, told_kind
 from backtest.market.plain_files import Piece, Said, plain_piece
@@ -18,8 +20,6 @@ from backtest.market.record import Kind
 from backtest.market.rows import UNITS, Key
 from backtest.market.spans import intersect
 from backtest.market.store import Store
-from backtest.progress import Progress, silent
-from backtest.units import format_ms, timeframe_ms
 
 ARCHIVE_VENUE: dict[Kind, str] = {"swap": "binanceusdm", "spot": "binance"}
 # By how much another clock may be ahead of this one.

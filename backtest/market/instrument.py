@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from backtest.errors import UsageError, shortened
+from backtest.base.errors import UsageError, shortened
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

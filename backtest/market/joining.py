@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from backtest.documents import user_path
-from backtest.errors import MarketError
+from backtest.base.documents import user_path
+from backtest.base.errors import MarketError
 from backtest.market.dataset import open_dataset
 from backtest.market.record import Market, Provenance, fields_of
 from backtest.market.series import SERIES

@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from backtest.documents import first_complaint, read_json, read_whole, table_of
-from backtest.errors import MarketError, shortened
-from backtest.fields import Milliseconds
+from backtest.base.documents import first_complaint, read_json, read_whole, table_of
+from backtest.base.errors import MarketError, shortened
+from backtest.base.fields import Milliseconds
+from backtest.base.units import DAY_MS, to_ms
 from backtest.market.rows import Key, SeriesName, StoredFile
 from backtest.market.spans import Span, intersect, merged, overlapping, subtract
-from backtest.units import DAY_MS, to_ms
 
 MANIFEST = "manifest.json"
 # A gap is believed after this many askings, the first and the last at least this far apart.

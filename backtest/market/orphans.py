@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
+from backtest.base.units import timeframe_ms
 from backtest.market.manifest import MANIFEST, Manifest, empty_manifest, files_digest, without
 from backtest.market.quality import Int64s
 from backtest.market.rows import (
@@ -26,7 +27,6 @@ from backtest.market.rows import (
     write_file,
 )
 from backtest.market.spans import merged, slots
-from backtest.units import timeframe_ms
 
 QUARANTINE = "quarantine"
 ADOPTED = "files without a manifest"

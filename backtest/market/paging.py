@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
+from backtest.base.units import DAY_MS
 from backtest.market.align import LONGEST_CADENCE_MS, funding_coverage
 from backtest.market.quality import Int64s, snap
 from backtest.market.record import Flags
 from backtest.market.rows import Rows
 from backtest.market.spans import Span, intersect, merged, runs, subtract
-from backtest.units import DAY_MS
 
 SLACK = 2
 ROUNDS = 10

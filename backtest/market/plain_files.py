@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
+from backtest.base.units import UNIT_MS, timeframe_ms
 from backtest.market.files import QUOTES, market_file, read_bars, read_funding, read_open_interest, told_kind
 from backtest.market.foreign import Foreign, read_foreign
 from backtest.market.plausibility import check_open_interest, check_stamps, check_volumes, settlements
 from backtest.market.profiles import ReadOptions
 from backtest.market.quality import (
-    Bars,
-    Funding,
+    CheckedBars,
+    CheckedFunding,
     Int64s,
     OpenInterest,
-    Table,
+    RawTable,
     clean_bars,
     clean_funding,
     clean_open_interest,
@@ -30,7 +31,6 @@ from backtest.market.rows import PRICE_SERIES, Key, Rows, SeriesName, plain_time
 from backtest.market.skipping import without_bad_rows
 from backtest.market.spans import Span, slots
 from backtest.market.store import Store
-from backtest.units import UNIT_MS, timeframe_ms
 
 _HEAD = 2**20
 _PAIR = re.compile(rf"([A-Z0-9]{{1,15}}?)[-_/]?({'|'.join(QUOTES)})(?![A-Z])")
@@ -113,7 +113,7 @@ def plain_piece(path: Path, said: Said, store: Store) -> Piece:
         return _samples(path, clean_open_interest(table, period), instrument, period, said, store)
     if options.units.get("stamp") == "close":
         shifted = table.time_ms - timeframe_ms(period)
-        table = Table(table.where, table.columns, shifted, table.values, table.numbers, table.unit, table.repairs)
+        table = RawTable(table.where, table.columns, shifted, table.values, table.numbers, table.unit, table.repairs)
     if series in PRICE_SERIES:
         clean = clean_price_bars(_priced(table), period, positive=series != "premium")
         key = Key.of(_venue(path, said), instrument.symbol, series, period)
@@ -138,7 +138,7 @@ def _native(path: Path, content: str, instrument: Instrument, period: str, said:
     return _bars(path, bars, instrument, period, said, store)
 
 
-def _bars(path: Path, bars: Bars, instrument: Instrument, period: str, said: Said, store: Store) -> Piece:
+def _bars(path: Path, bars: CheckedBars, instrument: Instrument, period: str, said: Said, store: Store) -> Piece:
     rows = Rows(bars.open_ms, np.stack((bars.open, bars.high, bars.low, bars.close, bars.volume)).T)
     key = Key.of(_venue(path, said), instrument.symbol, "ohlcv", period)
     if "stamp" not in said.options.units:
@@ -151,7 +151,7 @@ def _bars(path: Path, bars: Bars, instrument: Instrument, period: str, said: Sai
     return Piece(key, rows, slots(rows.time_ms, timeframe_ms(period)), (), bars.repairs, f"file {path.name}")
 
 
-def _funding(path: Path, funding: Funding, instrument: Instrument, said: Said) -> Piece:
+def _funding(path: Path, funding: CheckedFunding, instrument: Instrument, said: Said) -> Piece:
     rows = Rows(funding.settled_ms, funding.rate[:, np.newaxis])
     key = Key.of(_venue(path, said), instrument.symbol, "funding", "")
     return Piece(key, rows, (), (), funding.repairs, f"file {path.name}")
@@ -174,15 +174,15 @@ def _same_coin(key: Key, instrument: Instrument) -> bool:
     return (other.base, other.kind) == (instrument.base, instrument.kind)
 
 
-def _priced(table: Table) -> Table:
-    return Table(
+def _priced(table: RawTable) -> RawTable:
+    return RawTable(
         table.where, table.columns[:5], table.time_ms, table.values[:, :4], table.numbers, table.unit, table.repairs
     )
 
 
-def _table(path: Path, times: Int64s, values: Floats, repairs: tuple[str, ...]) -> Table:
+def _table(path: Path, times: Int64s, values: Floats, repairs: tuple[str, ...]) -> RawTable:
     numbers = np.arange(times.size, dtype=np.int64)
-    return Table(str(path), ("time", "rate"), times, values, numbers, "row", repairs)
+    return RawTable(str(path), ("time", "rate"), times, values, numbers, "row", repairs)
 
 
 def _venue(path: Path, said: Said) -> str:
@@ -227,7 +227,7 @@ def _instrument(path: Path, foreign: Foreign, named: _Named, said: Said) -> Inst
     return Instrument.parse(f"{base}/{quote}" + (f":{quote}" if kind == "swap" else ""))
 
 
-def _period(path: Path, table: Table, named: _Named, said: Said) -> str:
+def _period(path: Path, table: RawTable, named: _Named, said: Said) -> str:
     if said.timeframe or named.period:
         return said.timeframe or named.period
     steps = np.diff(np.unique(table.time_ms))

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from backtest.errors import MarketError, UsageError
-from backtest.market.quality import Int64s, Table, epoch_ms, snap
+from backtest.base.errors import MarketError, UsageError
+from backtest.base.units import UNIT_MS
+from backtest.market.quality import Int64s, RawTable, epoch_ms, snap
 from backtest.market.record import Floats
-from backtest.units import UNIT_MS
 
 HOUR_MS = UNIT_MS["h"]
 LEAST_STEP_MS = 55 * UNIT_MS["m"]
@@ -28,7 +28,7 @@ TURNOVER_MOST = 30.0
 """Days of median volume beyond which open interest in coins is no open interest in coins."""
 
 
-def settlements(table: Table, helpers: Mapping[str, Floats], unit: str = "") -> Table:
+def settlements(table: RawTable, helpers: Mapping[str, Floats], unit: str = "") -> RawTable:
     """Table of settlements as shares of notional, each once; `unit` is what the user says that the rates are.
 
     Raises
@@ -63,7 +63,7 @@ def settlements(table: Table, helpers: Mapping[str, Floats], unit: str = "") -> 
     return table
 
 
-def _check_rates(table: Table, cadence_ms: float) -> None:
+def _check_rates(table: RawTable, cadence_ms: float) -> None:
     rates = table.values[:, 0]
     known = rates[~np.isnan(rates)]
     if known.size < 3:
@@ -89,7 +89,7 @@ def _check_rates(table: Table, cadence_ms: float) -> None:
             )
 
 
-def _last_before_settlement(table: Table, settles: Floats) -> Table:
+def _last_before_settlement(table: RawTable, settles: Floats) -> RawTable:
     """One row a settlement: the last rate that was shown before it, stamped with it."""
     known = ~np.isnan(settles)
     order = np.argsort(table.time_ms, kind="stable")
@@ -104,7 +104,7 @@ def _last_before_settlement(table: Table, settles: Floats) -> Table:
     return replace(taken, time_ms=stamps[last][done])
 
 
-def check_volumes(table: Table, helpers: Mapping[str, Floats], unit: str = "") -> Table:
+def check_volumes(table: RawTable, helpers: Mapping[str, Floats], unit: str = "") -> RawTable:
     """Bars whose volume is in coins, by the quote volume beside it; `unit` is what the user says of the volume.
 
     Raises

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
 from backtest.market.raw_cells import RawCells
 from backtest.market.rows import COLUMNS, SeriesName
 

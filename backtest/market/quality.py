@@ -29,9 +29,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
+from backtest.base.units import DAY_MS, format_ms, timeframe_ms
 from backtest.market.instrument import Flags, Floats
-from backtest.units import DAY_MS, format_ms, timeframe_ms
 
 Int64s = npt.NDArray[np.int64]
 
@@ -42,7 +42,7 @@ SNAP_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class RawTable:
     """Rows of one file or page as they came: numbers in named columns, not yet checked.
 
     Attributes
@@ -68,7 +68,7 @@ class Table:
     unit: Literal["line", "row"] = "row"
     repairs: tuple[str, ...] = ()
 
-    def take(self, rows: Int64s | Flags, *repairs: str) -> Table:
+    def take(self, rows: Int64s | Flags, *repairs: str) -> RawTable:
         """The same table of the given rows, with the sentences of what was done added."""
         if rows.dtype == np.bool_ and rows.all():
             return replace(self, repairs=self.repairs + repairs) if repairs else self
@@ -105,7 +105,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bars:
+class CheckedBars:
     """Bars of one instrument in order of time, no two of one time; a missing bar has no row.
 
     `open_ms` (n,) int64; `open`, `high`, `low`, `close` (n,) quote currency, never NaN; `volume` (n,) base
@@ -122,7 +122,7 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Funding:
+class CheckedFunding:
     """Funding settlements of one swap in order of time, no two of one time.
 
     `settled_ms` (m,) int64, snapped (see `snap`); `rate` (m,) share of notional that longs pay, NaN where a
@@ -172,7 +172,7 @@ def snap(stamps_ms: Int64s) -> Int64s:
     return np.where(np.abs(stamps_ms - minute) <= SNAP_MS, minute, stamps_ms)
 
 
-def clean_bars(table: Table, timeframe: str) -> Bars:
+def clean_bars(table: RawTable, timeframe: str) -> CheckedBars:
     """Bars of a table of open, high, low, close and volume, checked and repaired as the module says.
 
     Raises
@@ -188,10 +188,10 @@ def clean_bars(table: Table, timeframe: str) -> Bars:
     _check_spacing(table, timeframe)
     unknown = table.sentences(np.isnan(table.values[:, 4]), "empty volume", "kept as unknown")
     open_, high, low, close, volume = table.values.T
-    return Bars(table.time_ms, open_, high, low, close, volume, table.repairs + unknown)
+    return CheckedBars(table.time_ms, open_, high, low, close, volume, table.repairs + unknown)
 
 
-def clean_price_bars(table: Table, timeframe: str, *, positive: bool) -> Table:
+def clean_price_bars(table: RawTable, timeframe: str, *, positive: bool) -> RawTable:
     """Table of open, high, low and close at which nothing trades (mark, index, premium), checked as bars are.
 
     `positive` where every price must be above zero, which a premium need not be. Raises as `clean_bars` does.
@@ -205,7 +205,7 @@ def clean_price_bars(table: Table, timeframe: str, *, positive: bool) -> Table:
     return table
 
 
-def clean_ratios(table: Table, period: str) -> Table:
+def clean_ratios(table: RawTable, period: str) -> RawTable:
     """Table of ratios of any number of columns, none negative or infinite, NaN where unknown; raises as above."""
     _check_time(table)
     for column, amounts in enumerate(table.values.T, start=1):
@@ -217,7 +217,7 @@ def clean_ratios(table: Table, period: str) -> Table:
     return table
 
 
-def clean_funding(table: Table) -> Funding:
+def clean_funding(table: RawTable) -> CheckedFunding:
     """Settlements of a table of one column, the rate, checked and repaired as the module says.
 
     Raises
@@ -234,10 +234,10 @@ def clean_funding(table: Table) -> Funding:
     table = _ordered(replace(table, time_ms=snap(table.time_ms)))
     rate = table.values[:, 0]
     unknown = table.sentences(np.isnan(rate), "empty funding rate", "kept as unknown")
-    return Funding(table.time_ms, rate, table.repairs + unknown)
+    return CheckedFunding(table.time_ms, rate, table.repairs + unknown)
 
 
-def clean_open_interest(table: Table, period: str) -> OpenInterest:
+def clean_open_interest(table: RawTable, period: str) -> OpenInterest:
     """Samples of a table of coins and value, either of which may be NaN, checked and repaired as above.
 
     Raises
@@ -260,7 +260,7 @@ def clean_open_interest(table: Table, period: str) -> OpenInterest:
     return OpenInterest(table.time_ms, timeframe_ms(period), coins, value, table.repairs)
 
 
-def _check_time(table: Table) -> None:
+def _check_time(table: RawTable) -> None:
     wrong = (table.time_ms < EARLIEST_MS) | (table.time_ms >= LATEST_MS)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -271,7 +271,7 @@ def _check_time(table: Table) -> None:
         )
 
 
-def _check_grid(table: Table, timeframe: str) -> None:
+def _check_grid(table: RawTable, timeframe: str) -> None:
     bar_ms = timeframe_ms(timeframe)
     phase = table.time_ms % bar_ms
     anchor = 0
@@ -287,7 +287,7 @@ def _check_grid(table: Table, timeframe: str) -> None:
     )
 
 
-def _check_spacing(table: Table, period: str) -> None:
+def _check_spacing(table: RawTable, period: str) -> None:
     steps = np.diff(table.time_ms)
     period_ms = timeframe_ms(period)
     if steps.size < 2:
@@ -300,7 +300,7 @@ def _check_spacing(table: Table, period: str) -> None:
         )
 
 
-def _drop_bars_without_prices(table: Table) -> Table:
+def _drop_bars_without_prices(table: RawTable) -> RawTable:
     empty = np.count_nonzero(np.isnan(table.values[:, :4]), axis=1) == 4
     for volume in table.values[:, 4:].T:
         table.refuse(
@@ -315,13 +315,13 @@ def _drop_bars_without_prices(table: Table) -> Table:
     return table
 
 
-def _check_bars(table: Table) -> None:
+def _check_bars(table: RawTable) -> None:
     _check_prices(table, positive=True)
     volume = table.values[:, 4]
     table.refuse((volume < 0) | np.isinf(volume), 5, "volume {value} is negative or infinite: fix or empty it")
 
 
-def _check_prices(table: Table, *, positive: bool) -> None:
+def _check_prices(table: RawTable, *, positive: bool) -> None:
     open_, high, low, close = table.values.T[:4]
     for column, price in enumerate((open_, high, low, close), start=1):
         table.refuse(np.isnan(price), column, "the price is missing: fill it in, or empty the whole bar")
@@ -336,7 +336,7 @@ def _check_prices(table: Table, *, positive: bool) -> None:
         )
 
 
-def _ordered(table: Table) -> Table:
+def _ordered(table: RawTable) -> RawTable:
     if (table.time_ms[1:] > table.time_ms[:-1]).all():
         return table
     order = np.argsort(table.time_ms, kind="stable")

@@ -21,10 +21,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from backtest.documents import read_whole
-from backtest.errors import MarketError
+from backtest.base.documents import read_whole
+from backtest.base.errors import MarketError
 from backtest.market.arrow_files import MOST_COLUMNS, read_arrow_file, room_for
-from backtest.market.cells import NUMBER
+from backtest.market.parsing import NUMBER
 
 LARGEST = 2 * 2**30
 """Bytes of the largest file that is read into memory, unpacked or not."""

@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from backtest.documents import build, datasets_root, read_json, read_toml, user_path
-from backtest.errors import BacktestError, ConfigError, MarketError, UsageError, near_miss, shortened
-from backtest.fields import Duration, Milliseconds
+from backtest.base.documents import build, datasets_root, read_json, read_toml, user_path
+from backtest.base.errors import BacktestError, ConfigError, MarketError, UsageError, near_miss, shortened
+from backtest.base.fields import Duration, Milliseconds
+from backtest.base.units import TimeRange, parse_timerange, timeframe_ms
 from backtest.market.locks import LOCK_SECONDS, locked
 from backtest.market.record import Instrument
 from backtest.market.rows import DEFAULT_SERIES, SeriesName, replace_file
 from backtest.market.spans import Span, merged
-from backtest.units import TimeRange, parse_timerange, timeframe_ms
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
 """Name of a stored dataset: it names a file, so it holds no folder."""

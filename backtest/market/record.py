@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.display import Cell, Shown, View, cell, plain_percent, price
-from backtest.errors import MarketError, UsageError, near_miss
+from backtest.base.display import Cell, Shown, View, cell, plain_percent, price
+from backtest.base.errors import MarketError, UsageError, near_miss
+from backtest.base.units import TimeRange, format_ms, timeframe_ms
 from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.frames import read_frames
 from backtest.market.instrument import DOLLARS as DOLLARS
@@ -25,7 +26,6 @@ from backtest.market.instrument import Kind as Kind
 from backtest.market.instrument import Origin as Origin
 from backtest.market.instrument import Provenance as Provenance
 from backtest.market.series import EXTRA, PANELS, SERIES
-from backtest.units import TimeRange, format_ms, timeframe_ms
 
 _NEVER = 2**62
 

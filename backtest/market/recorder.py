@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from backtest.documents import build
-from backtest.errors import UsageError
+from backtest.base.documents import build
+from backtest.base.errors import UsageError
+from backtest.base.units import DAY_MS, from_ms
 from backtest.market.ccxt_source import serves
 from backtest.market.download import Downloader, Report, SeriesProgress, Silent, clock_ms
 from backtest.market.recipe import Recipe
@@ -14,7 +15,6 @@ from backtest.market.rows import DEFAULT_SERIES, SeriesName
 from backtest.market.store import Store
 from backtest.market.transport import Patience
 from backtest.market.venue_rules import RULES, VenueRules
-from backtest.units import DAY_MS, from_ms
 
 # Of a venue that never forgets, a week is enough to bridge the pauses between two runs.
 WINDOW_DAYS = 7

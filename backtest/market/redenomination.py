@@ -7,9 +7,9 @@ from datetime import datetime
 
 import numpy as np
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
+from backtest.base.units import format_ms, to_ms
 from backtest.market.record import Market
-from backtest.units import format_ms, to_ms
 
 PRICES = ("open", "high", "low", "close")
 

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from backtest.errors import MarketError, UsageError, shortened
-from backtest.fields import Milliseconds
+from backtest.base.errors import MarketError, UsageError, shortened
+from backtest.base.fields import Milliseconds
+from backtest.base.units import UNIT_MS, timeframe_ms
 from backtest.market.arrow_files import check_parquet
 from backtest.market.quality import Int64s
 from backtest.market.record import Floats, Instrument
-from backtest.units import UNIT_MS, timeframe_ms
 
 SeriesName = Literal["ohlcv", "oi", "funding", "mark", "index", "premium", "ratios"]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from backtest.market.quality import EARLIEST_MS, LATEST_MS, Table
+from backtest.base.units import DAY_MS, format_ms, timeframe_ms
+from backtest.market.quality import EARLIEST_MS, LATEST_MS, RawTable
 from backtest.market.rows import SeriesName
-from backtest.units import DAY_MS, format_ms, timeframe_ms
 
 
-def without_bad_rows(table: Table, series: SeriesName, period: str) -> Table:
+def without_bad_rows(table: RawTable, series: SeriesName, period: str) -> RawTable:
     """The table without the rows that its clean function would refuse by themselves; each is a sentence.
 
     Rows that contradict another of the same time are still refused: which of the two is right nobody can tell here.
@@ -40,7 +40,7 @@ def without_bad_rows(table: Table, series: SeriesName, period: str) -> Table:
     return table.take(~bad, *sentences) if bad.any() else table
 
 
-def _mark_bars(table: Table, series: SeriesName, period: str, mark: Callable[[Any, str], None]) -> None:
+def _mark_bars(table: RawTable, series: SeriesName, period: str, mark: Callable[[Any, str], None]) -> None:
     bar_ms = timeframe_ms(period)
     phase = table.time_ms % bar_ms
     if phase.size:

@@ -24,8 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.documents import user_path
-from backtest.errors import MarketError, UsageError, near_miss
+from backtest.base.documents import user_path
+from backtest.base.errors import MarketError, UsageError, near_miss
+from backtest.base.units import format_ms, timeframe_ms
 from backtest.market.locks import LOCK_SECONDS, locked
 from backtest.market.manifest import (
     MANIFEST,
@@ -52,7 +53,6 @@ from backtest.market.rows import (
     write_file,
 )
 from backtest.market.spans import Span, intersect, merged, overlapping, slots, subtract
-from backtest.units import format_ms, timeframe_ms
 
 PENDING_MOST = 64
 _PERIOD = re.compile(rf"[1-9][0-9]{{0,8}}[smhdw]|{SETTLED}", re.ASCII)

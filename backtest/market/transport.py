@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import ccxt
 import requests
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
 from backtest.market.paging import RefusedError
 
 Result = TypeVar("Result")
-Verdict = Literal["again", "limited", "doubtful", "never"]
+RetryVerdict = Literal["again", "limited", "doubtful", "never"]
 
 # Where a document's own code says more than its status, which is often 200.
 LIMIT_CODES = {"10006", "10018", "10429", "-1003", "-1015", "50011", "50061", "429000", "TOO_MANY_REQUESTS"}
@@ -172,7 +172,7 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     return max((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds(), 0.0)
 
 
-def verdict(problem: Exception, answer: Answer | None) -> Verdict:
+def verdict(problem: Exception, answer: Answer | None) -> RetryVerdict:
     """Whether a failed request is worth repeating, by status and code first and ccxt's class last."""
     if isinstance(problem, (MalformedAnswer, *STUMBLES)):
         return "again"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from backtest.base.units import DAY_MS, timeframe_ms
 from backtest.market.record import Kind
 from backtest.market.rows import SeriesName
-from backtest.units import DAY_MS, timeframe_ms
 
 OiUnit = Literal["base", "contracts"]
 Paging = Literal["windows", "pages", "whole"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from backtest.errors import ConfigError
+from backtest.base.errors import ConfigError
 
 PROXIES = ("proxy", "proxyUrl", "proxy_url", "httpProxy", "http_proxy", "httpsProxy", "https_proxy", "socksProxy",
            "socks_proxy")  # fmt: skip

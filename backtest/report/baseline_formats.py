@@ -15,10 +15,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from backtest.base.display import ABSENT, percent, plural
+from backtest.base.schemas import schema_id
 from backtest.baseline import Baseline, Checklist, Difference, changes
-from backtest.display import ABSENT, percent, plural
 from backtest.report.tables import new_table
-from backtest.schemas import schema_id
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BETTER = "better than allowed"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from backtest.display import ABSENT
+from backtest.base.display import ABSENT
 from backtest.report.tables import new_table
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from backtest.base.units import format_ms
 from backtest.report.tables import new_table
-from backtest.units import format_ms
 
 if TYPE_CHECKING:
     from backtest.market.download import Report

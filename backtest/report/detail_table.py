@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from backtest.base.units import format_ms
 from backtest.report.tables import new_table
-from backtest.units import format_ms
 
 if TYPE_CHECKING:
     from backtest.engine.useful import UsefulDetail

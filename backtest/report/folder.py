@@ -16,17 +16,17 @@ from typing import Any
 import pandas as pd
 
 from backtest import __version__
-from backtest.documents import read_json, table_of
+from backtest.base.documents import read_json, table_of
+from backtest.base.errors import DataError, UsageError
+from backtest.base.identity import document_of
+from backtest.base.schemas import schema, schema_id
+from backtest.base.schemas.checking import fault_of
+from backtest.base.schemas.upgrades import upgraded
 from backtest.engine.run import Run
-from backtest.errors import DataError, UsageError
-from backtest.identity import document_of
 from backtest.market.record import Market
 from backtest.market.rows import replace_file
 from backtest.report.score_tables import scorecard_document
 from backtest.report.spreadsheets import csv_text
-from backtest.schemas import schema, schema_id
-from backtest.schemas.checking import fault_of
-from backtest.schemas.upgrades import upgraded
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import Score
 

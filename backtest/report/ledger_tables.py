@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from backtest.display import ABSENT, number, p_value, percent
+from backtest.base.display import ABSENT, number, p_value, percent
+from backtest.base.schemas import schema_id
 from backtest.report.folder import plain
 from backtest.report.tables import new_table
-from backtest.schemas import schema_id
 from backtest.scoring.scorecard import Thresholds
 
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.display import Cell, Shown, View, cell, number
-from backtest.errors import BacktestError, DataError, UsageError
+from backtest.base.display import Cell, Shown, View, cell, number
+from backtest.base.errors import BacktestError, DataError, UsageError
+from backtest.base.progress import Progress, silent
 from backtest.ledger.difference import TrialDifference, difference_of, two_sided
 from backtest.ledger.recording import common_draws
 from backtest.ledger.store import Ledger
-from backtest.progress import Progress, silent
 from backtest.report.folder import plain, read_document, run_document
 from backtest.request.request import asked_in, assignments, rerun
 
-Row = dict[str, Any]
+RunRow = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ class RunComparison(Shown):
 class _Member:
     title: str
     folder: Path
-    document: Row
-    strategy: Row
+    document: RunRow
+    strategy: RunRow
     equity: pd.Series[float]
 
 
@@ -215,7 +215,7 @@ def _pair(first: _Member, other: _Member, ledger: Ledger | None, again: bool) ->
 
 
 def trade_differences(
-    first: Row, other: Row, name: str = "the first", other_name: str = "the other"
+    first: RunRow, other: RunRow, name: str = "the first", other_name: str = "the other"
 ) -> tuple[int, list[TradeDifference]]:
     """Number of trades that two strategies of `run.json` share, and those that they do not, each with why."""
     mine, theirs = _numbered(first["trades"]), _numbered(other["trades"])
@@ -238,9 +238,9 @@ def trade_differences(
     return same, found
 
 
-def _numbered(trades: list[Row]) -> dict[tuple[str, str, int, int], Row]:
+def _numbered(trades: list[RunRow]) -> dict[tuple[str, str, int, int], RunRow]:
     """Trades by catalyst, instrument, side and how many such came before."""
-    found: dict[tuple[str, str, int, int], Row] = {}
+    found: dict[tuple[str, str, int, int], RunRow] = {}
     seen: dict[tuple[str, str, int], int] = {}
     for row in trades:
         key = (row["catalyst_id"], row["instrument"], int(row["side"]))
@@ -249,7 +249,7 @@ def _numbered(trades: list[Row]) -> dict[tuple[str, str, int, int], Row]:
     return found
 
 
-def _absent(trade: Row, run: Row) -> str:
+def _absent(trade: RunRow, run: RunRow) -> str:
     """Why a run has not a trade that another has."""
     for row in run["rejected"]:
         if (row["catalyst_id"], row["instrument"]) == (trade["catalyst_id"], trade["instrument"]):
@@ -263,7 +263,7 @@ def _absent(trade: Row, run: Row) -> str:
     return "its calendar has no such catalyst"
 
 
-def _changed(was: Row, now: Row) -> str:
+def _changed(was: RunRow, now: RunRow) -> str:
     """What parts two trades of the same catalyst; empty where nothing does."""
     if was["entry_time"] != now["entry_time"]:
         return f"entered {_short(was['entry_time'])}, not {_short(now['entry_time'])}"

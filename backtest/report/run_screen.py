@@ -11,9 +11,9 @@ from rich.cells import cell_len
 from rich.markup import escape
 from rich.table import Table
 
-from backtest.display import ABSENT, number, p_value, percent, plain_percent, plural
+from backtest.base.display import ABSENT, number, p_value, percent, plain_percent, plural
+from backtest.base.errors import UsageError, near_miss
 from backtest.engine.layout import COSTS
-from backtest.errors import UsageError, near_miss
 from backtest.report.tables import new_table
 from backtest.scoring.metrics import named
 
@@ -37,7 +37,7 @@ _PAID = tuple(cost for cost in COSTS if cost != "funding")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ScreenRow:
     """One strategy: its run, its card, and the values of its scores by name."""
 
     run: Run
@@ -70,12 +70,12 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ScreenColumn:
     """One column: its name on the command line, its head, the value it is sorted by and how that is written."""
 
     name: str
     head: str
-    value: Callable[[Row], float]
+    value: Callable[[ScreenRow], float]
     show: Callable[[float], str]
 
 
@@ -87,30 +87,30 @@ def _count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _of(name: str) -> Callable[[Row], float]:
+def _of(name: str) -> Callable[[ScreenRow], float]:
     return lambda row: row.score(name)
 
 
-COLUMNS: dict[str, Column] = {
+COLUMNS: dict[str, ScreenColumn] = {
     one.name: one
     for one in (
-        Column("p", "p", lambda row: row.card.placebo.p if row.card.placebo else math.nan, p_value),
-        Column("adjusted", "adj.p", lambda row: row.adjusted, p_value),
-        Column("net", "net", _of("net_return"), percent),
-        Column("price", "price", lambda row: row.score("net_return") - row.paid - row.funding, percent),
-        Column("costs", "costs", lambda row: row.paid, percent),
-        Column("funding", "funding", lambda row: row.funding, percent),
-        Column("sharpe", "Sharpe", _of("sharpe"), number),
-        Column("sortino", "Sortino", _of("sortino"), number),
-        Column("drawdown", "drawdown", _of("max_drawdown"), plain_percent),
-        Column("exposure", "exposed", _of("exposure"), plain_percent),
-        Column("weight", "weight", lambda row: row.weight, number),
-        Column("trades", "trades", _of("trades"), _count),
-        Column("hit", "hit", _of("hit_rate"), _share),
-        Column("mean", "mean", _of("mean_trade"), percent),
-        Column("before", "before", _of("before"), percent),
-        Column("waited", "waited", _of("waited"), percent),
-        Column("captured", "captured", _of("captured"), percent),
+        ScreenColumn("p", "p", lambda row: row.card.placebo.p if row.card.placebo else math.nan, p_value),
+        ScreenColumn("adjusted", "adj.p", lambda row: row.adjusted, p_value),
+        ScreenColumn("net", "net", _of("net_return"), percent),
+        ScreenColumn("price", "price", lambda row: row.score("net_return") - row.paid - row.funding, percent),
+        ScreenColumn("costs", "costs", lambda row: row.paid, percent),
+        ScreenColumn("funding", "funding", lambda row: row.funding, percent),
+        ScreenColumn("sharpe", "Sharpe", _of("sharpe"), number),
+        ScreenColumn("sortino", "Sortino", _of("sortino"), number),
+        ScreenColumn("drawdown", "drawdown", _of("max_drawdown"), plain_percent),
+        ScreenColumn("exposure", "exposed", _of("exposure"), plain_percent),
+        ScreenColumn("weight", "weight", lambda row: row.weight, number),
+        ScreenColumn("trades", "trades", _of("trades"), _count),
+        ScreenColumn("hit", "hit", _of("hit_rate"), _share),
+        ScreenColumn("mean", "mean", _of("mean_trade"), percent),
+        ScreenColumn("before", "before", _of("before"), percent),
+        ScreenColumn("waited", "waited", _of("waited"), percent),
+        ScreenColumn("captured", "captured", _of("captured"), percent),
     )
 }
 """In the order in which they are shown."""
@@ -151,9 +151,9 @@ def verdict_sentence(cards: Sequence[Scorecard]) -> str:
     return f"Verdict: {len(winners)} {of} {beats} placebos at an adjusted p of {level}: {', '.join(winners)}."
 
 
-def rows_of(evaluation: Evaluation, wanted: Wanted) -> list[Row]:
+def rows_of(evaluation: Evaluation, wanted: Wanted) -> list[ScreenRow]:
     """The strategies to show, sorted (undefined values last) and cut as wanted."""
-    rows = [Row(run, card) for run, card in zip(evaluation.runs, evaluation.cards, strict=True)]
+    rows = [ScreenRow(run, card) for run, card in zip(evaluation.runs, evaluation.cards, strict=True)]
     if wanted.sort in ("strategy", "verdict"):
         rows.sort(key=lambda row: (row.card.verdict if wanted.sort == "verdict" else "", row.card.strategy))
     elif wanted.sort:

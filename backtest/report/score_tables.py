@@ -11,11 +11,11 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from backtest.display import ABSENT, number, p_value, percent, plural
+from backtest.base.display import ABSENT, number, p_value, percent, plural
+from backtest.base.units import format_ms
 from backtest.engine.layout import NET_RETURN, SHARPE, STATISTICS, TRADES
 from backtest.report.tables import new_table
 from backtest.scoring.kinds import PLACEBO_KINDS
-from backtest.units import format_ms
 
 if TYPE_CHECKING:
     from backtest.scoring.placebo import Placebo

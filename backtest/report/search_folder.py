@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from backtest import __version__
+from backtest.base.errors import DataError
+from backtest.base.identity import document_of
+from backtest.base.schemas import schema_id
 from backtest.engine.layout import STATISTICS
-from backtest.errors import DataError
-from backtest.identity import document_of
 from backtest.market.record import Floats, Market
 from backtest.report.folder import plain, read_document, to_json, write_text, writing
 from backtest.report.score_tables import scorecard_document
 from backtest.report.spreadsheets import csv_text
-from backtest.schemas import schema_id
 from backtest.scoring.cross_validation import Overfitting
 from backtest.scoring.scorecard import Scorecard
 from backtest.scoring.space import Trial
@@ -104,7 +104,7 @@ def _overfitting_document(overfitting: Overfitting) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Search:
+class SearchFolder:
     """The folder of a sweep: its name, its document, every trial, and the document's numbers as figures take them.
 
     Attributes
@@ -124,7 +124,7 @@ class Search:
     probability: float
 
 
-def read_search(folder: Path) -> Search:
+def read_search(folder: Path) -> SearchFolder:
     """The folder that `write_sweep` wrote; one that cannot be read raises `DataError`."""
     document = read_document(folder / "sweep.json", "sweep")
     try:
@@ -132,7 +132,7 @@ def read_search(folder: Path) -> Search:
         if absent := {"trial", *STATISTICS} - set(trials.columns):
             raise ValueError(f"trials.csv has no column {', '.join(sorted(absent))}")
         overfitting = document["overfitting"] or {"logits": {"values": [], "splits": []}, "probability": None}
-        return Search(
+        return SearchFolder(
             folder.name,
             document,
             trials,

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from urllib.parse import parse_qs, urlsplit
 
-from backtest.errors import BacktestError
+from backtest.base.errors import BacktestError
 from backtest.report.workspace_pages import Pages
 
 LOOPBACK = "127.0.0.1"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from backtest.base.units import format_ms
 from backtest.report.tables import new_table
 from backtest.signals.finding import FRESH
-from backtest.units import format_ms
 
 if TYPE_CHECKING:
     from backtest.signals.audit import Audit

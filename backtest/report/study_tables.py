@@ -13,13 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from backtest import __version__
-from backtest.display import ABSENT, p_value, percent
-from backtest.identity import document_of
+from backtest.base.display import ABSENT, p_value, percent
+from backtest.base.identity import document_of
+from backtest.base.schemas import schema_id
 from backtest.report.folder import dataset_block, plain, rows_of, to_json, write_text, writing
 from backtest.report.spreadsheets import csv_text
 from backtest.report.tables import new_table
-from backtest.schemas import schema_id
-from backtest.study.measures import is_positive
+from backtest.study.abnormal import is_positive
 from backtest.study.study import Study
 
 _KEYS = ["measure", "grouping", "group"]

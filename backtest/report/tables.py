@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from backtest.display import inert, percent
+from backtest.base.display import inert, percent
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar

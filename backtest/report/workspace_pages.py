@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backtest.display import ABSENT, p_value, percent
-from backtest.errors import BacktestError, DataError, UsageError
+from backtest.base.display import ABSENT, p_value, percent
+from backtest.base.errors import BacktestError, DataError, UsageError
 from backtest.ledger.difference import difference_of, differing
 from backtest.ledger.store import Ledger
 from backtest.report.folder import read_document
-from backtest.report.html.blocks import Section, Table, Text, columns, words
+from backtest.report.html.blocks import ReportTable, Section, Text, columns, words
 from backtest.report.html.compared import comparison_text
 from backtest.report.html.page import page_style, page_text, template
 from backtest.report.html.strategies import score_tables
@@ -136,7 +136,9 @@ class Pages:
         titles = (f"Trial {first}", f"Trial {second}")
         blocks = (
             Text(f"{one.title} less {other.title}: {sentence}."),
-            Table("What differs", columns("Name", *titles), tuple((words(a), words(b), words(c)) for a, b, c in rows)),
+            ReportTable(
+                "What differs", columns("Name", *titles), tuple((words(a), words(b), words(c)) for a, b, c in rows)
+            ),
         )
         lead = f"{one.title} and {other.title}"
         return page_text("Two trials", lead, [Section("trials", "Two trials", blocks)], home="/")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from backtest.base.config import RunConfig, load_config
+from backtest.base.documents import build, table_of
+from backtest.base.errors import ConfigError, DataError, UsageError, shortened
+from backtest.base.identity import document_of, neutral
+from backtest.base.progress import Progress, silent
+from backtest.base.schemas.upgrades import upgraded
+from backtest.base.units import TimeRange, from_iso, parse_timerange
 from backtest.catalysts.reading import merge_calendars, open_calendar
 from backtest.catalysts.record import Calendar
-from backtest.config import RunConfig, load_config
-from backtest.documents import build, table_of
-from backtest.errors import ConfigError, DataError, UsageError, shortened
-from backtest.identity import document_of, neutral
-from backtest.progress import Progress, silent
-from backtest.schemas.upgrades import upgraded
-from backtest.units import TimeRange, from_iso, parse_timerange
 
 if TYPE_CHECKING:
     from backtest.market.record import Market

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from backtest.errors import ConfigError, UsageError, near_miss, shortened
+from backtest.base.errors import ConfigError, UsageError, near_miss, shortened
 from backtest.signals.loading import finished, is_file_reference, load_strategy
 from backtest.signals.strategy import Strategy
 from backtest.strategies import REGISTRY

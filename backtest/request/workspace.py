@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from backtest.documents import build, read_toml
-from backtest.errors import ConfigError
+from backtest.base.documents import build, read_toml
+from backtest.base.errors import ConfigError
 
 FILE = "backtest.toml"
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from backtest.errors import UsageError, shortened
+from backtest.base.errors import UsageError, shortened
 from backtest.market.record import Floats
 from backtest.scoring.block_length import FEWEST, block_length
 
@@ -21,10 +21,10 @@ MOST_UNDEFINED = 0.05
 # Cells of one chunk of the index matrix: what is held at once does not grow with bars or draws.
 _CHUNK = 2**16
 
-Statistic = Callable[[Floats], float]
+ReturnStatistic = Callable[[Floats], float]
 Statistics = Callable[[Floats], Floats]
 """The same statistic of each row: (C, T) returns to (C,) numbers."""
-Method = Literal["percentile", "bca"]
+IntervalMethod = Literal["percentile", "bca"]
 Indices = npt.NDArray[np.int64]
 
 
@@ -73,12 +73,12 @@ def stationary_indices(bars: int, block: float, draws: int, seed: int) -> Iterat
 
 
 def interval(
-    statistic: Statistic,
+    statistic: ReturnStatistic,
     returns: npt.ArrayLike,
     *,
     seed: int,
     level: float = 0.9,
-    method: Method = "percentile",
+    method: IntervalMethod = "percentile",
     draws: int = 1_000,
     block: float | None = None,
 ) -> Interval:
@@ -87,12 +87,12 @@ def interval(
 
 
 def intervals(
-    statistics: Sequence[Statistic],
+    statistics: Sequence[ReturnStatistic],
     returns: npt.ArrayLike,
     *,
     seed: int,
     level: float = 0.9,
-    method: Method = "percentile",
+    method: IntervalMethod = "percentile",
     draws: int = 1_000,
     block: float | None = None,
 ) -> tuple[Interval, ...]:
@@ -101,7 +101,7 @@ def intervals(
     return row_intervals(each, returns, seed=seed, level=level, method=method, draws=draws, block=block)
 
 
-def _by_row(statistic: Statistic) -> Statistics:
+def _by_row(statistic: ReturnStatistic) -> Statistics:
     return lambda rows: np.array([statistic(row) for row in rows], dtype=np.float64)
 
 
@@ -111,7 +111,7 @@ def row_intervals(
     *,
     seed: int,
     level: float = 0.9,
-    method: Method = "percentile",
+    method: IntervalMethod = "percentile",
     draws: int = 1_000,
     block: float | None = None,
 ) -> tuple[Interval, ...]:
@@ -150,7 +150,7 @@ def row_intervals(
     )
 
 
-def _check(series: Floats, level: float, method: Method, draws: int, block: float | None) -> None:
+def _check(series: Floats, level: float, method: IntervalMethod, draws: int, block: float | None) -> None:
     if series.ndim != 1 or not np.isfinite(series).all():
         raise UsageError(f"returns {series.shape} must be one series (T,) of finite numbers: leave out unknown bars")
     if not 0.0 < level < 1.0:
@@ -168,7 +168,7 @@ def _check(series: Floats, level: float, method: Method, draws: int, block: floa
 
 
 def _bounds(
-    statistic: Statistics, series: Floats, drawn: Floats, level: float, method: Method, block: float
+    statistic: Statistics, series: Floats, drawn: Floats, level: float, method: IntervalMethod, block: float
 ) -> Interval:
     value = _of(statistic, series)
     defined = drawn[~np.isnan(drawn)]

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from backtest.errors import BacktestError, UsageError, shortened
+from backtest.base.errors import BacktestError, UsageError, shortened
 
 Work = TypeVar("Work")
 ATTEMPTS = 3

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.errors import UsageError
 from backtest.engine.layout import LEAST_RATIO
-from backtest.errors import UsageError
 from backtest.market.record import Flags, Floats
 
 NAN = float("nan")

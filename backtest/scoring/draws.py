@@ -32,12 +32,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.units import DAY_MS, to_ms
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
 from backtest.engine.layout import CAPACITY, IMPACT, NEVER, OPEN, Orders
 from backtest.engine.prepared import Prepared
 from backtest.signals.strategy import Intents
-from backtest.units import DAY_MS, to_ms
 
 BLOCK = 8_192
 """Draws that are held at once; random numbers are drawn block by block, so it is part of the result."""
@@ -45,7 +45,7 @@ EVENT_BEFORE_MS = DAY_MS
 EVENT_AFTER_MS = 3 * DAY_MS
 FEWEST_CHOICES = 5
 
-Rows = npt.NDArray[np.int32]
+EntryRows = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ class Subject:
     """Intents as one variation of orders (1, K), with the unit (K,) that each moves with and the units' names (U,)."""
 
     orders: Orders
-    unit: Rows
+    unit: EntryRows
     names: tuple[str, ...]
 
 
@@ -75,7 +75,7 @@ class Moved:
     blocks: Iterator[Orders]
     exact: bool = False
     calendars: float = math.inf
-    shifts: Rows = field(default_factory=lambda: np.empty(0, np.int32))
+    shifts: EntryRows = field(default_factory=lambda: np.empty(0, np.int32))
 
 
 Mover = Callable[[Subject, Prepared, Calendar, int, int], Moved | Impossible]
@@ -95,7 +95,7 @@ def subject_of(intents: Intents, prepared: Prepared) -> Subject:
     return Subject(prepared.orders(intents), unit, tuple(names))
 
 
-def shifts_of(bars: int, draws: int, seed: int) -> Rows:
+def shifts_of(bars: int, draws: int, seed: int) -> EntryRows:
     """(B,) shifts in bars, none twice and none zero: all T - 1 of them where at least as many draws are asked for."""
     if bars - 1 <= draws:
         return np.arange(1, bars, dtype=np.int32)
@@ -142,7 +142,7 @@ def by_coin(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed:
     return Moved(_recoined(subject, choices, draws, seed), calendars=math.prod(legs))
 
 
-def _shifted(orders: Orders, shifts: Rows) -> Iterator[Orders]:
+def _shifted(orders: Orders, shifts: EntryRows) -> Iterator[Orders]:
     for first in range(0, len(shifts), BLOCK):
         yield orders._replace(shift=shifts[first : first + BLOCK])
 
@@ -168,7 +168,7 @@ def _enterable(prepared: Prepared) -> npt.NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class MovingUnits:
     """Units that move together, named after the first catalyst, and its catalysts."""
 
     name: str
@@ -198,7 +198,7 @@ def _window(catalyst: Catalyst) -> tuple[int, int] | None:
     return to_ms(catalyst.announced_at) - EVENT_BEFORE_MS, known + EVENT_AFTER_MS
 
 
-def _clusters(subject: Subject, prepared: Prepared, calendar: Calendar) -> list[Cluster]:
+def _clusters(subject: Subject, prepared: Prepared, calendar: Calendar) -> list[MovingUnits]:
     """Units in clusters: catalysts whose event windows touch, whoever trades them; a unit without one by its time."""
     market = prepared.market
     windows: list[tuple[int, int, str, Catalyst | None, int]] = []
@@ -225,13 +225,13 @@ def _clusters(subject: Subject, prepared: Prepared, calendar: Calendar) -> list[
         traded = tuple(dict.fromkeys(unit for unit in units if unit >= 0))
         if traded:
             named = next((name for _, _, name, one, _ in chain if one is not None), subject.names[traded[0]])
-            found.append(Cluster(named, traded, tuple(one for _, _, _, one, _ in chain if one is not None)))
+            found.append(MovingUnits(named, traded, tuple(one for _, _, _, one, _ in chain if one is not None)))
     return found
 
 
 def _date_pools(
-    subject: Subject, prepared: Prepared, calendar: Calendar, clusters: list[Cluster]
-) -> list[Rows] | Impossible:
+    subject: Subject, prepared: Prepared, calendar: Calendar, clusters: list[MovingUnits]
+) -> list[EntryRows] | Impossible:
     """Bars that each cluster may move by, 0 among them."""
     enterable = _enterable(prepared)
     bars, bar_ms = prepared.bar_count, prepared.market.bar_ms
@@ -264,7 +264,9 @@ def _date_pools(
     return pools
 
 
-def _redated(subject: Subject, clusters: list[Cluster], pools: list[Rows], draws: int, seed: int) -> Iterator[Orders]:
+def _redated(
+    subject: Subject, clusters: list[MovingUnits], pools: list[EntryRows], draws: int, seed: int
+) -> Iterator[Orders]:
     orders = subject.orders
     for block, first in enumerate(range(0, draws, BLOCK)):
         count = min(BLOCK, draws - first)
@@ -281,7 +283,7 @@ def _redated(subject: Subject, clusters: list[Cluster], pools: list[Rows], draws
         )
 
 
-def _coin_choices(subject: Subject, prepared: Prepared) -> list[list[Rows]] | Impossible:
+def _coin_choices(subject: Subject, prepared: Prepared) -> list[list[EntryRows]] | Impossible:
     """Columns that each instrument of each unit may become: same kind, open to entries when the unit is decided."""
     open_to, swap = _enterable(prepared), prepared.bars.swap
     settled = np.array([(one.settle, one.inverse) for one in prepared.market.instruments])
@@ -302,7 +304,7 @@ def _coin_choices(subject: Subject, prepared: Prepared) -> list[list[Rows]] | Im
     return choices
 
 
-def _recoined(subject: Subject, choices: list[list[Rows]], draws: int, seed: int) -> Iterator[Orders]:
+def _recoined(subject: Subject, choices: list[list[EntryRows]], draws: int, seed: int) -> Iterator[Orders]:
     orders = subject.orders
     for block, first in enumerate(range(0, draws, BLOCK)):
         count = min(BLOCK, draws - first)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.base.units import DAY_MS
 from backtest.engine.layout import CLOSE, HIGH, LOW, MARK, OPEN, Bars
 from backtest.market.record import Floats
-from backtest.units import DAY_MS
 
 WINDOW_MS = 14 * DAY_MS
 

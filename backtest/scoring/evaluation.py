@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from backtest.base.config import RunConfig, load_config
+from backtest.base.display import Cell, Shown, View, cell, number, p_value, percent, plain_percent, whole
+from backtest.base.progress import Progress, silent
 from backtest.catalysts.record import Calendar
-from backtest.config import RunConfig, load_config
-from backtest.display import Cell, Shown, View, cell, number, p_value, percent, plain_percent, whole
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay_prepared
 from backtest.engine.run import Run, funding_note
 from backtest.market.record import Market
-from backtest.progress import Progress, silent
 from backtest.scoring.ends import ends_of
 from backtest.scoring.metrics import Score, named, score_run, with_intervals
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_strategies

@@ -1,16 +1,16 @@
 """Placebo kinds: one declaration for each way to make a calendar that never happened.
 
 A kind either moves the intents that a strategy decided (`move`), or moves the catalysts and lets the strategy decide
-anew (`recalendar`). Options, schemas, labels and the table in docs/methods.md follow from `PLACEBO_KINDS`.
+anew (`move_calendar`). Options, schemas, labels and the table in docs/methods.md follow from `PLACEBO_KINDS`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backtest.scoring import draws, recalendar
+from backtest.scoring import draws, moved_calendars
 from backtest.scoring.draws import Mover
-from backtest.scoring.recalendar import CalendarMover
+from backtest.scoring.moved_calendars import CalendarMover
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class PlaceboKind:
     keeps, breaks : str
         What the placebo calendars share with the real one, and what they do not.
     move : Mover or None
-        Moves decided intents; exactly one of `move` and `recalendar` is given.
-    recalendar : CalendarMover or None
+        Moves decided intents; exactly one of `move` and `move_calendar` is given.
+    move_calendar : CalendarMover or None
         Moves catalysts, on which the strategy decides anew.
     """
 
@@ -36,7 +36,7 @@ class PlaceboKind:
     keeps: str
     breaks: str
     move: Mover | None = None
-    recalendar: CalendarMover | None = None
+    move_calendar: CalendarMover | None = None
 
 
 PLACEBO_KINDS: dict[str, PlaceboKind] = {
@@ -75,7 +75,7 @@ PLACEBO_KINDS: dict[str, PlaceboKind] = {
             calendars="shifted calendars decided anew",
             keeps="what `shift` keeps; the strategy reacts to the prices it would have seen",
             breaks="what `shift` breaks",
-            recalendar=recalendar.by_period,
+            move_calendar=moved_calendars.by_period,
         ),
     )
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.units import DAY_MS
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
 from backtest.engine.layout import COSTS, LEAST_RATIO, Orders
 from backtest.engine.prepared import Prepared
@@ -17,7 +18,6 @@ from backtest.engine.run import Run
 from backtest.scoring.block_length import block_length
 from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
 from backtest.scoring.metric import METRICS
-from backtest.units import DAY_MS
 
 NAN = float("nan")
 LEVEL = 0.9

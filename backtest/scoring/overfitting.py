@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.market.record import Flags, Floats
 from backtest.scoring.block_length import FEWEST, block_length
 from backtest.scoring.cross_validation import SHARPE

@@ -19,21 +19,21 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from backtest.base.display import Shown, View, cell, number, p_value, percent
+from backtest.base.errors import UsageError, near_miss, shortened
+from backtest.base.progress import Progress, silent
 from backtest.catalysts.record import Calendar
-from backtest.display import Shown, View, cell, number, p_value, percent
 from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES, Orders
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import replay_statistics, statistic_code
-from backtest.errors import UsageError, near_miss, shortened
 from backtest.market.record import Flags, Floats
-from backtest.progress import Progress, silent
-from backtest.scoring.draws import Impossible, Rows, event_bars, subject_of
+from backtest.scoring.draws import EntryRows, Impossible, event_bars, subject_of
 from backtest.scoring.drift import without_drift
 from backtest.scoring.ends import Ends, both_orders, p_at_both_ends
 from backtest.scoring.familywise import rounding, westfall_young
 from backtest.scoring.kinds import DEFAULT_KIND, PLACEBO_KINDS
+from backtest.scoring.moved_calendars import statistics_anew
 from backtest.scoring.power import LEVEL, clopper_pearson, least_effect, slope
-from backtest.scoring.recalendar import statistics_anew
 from backtest.signals.strategy import Intents, Strategy
 
 Statistic = Literal["net_return", "sharpe", "mean_trade"]
@@ -226,7 +226,7 @@ class Null:
     exact: bool = False
     reason: str = ""
     calendars: float = math.inf
-    shifts: Rows = field(default_factory=lambda: np.empty(0, np.int32))
+    shifts: EntryRows = field(default_factory=lambda: np.empty(0, np.int32))
     response: float = NAN
     driftless: Floats = field(default_factory=lambda: np.empty(0))
     early: int = 0
@@ -279,11 +279,11 @@ def null_of(
     kind = PLACEBO_KINDS[plan.kind]
     replayed = [prepared] if driftless is None else [prepared, driftless]
     replayed += both_orders(prepared) if ends else ()
-    if kind.recalendar is not None:
+    if kind.move_calendar is not None:
         if strategy is None:
             plan.check_moves_intents()
         assert strategy is not None
-        made = kind.recalendar(prepared, calendar, plan.draws, plan.seed)
+        made = kind.move_calendar(prepared, calendar, plan.draws, plan.seed)
         if isinstance(made, Impossible):
             return Null(np.empty(0), reason=made.reason)
         drawn = statistics_anew(strategy, replayed, made.calendars, processes)

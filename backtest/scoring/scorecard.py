@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from backtest.display import ABSENT, Cell, Shown, View, cell, count, number, p_value, plain_percent, plural, whole
+from backtest.base.display import ABSENT, Cell, Shown, View, cell, count, number, p_value, plain_percent, plural, whole
 from backtest.engine.layout import NET_RETURN
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import replay_statistics

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from backtest.documents import build, read_toml
-from backtest.errors import ConfigError, UsageError, near_miss, shortened
+from backtest.base.documents import build, read_toml
+from backtest.base.errors import ConfigError, UsageError, near_miss, shortened
+from backtest.base.units import UNIT_MS, duration_ms
 from backtest.signals.trust import trusted_files
-from backtest.units import UNIT_MS, duration_ms
 
-Search = Literal["grid", "random"]
+SearchMethod = Literal["grid", "random"]
 MOST_TRIALS = 1_000_000
 MOST_AMOUNT = 1e15
 _RANGE = re.compile(r"(?P<low>[^./,]*(?:\.\d+)?)\.\.(?P<high>[^/,]*?)(?:/(?P<step>[^,]+))?")

@@ -21,25 +21,25 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest import __version__
+from backtest.base.config import RunConfig
+from backtest.base.display import Shown, View, cell, p_value, percent, whole
+from backtest.base.display import number as decimals
+from backtest.base.errors import DataError
+from backtest.base.identity import document_of
+from backtest.base.progress import Progress, silent
 from backtest.catalysts.record import Calendar
-from backtest.config import RunConfig
-from backtest.display import Shown, View, cell, p_value, percent, whole
-from backtest.display import number as decimals
 from backtest.engine.layout import EXPOSURE, NET_RETURN, SHARPE, STATISTICS, TRADES
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay_statistics, statistic_code
-from backtest.errors import DataError
-from backtest.identity import document_of
 from backtest.market.record import Floats, Market
 from backtest.market.rows import replace_file
-from backtest.progress import Progress, silent
 from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.cross_validation import Overfitting, probability_of_overfitting
 from backtest.scoring.metrics import replay_returns
 from backtest.scoring.overfitting import DeflatedSharpe, SuperiorAbility, deflate, superior_ability
-from backtest.scoring.parts import Part, claim, part_path, read_part, room_for, written
 from backtest.scoring.placebo import Null, Placebo, PlaceboPlan, evidence, null_of, without_events
 from backtest.scoring.space import Trial
+from backtest.scoring.sweep_folder import Part, claim, part_path, read_part, room_for, written
 from backtest.signals.filters import check_filters
 from backtest.signals.strategy import Strategy
 

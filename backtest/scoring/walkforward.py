@@ -18,24 +18,24 @@ from typing import Any
 
 import numpy as np
 
+from backtest.base.config import RunConfig
+from backtest.base.display import Shown, View, cell, count, p_value, percent
+from backtest.base.display import number as decimals
+from backtest.base.errors import UsageError
+from backtest.base.progress import Progress, silent
+from backtest.base.units import TimeRange, duration_ms, format_ms
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms, known_between
-from backtest.config import RunConfig
-from backtest.display import Shown, View, cell, count, p_value, percent
-from backtest.display import number as decimals
 from backtest.engine.layout import TRADES
 from backtest.engine.prepared import prepare
 from backtest.engine.replay import replay_prepared, replay_statistics, statistic_code
 from backtest.engine.run import Run
-from backtest.errors import UsageError
 from backtest.market.record import Floats, Market
-from backtest.progress import Progress, silent
 from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_intents
 from backtest.scoring.space import Trial
 from backtest.signals.filters import check_filters
 from backtest.signals.strategy import Intent, Intents, Strategy
-from backtest.units import TimeRange, duration_ms, format_ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)

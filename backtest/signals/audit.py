@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from backtest.base.errors import UsageError, shortened
+from backtest.base.progress import Progress, silent
 from backtest.catalysts.record import Calendar
-from backtest.errors import UsageError, shortened
 from backtest.market.record import Market
-from backtest.progress import Progress, silent
 from backtest.signals.asking import Asker
 from backtest.signals.examining import examine
 from backtest.signals.filters import check_filters

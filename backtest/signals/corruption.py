@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.units import from_ms
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
 from backtest.market.record import Floats, Market
 from backtest.market.series import SERIES
-from backtest.units import from_ms
 
 PRICES = ("open", "high", "low", "close")
 SOURCES = ("prices", "volume", *SERIES)

@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 
+from backtest.base.errors import UsageError
+from backtest.base.progress import Progress, silent
+from backtest.base.units import TimeRange, format_ms
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.errors import UsageError
 from backtest.market.record import Market
-from backtest.progress import Progress, silent
 from backtest.signals.asking import Answer, Asker, Question
 from backtest.signals.corruption import (
     CALENDAR_CORRUPTIONS,
@@ -27,7 +28,6 @@ from backtest.signals.corruption import (
 )
 from backtest.signals.finding import HERE, Audit, Leak
 from backtest.signals.strategy import Decision
-from backtest.units import TimeRange, format_ms
 
 TRUNCATION, SERIES = "truncation", "auxiliary series"
 PANEL_DRAWS = 12

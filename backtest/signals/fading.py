@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from backtest.base.units import duration_ms, to_ms
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_between, last_close_before
 from backtest.market.record import Market
 from backtest.signals.features import row_known_at
 from backtest.signals.strategy import Intent
 from backtest.signals.trading import TradeParameters, catalyst_columns
-from backtest.units import duration_ms, to_ms
 
 
 def fades(

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
+from backtest.base.units import DAY_MS, duration_ms
 from backtest.market.record import Flags, Floats, Market
-from backtest.units import DAY_MS, duration_ms
 
 YEAR_MS = 365 * DAY_MS
 

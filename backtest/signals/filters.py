@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from backtest.base.errors import ConfigError, near_miss
 from backtest.catalysts.record import Calendar
-from backtest.errors import ConfigError, near_miss
 from backtest.market.record import Market
 from backtest.signals.strategy import Strategy
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backtest.display import Shown, View
-from backtest.errors import LookaheadError
+from backtest.base.display import Shown, View
+from backtest.base.errors import LookaheadError
+from backtest.base.units import UNIT_MS, format_ms
 from backtest.signals.strategy import Decision, Intent
-from backtest.units import UNIT_MS, format_ms
 
 VERDICTS = ("look-ahead", "clean", "not exercised", "reads outside", "reads nothing")
 """Look-ahead found; none in what was tested; no decision to test; files or environment touched, which no cut can reach;

@@ -23,10 +23,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
+from backtest.base.errors import BacktestError
+from backtest.base.progress import Progress
 from backtest.catalysts.record import Calendar
-from backtest.errors import BacktestError
 from backtest.market.record import Market
-from backtest.progress import Progress
 from backtest.signals.asking import CAN_FORK, Asker
 from backtest.signals.examining import examine
 from backtest.signals.finding import FRESH, Audit

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from backtest.documents import user_path
-from backtest.errors import UsageError, near_miss, shortened
+from backtest.base.documents import user_path
+from backtest.base.errors import UsageError, near_miss, shortened
 from backtest.signals.strategy import Parameters, Strategy
 
 _MODULE = "user_strategy_"
@@ -174,7 +174,7 @@ from pydantic import Field
 
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_between
-from backtest.fields import Duration
+from backtest.base.fields import Duration
 from backtest.market.record import Market
 from backtest.signals.features import bars_of, change, row_known_at
 from backtest.signals.strategy import Intents, Names, Share, Strategy

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from backtest.base.documents import build
+from backtest.base.errors import ConfigError, near_miss
+from backtest.base.fields import below_one, read_percent
+from backtest.base.units import format_ms
 from backtest.catalysts.record import Calendar
-from backtest.documents import build
-from backtest.errors import ConfigError, near_miss
-from backtest.fields import below_one, read_percent
 from backtest.market.record import Floats, Market
-from backtest.units import format_ms
 
 LEAST_WEIGHT = 1e-6
 """Smallest share of equity that an intent may want: what the kernel scales below it is no position."""

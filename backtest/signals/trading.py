@@ -8,14 +8,14 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from backtest.base.errors import ConfigError, near_miss
+from backtest.base.fields import Duration
+from backtest.base.identity import neutral
+from backtest.base.units import duration_ms
 from backtest.catalysts.record import Catalyst
-from backtest.errors import ConfigError, near_miss
-from backtest.fields import Duration
-from backtest.identity import neutral
 from backtest.market.record import Flags, Kind, Market
 from backtest.signals.features import closes_ms
 from backtest.signals.strategy import Intent, Parameters, Share, level
-from backtest.units import duration_ms
 
 
 class TradeParameters(Parameters):

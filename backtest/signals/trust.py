@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.signals.loading import file_of, is_file_reference
 
 

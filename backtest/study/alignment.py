@@ -14,12 +14,12 @@ from enum import StrEnum
 
 import numpy as np
 
+from backtest.base.errors import MarketError, UsageError
+from backtest.base.units import UNIT_MS, duration_ms, timeframe_ms, to_ms
 from backtest.catalysts.record import Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.errors import MarketError, UsageError
 from backtest.market.record import Floats, Market
 from backtest.study.models import Ints
-from backtest.units import UNIT_MS, duration_ms, timeframe_ms, to_ms
 
 
 class Exclusion(StrEnum):
@@ -53,7 +53,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FitRow:
     """One series to fit: the equal-weighted mean of `columns`, bar 0 of which is `width` bars from bar `onset`.
 
     `unused` are the bars of the estimation window, from first to last and relative to `onset`, that are left out.
@@ -106,7 +106,7 @@ def whole_bars(name: str, duration: str, bar_ms: int, *, least: int = 1) -> int:
     return bars
 
 
-def place(catalyst: Catalyst, columns: tuple[int, ...], panel: Panel) -> Row | None:
+def place(catalyst: Catalyst, columns: tuple[int, ...], panel: Panel) -> FitRow | None:
     """The catalyst's bar 0 in a panel, which may lie outside it; None where untimed."""
     known = known_at_ms(catalyst)
     if catalyst.announced_at is None or known is None:
@@ -114,9 +114,9 @@ def place(catalyst: Catalyst, columns: tuple[int, ...], panel: Panel) -> Row | N
     onset = (to_ms(catalyst.announced_at) - panel.start_ms) // panel.bar_ms
     # The first bar that opens at or after the announcement was certainly public.
     after = -((panel.start_ms - known) // panel.bar_ms)
-    return Row(columns, onset, after - onset)
+    return FitRow(columns, onset, after - onset)
 
 
-def announced_between(rows: Sequence[Row], first: int, last: int) -> list[int]:
+def announced_between(rows: Sequence[FitRow], first: int, last: int) -> list[int]:
     """Places of the `rows` whose announcement period reaches into bars `first` to `last` of the panel."""
     return [k for k, one in enumerate(rows) if one.onset <= last and one.onset + one.width - 1 >= first]

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from backtest.market.record import Floats
+from backtest.study.abnormal import Measure, take
 from backtest.study.cumulation import Cumulated, each_bar, moments
-from backtest.study.measures import Measure, take
 from backtest.study.models import AbnormalReturns, Ints
 from backtest.study.multiplicity import adjust, placebo_p
 from backtest.study.parametric import average, kolari_pynnonen
@@ -36,7 +36,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class MeasuredEffects:
     """One measure over all events of a study, observed and under every common shift.
 
     Attributes
@@ -117,7 +117,7 @@ class Chance:
     deviation: Floats
 
 
-def chance(data: Measured, events: Ints, sign: Floats) -> Chance:
+def chance(data: MeasuredEffects, events: Ints, sign: Floats) -> Chance:
     """Compare a group with its calendar under every common shift; `sign` (n,) multiplies each event's effect."""
     chosen = data.turns.table[:, events]
     scar, unit, car = (values[chosen] for values in (data.placebo.scar, data.placebo.unit, data.placebo.car))
@@ -154,7 +154,7 @@ def band(draws: Floats, level: float) -> Floats:
     return result
 
 
-def effects_table(data: Measured, groups: Sequence[Group], names: Sequence[str]) -> pd.DataFrame:
+def effects_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequence[str]) -> pd.DataFrame:
     """One row a group and span; `adjusted_p` is corrected over the spans and groups of one grouping."""
     tables = []
     config = data.config
@@ -203,7 +203,7 @@ def effects_table(data: Measured, groups: Sequence[Group], names: Sequence[str])
     return table
 
 
-def tests_table(data: Measured, groups: Sequence[Group], names: Sequence[str]) -> pd.DataFrame:
+def tests_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequence[str]) -> pd.DataFrame:
     """Every test of sums, one row a group, span and test, for groups of enough observations."""
     tables = []
     for group in groups:
@@ -228,7 +228,7 @@ def tests_table(data: Measured, groups: Sequence[Group], names: Sequence[str]) -
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_TEST_COLUMNS)
 
 
-def paths_table(data: Measured, groups: Sequence[Group]) -> pd.DataFrame:
+def paths_table(data: MeasuredEffects, groups: Sequence[Group]) -> pd.DataFrame:
     """One row a group and bar: the mean and median path, its interval, and the band of chance alone."""
     tables = []
     for group in groups:
@@ -258,7 +258,7 @@ def paths_table(data: Measured, groups: Sequence[Group]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _turned_mean(data: Measured, events: Ints) -> Floats:
+def _turned_mean(data: MeasuredEffects, events: Ints) -> Floats:
     """(B, W) mean path of the events under each shift, missing bars left out."""
     total, count = np.zeros((2, data.turns.count, data.placebo.path.shape[1]))
     for event in events:

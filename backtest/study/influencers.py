@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.market.record import Floats
 
 

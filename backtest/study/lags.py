@@ -21,16 +21,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from backtest.base.units import DAY_MS
 from backtest.catalysts.record import Calendar
 from backtest.market.record import Flags, Floats, Market
-from backtest.study.alignment import Row, resample
-from backtest.study.measures import Series, series
+from backtest.study.abnormal import Series, series
+from backtest.study.alignment import FitRow, resample
 from backtest.study.models import COLLINEAR, Ints
 from backtest.study.multiplicity import placebo_p
 from backtest.study.placebo import step_of
 from backtest.study.sample import Event, benchmark_columns, chosen_catalysts, enter, observations
 from backtest.study.settings import StudyConfig
-from backtest.units import DAY_MS
 
 INSEPARABLE = "the spans of its catalysts cannot be told apart from others: they share their bars"
 COLUMNS = ("grouping", "group", "span", "n", "mean", "effect", "error", "t", "p_value", "floor", "reason")
@@ -51,7 +51,7 @@ def disjoint_spans(spans: Ints) -> Ints:
     return np.array([*(tuple(span) for span in spans if span[0] < 1), *later], dtype=np.int64)
 
 
-def regressors(rows: Sequence[Row], parts: Ints, bars: int, coins: int) -> Floats:
+def regressors(rows: Sequence[FitRow], parts: Ints, bars: int, coins: int) -> Floats:
     """(T, N, V) share of each of V spans of E rows of one column on each bar of its coin, round a circle of T bars.
 
     A span's bars add up to 1 for each row, so that a coefficient is what the span brings in sum.
@@ -64,7 +64,7 @@ def regressors(rows: Sequence[Row], parts: Ints, bars: int, coins: int) -> Float
     return found
 
 
-def _bars(row: Row, span: Ints) -> Ints:
+def _bars(row: FitRow, span: Ints) -> Ints:
     """Bars of the panel in a span of a row, whose bar 0 is `width` bars long."""
     first, last = (int(edge) + (row.width - 1 if edge > 0 else 0) for edge in span)
     return np.arange(row.onset + first, row.onset + last + (row.width if last == 0 else 1))
@@ -167,7 +167,7 @@ def _fitted(
     columns = sorted({event.row.columns[0] for event in events})
     rows = [replace(event.row, columns=(columns.index(event.row.columns[0]),)) for event in events]
     parts = disjoint_spans(spans)
-    explained = [source.values[:bars, list(source.benchmarks_of(Row((column,), 0, 1)))] for column in columns]
+    explained = [source.values[:bars, list(source.benchmarks_of(FitRow((column,), 0, 1)))] for column in columns]
     widest = max(one.shape[1] for one in explained)
     # A benchmark does without itself: a column of zeros stands in its place.
     market = np.stack([np.pad(one, ((0, 0), (0, widest - one.shape[1]))) for one in explained], axis=1)
@@ -217,7 +217,7 @@ def _fitted(
 
 
 def _design(
-    rows: Sequence[Row], member: Sequence[int], groups: int, parts: Ints, spans: Ints, bars: int, coins: int
+    rows: Sequence[FitRow], member: Sequence[int], groups: int, parts: Ints, spans: Ints, bars: int, coins: int
 ) -> tuple[Floats, Floats]:
     """Regressors (T, N, C) of all groups, and the weights (G V, C) by which they make each group's effect over a span.
 

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from backtest.errors import UsageError, near_miss
+from backtest.base.errors import UsageError, near_miss
 from backtest.market.record import Flags, Floats
 
 Ints = npt.NDArray[np.int64]

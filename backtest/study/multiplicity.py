@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import false_discovery_control
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.market.record import Floats
 
-Method = Literal["holm", "benjamini_hochberg"]
+Adjustment = Literal["holm", "benjamini_hochberg"]
 
 
-def adjust(p_values: npt.ArrayLike, method: Method) -> Floats:
+def adjust(p_values: npt.ArrayLike, method: Adjustment) -> Floats:
     """p-values adjusted for multiple testing, in the shape given (windows by kinds, say); NaN stays and is not counted.
 
     `holm` bounds the chance of any false rejection: Holm (1979), Scandinavian Journal of Statistics 6(2), 65-70.

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backtest.base.units import DAY_MS
 from backtest.market.record import Floats
-from backtest.study.alignment import Row
+from backtest.study.abnormal import Measure, Series, effects, fit
+from backtest.study.alignment import FitRow
 from backtest.study.cumulation import ROUNDING
-from backtest.study.measures import Measure, Series, effects, fit
 from backtest.study.models import Ints, Windows
-from backtest.units import DAY_MS
 
 # Rows fitted at once: a model's residuals are dropped before the next rows are fitted.
 _ROWS = 2_048
@@ -49,7 +49,7 @@ class Turns:
         Length of the circle.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[FitRow, ...]
     table: Ints
     bars: int
 
@@ -78,12 +78,12 @@ def step_of(bar_ms: int, *, weekly: bool) -> int:
     return period // math.gcd(period, bar_ms)
 
 
-def turn(observed: Sequence[Row], bars: int, step: int, windows: Windows, most: int, seed: int) -> Turns:
+def turn(observed: Sequence[FitRow], bars: int, step: int, windows: Windows, most: int, seed: int) -> Turns:
     """All turns of the calendar, or a seeded choice of `most`; none where the circle is shorter than the windows.
 
     `bars` is the length of the panel; the circle is as many whole steps as it holds.
     """
-    places: dict[Row, int] = {}
+    places: dict[FitRow, int] = {}
     circle = bars // step * step
     longest = windows.length + max((row.width for row in observed), default=1)
     turns = np.arange(1, circle // step, dtype=np.int64)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backtest.base.errors import UsageError, near_miss
+from backtest.base.units import DAY_MS
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.errors import UsageError, near_miss
 from backtest.market.record import Market
-from backtest.study.alignment import Exclusion, Panel, Row, announced_between, place
-from backtest.study.measures import Series, fit
+from backtest.study.abnormal import Series, fit
+from backtest.study.alignment import Exclusion, FitRow, Panel, announced_between, place
 from backtest.study.models import Ints, Rejection, Windows
 from backtest.study.settings import StudyConfig
-from backtest.units import DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Event:
 
     catalyst: Catalyst
     asset: str
-    row: Row
+    row: FitRow
     whole: bool
 
     def counts(self, config: StudyConfig) -> bool:
@@ -140,7 +140,7 @@ def enter(
                 rejected.append(Rejected(one.id, asset, "", "", Exclusion.NO_INSTRUMENT))
                 continue
             unused = () if cleaned is None else _windows_of_others(one, asset, aligned, cleaned, panel, windows)
-            row = Row((column,), aligned.onset, aligned.width, unused)
+            row = FitRow((column,), aligned.onset, aligned.width, unused)
             if _unexplained(source, row):
                 rejected.append(Rejected(one.id, asset, "return", "", Exclusion.NO_BENCHMARK))
             else:
@@ -157,7 +157,7 @@ def enter(
 
 
 def _windows_of_others(
-    one: Catalyst, asset: str, own: Row, calendar: Calendar, panel: Panel, windows: Windows
+    one: Catalyst, asset: str, own: FitRow, calendar: Calendar, panel: Panel, windows: Windows
 ) -> tuple[tuple[int, int], ...]:
     """Event windows of other catalysts of a coin that reach into the estimation window, relative to `own`'s onset."""
     found = set()
@@ -171,7 +171,7 @@ def _windows_of_others(
     return tuple(sorted(found))
 
 
-def _unexplained(source: Series, row: Row) -> bool:
+def _unexplained(source: Series, row: FitRow) -> bool:
     return bool(source.benchmarks) and not source.benchmarks_of(row)
 
 
@@ -187,7 +187,7 @@ def _baskets(
         if own[0].whole:
             continue
         unused = tuple(sorted({span for leg in own for span in leg.row.unused}))
-        row = Row(tuple(leg.row.columns[0] for leg in own), own[0].row.onset, own[0].row.width, unused)
+        row = FitRow(tuple(leg.row.columns[0] for leg in own), own[0].row.onset, own[0].row.width, unused)
         reason: Exclusion | Rejection | None = Exclusion.NO_BENCHMARK
         if not _unexplained(source, row):
             reason = fit(source, [row], windows, minimum).reasons[0]

@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from backtest.errors import UsageError
-from backtest.fields import Duration
-from backtest.identity import hash_of, neutral
+from backtest.base.errors import UsageError
+from backtest.base.fields import Duration
+from backtest.base.identity import hash_of, neutral
+from backtest.base.units import DAY_MS
+from backtest.study.abnormal import Model
 from backtest.study.alignment import whole_bars
-from backtest.study.measures import Model
 from backtest.study.models import Ints, Windows
-from backtest.study.multiplicity import Method
-from backtest.units import DAY_MS
+from backtest.study.multiplicity import Adjustment
 
 Grouping = Literal["kind", "asset", "actor", "direction", "confidence"]
-Names = tuple[str, ...]
+NameTuple = tuple[str, ...]
 # The covariance of the event window has a cell for each two of its bars.
 MOST_EVENT_BARS, MOST_ESTIMATION_BARS = 10_000, 1_000_000
 
@@ -32,7 +32,7 @@ class StudyConfig(BaseModel):
 
     timeframe: Duration | None = Field(default=None, description="bars to study; None is the market's own")
     model: Model = Field(default="market", description="expected returns: market, market_adjusted or mean_adjusted")
-    benchmarks: Annotated[Names, Field(min_length=1)] = Field(
+    benchmarks: Annotated[NameTuple, Field(min_length=1)] = Field(
         default=("BTC",), description="coins that explain returns"
     )
     estimation: Duration | None = Field(
@@ -66,9 +66,9 @@ class StudyConfig(BaseModel):
         default="hour", description="what placebo dates share: shifts are whole days, or whole weeks"
     )
     seed: Annotated[int, Field(ge=0)] = Field(default=20251101, description="seed of the placebo")
-    multiplicity: Method = Field(default="holm", description="correction over spans and groups")
+    multiplicity: Adjustment = Field(default="holm", description="correction over spans and groups")
     groups: tuple[Grouping, ...] = Field(default=("kind", "asset", "actor"), description="groupings of the catalysts")
-    calls: Annotated[Names, Field(min_length=1)] = Field(
+    calls: Annotated[NameTuple, Field(min_length=1)] = Field(
         default=("influencer_call",), description="kinds that enter the influencer table"
     )
     endogenous: bool = Field(
@@ -76,13 +76,13 @@ class StudyConfig(BaseModel):
         description="whether moves of the price itself count in every mean; a kind that is named does",
         json_schema_extra=neutral(True),
     )
-    assets: Names = Field(default=(), description="only catalysts about one of these coins; overlaps count all")
-    kinds: Names = Field(default=(), description="only catalysts of one of these kinds; overlaps count all")
-    actors: Names = Field(default=(), description="only catalysts of one of these actors; overlaps count all")
+    assets: NameTuple = Field(default=(), description="only catalysts about one of these coins; overlaps count all")
+    kinds: NameTuple = Field(default=(), description="only catalysts of one of these kinds; overlaps count all")
+    actors: NameTuple = Field(default=(), description="only catalysts of one of these actors; overlaps count all")
 
     @field_validator("benchmarks", "after", "groups", "calls")
     @classmethod
-    def _once(cls, values: Names) -> Names:
+    def _once(cls, values: NameTuple) -> NameTuple:
         twice = next((one for one in values if values.count(one) > 1), None)
         if twice is not None:
             raise ValueError(f"{twice!r} stands twice: keep one")
@@ -125,7 +125,7 @@ class StudyConfig(BaseModel):
             )
         return minimum
 
-    def span_names(self) -> Names:
+    def span_names(self) -> NameTuple:
         """run_up, announcement, then after_1d and so on."""
         return ("run_up", "announcement", *(f"after_{one}" for one in self.after))
 

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from backtest.base.display import Cell, Shown, View, cell, count, p_value, percent
+from backtest.base.errors import DataError, UsageError, near_miss
+from backtest.base.progress import Progress, silent
 from backtest.catalysts.record import Calendar
-from backtest.display import Cell, Shown, View, cell, count, p_value, percent
-from backtest.errors import DataError, UsageError, near_miss
 from backtest.market.record import Market
-from backtest.progress import Progress, silent
+from backtest.study.abnormal import MEASURES, Measure, Series, auxiliary_series, effects, fit, series
 from backtest.study.alignment import Exclusion, resample
-from backtest.study.cross_section import Group, Measured, effects_table, paths_table, steps_of, tests_table
-from backtest.study.measures import MEASURES, Measure, Series, auxiliary_series, effects, fit, series
+from backtest.study.cross_section import Group, MeasuredEffects, effects_table, paths_table, steps_of, tests_table
 from backtest.study.models import Ints, Windows
 from backtest.study.placebo import Turns, placebo_sums, step_of, turn
 from backtest.study.sample import (
@@ -184,7 +184,7 @@ def event_study(
     turns = turn([event.row for event in events], len(panel.close), step, windows, config.draws, config.seed)
     groups = _groups(events, config)
     tables: dict[str, list[pd.DataFrame]] = {"effects": [], "tests": [], "paths": []}
-    found: dict[str, Measured] = {}
+    found: dict[str, MeasuredEffects] = {}
     for done, measure in enumerate(sources):
         progress(measure.replace("_", " "), done, len(sources))
         data = _measured(measure, config, sources[measure], events, turns, observation, windows, spans, minimum)
@@ -225,7 +225,7 @@ def _measured(
     windows: Windows,
     spans: Ints,
     minimum: int,
-) -> Measured:
+) -> MeasuredEffects:
     """Sum one measure's abnormal values of all events, where they were and under every common shift."""
     rows = [event.row for event in events]
     returns = fit(source, rows, windows, minimum)
@@ -233,7 +233,7 @@ def _measured(
     steps = steps_of(measure, returns)
     placebo = placebo_sums(measure, source, turns, windows, minimum, spans, steps)
     own, path = effects(measure, returns, spans, width), effects(measure, returns, steps, width)
-    return Measured(measure, config, turns, observation, spans, own, path, placebo)
+    return MeasuredEffects(measure, config, turns, observation, spans, own, path, placebo)
 
 
 def _nothing(rejected: Sequence[Rejected], calendar: Calendar, market: Market) -> str:
@@ -269,7 +269,7 @@ def _groups(events: Sequence[Event], config: StudyConfig) -> list[Group]:
     return groups + ([Group(APART, APART, apart)] if apart else [])
 
 
-def _unmeasured(data: Measured, events: Sequence[Event], names: Sequence[str]) -> tuple[Rejected, ...]:
+def _unmeasured(data: MeasuredEffects, events: Sequence[Event], names: Sequence[str]) -> tuple[Rejected, ...]:
     """What a measure could not say of the events that entered."""
     rejected = []
     for row, event in enumerate(events):
@@ -298,7 +298,7 @@ def _rejected(rejected: Sequence[Rejected], calendar: Calendar) -> pd.DataFrame:
 
 
 def _notes(
-    market: Market, events: Sequence[Event], turns: int, found: dict[str, Measured], config: StudyConfig
+    market: Market, events: Sequence[Event], turns: int, found: dict[str, MeasuredEffects], config: StudyConfig
 ) -> tuple[str, ...]:
     notes = []
     if market.provenance.label:

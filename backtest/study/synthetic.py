@@ -14,15 +14,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from backtest.base.units import DAY_MS, duration_ms
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
 from backtest.market.record import Floats, Market
 from backtest.signals.strategy import Intent, Intents
-from backtest.study.alignment import Row, place, resample
+from backtest.study.alignment import FitRow, place, resample
 from backtest.study.models import Ints, Windows
 from backtest.study.multiplicity import placebo_p
 from backtest.study.settings import StudyConfig
-from backtest.units import DAY_MS, duration_ms
 
 FEWEST_DONORS = 3
 # Weight of the row that makes the donors' weights sum to 1, against the scale of the returns.
@@ -166,11 +166,11 @@ def _ratio(before: Floats, event: Floats, windows: Windows, spans: Ints, width: 
     return np.asarray(effect / error)
 
 
-def _inside(row: Row, windows: Windows, bars: int) -> bool:
+def _inside(row: FitRow, windows: Windows, bars: int) -> bool:
     return row.onset + windows.start >= 1 and row.onset + windows.last + row.width <= bars
 
 
-def _known(returns: Floats, column: int, donors: Ints, row: Row, windows: Windows) -> tuple[Floats, Floats]:
+def _known(returns: Floats, column: int, donors: Ints, row: FitRow, windows: Windows) -> tuple[Floats, Floats]:
     rows = np.arange(row.onset + windows.start, row.onset + windows.start + windows.estimation)
     own, others = returns[rows, column], returns[np.ix_(rows, donors)]
     known = ~(np.isnan(own) | np.isnan(others).any(axis=1))
@@ -178,7 +178,12 @@ def _known(returns: Floats, column: int, donors: Ints, row: Row, windows: Window
 
 
 def _donors(
-    returns: Floats, market: Market, column: int, row: Row, placed: Sequence[tuple[Catalyst, Row]], windows: Windows
+    returns: Floats,
+    market: Market,
+    column: int,
+    row: FitRow,
+    placed: Sequence[tuple[Catalyst, FitRow]],
+    windows: Windows,
 ) -> Ints:
     """Columns of other coins, once each, without a catalyst in the event window and with every bar of the windows."""
     first, last = row.onset + windows.first, row.onset + row.width - 1 + windows.last

@@ -10,17 +10,17 @@ import pandas as pd
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.market.record import Floats, Market
+from backtest.study.abnormal import take
 from backtest.study.alignment import Panel
-from backtest.study.cross_section import Group, Measured, chance
+from backtest.study.cross_section import Group, MeasuredEffects, chance
 from backtest.study.influencers import mean_variance, shrink
-from backtest.study.measures import take
 from backtest.study.multiplicity import adjust
 from backtest.study.parametric import overlap_correlation
 from backtest.study.sample import Event, neighbours
 
 
 def catalyst_table(
-    found: dict[str, Measured],
+    found: dict[str, MeasuredEffects],
     events: Sequence[Event],
     wholes: Sequence[int],
     calendar: Calendar,
@@ -70,7 +70,7 @@ def catalyst_table(
     return table
 
 
-def run_up_ranks(data: Measured, rows: Sequence[int], span: int) -> Floats:
+def run_up_ranks(data: MeasuredEffects, rows: Sequence[int], span: int) -> Floats:
     """Share of its coin's other dates, those of the common shifts, with a smaller sum over a span; NaN without any."""
     ranks = np.full(len(rows), np.nan)
     for place, row in enumerate(rows):
@@ -82,7 +82,7 @@ def run_up_ranks(data: Measured, rows: Sequence[int], span: int) -> Floats:
 
 
 def leg_table(
-    data: Measured, events: Sequence[Event], benchmarks: Sequence[int], market: Market, names: Sequence[str]
+    data: MeasuredEffects, events: Sequence[Event], benchmarks: Sequence[int], market: Market, names: Sequence[str]
 ) -> pd.DataFrame:
     """One row a catalyst and coin, as `Study.legs` says."""
     legs = [k for k, event in enumerate(events) if event.asset]
@@ -113,7 +113,7 @@ def leg_table(
     return table
 
 
-def influencer_table(data: Measured, events: Sequence[Event], names: Sequence[str]) -> pd.DataFrame:
+def influencer_table(data: MeasuredEffects, events: Sequence[Event], names: Sequence[str]) -> pd.DataFrame:
     """Actors by the shrunken mean of direction * CAR over the longest span after their calls.
 
     The error of a mean is the larger of the model's forecast error and the scatter on placebo dates, since a quiet

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pandas as pd
 
-from backtest.config import load_config
+from backtest.base.config import load_config
 from backtest.engine.costs import kernel_bars, kernel_rules
 from backtest.engine.kernel import replay_many, replay_one
 from backtest.engine.layout import CAPACITY, NET_RETURN, SHARPE, TRADE_COLUMNS

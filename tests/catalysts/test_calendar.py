@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from backtest.base.errors import CalendarError, UsageError
+from backtest.base.units import parse_timerange
 from backtest.catalysts.reading import embedded_calendars, merge_calendars, open_calendar, read_calendar, toml_of
 from backtest.catalysts.record import Calendar
-from backtest.errors import CalendarError, UsageError
-from backtest.units import parse_timerange
 
 GOOD = """
 name = "mine"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from backtest.base.errors import DataError, UsageError
 from backtest.catalysts.claims import Check, Claim, check_claim, open_claims, read_claims, verdict_of
-from backtest.catalysts.measures import measure
-from backtest.errors import DataError, UsageError
+from backtest.catalysts.expressions import measure
 from backtest.market.auxiliary import read_series
 from backtest.market.joining import open_datasets
 from backtest.market.record import Market

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from backtest.base.errors import UsageError
+from backtest.base.units import UNIT_MS
 from backtest.catalysts.clusters import cluster_numbers, clusters, confounding
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.errors import UsageError
-from backtest.units import UNIT_MS
 
 HOUR = UNIT_MS["h"]
 

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
+from backtest.base.errors import CalendarError
+from backtest.base.units import format_ms
 from backtest.catalysts.reading import (
     embedded_calendars,
     open_calendar,
@@ -19,8 +21,6 @@ from backtest.catalysts.reading import (
 )
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.errors import CalendarError
-from backtest.units import format_ms
 
 HEADER = "announced_at,assets,kind,actor,direction\n"
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backtest.base.units import to_ms
 from backtest.catalysts.record import Catalyst
 from backtest.catalysts.timing import (
     first_open_at_or_after,
@@ -16,7 +17,6 @@ from backtest.catalysts.timing import (
     known_between,
     last_close_before,
 )
-from backtest.units import to_ms
 
 HOUR = 3_600_000
 

@@ -14,11 +14,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from backtest.base.documents import datasets_root
+from backtest.base.units import DAY_MS, TimeRange
 from backtest.cli import main
-from backtest.documents import datasets_root
 from backtest.market.dataset import read_dataset, write_dataset
 from backtest.strategies import REGISTRY
-from backtest.units import DAY_MS, TimeRange
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--placebo", "0", "--timerange", "20251010-20251116")

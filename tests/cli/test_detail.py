@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backtest.errors import ConfigError
+from backtest.base.errors import ConfigError
 from backtest.market.dataset import open_dataset
 from backtest.market.recipe import open_recipe
 from tests.cli.conftest import Command

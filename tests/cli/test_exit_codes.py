@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from backtest import cli, errors
+from backtest import cli
+from backtest.base import errors
 from backtest.request import request
 from tests.cli.conftest import ROOT
 from tests.cli.test_audit import PEEKING

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from backtest.base.errors import BacktestError, DataError, UsageError
 from backtest.cli import app
-from backtest.errors import BacktestError, DataError, UsageError
 
 RUN = ("run", "-s", "listing_momentum", "-p", "hold=48h", "--placebo", "200", "--bootstrap", "100")
 MINE = """

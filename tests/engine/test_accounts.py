@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.config import RunConfig, load_config
+from backtest.base.config import RunConfig, load_config
+from backtest.base.errors import ConfigError, MarketError, UsageError
 from backtest.engine.replay import Run, replay
-from backtest.errors import ConfigError, MarketError, UsageError
 from backtest.market.record import Instrument, Market
 from backtest.market.redenomination import redenominated
 from backtest.signals.strategy import Intent, Intents

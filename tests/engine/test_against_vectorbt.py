@@ -23,7 +23,7 @@ import vectorbt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
 from backtest.engine.replay import replay
 from backtest.engine.run import Run
 from backtest.market.record import Market

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
 from backtest.engine.book import audited_equity, reserve_of
 from backtest.engine.replay import replay
 from backtest.engine.run import Run

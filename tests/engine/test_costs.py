@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
+from backtest.base.errors import MarketError
 from backtest.engine.costs import kernel_bars, kernel_rules, next_tradable
 from backtest.engine.layout import CAPACITY, CLOSE, FUNDING, IMPACT, MARK, OPEN
 from backtest.engine.liquidity import impact_coefficient, trailing_liquidity
-from backtest.errors import MarketError
 from tests.engine.test_book import random_market
 
 HOUR, DAY = 3_600_000, 86_400_000

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
 from backtest.engine import layout as codes
 from backtest.engine.bounds import intervals_of
 from backtest.engine.enumeration import bounds_of

@@ -15,7 +15,7 @@ from backtest.engine import layout as codes
 from backtest.engine import path
 from backtest.engine.bounds import Intervals, useful_bars
 from backtest.engine.kernel import new_work, replay_one
-from backtest.engine.layout import F8, POSITION, Bars, Intent, Orders, Rules
+from backtest.engine.layout import F8, POSITION, Bars, Orders, Rules, Variation
 from tests.engine.grid_paths import STEP, Bar, Leg, random_bars, search, search_trades
 from tests.engine.markets import RULES, Scenario, any_scenario, bars_of, book_of, orders_of, with_known_funding
 
@@ -38,7 +38,7 @@ def table_of(orders: Orders, bars: Bars, rules: Rules) -> tuple[F8, F8, F8]:
     state: Any = np.zeros(count, POSITION)
     levels = np.empty((count, 4))
     walk = columns.Walk(state, places(), places(), flags(), flags(), places(), places(), levels, table, doubts, counts)
-    one = Intent(*(getattr(orders, name)[0] for name in Intent._fields))
+    one = Variation(*(getattr(orders, name)[0] for name in Variation._fields))
     columns.walk_trades(one, bars, rules, book.verdict, book.entered, new_work(count, bars.panel.shape[0]), walk)
     return table, doubts[: counts[0]], book.trades[: book.counts[1]]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
 from backtest.engine.liquidity import parkinson_volatility, trailing_liquidity
 from backtest.engine.replay import replay
 from backtest.market.record import Market

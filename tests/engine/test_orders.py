@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest.base.config import load_config
+from backtest.base.errors import ConfigError
 from backtest.catalysts.record import Calendar
-from backtest.config import load_config
 from backtest.engine.replay import Run, replay
-from backtest.errors import ConfigError
 from backtest.market.instrument import Instrument
 from backtest.market.record import Market
 from backtest.signals.audit import audit

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest.base.config import RunConfig
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import RunConfig
 from backtest.engine.book import audited_equity
 from backtest.engine.replay import replay
 from backtest.engine.run import Run

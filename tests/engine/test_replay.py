@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest.base.config import RunConfig
+from backtest.base.errors import ConfigError, UsageError
+from backtest.base.units import from_ms
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.config import RunConfig
 from backtest.engine import layout
 from backtest.engine.layout import CUTS, EXITS, PHASES, VERDICTS
 from backtest.engine.replay import replay
 from backtest.engine.run import Run
-from backtest.errors import ConfigError, UsageError
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents
-from backtest.units import from_ms
 from tests.engine.test_book import HOUR, random_market, random_run
 
 FREE = {"impact": 0.0, "participation": float("inf"), "fee_rate": 0.0, "half_spread": 0.0}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from backtest.errors import BacktestError
+from backtest.base.errors import BacktestError
 
 LONGEST_MESSAGE = 1_500
 SLOWEST_SECONDS = 8.0

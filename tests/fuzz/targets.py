@@ -23,26 +23,27 @@ import pyarrow.feather
 import pyarrow.parquet
 import requests
 
+from backtest.base.config import load_config
+from backtest.base.documents import build, read_toml
+from backtest.base.errors import ConfigError
+from backtest.base.units import duration_ms, format_ms, parse_timerange, timeframe_ms
 from backtest.baseline import baseline_of, baseline_path, baseline_text, compare, read_baseline
 from backtest.catalysts.claims import check_claim, read_claims
 from backtest.catalysts.clusters import cluster_numbers, confounding
-from backtest.catalysts.measures import measure
+from backtest.catalysts.expressions import measure
 from backtest.catalysts.reading import open_calendar, read_calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.cli.report import command_of
-from backtest.config import load_config
-from backtest.documents import build, read_toml
-from backtest.errors import ConfigError
 from backtest.market.archive import archive_name
 from backtest.market.auxiliary import read_series
 from backtest.market.ccxt_source import Venue
 from backtest.market.dataset import BARS, METADATA, open_dataset, read_dataset, write_dataset
 from backtest.market.files import market_file, read_bars, read_folder, read_funding, read_open_interest
+from backtest.market.from_store import open_stored, unusable
 from backtest.market.recipe import StoredDataset, dataset_path, open_recipe, read_exchange_config
 from backtest.market.record import Instrument, Market, Provenance
 from backtest.market.rows import UNITS, Key, Rows, series_names
 from backtest.market.store import MANIFEST, Store
-from backtest.market.stored import open_stored, unusable
 from backtest.market.transport import Patience, retry_after, utc_now
 from backtest.report.folder import run_document, to_json
 from backtest.report.html.contents import read_run
@@ -51,13 +52,12 @@ from backtest.request.request import Request, asked_in, assignments
 from backtest.request.strategies import strategies_of
 from backtest.scoring.cluster import check_address
 from backtest.scoring.evaluation import Evaluation, evaluate
-from backtest.scoring.parts import read_part
 from backtest.scoring.placebo import parse_plan
 from backtest.scoring.space import grid_trials, parse_axis, random_trials, space_of
 from backtest.scoring.sweep import run_sweep
+from backtest.scoring.sweep_folder import read_part
 from backtest.strategies import REGISTRY
 from backtest.study.settings import StudyConfig
-from backtest.units import duration_ms, format_ms, parse_timerange, timeframe_ms
 from tests.fuzz import documents
 from tests.fuzz.harness import Target
 from tests.fuzz.mutations import TEXTS, encoded, mutated, mutated_bytes, mutated_text

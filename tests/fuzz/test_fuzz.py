@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from backtest.errors import DataError
+from backtest.base.errors import DataError
 from tests.fuzz.harness import Target, hunt
 from tests.fuzz.targets import TARGETS
 

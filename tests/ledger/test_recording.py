@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from backtest import RunConfig, Session, open_calendar
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
+from backtest.base.units import parse_timerange
 from backtest.ledger.export import export_draws, trial_frame
 from backtest.ledger.recording import common_draws, record_evaluation, record_sweep
 from backtest.ledger.records import Scope
@@ -20,7 +21,6 @@ from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import grid_trials, parse_axis
 from backtest.scoring.sweep import Sweep, run_sweep
 from backtest.strategies import REGISTRY
-from backtest.units import parse_timerange
 
 PLAN = PlaceboPlan(draws=199)
 NAMES = ("catalyst_momentum", "relative_value", "sector_rotation")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.errors import DataError, UsageError
+from backtest.base.errors import DataError, UsageError
 from backtest.ledger.records import Scope
 from backtest.ledger.store import Ledger, LedgerHead
 from backtest.ledger.verification import verify_ledger

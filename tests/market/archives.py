@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backtest.documents import read_whole
-from backtest.errors import MarketError
+from backtest.base.documents import read_whole
+from backtest.base.errors import MarketError
 from backtest.market.archive import LARGEST, ArchiveContent, checked, read_archive_file
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
 from backtest.market.record import Market
 
 HOUR = 3_600_000

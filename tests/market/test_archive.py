@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.errors import MarketError, UsageError
+from backtest.base.errors import MarketError, UsageError
 from backtest.market import archive
 from backtest.market.archive import archive_name, read_archive_file, verify_checksum
 from backtest.market.archive_download import ArchiveDownloader
+from backtest.market.from_store import open_stored
 from backtest.market.importing import import_paths
 from backtest.market.plain_files import Said
 from backtest.market.recipe import ExchangeChoice, Recipe
 from backtest.market.rows import Key
 from backtest.market.store import Store
-from backtest.market.stored import open_stored
 from backtest.market.transport import Patience
 from tests.market.archives import read_archive_path
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.errors import DataError, UsageError
+from backtest.base.errors import DataError, UsageError
+from backtest.base.units import to_ms
 from backtest.market.auxiliary import read_series
-from backtest.units import to_ms
 
 GOOD = "available_at,value\n2025-10-01T06:00Z,4000000\n2025-10-02T06:00:00+02:00,4.1e6\n1759600800000,\n"
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
 from backtest.market.download import Downloader, Report
 from backtest.market.quality import snap
 from backtest.market.recipe import ExchangeChoice, Recipe

@@ -11,12 +11,12 @@ import pandas as pd
 from backtest.market.dataset import open_dataset, write_dataset
 from backtest.market.download import Downloader
 from backtest.market.files import read_folder
+from backtest.market.from_store import open_stored
 from backtest.market.importing import import_paths
 from backtest.market.plain_files import Said
 from backtest.market.recipe import ExchangeChoice, Recipe
 from backtest.market.record import Market
 from backtest.market.store import Store
-from backtest.market.stored import open_stored
 from backtest.market.transport import Patience
 from tests.market.contract import START, SYMBOL, Sample, SourceContract, contradicted
 from tests.market.loopback import HOUR, Listing, Loopback, options, serving

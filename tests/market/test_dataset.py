@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from backtest import documents
-from backtest.documents import datasets_root
-from backtest.errors import BacktestError, MarketError, UsageError
+from backtest.base import documents
+from backtest.base.documents import datasets_root
+from backtest.base.errors import BacktestError, MarketError, UsageError
 from backtest.market.dataset import (
     Metadata,
     default_dataset,
@@ -267,7 +267,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path, monkeypatch: pytes
 
 def test_the_installed_package_goes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (datasets_root() / default_dataset() / "metadata.json").is_file()
-    monkeypatch.setattr(documents, "__file__", str(tmp_path / "site" / "backtest" / "documents.py"))
+    monkeypatch.setattr(documents, "__file__", str(tmp_path / "site" / "backtest" / "base" / "documents.py"))
     with pytest.raises(BacktestError, match=r"no datasets at .*_datasets"):
         datasets_root()
     (tmp_path / "site" / "datasets").mkdir(parents=True)

@@ -15,14 +15,14 @@ import ccxt
 import numpy as np
 import pytest
 
-from backtest.errors import MarketError, UsageError
+from backtest.base.errors import MarketError, UsageError
 from backtest.market.ccxt_source import Venue
 from backtest.market.download import Downloader, Report
+from backtest.market.from_store import open_stored
 from backtest.market.recipe import ExchangeChoice, Recipe
 from backtest.market.recorder import record
 from backtest.market.rows import Key
 from backtest.market.store import Store
-from backtest.market.stored import open_stored
 from backtest.market.transport import Answer, MalformedAnswer, Patience, RateGate, Stopped, retry_after, verdict
 from backtest.market.venue_rules import RULES, VenueRules
 from tests.market.loopback import DAY, HOUR, NOW, Listing, Loopback, options, serving

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.errors import BacktestError, MarketError, UsageError
+from backtest.base.errors import BacktestError, MarketError, UsageError
 from backtest.market.align import InstrumentData
 from backtest.market.assembling import assemble
 from backtest.market.files import read_bars, read_folder, read_funding, read_open_interest
-from backtest.market.quality import Bars, OpenInterest
+from backtest.market.quality import CheckedBars, OpenInterest
 from backtest.market.record import Instrument, Market, Provenance
 from backtest.market.series import PANELS
 
@@ -632,9 +632,9 @@ class TestFolder:
 class TestAssemble:
     """Alignment of series on one grid."""
 
-    def bars(self, *hours: float) -> Bars:
+    def bars(self, *hours: float) -> CheckedBars:
         ones = np.ones(len(hours))
-        return Bars(MIDNIGHT + (np.array(hours) * HOUR).astype(np.int64), ones, ones, ones, ones, ones)
+        return CheckedBars(MIDNIGHT + (np.array(hours) * HOUR).astype(np.int64), ones, ones, ones, ones, ones)
 
     def of(self, symbol: str, *hours: float) -> InstrumentData:
         return InstrumentData(Instrument.parse(symbol), self.bars(*hours))

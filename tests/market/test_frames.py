@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.errors import MarketError, UsageError
+from backtest.base.errors import MarketError, UsageError
 from backtest.market.record import Market, Provenance
 
 ZEC, ETH = "ZEC/USDT:USDT", "ETH/USDT"

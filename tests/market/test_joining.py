@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
+from backtest.base.units import parse_timerange
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.joining import join, open_datasets
 from backtest.market.record import Market
 from backtest.market.series import PANELS
-from backtest.units import parse_timerange
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from backtest.market.align import InstrumentData, align
 from backtest.market.archive import read_archive_file
 from backtest.market.labels import sample_label
-from backtest.market.quality import Bars, OpenInterest
+from backtest.market.quality import CheckedBars, OpenInterest
 from backtest.market.record import Instrument
 
 PERIOD = 300_000
@@ -42,12 +42,12 @@ def test_what_prices_do_not_decide_is_taken_as_the_later_instant() -> None:
     assert sample_label(alone, open_ms, opens).words == ""
 
 
-def bars_of(path: Path, columns: tuple[str, ...]) -> Bars:
+def bars_of(path: Path, columns: tuple[str, ...]) -> CheckedBars:
     table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_feather(path)
     time = table["timestamp"].to_numpy(np.int64) if "timestamp" in table else None
     if time is None:
         time = ((table["date"] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta("1ms")).to_numpy(np.int64)
-    return Bars(time, *(table[name].to_numpy(float) for name in columns), ())
+    return CheckedBars(time, *(table[name].to_numpy(float) for name in columns), ())
 
 
 def test_metrics_of_binance_are_of_five_minutes_after_their_stamp(shared: Path) -> None:
@@ -63,7 +63,7 @@ def test_metrics_of_binance_are_of_five_minutes_after_their_stamp(shared: Path) 
     for timeframe, path in (("5m", five), ("1h", market / "binance-usdm-2025q4" / "ZECUSDT-1h.csv")):
         bars = bars_of(path, prices)
         kept = (bars.open_ms >= START) & (bars.open_ms < START + 6 * 3_600_000)
-        bars = Bars(bars.open_ms[kept], *(getattr(bars, price)[kept] for price in prices), ())
+        bars = CheckedBars(bars.open_ms[kept], *(getattr(bars, price)[kept] for price in prices), ())
         aligned = align("x", timeframe, [InstrumentData(Instrument.parse("ZEC/USDT:USDT"), bars, None, samples)])
         close = START + 3 * 3_600_000 - aligned.open_ms[0] - (aligned.open_ms[1] - aligned.open_ms[0])
         row = int(close // (aligned.open_ms[1] - aligned.open_ms[0]))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.errors import BacktestError, MarketError
+from backtest.base.errors import BacktestError, MarketError
 from backtest.market.importing import import_paths
 from backtest.market.plain_files import Said
 from backtest.market.profiles import ReadOptions

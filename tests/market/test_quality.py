@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
 from backtest.market.align import funding_coverage, funding_per_bar, open_interest_at_close
 from backtest.market.quality import (
-    Funding,
+    CheckedFunding,
     OpenInterest,
-    Table,
+    RawTable,
     clean_bars,
     clean_funding,
     clean_open_interest,
@@ -30,9 +30,9 @@ INF = float("inf")
 BAR = (10.0, 12.0, 9.0, 11.0, 5.0)
 
 
-def bar_table(*rows: tuple[float, Sequence[float]]) -> Table:
+def bar_table(*rows: tuple[float, Sequence[float]]) -> RawTable:
     """Table of (hours after midnight, open high low close volume), read from a file with a header line."""
-    return Table(
+    return RawTable(
         "ZEC.csv",
         ("time", "open", "high", "low", "close", "volume"),
         np.array([MIDNIGHT + int(hour * HOUR) for hour, _ in rows], dtype=np.int64),
@@ -42,9 +42,9 @@ def bar_table(*rows: tuple[float, Sequence[float]]) -> Table:
     )
 
 
-def rate_table(*rows: tuple[int, float]) -> Table:
+def rate_table(*rows: tuple[int, float]) -> RawTable:
     """Table of (milliseconds after midnight, rate), rows counted from 0."""
-    return Table(
+    return RawTable(
         "ZEC funding",
         ("timestamp", "funding_rate"),
         np.array([MIDNIGHT + offset for offset, _ in rows], dtype=np.int64),
@@ -53,9 +53,9 @@ def rate_table(*rows: tuple[int, float]) -> Table:
     )
 
 
-def sample_table(*rows: tuple[float, float, float]) -> Table:
+def sample_table(*rows: tuple[float, float, float]) -> RawTable:
     """Table of (hours after midnight, coins, value), rows counted from 0."""
-    return Table(
+    return RawTable(
         "ZEC oi",
         ("timestamp", "coins", "value"),
         np.array([MIDNIGHT + int(hour * HOUR) for hour, _, _ in rows], dtype=np.int64),
@@ -64,9 +64,9 @@ def sample_table(*rows: tuple[float, float, float]) -> Table:
     )
 
 
-def settlements(*hours: float, rate: float = 0.01) -> Funding:
+def settlements(*hours: float, rate: float = 0.01) -> CheckedFunding:
     stamps = np.array([MIDNIGHT + int(hour * HOUR) for hour in hours], dtype=np.int64)
-    return Funding(stamps, np.full(len(hours), rate))
+    return CheckedFunding(stamps, np.full(len(hours), rate))
 
 
 def grid(first: float, count: int, bar_hours: float = 1) -> np.ndarray:
@@ -295,7 +295,7 @@ def test_samples_spaced_otherwise_than_their_period_are_refused(period: str, min
 
 def test_funding_is_charged_in_the_bar_that_closes_at_its_settlement() -> None:
     # 8 h cadence from 00:00: known from 16:00 the day before (exclusive) to 24:00 (exclusive).
-    funding = Funding(MIDNIGHT + np.array([0, 8, 16]) * HOUR, np.array([0.01, -0.02, 0.03]))
+    funding = CheckedFunding(MIDNIGHT + np.array([0, 8, 16]) * HOUR, np.array([0.01, -0.02, 0.03]))
     per_bar = funding_per_bar(funding, grid(-10, 36), HOUR)
     expected = np.zeros(36)
     expected[9], expected[17], expected[25] = 0.01, -0.02, 0.03
@@ -384,7 +384,7 @@ def test_known_funding_is_the_sum_of_the_settlements_of_its_bar(
     hours = np.concatenate(([0], np.cumsum(gaps)))
     rates = np.arange(1, len(hours) + 1) / 1024
     opens = grid(first, count, bar_hours)
-    per_bar = funding_per_bar(Funding(MIDNIGHT + hours * HOUR, rates), opens, bar_hours * HOUR)
+    per_bar = funding_per_bar(CheckedFunding(MIDNIGHT + hours * HOUR, rates), opens, bar_hours * HOUR)
     for row, start in enumerate(range(first, first + count * bar_hours, bar_hours)):
         inside = (hours > start) & (hours <= start + bar_hours)
         assert np.isnan(per_bar[row]) or per_bar[row] == rates[inside].sum()

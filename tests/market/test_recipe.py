@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backtest.errors import ConfigError, MarketError, UsageError
+from backtest.base.errors import ConfigError, MarketError, UsageError
 from backtest.market.dataset import open_dataset
+from backtest.market.from_store import open_stored, stored_names
 from backtest.market.recipe import (
     StoredDataset,
     dataset_path,
@@ -19,7 +20,6 @@ from backtest.market.recipe import (
 )
 from backtest.market.rows import Key
 from backtest.market.store import Store
-from backtest.market.stored import open_stored, stored_names
 from tests.market.children import append_blocks
 
 JAN = 1_735_689_600_000

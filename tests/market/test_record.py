@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.errors import MarketError, UsageError
+from backtest.base.errors import MarketError, UsageError
+from backtest.base.units import TimeRange, parse_timerange
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Instrument, Market
 from backtest.market.series import PANELS
-from backtest.units import TimeRange, parse_timerange
 
 SYMBOLS = ("ZEC/USDT", "ZEC/USDT:USDT", "DASH/USDT:USDT")
 

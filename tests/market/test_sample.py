@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.documents import datasets_root
-from backtest.errors import MarketError
+from backtest.base.documents import datasets_root
+from backtest.base.errors import MarketError
+from backtest.base.units import UNIT_MS
 from backtest.market.dataset import read_dataset, read_metadata
 from backtest.market.record import RECONSTRUCTED, Market
-from backtest.units import UNIT_MS
 from tools.sample.facts import read_facts
 from tools.sample.paths import bridged, fold, nearest_correlation
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from tools.sample_against_real import PAGE, REASONS, Pair, markets, pairs, table, written
 
 

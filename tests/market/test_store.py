@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from backtest.errors import MarketError, UsageError
+from backtest.base.errors import MarketError, UsageError
 from backtest.market import store as store_module
 from backtest.market.orphans import ADOPTED, QUARANTINE
 from backtest.market.rows import UNITS, Key, Rows, plain_timeframe, series_names

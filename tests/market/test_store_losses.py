@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
 from backtest.market.checking import checked_series
 from backtest.market.manifest import MANIFEST, Gap, asked_again, read_manifest
 from backtest.market.orphans import QUARANTINE

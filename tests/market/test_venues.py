@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.market.ccxt_source import Venue
 from backtest.market.download import Downloader, Fetched
 from backtest.market.recipe import ExchangeChoice, Recipe

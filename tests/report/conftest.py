@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from backtest.base.config import load_config
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.config import load_config
 from backtest.engine.run import Run
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.report.folder import run_document

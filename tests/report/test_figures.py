@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from backtest.base.config import RunConfig, load_config
+from backtest.base.errors import UsageError
 from backtest.catalysts.claims import Check, Claim
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar
-from backtest.config import RunConfig, load_config
 from backtest.engine.layout import CostBreakdown
 from backtest.engine.replay import replay
 from backtest.engine.run import Run
-from backtest.errors import UsageError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Market
 from backtest.report import figures

@@ -12,9 +12,9 @@ import pytest
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 
+from backtest.base.config import load_config
+from backtest.base.errors import DataError
 from backtest.catalysts.reading import open_calendar
-from backtest.config import load_config
-from backtest.errors import DataError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.report import figures
 from backtest.report.search_folder import read_search, write_sweep

@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest.base.errors import DataError, UsageError
+from backtest.base.progress import silent
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.errors import DataError, UsageError
-from backtest.progress import silent
 from backtest.report.folder import run_document
 from backtest.report.html import Missing
-from backtest.report.html.blocks import PACKED_FROM, Download, Facts, Figure, Table, Text, csv_of, drawn, share
+from backtest.report.html.blocks import PACKED_FROM, Download, Facts, Figure, ReportTable, Text, csv_of, drawn, share
 from backtest.report.html.contents import Contents, gather, verify
 from backtest.report.html.evidence import claims_section, search_section, study_section
 from backtest.report.html.page import render
@@ -209,7 +209,7 @@ def card(verdict: str, adjusted: float | None) -> dict[str, Any]:
     return {"verdict": verdict, "reason": "why", "placebo": placebo, "thresholds": {"level": 0.05, "trades": 5}}
 
 
-def answered(verdict: str, adjusted: float) -> tuple[list[str], list[Table]]:
+def answered(verdict: str, adjusted: float) -> tuple[list[str], list[ReportTable]]:
     """Sentences and tables of the summary of two strategies on three catalysts, worked out by hand below."""
     score = {"value": 0.1, "low": None, "high": None}
     names = ("net_return", "max_drawdown", "sharpe", "trades", "fees_drag", "slippage_drag", "impact_drag",
@@ -230,7 +230,9 @@ def answered(verdict: str, adjusted: float) -> tuple[list[str], list[Table]]:
         {"strategies": strategies, "label": ""}, SimpleNamespace(calendar=calendar), missing, missing, (), ""
     )  # type: ignore[arg-type]
     blocks = summary(contents).blocks
-    return [one.text for one in blocks if isinstance(one, Text)], [one for one in blocks if isinstance(one, Table)]
+    return [one.text for one in blocks if isinstance(one, Text)], [
+        one for one in blocks if isinstance(one, ReportTable)
+    ]
 
 
 def test_the_answer_counts_and_takes_medians() -> None:
@@ -368,7 +370,7 @@ def test_a_study_shows_what_it_has(reported: Reported) -> None:
     blocks = study_section(replace(reported.contents, study=bare), silent).blocks
     figures = [[one for one in part if isinstance(one, Figure)] for part in (whole.blocks, blocks)]
     assert [len(part) for part in figures] == [3, 1]
-    assert [one.title for one in blocks if isinstance(one, Table)] == ["Mean abnormal return by group and span"]
+    assert [one.title for one in blocks if isinstance(one, ReportTable)] == ["Mean abnormal return by group and span"]
     none = study_section(replace(reported.contents, study=Missing("No catalyst has a day.")), silent)
     assert none.blocks == (Text("No catalyst has a day."),)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtest.errors import DataError, UsageError
+from backtest.base.errors import DataError, UsageError
 from backtest.ledger.recording import record_evaluation
 from backtest.ledger.store import Ledger
 from backtest.report.folder import run_document, to_json, write_run_folder, write_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
 from backtest.market.record import Floats, Instrument, Market
 from backtest.signals.strategy import Intent, Intents
 

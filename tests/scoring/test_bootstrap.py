@@ -13,7 +13,7 @@ from arch.bootstrap._samplers_python import stationary_bootstrap_sample_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.scoring import bootstrap
 from backtest.scoring.block_length import block_length
 from backtest.scoring.bootstrap import interval, intervals, stationary_indices
@@ -124,7 +124,7 @@ def test_percentile_interval_is_the_naive_loop(values: list[int], block: float, 
 
 
 @pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_interval_of_a_mean_is_the_normal_one(method: bootstrap.Method) -> None:
+def test_interval_of_a_mean_is_the_normal_one(method: bootstrap.IntervalMethod) -> None:
     """A thousand at block 1: mean -+ 1.6449 s / sqrt(n); a quantile of 4,000 draws has a standard error of 2 %."""
     returns = noise(1_000) + 0.1
     found = interval(mean, returns, seed=1, block=1.0, draws=4_000, method=method)
@@ -178,7 +178,7 @@ def test_statistics_share_their_draws_and_a_seed_repeats_them() -> None:
     ],
     ids=["few", "none", "constant", "undefined", "often undefined"],
 )
-def test_bounds_are_nan_with_the_reason(returns: np.ndarray, statistic: bootstrap.Statistic, reason: str) -> None:
+def test_bounds_are_nan_with_the_reason(returns: np.ndarray, statistic: bootstrap.ReturnStatistic, reason: str) -> None:
     found = interval(statistic, returns, seed=1)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
@@ -236,7 +236,7 @@ def coverage(paths: np.ndarray, **options: object) -> float:
 
 
 @pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_ninety_percent_intervals_cover_the_true_sharpe_ratio(method: bootstrap.Method) -> None:
+def test_ninety_percent_intervals_cover_the_true_sharpe_ratio(method: bootstrap.IntervalMethod) -> None:
     """85 % to 94 % of 400 simulations of 500 bars with AR(1) 0.2 and GARCH(0.1, 0.85); standard error 1.6 points.
 
     Estimated dependence is short of the true one, so coverage lies a few points below 90 %: 86 % to 88 % here.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from backtest.errors import DataError, UsageError
+from backtest.base.errors import DataError, UsageError
 from backtest.report.search_folder import write_sweep
 from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.placebo import PlaceboPlan

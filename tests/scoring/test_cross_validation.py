@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.scoring import cross_validation
 from backtest.scoring.cross_validation import (
     MEAN,

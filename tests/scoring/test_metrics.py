@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
 from backtest.engine.costs import bars_per_year, kernel_bars, kernel_rules
 from backtest.engine.kernel import replay_many
 from backtest.engine.layout import STATISTICS

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.scoring.bootstrap import interval
 from backtest.scoring.cross_validation import SHARPE, probability_of_overfitting
 from backtest.scoring.metrics import sharpe_ratio

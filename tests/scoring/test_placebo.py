@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from backtest.base.config import RunConfig
+from backtest.base.errors import UsageError
+from backtest.base.units import from_ms, to_ms
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.config import RunConfig
 from backtest.engine.layout import NET_RETURN
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay
-from backtest.errors import UsageError
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Floats, Market
 from backtest.scoring.cross_validation import probability_of_overfitting
@@ -29,6 +30,7 @@ from backtest.scoring.drift import drift_of
 from backtest.scoring.familywise import westfall_young
 from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.metrics import replay_returns
+from backtest.scoring.moved_calendars import circle_of, moved_calendar
 from backtest.scoring.overfitting import deflate
 from backtest.scoring.placebo import (
     Null,
@@ -42,10 +44,8 @@ from backtest.scoring.placebo import (
     placebo_intents,
     placebo_strategies,
 )
-from backtest.scoring.recalendar import circle_of, moved_calendar
 from backtest.signals.strategy import Intent, Intents
 from backtest.strategies import REGISTRY
-from backtest.units import from_ms, to_ms
 from tests.scoring.chance import BARS, CONFIG, HOUR, ZEC, intents_at, market_of, quiet_market, random_rows
 
 NOTHING = Calendar("nothing", ())

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backtest.config import RunConfig
+from backtest.base.config import RunConfig
 from backtest.engine.prepared import prepare
 from backtest.engine.replay import replay
 from backtest.scoring.metrics import Score

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backtest.base.config import RunConfig
+from backtest.base.errors import ConfigError, DataError, UsageError
+from backtest.base.units import from_ms
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.config import RunConfig
 from backtest.engine.layout import NET_RETURN
 from backtest.engine.prepared import prepare
 from backtest.engine.replay import replay
-from backtest.errors import ConfigError, DataError, UsageError
 from backtest.report.search_folder import write_sweep
 from backtest.scoring.metrics import bar_returns
 from backtest.scoring.placebo import PlaceboPlan, placebo_intents
@@ -21,7 +22,6 @@ from backtest.scoring.space import Axis, Trial, axis_of, grid_trials, parse_axis
 from backtest.scoring.sweep import Sweep, heat_maps, run_sweep, sweep_part
 from backtest.signals.loading import load_strategy, starting_point
 from backtest.strategies import REGISTRY
-from backtest.units import from_ms
 from tests.scoring.chance import CONFIG, HOUR, quiet_market, random_rows
 
 MOMENTUM = REGISTRY["catalyst_momentum"]

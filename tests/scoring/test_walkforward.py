@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backtest.base.errors import UsageError
+from backtest.base.units import TimeRange
 from backtest.catalysts.record import Calendar
 from backtest.engine.layout import NET_RETURN
 from backtest.engine.prepared import prepare
 from backtest.engine.replay import replay_statistics
-from backtest.errors import UsageError
 from backtest.market.series import PANELS
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import grid_trials, parse_axis
 from backtest.scoring.walkforward import WalkForward, folds_of, walk_forward
 from backtest.signals.strategy import Intents
 from backtest.strategies import REGISTRY
-from backtest.units import TimeRange
 from tests.scoring.chance import CONFIG, HOUR, market_of, quiet_market
 from tests.scoring.test_sweep import calendar_at
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtest.base.units import UNIT_MS, to_ms
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents, Parameters, Strategy
-from backtest.units import UNIT_MS, to_ms
 
 HOUR = UNIT_MS["h"]
 Decide = Callable[[Market, Calendar], Iterable[Intent]]

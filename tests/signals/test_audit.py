@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backtest.base.errors import LookaheadError, UsageError
+from backtest.base.units import parse_timerange, to_ms
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.errors import LookaheadError, UsageError
 from backtest.market.dataset import open_dataset
 from backtest.market.joining import open_datasets
 from backtest.market.record import Market
@@ -21,7 +22,6 @@ from backtest.signals.audit import audit
 from backtest.signals.corruption import MARKET_CORRUPTIONS, corrupt, corrupt_calendar, corrupt_panel, hidden_at
 from backtest.signals.strategy import Intent, Strategy
 from backtest.strategies import REGISTRY
-from backtest.units import parse_timerange, to_ms
 from tests.signals import planted
 
 

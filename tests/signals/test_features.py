@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
+from backtest.base.units import TimeRange, parse_timerange
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Floats, Market
 from backtest.signals import features
-from backtest.units import TimeRange, parse_timerange
 
 NAN = float("nan")
 

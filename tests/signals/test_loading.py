@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from backtest.base.errors import ConfigError, UsageError
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar
-from backtest.errors import ConfigError, UsageError
 from backtest.market.auxiliary import read_series
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Market

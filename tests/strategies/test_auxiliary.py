@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backtest.base.errors import ConfigError, UsageError
+from backtest.base.units import UNIT_MS, TimeRange, from_ms
 from backtest.catalysts.record import Calendar
-from backtest.errors import ConfigError, UsageError
 from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.record import Market
 from backtest.signals.features import closes_ms
 from backtest.signals.strategy import Exit, Intent, Intents, Parameters, Strategy
 from backtest.strategies import REGISTRY
 from backtest.testing import assert_no_lookahead
-from backtest.units import UNIT_MS, TimeRange, from_ms
 
 HOUR = UNIT_MS["h"]
 NONE = Calendar("none", ())

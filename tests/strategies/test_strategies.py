@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest.base.config import RunConfig
+from backtest.base.errors import ConfigError
+from backtest.base.units import UNIT_MS, format_ms, parse_timerange
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
-from backtest.config import RunConfig
 from backtest.engine.replay import replay
-from backtest.errors import ConfigError
 from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.joining import open_datasets
@@ -23,7 +24,6 @@ from backtest.market.record import Market
 from backtest.signals.strategy import Intents, Strategy
 from backtest.strategies import REGISTRY
 from backtest.testing import assert_no_lookahead
-from backtest.units import UNIT_MS, format_ms, parse_timerange
 
 HOUR = UNIT_MS["h"]
 

@@ -10,7 +10,7 @@ import pytest
 import statsmodels.api as sm
 
 from backtest.catalysts.record import Calendar
-from backtest.study.alignment import Row
+from backtest.study.alignment import FitRow
 from backtest.study.lags import bases, disjoint_spans, distributed_lags, fit_lags, partialled_out, regressors
 from backtest.study.study import event_study
 from tests.study.test_synthetic import SMALL, catalyst, market_with
@@ -29,7 +29,7 @@ def test_overlapping_responses_are_told_apart_by_hand() -> None:
     Bars 10 to 13 hold 1, 1 + 1, 1 + 1, 1: the sums over bars 1 to 2 of the two are 4 and 3, a mean of 3.5 where each
     brought 2.
     """
-    rows = [Row((0,), 10, 1), Row((0,), 11, 1)]
+    rows = [FitRow((0,), 10, 1), FitRow((0,), 11, 1)]
     parts = np.array([(0, 0), (1, 2)])
     lags = regressors(rows, parts, 40, 1)
     assert lags[10:14, 0].tolist() == [[1.0, 0.0], [1.0, 0.5], [0.0, 1.0], [0.0, 0.5]]
@@ -46,7 +46,9 @@ def test_effects_and_errors_are_those_of_statsmodels() -> None:
     market = np.repeat(random.normal(0, 0.01, (480, 1, 1)), 3, axis=1)
     returns = market[:, :, 0] * [0.5, 1.0, 1.5] + random.normal(0, 0.02, (480, 3))
     parts = disjoint_spans(np.array([(-12, -1), (0, 0), (1, 12), (1, 36)]))
-    lags = regressors([Row((0,), 100, 1), Row((0,), 120, 3), Row((1,), 118, 1), Row((2,), 300, 24)], parts, 480, 3)
+    lags = regressors(
+        [FitRow((0,), 100, 1), FitRow((0,), 120, 3), FitRow((1,), 118, 1), FitRow((2,), 300, 24)], parts, 480, 3
+    )
     known = np.ones((480, 3), dtype=bool)
     known[50:60, 1] = False
     within = bases(market, known)
@@ -65,7 +67,7 @@ def test_effects_and_errors_are_those_of_statsmodels() -> None:
 
 
 def test_what_cannot_be_told_apart_is_unknown() -> None:
-    lags = regressors([Row((0,), 10, 1)], np.array([(0, 0)]), 40, 1)
+    lags = regressors([FitRow((0,), 10, 1)], np.array([(0, 0)]), 40, 1)
     found = fit_lags(lags[:, :, 0], np.concatenate((lags, lags), axis=2), np.arange(40) // 5, 2, 40)
     assert np.isnan(found.effect).all()
 

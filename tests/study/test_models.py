@@ -6,7 +6,7 @@ import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.study.cumulation import cumulate
 from backtest.study.models import (
     AbnormalReturns,

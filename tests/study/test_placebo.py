@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from backtest.study.alignment import Row
+from backtest.study.abnormal import Series, effects, fit, take
+from backtest.study.alignment import FitRow
 from backtest.study.cumulation import cumulate
-from backtest.study.measures import Series, effects, fit, take
 from backtest.study.models import AbnormalReturns, Windows
 from backtest.study.multiplicity import placebo_p
 from backtest.study.parametric import bmp, mean_correlation, overlap_correlation
@@ -34,20 +34,20 @@ BARS, COINS = 300, 4
 WINDOWS = Windows(estimation=40, gap=0, first=-1, last=3)
 SPANS = np.array([[0, 0], [1, 3]])
 ONSETS = (150, 152, 200)
-ROWS = tuple(Row((coin + 1,), onset, 1) for onset in ONSETS for coin in range(COINS))
+ROWS = tuple(FitRow((coin + 1,), onset, 1) for onset in ONSETS for coin in range(COINS))
 ONE = np.ones(len(ROWS))
 HOUR = 3_600_000
 
 
 def test_turns_by_hand() -> None:
     """A circle of 90 of 95 bars in steps of 10: onset 60 becomes 70, 80, 0, ..., 50; windows reach 41 bars back."""
-    turns = turn([Row((1,), 60, 2)], 95, 10, WINDOWS, 99, 1)
+    turns = turn([FitRow((1,), 60, 2)], 95, 10, WINDOWS, 99, 1)
     assert (turns.bars, turns.count) == (90, 8)
     onset = np.array([row.onset for row in turns.rows])[turns.table[:, 0]]
     # What needs bars before the circle begins is read from its second lap; 50 - 41 = 9 bars before it are there.
     assert onset.tolist() == [70, 80, 90, 100, 110, 120, 130, 50]
     assert all(row.width == 2 for row in turns.rows)
-    assert turn([Row((1,), 60, 2)], 40, 10, WINDOWS, 99, 1).count == 0
+    assert turn([FitRow((1,), 60, 2)], 40, 10, WINDOWS, 99, 1).count == 0
     assert step_of(HOUR, weekly=False) == 24
     assert step_of(HOUR, weekly=True) == 168
     assert step_of(48 * HOUR, weekly=False) == 1
@@ -145,7 +145,13 @@ def test_rows_fitted_in_blocks_are_those_fitted_at_once(monkeypatch: pytest.Monk
     """Rows of two widths and two benchmark sets, in the order given; the widest model has two benchmarks."""
     rng = np.random.default_rng(4)
     source = Series(rng.standard_normal((200, 4)), "market", ("A", "B", "C", "D"), (0, 1))
-    rows = [Row((2,), 100, 1), Row((1,), 90, 5), Row((3,), 120, 5), Row((0,), 80, 1), Row((2, 3), 110, 1)]
+    rows = [
+        FitRow((2,), 100, 1),
+        FitRow((1,), 90, 5),
+        FitRow((3,), 120, 5),
+        FitRow((0,), 80, 1),
+        FitRow((2, 3), 110, 1),
+    ]
     at_once = fit(source, rows, WINDOWS, 30)
     assert np.isnan(at_once.beta).tolist() == [
         [False, False],
@@ -155,9 +161,9 @@ def test_rows_fitted_in_blocks_are_those_fitted_at_once(monkeypatch: pytest.Monk
         [False, False],
     ]
     assert at_once.onset.tolist() == [100, 90, 120, 80, 110]
-    legs = fit(source, [Row((2,), 110, 1), Row((3,), 110, 1)], WINDOWS, 30)
+    legs = fit(source, [FitRow((2,), 110, 1), FitRow((3,), 110, 1)], WINDOWS, 30)
     np.testing.assert_allclose(at_once.abnormal[4], legs.abnormal.mean(axis=0))
-    monkeypatch.setattr("backtest.study.measures._BLOCK", 1)
+    monkeypatch.setattr("backtest.study.abnormal._BLOCK", 1)
     in_blocks = fit(source, rows, WINDOWS, 30)
     for name in ("abnormal", "residual", "beta", "sigma", "leverage"):
         np.testing.assert_array_equal(getattr(in_blocks, name), getattr(at_once, name))

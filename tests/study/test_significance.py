@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.study.cumulation import Undefined, cumulate, moments
 from backtest.study.models import AbnormalReturns, Windows, mean_adjusted
-from backtest.study.multiplicity import Method, adjust, placebo_p
+from backtest.study.multiplicity import Adjustment, adjust, placebo_p
 from backtest.study.parametric import PAIR_BARS, average, mean_correlation, overlapping_pairs
 from backtest.study.significance import HEADLINE, TESTS, significance
 
@@ -226,7 +226,7 @@ def test_adjust_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("method", "theirs"), [("holm", "holm"), ("benjamini_hochberg", "fdr_bh")])
-def test_adjusted_p_values_are_those_of_statsmodels(method: Method, theirs: str) -> None:
+def test_adjusted_p_values_are_those_of_statsmodels(method: Adjustment, theirs: str) -> None:
     for seed in range(8):
         random = np.random.default_rng(seed)
         p = np.round(random.random(1 + 3 * seed) ** 3, 2)

@@ -12,20 +12,20 @@ import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backtest.base.errors import DataError, UsageError
+from backtest.base.units import duration_ms, to_ms
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.errors import DataError, UsageError
 from backtest.market.dataset import open_dataset
 from backtest.market.record import Instrument, Market, Provenance
-from backtest.study.alignment import Exclusion, Row, place, resample
+from backtest.study.abnormal import fit, series
+from backtest.study.alignment import Exclusion, FitRow, place, resample
 from backtest.study.cumulation import cumulate
 from backtest.study.influencers import mean_variance, shrink
-from backtest.study.measures import fit, series
 from backtest.study.models import Rejection
 from backtest.study.placebo import twice
 from backtest.study.settings import StudyConfig
 from backtest.study.study import Study, event_study
-from backtest.units import duration_ms, to_ms
 
 HOUR = 3_600_000
 START = pd.Timestamp("2025-09-01", tz="UTC")
@@ -146,11 +146,11 @@ def test_the_announcement_is_as_wide_as_it_is_known(base: Market) -> None:
     minute = catalyst("minute", ("ZEC",), "2025-09-03T03:15:00Z")
     sharp = catalyst("sharp", ("ZEC",), "2025-09-03T03:59:00Z")
     hour = catalyst("hour", ("ZEC",), "2025-09-03T03:00:00Z", precision="hour")
-    assert place(day, (2,), panel) == Row((2,), 48, 24)
-    assert place(minute, (2,), panel) == Row((2,), 51, 1)
+    assert place(day, (2,), panel) == FitRow((2,), 48, 24)
+    assert place(minute, (2,), panel) == FitRow((2,), 51, 1)
     # Known at 04:00 sharp: the bar that opens then may be traded.
-    assert place(sharp, (2,), panel) == place(hour, (2,), panel) == Row((2,), 51, 1)
-    assert place(day, (2,), daily) == place(minute, (2,), daily) == Row((2,), 2, 1)
+    assert place(sharp, (2,), panel) == place(hour, (2,), panel) == FitRow((2,), 51, 1)
+    assert place(day, (2,), daily) == place(minute, (2,), daily) == FitRow((2,), 2, 1)
     assert place(catalyst("never", ("ZEC",), None), (2,), panel) is None
 
 
@@ -357,7 +357,7 @@ def test_p_of_one_catalyst_is_its_rank_among_all_days(base: Market) -> None:
     panel = resample(base, None)
     assert len(panel.close) == 40 * 24
     source = twice(series(panel, "return", "market", COINS, (0,)), 40 * 24)
-    rows = [Row((2,), (day if day * 24 - 12 - 6 - 120 >= 1 else day + 40) * 24, 24) for day in range(40)]
+    rows = [FitRow((2,), (day if day * 24 - 12 - 6 - 120 >= 1 else day + 40) * 24, 24) for day in range(40)]
     found = cumulate(fit(source, rows, SMALL.windows(HOUR), 60), [[0, 0]]).scar[:, 0]
     scores = np.abs(found[~np.isnan(found)])
     assert one(study, "zec-day")["placebo_dates"] == 39

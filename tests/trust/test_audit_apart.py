@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from backtest.base.errors import LookaheadError, UsageError
+from backtest.base.units import parse_timerange
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar
-from backtest.errors import LookaheadError, UsageError
 from backtest.market.record import Market
 from backtest.signals.audit import audit
 from backtest.signals.finding import FORKED, FRESH
 from backtest.signals.interpreter import interpreter
 from backtest.signals.loading import load_strategy
-from backtest.units import parse_timerange
 
 HEAD = """
 import os

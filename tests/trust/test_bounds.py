@@ -24,26 +24,26 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from backtest.base.config import load_config
+from backtest.base.display import inert, plain
+from backtest.base.documents import read_json, read_toml
+from backtest.base.errors import BacktestError, DataError, MarketError, near_miss, one_line, shortened
+from backtest.base.fields import read_percent
+from backtest.base.units import duration_ms, from_iso, parse_timerange, timeframe_ms
 from backtest.catalysts.claims import read_claims
 from backtest.catalysts.reading import open_calendar
 from backtest.cli.inert import Writer
-from backtest.config import load_config
-from backtest.display import inert, plain
-from backtest.documents import read_json, read_toml
-from backtest.errors import BacktestError, DataError, MarketError, near_miss, one_line, shortened
-from backtest.fields import read_percent
 from backtest.market import arrow_files
 from backtest.market.archive import read_archive_file
 from backtest.market.auxiliary import read_series
-from backtest.market.cells import parse_number, parse_time
 from backtest.market.files import read_bars
 from backtest.market.instrument import Instrument
+from backtest.market.parsing import parse_number, parse_time
 from backtest.market.raw_cells import read_raw_cells
 from backtest.report import tables
 from backtest.report.spreadsheets import csv_text
 from backtest.request.request import assignments
 from backtest.scoring.space import parse_axis
-from backtest.units import duration_ms, from_iso, parse_timerange, timeframe_ms
 
 SIZE, LIMIT_SECONDS = 100_000, 4.0
 PATTERNS = (

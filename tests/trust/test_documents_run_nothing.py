@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from backtest.base.errors import UsageError
 from backtest.cli import app
-from backtest.errors import UsageError
 
 EVIL = """
 import pathlib

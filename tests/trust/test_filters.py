@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from backtest.base.errors import BacktestError, ConfigError, near_miss
 from backtest.catalysts.reading import open_calendar
 from backtest.cli import app
-from backtest.errors import BacktestError, ConfigError, near_miss
 from backtest.market.record import Market
 from backtest.request.strategies import strategies_of
 from backtest.scoring.evaluation import evaluate

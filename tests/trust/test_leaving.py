@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from backtest.base.errors import UsageError
 from backtest.cli import app
 from backtest.cli.leaving import fault_of_system
-from backtest.errors import UsageError
 from backtest.market.locks import locked
-from backtest.scoring.parts import LOCK, written
+from backtest.scoring.sweep_folder import LOCK, written
 from tests.cli.conftest import ROOT
 from tests.cli.test_exit_codes import SLOW
 

@@ -15,8 +15,8 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
+from backtest.base.display import inert
 from backtest.cli.inert import Writer
-from backtest.display import inert
 from backtest.report.html.blocks import csv_of
 from backtest.report.spreadsheets import csv_text
 from backtest.report.tables import new_console, show

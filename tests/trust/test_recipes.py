@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from backtest.base.errors import ConfigError, UsageError
 from backtest.cli import app
-from backtest.errors import ConfigError, UsageError
 from backtest.market.archive_download import ArchiveDownloader
 from backtest.market.ccxt_source import Venue
 from backtest.market.download import Downloader

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import backtest.report.folder as folder_module
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 from backtest.report.folder import write_run_folder
 
 FILES = ("equity.csv", "fills.csv", "run.json", "trades.csv")

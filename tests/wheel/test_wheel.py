@@ -45,7 +45,7 @@ def test_the_wheel_holds_the_package_its_data_and_nothing_else(members: dict[str
         "backtest/acceptance/test_acceptance.py",
         "backtest/py.typed",
         "backtest/report/html/page.html",
-        "backtest/schemas/run-1.schema.json",
+        "backtest/base/schemas/run-1.schema.json",
         "backtest/strategies/catalyst_momentum.py",
     ):
         assert needed in held

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from backtest.documents import datasets_root
-from backtest.errors import BacktestError, UsageError
+from backtest.base.documents import datasets_root
+from backtest.base.errors import BacktestError, UsageError
 from backtest.market.dataset import default_dataset, write_dataset
 from tools.sample.bars import reconstruct
 from tools.sample.facts import read_facts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from backtest.errors import MarketError
+from backtest.base.errors import MarketError
 from backtest.market.record import RECONSTRUCTED, Instrument, Market, Origin, Provenance, fields_of
 from backtest.market.series import PANELS
 from tools.sample.bridge import A_DAY, STEPS, random, simulate

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from backtest.documents import first_complaint, read_toml
-from backtest.errors import MarketError
+from backtest.base.documents import first_complaint, read_toml
+from backtest.base.errors import MarketError
 from tools.sample.paths import DAY_MS, Floats, Integers
 
 PLAN = "plan.toml"

@@ -66,7 +66,7 @@ def claims_data(checks: Sequence[Check]) -> pd.DataFrame:
     return table.iloc[np.argsort(table["ratio"].isna(), kind="stable")].reset_index(drop=True)
 
 
-@style.quiet
+@style.in_own_style
 def claims(checks: Sequence[Check], *, label: str = "") -> Figure:
     """Measured over claimed, a row a claim, on a logarithmic axis around one; the verdict by colour and by marker."""
     data = claims_data(checks)

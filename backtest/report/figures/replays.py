@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from backtest.base.units import to_ms
 from backtest.catalysts.record import Catalyst
 from backtest.catalysts.timing import known_at_ms
 from backtest.engine.run import Run
@@ -20,7 +21,6 @@ from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, INK, MUTED, ORANGE, PURPLE
 from backtest.report.figures.timelines import marker
 from backtest.report.figures.wording import clean, moment, percent, words
-from backtest.units import to_ms
 
 _COLUMNS = ["instrument", "time", "price", "low", "high", "stage"]
 _MOST_LEGS = 3
@@ -117,7 +117,7 @@ def _trade(row: dict[Any, Any]) -> _Trade:
     return _Trade(side=int(row["side"]), entry=entry, exit=left, reason=str(row["reason"]), **reals)
 
 
-@style.quiet
+@style.in_own_style
 def replay_panel(run: Run, catalyst: Catalyst) -> Figure:
     """Price around one catalyst: announced, known, filled and left; before hatched, waited dotted, captured plain."""
     label = run.market.provenance.label

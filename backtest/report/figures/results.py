@@ -46,7 +46,7 @@ def _quantile(level: float) -> str:
     return f"placebo_{round(100 * level):02d}"
 
 
-@style.quiet
+@style.in_own_style
 def equity(run: Run, fan: Fan | None = None) -> Figure:
     """Equity over the fan of its placebo calendars, with the drawdown below."""
     data = equity_data(run, fan)
@@ -117,7 +117,7 @@ def costs_data(run: Run) -> pd.DataFrame:
     )
 
 
-@style.quiet
+@style.in_own_style
 def costs(run: Run) -> Figure:
     """Waterfall from the gross result through each cost to the net one."""
     data = costs_data(run)
@@ -202,7 +202,7 @@ def capacity_data(cards: Sequence[Scorecard]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else empty
 
 
-@style.quiet
+@style.in_own_style
 def capacity(cards: Sequence[Scorecard], *, label: str = "") -> Figure:
     """Net return against starting capital, a panel a strategy; the half point is where half of it is lost."""
     title = "Capacity: net return against capital"

@@ -39,7 +39,7 @@ def heat_map_data(heat: HeatMap, statistic: str) -> pd.DataFrame:
     )
 
 
-@style.quiet
+@style.in_own_style
 def heat_map(heat: HeatMap, statistic: str, *, label: str = "") -> Figure:
     """Mean statistic over each pair of two parameters' values; cells with a significant trial are outlined."""
     data = heat_map_data(heat, statistic)
@@ -176,7 +176,7 @@ def overfitting_data(logits: npt.NDArray[np.float64], probability: float) -> pd.
     )
 
 
-@style.quiet
+@style.in_own_style
 def overfitting(logits: npt.NDArray[np.float64], probability: float, *, label: str = "") -> Figure:
     """Histogram of PBO logits: how the best in sample ranks out of sample, at or below the median left of zero."""
     data = overfitting_data(logits, probability)

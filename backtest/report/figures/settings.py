@@ -58,7 +58,7 @@ Call = ParamSpec("Call")
 Result = TypeVar("Result")
 
 
-def quiet(draw: Callable[Call, Result]) -> Callable[Call, Result]:
+def in_own_style(draw: Callable[Call, Result]) -> Callable[Call, Result]:
     """Run a drawing function under the figures' own settings, whatever the reader's are; they are left as found."""
 
     @functools.wraps(draw)

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.special import ndtri
 
-from backtest.errors import UsageError, near_miss
+from backtest.base.errors import UsageError, near_miss
+from backtest.base.units import UNIT_MS, duration_ms
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, INK, MUTED, PAPER
 from backtest.report.figures.wording import clean, words
 from backtest.study.study import ALL, Study
-from backtest.units import UNIT_MS, duration_ms
 
 _PATHS = ("mean", "median", "low", "high", "chance_low", "chance_high")
 
@@ -44,7 +44,7 @@ def abnormal_returns_data(study: Study, grouping: str = ALL) -> pd.DataFrame:
     ).drop(columns="size")  # fmt: skip
 
 
-@style.quiet
+@style.in_own_style
 def abnormal_returns(study: Study, grouping: str = ALL) -> Figure:
     """Mean cumulated abnormal return from the run-up on, with its interval and the band of chance alone."""
     data = abnormal_returns_data(study, grouping)
@@ -145,7 +145,7 @@ def influencers_data(study: Study) -> pd.DataFrame:
     )
 
 
-@style.quiet
+@style.in_own_style
 def influencers(study: Study) -> Figure:
     """Actors by the abnormal return after their calls: raw mean hollow, shrunken effect full."""
     data = influencers_data(study)

@@ -1,4 +1,4 @@
-"""The look that all figures share: sheets with a heading, quiet axes, UTC time, marks for reconstructed data.
+"""The look that all figures share: sheets with a heading, in_own_style axes, UTC time, marks for reconstructed data.
 
 Figures are matplotlib `Figure` objects laid out in inches, eight inches wide, without pyplot and without any change of
 the reader's settings. Times are drawn as days since 1970, UTC.
@@ -20,14 +20,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from backtest.base.units import DAY_MS, UNIT_MS, from_ms
 from backtest.market.record import Floats
 from backtest.report.figures.palette import ALARM, MUTED, ON_ALARM
 from backtest.report.figures.palette import DARK as DARK
 from backtest.report.figures.palette import LIGHT as LIGHT
-from backtest.report.figures.settings import quiet as quiet
+from backtest.report.figures.settings import in_own_style as in_own_style
 from backtest.report.figures.svg import to_svg as to_svg
 from backtest.report.figures.wording import clean, day, number, percent, percent_tick
-from backtest.units import DAY_MS, UNIT_MS, from_ms
 
 WIDTH = 8.0
 PIXELS = 400

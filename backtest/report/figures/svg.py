@@ -12,7 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from backtest.report.figures.palette import LIGHT
-from backtest.report.figures.settings import quiet
+from backtest.report.figures.settings import in_own_style
 
 _VARIABLES = {colour: f"var(--{name}, {colour})" for name, colour in LIGHT.items()}
 _COLOUR = re.compile("|".join(_VARIABLES))
@@ -50,7 +50,7 @@ def to_svg(figure: Figure) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-@quiet
+@in_own_style
 def _drawn(figure: Figure) -> str:
     """What matplotlib makes of it; some ticks come to be only now, so the settings hold here too."""
     stream = io.StringIO()

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from backtest.base.units import to_ms
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.engine.run import Run
@@ -18,7 +19,6 @@ from backtest.market.record import Floats
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, INK, MUTED, ORANGE, PAPER, PURPLE, RED, SKY
 from backtest.report.figures.wording import clean, day, words
-from backtest.units import to_ms
 
 _SERIES = ("price", "volume", "open_interest", "funding")
 _STRIP, _LEVEL, _BETWEEN = 0.02, 0.17, 0.1
@@ -84,7 +84,7 @@ def timeline_data(run: Run, calendar: Calendar, instrument: str | None = None) -
     ).sort_values("time", kind="stable", ignore_index=True)  # fmt: skip
 
 
-@style.quiet
+@style.in_own_style
 def timeline(run: Run, calendar: Calendar, instrument: str | None = None) -> Figure:
     """Price with fills, volume, open interest and funding of one instrument, its catalysts numbered above."""
     symbol, label = instrument_of(run, instrument), run.market.provenance.label

@@ -35,7 +35,7 @@ def equities_data(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
 
 
-@style.quiet
+@style.in_own_style
 def equities(runs: Sequence[Run]) -> Figure:
     """Equity of all strategies over one another, their drawdowns and their rolling Sharpe ratios."""
     title = "Every strategy: equity, drawdown, rolling Sharpe ratio"
@@ -80,7 +80,7 @@ def equities(runs: Sequence[Run]) -> Figure:
     return made.figure
 
 
-@style.quiet
+@style.in_own_style
 def growth(curves: pd.DataFrame, *, label: str = "") -> Figure:
     """Growth of equity curves (T bars by runs, quote currency) since the first value of each."""
     title = "Equity of all runs"

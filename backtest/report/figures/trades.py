@@ -60,7 +60,7 @@ def trade_returns_data(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "trades": counts})
 
 
-@style.quiet
+@style.in_own_style
 def trade_returns(runs: Sequence[Run]) -> Figure:
     """Histogram of the net return of every trade."""
     values = trades_data(runs)["net_return"].dropna().to_numpy(dtype=np.float64)
@@ -85,7 +85,7 @@ def trade_returns(runs: Sequence[Run]) -> Figure:
     return made.figure
 
 
-@style.quiet
+@style.in_own_style
 def trade_excursions(runs: Sequence[Run]) -> Figure:
     """Maximum adverse against maximum favourable excursion of every trade, gained and lost told apart."""
     data = trades_data(runs).dropna(subset=["adverse", "favourable"])
@@ -128,7 +128,7 @@ def months_data(runs: Sequence[Run]) -> pd.DataFrame:
     return found.agg(mean_net="mean", trades="count").reset_index()
 
 
-@style.quiet
+@style.in_own_style
 def months(runs: Sequence[Run], most: int = 40) -> Figure:
     """Mean net return of a trade by coin and month of exit; the `most` coins with most trades."""
     data = months_data(runs)

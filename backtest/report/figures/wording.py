@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from backtest.units import from_ms
+from backtest.base.units import from_ms
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MINUS = "\N{MINUS SIGN}"

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from backtest.display import ABSENT, p_value, percent, plain_percent
-from backtest.errors import BacktestError
+from backtest.base.display import ABSENT, p_value, percent, plain_percent
+from backtest.base.errors import BacktestError
 from backtest.report.spreadsheets import csv_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Tone = Literal["", "gain", "loss", "strong", "weak"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """One cell: its text, the number it is sorted by (None: unknown, sorted last), a smaller second line, a tone."""
 
     text: str
@@ -35,7 +35,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """Head of a column: cells of a numeric one are flush right and sorted by their value, others by their text."""
 
     name: str
@@ -70,12 +70,12 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Rows of cells under columns, with a title, a sentence on how to read them, and their numbers to take away."""
 
     title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    columns: tuple[TableColumn, ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     how: str = ""
     download: Download | None = None
 
@@ -147,7 +147,7 @@ class Folded:
     open: bool = False
 
 
-Block = Table | Figure | Facts | Text | Folded | Explorer | Multiples
+Block = ReportTable | Figure | Facts | Text | Folded | Explorer | Multiples
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,31 +159,31 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-def share(value: float | None, *, signed: bool = True, below: str = "", toned: bool = False) -> Cell:
+def share(value: float | None, *, signed: bool = True, below: str = "", toned: bool = False) -> TableCell:
     """A share as a percentage."""
     if value is None or math.isnan(value):
-        return Cell(ABSENT, None, below, "weak")
+        return TableCell(ABSENT, None, below, "weak")
     tone: Tone = ("gain" if value > 0 else "loss" if value < 0 else "") if toned else ""
-    return Cell(percent(value) if signed else plain_percent(value), value, below, tone)
+    return TableCell(percent(value) if signed else plain_percent(value), value, below, tone)
 
 
-def figure_cell(value: float | None, form: str = ".2f", below: str = "") -> Cell:
+def figure_cell(value: float | None, form: str = ".2f", below: str = "") -> TableCell:
     """A number in a format."""
     if value is None or math.isnan(value):
-        return Cell(ABSENT, None, below, "weak")
-    return Cell(format(value, form), value, below)
+        return TableCell(ABSENT, None, below, "weak")
+    return TableCell(format(value, form), value, below)
 
 
-def p_cell(value: float | None, level: float = math.nan) -> Cell:
+def p_cell(value: float | None, level: float = math.nan) -> TableCell:
     """A p-value, strong at or below the level."""
     if value is None or math.isnan(value):
-        return Cell(ABSENT, None, "", "weak")
-    return Cell(p_value(value), value, "", "strong" if value <= level else "")
+        return TableCell(ABSENT, None, "", "weak")
+    return TableCell(p_value(value), value, "", "strong" if value <= level else "")
 
 
-def words(text: Any, below: str = "", tone: Tone = "") -> Cell:
+def words(text: Any, below: str = "", tone: Tone = "") -> TableCell:
     """Text as it is; `-` where empty."""
-    return Cell(str(text) or ABSENT, None, below, tone)
+    return TableCell(str(text) or ABSENT, None, below, tone)
 
 
 def csv_of(frame: pd.DataFrame) -> str:
@@ -209,10 +209,10 @@ def drawn(
         return Figure(title, how, reason=str(problem))
 
 
-def columns(*names: str, numeric: Sequence[str] = ()) -> tuple[Column, ...]:
+def columns(*names: str, numeric: Sequence[str] = ()) -> tuple[TableColumn, ...]:
     """Columns by name, numeric where told; `name|meaning` adds what the head says on hovering."""
     made = []
     for entry in names:
         name, _, meaning = entry.partition("|")
-        made.append(Column(name, name in numeric, meaning))
+        made.append(TableColumn(name, name in numeric, meaning))
     return tuple(made)

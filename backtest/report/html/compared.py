@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from backtest.display import plural
+from backtest.base.display import plural
 from backtest.report.folder import write_text, writing
 from backtest.report.html.blocks import (
     Block,
-    Cell,
     Download,
+    ReportTable,
     Section,
-    Table,
+    TableCell,
     Text,
     columns,
     csv_of,
@@ -59,13 +59,13 @@ def write_comparison(path: Path, found: RunComparison) -> None:
         write_text(path, text)
 
 
-def _scores(found: RunComparison, short: list[str]) -> Table:
+def _scores(found: RunComparison, short: list[str]) -> ReportTable:
     rows = []
     for name in found.scores.index:
         values = [float(value) for value in found.scores.loc[name]]
         rows.append((words(METRICS[name].words if name in METRICS else str(name)),
                      *(_score(value, found.units[name], str(name)) for value in values)))  # fmt: skip
-    return Table(
+    return ReportTable(
         "Scores",
         columns("Score", *short, numeric=short),
         tuple(rows),
@@ -74,7 +74,7 @@ def _scores(found: RunComparison, short: list[str]) -> Table:
     )
 
 
-def _score(value: float, unit: str, name: str) -> Cell:
+def _score(value: float, unit: str, name: str) -> TableCell:
     if unit == "share" or (unit == "per year" and name != "sharpe"):
         return share(value, signed=name not in METRICS or METRICS[name].signed)
     return figure_cell(value, {"count": ".0f", "days": ".1f"}.get(unit, ".2f"))
@@ -93,7 +93,7 @@ def _equity(found: RunComparison, short: list[str], label: str) -> Block:
     )
 
 
-def _trades(pair: RunPair, short: list[str], titles: list[str]) -> Table:
+def _trades(pair: RunPair, short: list[str], titles: list[str]) -> ReportTable:
     first, other = (short[titles.index(one)] for one in (pair.first, pair.other))
     numeric = (f"Net of {first}", f"Net of {other}")
     rows = [
@@ -111,7 +111,7 @@ def _trades(pair: RunPair, short: list[str], titles: list[str]) -> Table:
         [(one.catalyst_id, one.instrument, one.entry_time, one.net, one.other_net, one.why) for one in pair.trades],
         columns=["catalyst_id", "instrument", "entry_time", "net", "other_net", "why"],
     )
-    return Table(
+    return ReportTable(
         f"{first} and {other}: {plural(pair.same, 'trade is', 'trades are')} the same, {len(rows)} differ",
         columns("Catalyst", "Instrument", "Entry (UTC)", *numeric, "Why", numeric=numeric),
         tuple(rows[:MOST_ROWS]),

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backtest.base.errors import BacktestError, DataError, UsageError
+from backtest.base.progress import Progress, silent
 from backtest.catalysts.claims import Check, check_claim, open_claims
-from backtest.errors import BacktestError, DataError, UsageError
-from backtest.progress import Progress, silent
 from backtest.report.folder import read_document, run_document
-from backtest.report.search_folder import Search
+from backtest.report.search_folder import SearchFolder
 from backtest.scoring.evaluation import Evaluation
 from backtest.study.settings import StudyConfig
 from backtest.study.study import Study, event_study
@@ -40,7 +40,7 @@ class Contents:
     evaluation: Evaluation | None
     study: Study | Missing
     checks: tuple[Check, ...] | Missing
-    searches: tuple[Search, ...]
+    searches: tuple[SearchFolder, ...]
     command: str
 
     @property
@@ -64,7 +64,7 @@ def gather(
     *,
     claims: str = DEFAULT_CLAIMS,
     draws: int = DRAWS,
-    searches: Sequence[Search] = (),
+    searches: Sequence[SearchFolder] = (),
     command: str = "",
     progress: Progress = silent,
 ) -> Contents:

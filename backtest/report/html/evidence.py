@@ -7,18 +7,18 @@ from typing import Any
 
 import pandas as pd
 
+from backtest.base.display import ABSENT, plural
+from backtest.base.progress import Progress
 from backtest.catalysts.claims import VERDICTS
-from backtest.display import ABSENT, plural
-from backtest.progress import Progress
 from backtest.report.claim_tables import figure as claim_figure
 from backtest.report.claim_tables import plain_window
 from backtest.report.html.blocks import (
     Block,
-    Cell,
     Download,
     Facts,
+    ReportTable,
     Section,
-    Table,
+    TableCell,
     Text,
     Tone,
     columns,
@@ -30,7 +30,7 @@ from backtest.report.html.blocks import (
     words,
 )
 from backtest.report.html.contents import Contents, Missing
-from backtest.report.search_folder import Search
+from backtest.report.search_folder import SearchFolder
 from backtest.report.study_tables import heading
 from backtest.study.study import Study
 
@@ -101,14 +101,14 @@ def _labels(note: str, study: Study) -> bool:
     return bool(label) and note.startswith(label)
 
 
-def _effects(study: Study) -> Table:
+def _effects(study: Study) -> ReportTable:
     rows = study.effects[study.effects["measure"] == "return"]
     head = columns(
         "Group", "Span", "n", "Mean", "Low", "High", "Chance low", "Chance high", "p", "Adjusted p", "Test",
         numeric=("n", "Mean", "Low", "High", "Chance low", "Chance high", "p", "Adjusted p"),
     )  # fmt: skip
     level, share_of = 1.0 - study.config.level, f"{study.config.level:.0%}"
-    return Table(
+    return ReportTable(
         "Mean abnormal return by group and span",
         head,
         tuple(
@@ -132,9 +132,9 @@ def _effects(study: Study) -> Table:
     )
 
 
-def _influencers(study: Study) -> Table:
+def _influencers(study: Study) -> ReportTable:
     numeric = ("Calls", "Hit rate", "Mean", "Error", "Kept", "Shrunken", "p", "Adjusted p")
-    return Table(
+    return ReportTable(
         "Actors, ranked",
         columns("Actor", *numeric, numeric=numeric),
         tuple(
@@ -157,9 +157,9 @@ def _influencers(study: Study) -> Table:
     )
 
 
-def _left_out(study: Study) -> Table:
+def _left_out(study: Study) -> ReportTable:
     rows = study.rejected.fillna("").to_dict("records")
-    return Table(
+    return ReportTable(
         "Left out of the study",
         columns("Catalyst", "Coin", "Measure", "Span", "Reason"),
         tuple(
@@ -199,7 +199,7 @@ def claims_section(contents: Contents, progress: Progress) -> Section:
                 words(mark + one.verdict, one.reason if one.verdict != "confirmed" else "", tone),
                 words(claim_figure(one.claim.claimed, unit), one.claim.sense.replace("_", " ")),
                 words(ABSENT if one.measured is None else claim_figure(one.measured, unit)),
-                Cell(ABSENT) if one.measured is None else figure_cell(one.measured / one.claim.claimed),
+                TableCell(ABSENT) if one.measured is None else figure_cell(one.measured / one.claim.claimed),
                 words(plain_window(one.window)),
             )
         )
@@ -217,7 +217,7 @@ def claims_section(contents: Contents, progress: Progress) -> Section:
                 lambda: figures.claims_data(settled),
                 lambda: figures.claims(settled, label=contents.label),
             ),
-            Table(
+            ReportTable(
                 "Every claim",
                 columns("Claim", "Verdict", "Claimed", "Measured", "Measured / claimed", "Window",
                         numeric=("Measured / claimed",)),
@@ -227,7 +227,7 @@ def claims_section(contents: Contents, progress: Progress) -> Section:
     )  # fmt: skip
 
 
-def search_section(search: Search, number: int, contents: Contents, progress: Progress) -> Section:
+def search_section(search: SearchFolder, number: int, contents: Contents, progress: Progress) -> Section:
     """A sweep: heat maps, what the search was worth, and its best trials."""
     from backtest.report import figures
 
@@ -298,7 +298,7 @@ def _worth(document: dict[str, Any]) -> Facts:
     return Facts(tuple(rows), "What the search was worth")
 
 
-def _trials(search: Search, statistic: str) -> Table:
+def _trials(search: SearchFolder, statistic: str) -> ReportTable:
     ranked = search.trials.sort_values(statistic, ascending=False, kind="stable").head(_MOST_TRIALS)
     searched = [name for name, values in search.document["parameters"].items() if len(values) > 1]
     numeric = ("Trial", "Net return", "Sharpe", "Trades", "p", "Adjusted p")
@@ -314,7 +314,7 @@ def _trials(search: Search, statistic: str) -> Table:
         )
         for row in pd.DataFrame(ranked).to_dict("records")
     ]
-    return Table(
+    return ReportTable(
         f"The best {len(rows)} of {plural(len(search.trials), 'trial', 'trials')}",
         columns(numeric[0], *searched, *numeric[1:], numeric=numeric),
         tuple(rows),

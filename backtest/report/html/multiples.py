@@ -10,15 +10,15 @@ from html import escape
 import numpy as np
 import pandas as pd
 
+from backtest.base.display import percent
+from backtest.base.units import to_ms
 from backtest.catalysts.record import Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.display import percent
 from backtest.engine.run import Run
 from backtest.market.record import Floats
 from backtest.report.html.blocks import Download, Multiple, Multiples, csv_of
 from backtest.report.html.plain import flat
 from backtest.scoring.evaluation import Evaluation
-from backtest.units import to_ms
 
 _WIDTH, _HEIGHT, _EDGE = 240.0, 96.0, 5.0
 _ROOM = 12

@@ -13,11 +13,11 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from backtest import __version__
-from backtest.config import RunConfig
-from backtest.progress import Progress, silent
+from backtest.base.config import RunConfig
+from backtest.base.progress import Progress, silent
 from backtest.report.figures.palette import DARK, LIGHT, css_variables
 from backtest.report.folder import write_text, writing
-from backtest.report.html.blocks import Block, Explorer, Facts, Figure, Folded, Multiples, Section, Table, Text
+from backtest.report.html.blocks import Block, Explorer, Facts, Figure, Folded, Multiples, ReportTable, Section, Text
 from backtest.report.html.contents import Contents
 from backtest.report.html.evidence import claims_section, search_section, study_section
 from backtest.report.html.plain import flat, visible
@@ -184,7 +184,7 @@ def _environment() -> Environment:
     made.tests.update(
         {
             kind.__name__.lower(): lambda block, kind=kind: isinstance(block, kind)
-            for kind in (Table, Figure, Facts, Text, Folded, Explorer, Multiples)
+            for kind in (ReportTable, Figure, Facts, Text, Folded, Explorer, Multiples)
         }
     )
     return made

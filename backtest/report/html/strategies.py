@@ -6,19 +6,19 @@ from typing import Any
 
 import pandas as pd
 
+from backtest.base.display import ABSENT, percent, plural
+from backtest.base.progress import Progress
 from backtest.catalysts.record import Calendar
-from backtest.display import ABSENT, percent, plural
 from backtest.engine.layout import COSTS
 from backtest.engine.run import Run
-from backtest.progress import Progress
 from backtest.report.html.blocks import (
     Block,
-    Cell,
     Download,
     Facts,
     Folded,
+    ReportTable,
     Section,
-    Table,
+    TableCell,
     Text,
     columns,
     csv_of,
@@ -112,13 +112,13 @@ def catalysts(contents: Contents, progress: Progress) -> Section:
     return Section("catalysts", "The catalysts, replayed", tuple(blocks))
 
 
-def calendar_table(calendar: Calendar) -> Table:
+def calendar_table(calendar: Calendar) -> ReportTable:
     """One row a catalyst with everything that the calendar says of it."""
     head = columns(
         "Catalyst", "Announced (UTC)", "Coins", "Kind", "Actor", "Expected", "Confidence, source", "Note",
     )  # fmt: skip
     signs = {1: "up", -1: "down", 0: "either way"}
-    return Table(
+    return ReportTable(
         f"Calendar {calendar.name}",
         head,
         tuple(
@@ -202,12 +202,12 @@ def _remark(one: dict[str, Any]) -> str:
     return f"net {percent(net)}, {plural(trades, 'trade', 'trades')}, {one['evidence']['verdict']}"
 
 
-def score_tables(document: dict[str, Any]) -> list[Table]:
+def score_tables(document: dict[str, Any]) -> list[ReportTable]:
     """Scores of all strategies of a run document: return and risk, then trade by trade."""
     frame = pd.DataFrame([{"strategy": one["name"], "score": name, **score} for one in document["strategies"]
                           for name, score in one["scores"].items()])  # fmt: skip
     return [
-        Table(
+        ReportTable(
             title,
             columns("Strategy", *names.values(), numeric=tuple(names.values())),
             tuple(
@@ -226,7 +226,7 @@ def score_tables(document: dict[str, Any]) -> list[Table]:
     ]  # fmt: skip
 
 
-def _score(name: str, score: dict[str, Any]) -> Cell:
+def _score(name: str, score: dict[str, Any]) -> TableCell:
     value, low, high = score["value"], score["low"], score["high"]
     if score["unit"] == "share" or (score["unit"] == "per year" and name != "sharpe"):
         between = "" if low is None else f"{percent(low)} to {percent(high)}"
@@ -235,7 +235,7 @@ def _score(name: str, score: dict[str, Any]) -> Cell:
     return figure_cell(value, {"count": ".0f", "days": ".1f"}.get(score["unit"], ".2f"), between)
 
 
-def _trades(one: dict[str, Any]) -> Table:
+def _trades(one: dict[str, Any]) -> ReportTable:
     rows = one["trades"]
     numeric = ("Before", "Waited", "Captured", "Net", "Net money", *(cost.capitalize() for cost in COSTS))
     head = columns(
@@ -246,7 +246,7 @@ def _trades(one: dict[str, Any]) -> Table:
         "Net|of the notional, after every cost", "Net money|quote currency",
         *(cost.capitalize() for cost in COSTS), numeric=numeric,
     )  # fmt: skip
-    return Table(
+    return ReportTable(
         f"Trades of {one['name']}",
         head,
         tuple(
@@ -284,11 +284,11 @@ def _clock(text: str) -> str:
     return text[:16].replace("T", " ")
 
 
-def _refused(one: dict[str, Any]) -> Table:
+def _refused(one: dict[str, Any]) -> ReportTable:
     counts: dict[str, list[str]] = {}
     for row in one["rejected"]:
         counts.setdefault(row["reason"], []).append(row["catalyst_id"])
-    return Table(
+    return ReportTable(
         f"Intents of {one['name']} that opened nothing",
         columns("Reason", "Intents", "Catalysts", numeric=("Intents",)),
         tuple(
@@ -322,7 +322,7 @@ def _capacity(evaluation: Evaluation, document: dict[str, Any]) -> list[Block]:
         by_capital = dict(zip(curve["capital"], curve["net_return"], strict=True))
         half = curve["half"]
         rows.append((words(one["name"]), *(share(by_capital[capital]) for capital in SHOWN_CAPITALS),
-                     Cell(ABSENT if half is None else money(half), half)))  # fmt: skip
+                     TableCell(ABSENT if half is None else money(half), half)))  # fmt: skip
     return [
         drawn(
             "Net return by capital",
@@ -333,5 +333,5 @@ def _capacity(evaluation: Evaluation, document: dict[str, Any]) -> list[Block]:
             lambda: figures.capacity_data(cards),
             lambda: figures.capacity(cards, label=str(document["label"])),
         ),
-        Table("Capacity", columns("Strategy", *heads, "Halved at", numeric=(*heads, "Halved at")), tuple(rows)),
+        ReportTable("Capacity", columns("Strategy", *heads, "Halved at", numeric=(*heads, "Halved at")), tuple(rows)),
     ]

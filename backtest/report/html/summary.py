@@ -9,15 +9,15 @@ from typing import Any
 
 import pandas as pd
 
+from backtest.base.display import percent, plural
 from backtest.catalysts.record import Calendar
-from backtest.display import percent, plural
 from backtest.engine.layout import COSTS
 from backtest.report.html.blocks import (
     Block,
-    Cell,
     Download,
+    ReportTable,
     Section,
-    Table,
+    TableCell,
     Text,
     Tone,
     columns,
@@ -189,7 +189,7 @@ def _luck(document: dict[str, Any]) -> str:
     )
 
 
-def _verdicts(document: dict[str, Any]) -> Table:
+def _verdicts(document: dict[str, Any]) -> ReportTable:
     head = columns(
         "Strategy",
         "Verdict",
@@ -204,7 +204,7 @@ def _verdicts(document: dict[str, Any]) -> Table:
         "Funding|what it did to the capital: above zero it was received",
         numeric=("Net return", "p", "Adjusted p", "Placebos", "Sharpe", "Drawdown", "Trades", "Costs", "Funding"),
     )  # fmt: skip
-    return Table(
+    return ReportTable(
         "Verdict on each strategy",
         head,
         tuple(_verdict_row(one) for one in document["strategies"]),
@@ -213,7 +213,7 @@ def _verdicts(document: dict[str, Any]) -> Table:
     )
 
 
-def _verdict_row(one: dict[str, Any]) -> tuple[Cell, ...]:
+def _verdict_row(one: dict[str, Any]) -> tuple[TableCell, ...]:
     scores, card = one["scores"], one["evidence"]
     luck, verdict = card["placebo"] or {}, card["verdict"]
     of_ratio = luck.get("statistic") == "sharpe"
@@ -228,7 +228,7 @@ def _verdict_row(one: dict[str, Any]) -> tuple[Cell, ...]:
         share(net["value"], below=between, toned=True),
         p_cell(luck.get("p")),
         p_cell(luck.get("adjusted"), card["thresholds"]["level"]),
-        low if low.value is None else Cell(f"{low.text} to {high.text}", high.value),
+        low if low.value is None else TableCell(f"{low.text} to {high.text}", high.value),
         figure_cell(scores["sharpe"]["value"]),
         share(fall["value"], signed=False),
         figure_cell(scores["trades"]["value"], ".0f"),
@@ -255,7 +255,7 @@ def _terms(document: dict[str, Any]) -> str:
     )
 
 
-def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Calendar) -> Table:
+def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Calendar) -> ReportTable:
     """One row a catalyst and side that was traded, own coins apart from others; one for each that was not."""
     head = columns(
         "Catalyst",
@@ -273,7 +273,7 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
     by_catalyst: dict[str, list[_Traded]] = {}
     for group in traded:
         by_catalyst.setdefault(group.catalyst, []).append(group)
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for one in calendar:
         about = (words(one.id, f"{one.kind.replace('_', ' ')}, {one.actor}"), words(one.when.replace("..", " to ")))
         if one.id not in by_catalyst:
@@ -296,7 +296,7 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
             )
             for group in by_catalyst.get(one.id, ())
         ]
-    return Table(
+    return ReportTable(
         "Each catalyst: before, waited, captured",
         head,
         tuple(rows),

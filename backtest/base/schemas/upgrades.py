@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from backtest.errors import BacktestError, shortened
-from backtest.schemas import VERSION, schema_id
+from backtest.base.errors import BacktestError, shortened
+from backtest.base.schemas import VERSION, schema_id
 
 Document = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from backtest.errors import UsageError
-from backtest.units import duration_ms
+from backtest.base.errors import UsageError
+from backtest.base.units import duration_ms
 
 _PERCENT = re.compile(r"\s{0,9}([-+]?\d{1,9}(?:\.\d{0,9})?)\s?%\s{0,9}", re.ASCII)
 

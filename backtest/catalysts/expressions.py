@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.errors import DataError, near_miss, shortened
-from backtest.units import DAY_MS, format_ms, to_ms
+from backtest.base.errors import DataError, near_miss, shortened
+from backtest.base.units import DAY_MS, format_ms, to_ms
 
 if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries
@@ -38,7 +38,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredValue:
     """A value, and the window of the data that it was taken from; the window is empty where no bar was read.
 
     `reconstructed` names what was read from a series that the market says is invented, as `prices of RAIL/USDT:USDT`.
@@ -208,7 +208,7 @@ _OF_NUMBERS: dict[str, Callable[..., float]] = {
 }
 
 
-def measure(expression: str, market: Market | None, series: Mapping[str, AuxiliarySeries]) -> Measured:
+def measure(expression: str, market: Market | None, series: Mapping[str, AuxiliarySeries]) -> MeasuredValue:
     """Value of an expression on a market (None: of numbers alone), with the window that was read.
 
     Raises
@@ -227,7 +227,7 @@ def measure(expression: str, market: Market | None, series: Mapping[str, Auxilia
     window = "" if tape.first_ms is None or tape.last_ms is None else (
         f"{_day(tape.first_ms)} to {_day(tape.last_ms - 1)}"
     )  # fmt: skip
-    return Measured(float(value), window, tuple(tape.reconstructed))
+    return MeasuredValue(float(value), window, tuple(tape.reconstructed))
 
 
 def parse(expression: str) -> ast.expr:

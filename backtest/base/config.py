@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from backtest.documents import build, read_toml
-from backtest.errors import ConfigError
-from backtest.fields import Duration, NonNegative, Positive, Share, read_percent
-from backtest.identity import hash_of, neutral
+from backtest.base.documents import build, read_toml
+from backtest.base.errors import ConfigError
+from backtest.base.fields import Duration, NonNegative, Positive, Share, read_percent
+from backtest.base.identity import hash_of, neutral
 
 
 class RunConfig(BaseModel):
@@ -78,7 +78,7 @@ class RunConfig(BaseModel):
         return maintenance
 
     def hash(self) -> str:
-        """First 16 hex digits of the sha256 of the settings that mean something (`backtest.identity`)."""
+        """First 16 hex digits of the sha256 of the settings that mean something (`backtest.base.identity`)."""
         return hash_of(self)
 
 

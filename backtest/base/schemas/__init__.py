@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from backtest.errors import UsageError
+from backtest.base.errors import UsageError
 
 VERSION = {
     "audit": 1,
@@ -43,7 +43,7 @@ def schema_text(name: str) -> str:
         For a name that no document has.
     """
     if name not in VERSION:
-        from backtest.errors import near_miss
+        from backtest.base.errors import near_miss
 
         raise UsageError(f"schema {name!r} is unknown; {near_miss(name, VERSION)}")
     return (Path(__file__).parent / f"{name}-{VERSION[name]}.schema.json").read_text(encoding="utf-8")

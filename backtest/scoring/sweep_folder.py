@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.errors import DataError, UsageError
 from backtest.engine.layout import STATISTICS
-from backtest.errors import DataError, UsageError
 from backtest.market.locks import locked
 from backtest.market.record import Floats
 from backtest.market.rows import replace_file

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from backtest.base.units import DAY_MS, UNIT_MS
 from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.record import Floats
-from backtest.study.alignment import Panel, Row
+from backtest.study.alignment import FitRow, Panel
 from backtest.study.cumulation import Cumulated, cumulate, sum_over
 from backtest.study.models import AbnormalReturns, Ints, Windows, market_adjusted, market_model, mean_adjusted
-from backtest.units import DAY_MS, UNIT_MS
 
 Model = Literal["market", "market_adjusted", "mean_adjusted"]
 Measure = str
@@ -38,7 +38,7 @@ class Series:
     benchmarks: tuple[int, ...] = ()
     seasons: Floats | None = None
 
-    def benchmarks_of(self, row: Row) -> tuple[int, ...]:
+    def benchmarks_of(self, row: FitRow) -> tuple[int, ...]:
         """The benchmarks whose coin is not the row's own."""
         own = {self.coins[column] for column in row.columns}
         return tuple(column for column in self.benchmarks if self.coins[column] not in own)
@@ -87,7 +87,7 @@ def _log(values: Floats) -> Floats:
     return logs
 
 
-def fit(source: Series, rows: Sequence[Row], windows: Windows, minimum: int) -> AbnormalReturns:
+def fit(source: Series, rows: Sequence[FitRow], windows: Windows, minimum: int) -> AbnormalReturns:
     """Abnormal values of R rows over the event window of `windows`, whose bar 0 is the announcement period.
 
     Rows of equal width and benchmarks are fitted together. `leverage` is padded with zeros to the widest model and has
@@ -112,7 +112,7 @@ def fit(source: Series, rows: Sequence[Row], windows: Windows, minimum: int) -> 
 
 
 def _fit_alike(
-    source: Series, rows: list[Row], benchmarks: tuple[int, ...], width: int, windows: Windows, minimum: int
+    source: Series, rows: list[FitRow], benchmarks: tuple[int, ...], width: int, windows: Windows, minimum: int
 ) -> AbnormalReturns:
     full = replace(windows, last=windows.last + width - 1)
     onset = np.array([row.onset for row in rows], dtype=np.int64)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from backtest.errors import LONGEST_SHOWN, BacktestError, ConfigError, DataError, UsageError, near_miss, shortened
+from backtest.base.errors import LONGEST_SHOWN, BacktestError, ConfigError, DataError, UsageError, near_miss, shortened
 
 LARGEST_TEXT, LARGEST_TOML = 256 * 2**20, 16 * 2**20
 DEEPEST = 32
@@ -92,7 +92,7 @@ def datasets_root() -> Path:
     DataError
         Where neither exists.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for folder in (package / "_datasets", package.parent / "datasets"):
         if folder.is_dir():
             return folder

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from backtest.errors import shortened
+from backtest.base.errors import shortened
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),

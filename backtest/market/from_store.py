@@ -7,15 +7,16 @@ import os
 import numpy as np
 from pydantic import ValidationError
 
-from backtest.documents import first_complaint, read_json, table_of
-from backtest.errors import MarketError, UsageError, near_miss
+from backtest.base.documents import first_complaint, read_json, table_of
+from backtest.base.errors import MarketError, UsageError, near_miss
+from backtest.base.units import DAY_MS, format_ms, timeframe_ms
 from backtest.market.align import InstrumentData, Known
 from backtest.market.assembling import assemble
 from backtest.market.quality import (
     SNAP_MS,
-    Funding,
+    CheckedFunding,
     OpenInterest,
-    Table,
+    RawTable,
     clean_bars,
     clean_funding,
     clean_open_interest,
@@ -27,7 +28,6 @@ from backtest.market.record import Instrument, Market, Provenance
 from backtest.market.rows import COLUMNS, Key, Rows
 from backtest.market.series import SERIES
 from backtest.market.store import Store
-from backtest.units import DAY_MS, format_ms, timeframe_ms
 
 
 def stored_names(store: Store) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDatas
     if own.time_ms.size == 0:
         return None
     instrument = Instrument.parse(bars.symbol)
-    funding: Funding | None = None
+    funding: CheckedFunding | None = None
     samples: OpenInterest | None = None
     if instrument.kind == "swap":
         settled = Key.of(bars.venue, bars.symbol, "funding", bars.timeframe)
@@ -177,8 +177,8 @@ def _sources(store: Store, key: Key) -> tuple[str, ...]:
     return manifest.sources if manifest else ()
 
 
-def _table(key: Key, rows: Rows) -> Table:
-    return Table(
+def _table(key: Key, rows: Rows) -> RawTable:
+    return RawTable(
         f"store {key}",
         ("timestamp", *COLUMNS[key.series]),
         rows.time_ms,

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import numpy as np
 
-from backtest.errors import MarketError, UsageError
-from backtest.units import to_ms
+from backtest.base.errors import MarketError, UsageError
+from backtest.base.units import to_ms
 
 EMPTY = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a")
 LONGEST_NUMBER = 400

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.base.units import from_ms, to_ms
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import PRECISION_MS
 from backtest.engine.layout import STATISTICS
@@ -24,7 +25,6 @@ from backtest.engine.replay import replay_statistics
 from backtest.market.record import Floats
 from backtest.scoring.draws import Impossible, shifts_of
 from backtest.signals.strategy import Strategy
-from backtest.units import from_ms, to_ms
 
 FEWEST_PERIODS = 20
 
