@@ -90,7 +90,7 @@ def test_each_is_a_line_in_a_terminal(records: dict[str, Any]) -> None:
         assert said.startswith(f"<{name} ")
         assert "\n" not in said
         assert len(said) < 320, said
-    assert "catalyst_momentum on privacy-2025-sample: net +28.3% in 16 trades" in repr(records["Run"])
+    assert "catalyst_momentum on privacy-2025-sample: net +31.6% in 12 trades" in repr(records["Run"])
 
 
 def test_each_is_a_small_table_in_a_notebook(records: dict[str, Any]) -> None:

@@ -172,17 +172,17 @@ PLANTED = (
     Planted(
         "a catalyst moved by a day",
         CATALYSTS,
-        "announced_at = 2025-10-24\n",
-        "announced_at = 2025-10-25\n",
-        ("catalyst zec-2025-10-24-flag-breakout was changed", "refused"),
+        "announced_at = 2025-10-16\n",
+        "announced_at = 2025-10-17\n",
+        ("catalyst zec-2025-10-16-bnb-chain was changed", "refused"),
         code=3,
     ),
     Planted(
         "a catalyst under another id",
         CATALYSTS,
-        'id = "zec-2025-10-24-flag-breakout"',
-        'id = "zec-2025-10-24-flag"',
-        ("catalyst zec-2025-10-24-flag-breakout is not in the calendar", "zec-2025-10-24-flag is new"),
+        'id = "zec-2025-10-16-bnb-chain"',
+        'id = "zec-2025-10-16-bnb"',
+        ("catalyst zec-2025-10-16-bnb-chain is not in the calendar", "zec-2025-10-16-bnb is new"),
         code=3,
     ),
 )

@@ -18,6 +18,8 @@ IDLE = {
     f"tight/{SAMPLE}/influencer_fade.json": (" take_profit ", " trailing_stop "),
 }
 """Baselines under other settings, and what they hold of the rules that the defaults leave idle."""
+WITHOUT_ITS_SERIES = "accumulation"
+"""It reads flows into exchanges, which the sample does not hold, and trades nothing on it."""
 FILES = (*(f"{SAMPLE}/{name}.json" for name in REGISTRY), *IDLE)
 
 
@@ -32,7 +34,7 @@ def test_a_strategy_does_what_its_baseline_says(file: str) -> None:
     assert baseline_path(path.parents[1], baseline) == path
     assert baseline_text(baseline) == path.read_text(encoding="utf-8")
     assert baseline.data.label == "RECONSTRUCTED"
-    assert baseline.trades.count > 0
+    assert (baseline.trades.count == 0) == (baseline.strategy.name == WITHOUT_ITS_SERIES)
     comparison = check_baseline(path)
     assert comparison.passed, comparison.sentences
 

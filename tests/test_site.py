@@ -114,7 +114,7 @@ def test_the_gallery_answers_its_questions_with_what_it_computed(site: Path) -> 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("# A statement\n\n```python\n1\n```\n", "a page has one of each"),
+        ("# A statement\n\n```python\n1\n```\n", "a page is one question and one block"),
         ("# Why?\n\n```python\nfigure = None\nanswer = 1\n```\n", "leaves figure None and answer 1: set both"),
     ],
 )

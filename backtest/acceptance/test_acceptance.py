@@ -86,7 +86,7 @@ def test_every_document_has_its_schema() -> None:
         assert schema(name)["properties"]["schema"]["const"] == schema_id(name)
 
 
-@pytest.mark.parametrize("name", sorted(REGISTRY))
+@pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"accumulation"}))
 def test_a_strategy_keeps_the_contract(name: str, sample: Market, calendar: Calendar) -> None:
     """It is named, says why it should pay, documents its parameters, trades, and does not look ahead."""
     strategy = REGISTRY[name]()
@@ -97,6 +97,13 @@ def test_a_strategy_keeps_the_contract(name: str, sample: Market, calendar: Cale
     run = replay(sample, strategy.decide(sample, calendar), load_config(), calendar=calendar, strategy=name)
     assert len(run.trades)
     assert run.costs.net == pytest.approx(run.equity.iloc[-1] - run.config.capital, abs=1e-6)
+
+
+def test_a_strategy_without_its_series_says_so(sample: Market, calendar: Calendar) -> None:
+    """Flows into exchanges are not in the sample: nothing is decided, with the reason."""
+    decided = REGISTRY["accumulation"]().decide(sample, calendar)
+    assert not len(decided)
+    assert "is not supplied" in decided.notes[0]
 
 
 def test_a_look_ahead_is_caught() -> None:

@@ -130,7 +130,7 @@ def thinnest(cumulated: Cumulated) -> Ints:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TestStatistic:
+class StatisticOfTest:
     """One test's answer for each of V spans; NaN in `value` and `p_value` has its reason.
 
     Attributes
@@ -181,14 +181,14 @@ def divide(numerator: Floats, denominator: Floats | Ints) -> Floats:
 
 def conclude(
     name: str, value: Floats, p_value: Floats, n: Ints, causes: tuple[tuple[Undefined, Flags], ...] = ()
-) -> TestStatistic:
+) -> StatisticOfTest:
     """Statistic with a reason wherever it is NaN: the first of `causes` that holds, else no variance."""
     undefined = np.isnan(value)
     reasons = np.full(value.shape, None, dtype=object)
     for cause, holds in ((Undefined.NO_VARIANCE, undefined), *reversed(causes)):
         reasons[undefined & holds] = cause
     p_value = np.where(undefined, np.nan, p_value)
-    return TestStatistic(name, value, p_value, np.asarray(n, dtype=np.int64), tuple(reasons.tolist()))
+    return StatisticOfTest(name, value, p_value, np.asarray(n, dtype=np.int64), tuple(reasons.tolist()))
 
 
 def normal_p(value: Floats) -> Floats:

@@ -13,7 +13,7 @@ from scipy import stats
 from backtest.market.record import Floats
 from backtest.study.cumulation import (
     Cumulated,
-    TestStatistic,
+    StatisticOfTest,
     Undefined,
     conclude,
     divide,
@@ -26,7 +26,7 @@ from backtest.study.cumulation import (
 from backtest.study.models import AbnormalReturns
 
 
-def sign(cumulated: Cumulated) -> TestStatistic:
+def sign(cumulated: Cumulated) -> StatisticOfTest:
     """Sign test: z = (w - n / 2) / sqrt(n / 4), w the number of positive CAR_i among n; N(0, 1).
 
     Source: Brown and Warner (1980), Journal of Financial Economics 8(3), 205-258,
@@ -35,7 +35,7 @@ def sign(cumulated: Cumulated) -> TestStatistic:
     return _binomial("sign", cumulated, 0.5)
 
 
-def generalised_sign(cumulated: Cumulated) -> TestStatistic:
+def generalised_sign(cumulated: Cumulated) -> StatisticOfTest:
     """Generalised sign test: z = (w - n p) / sqrt(n p (1 - p)); N(0, 1).
 
     p is the share of positive residuals in the estimation window: the mean of the events' shares; estudy2 pools all
@@ -51,7 +51,7 @@ def generalised_sign(cumulated: Cumulated) -> TestStatistic:
     return _binomial("generalised_sign", cumulated, float(share))
 
 
-def corrado_zivney_sign(cumulated: Cumulated) -> TestStatistic:
+def corrado_zivney_sign(cumulated: Cumulated) -> StatisticOfTest:
     """Corrado-Zivney sign test: Z = sum_t z_t / sqrt(m), z_t = (sum_i G_it / sqrt(N_t)) / S; N(0, 1).
 
     G_it = sign(AR_it - median_i), S^2 = sum_t (sum_i G_it / sqrt(N_t))^2 / T. Source: Corrado and Zivney (1992),
@@ -64,7 +64,7 @@ def corrado_zivney_sign(cumulated: Cumulated) -> TestStatistic:
     return _scored("corrado_zivney_sign", cumulated, np.sign(full - median), 0.5)
 
 
-def corrado_rank(cumulated: Cumulated) -> TestStatistic:
+def corrado_rank(cumulated: Cumulated) -> StatisticOfTest:
     """Corrado rank test: Z = sum_t z_t / sqrt(m), z_t = (sum_i (K_it - (T_i + 1) / 2) / N_t) / S; N(0, 1).
 
     K_it is the rank of AR_it, S^2 = sum_t (sum_i (K_it - (T_i + 1) / 2) / N_t)^2 / T. Source: Corrado (1989), Journal
@@ -76,7 +76,7 @@ def corrado_rank(cumulated: Cumulated) -> TestStatistic:
     return _scored("corrado_rank", cumulated, _ranks(full) - (bars + 1) / 2.0, 1.0)
 
 
-def corrado_zivney_rank(cumulated: Cumulated) -> TestStatistic:
+def corrado_zivney_rank(cumulated: Cumulated) -> StatisticOfTest:
     """Corrado-Zivney rank test: Z = sum_t z_t / sqrt(m), z_t = (sum_i (U_it - 1/2) / sqrt(N_t)) / S; N(0, 1).
 
     U_it = K_it / (T_i + 1), S^2 = sum_t (sum_i (U_it - 1/2) / sqrt(N_t))^2 / T; made for missing returns. Source:
@@ -87,7 +87,7 @@ def corrado_zivney_rank(cumulated: Cumulated) -> TestStatistic:
     return _scored("corrado_zivney_rank", cumulated, _ranks(full) / (bars + 1) - 0.5, 0.5)
 
 
-def generalised_rank(cumulated: Cumulated) -> TestStatistic:
+def generalised_rank(cumulated: Cumulated) -> StatisticOfTest:
     """GRANK-T: t = Z sqrt((T - 2) / (T - 1 - Z^2)), Z = U_0 / S_U, over T = E + 1 bars; Student's t, T - 2.
 
     The span is one more bar 0 after the estimation window, holding SCAR_i over its cross-sectional standard deviation;
@@ -119,7 +119,7 @@ def generalised_rank(cumulated: Cumulated) -> TestStatistic:
     return conclude("generalised_rank", value, student_p(value, bars - 2.0), scar.n, causes)
 
 
-def wilcoxon(cumulated: Cumulated) -> TestStatistic:
+def wilcoxon(cumulated: Cumulated) -> StatisticOfTest:
     """Wilcoxon signed ranks: W+ = sum of the ranks of |CAR_i| over positive CAR_i.
 
     Zeros are left out; the p-value is exact for n <= 50 without ties. Source: Wilcoxon (1945), Biometrics Bulletin
@@ -136,7 +136,7 @@ def wilcoxon(cumulated: Cumulated) -> TestStatistic:
     return conclude("wilcoxon", value, p_value, n, ((Undefined.TOO_FEW_EVENTS, ~tested),))
 
 
-def _binomial(name: str, cumulated: Cumulated, share: float) -> TestStatistic:
+def _binomial(name: str, cumulated: Cumulated, share: float) -> StatisticOfTest:
     n = cumulated.known.sum(axis=0)
     positive = (cumulated.car > 0).sum(axis=0)
     value = divide(positive - n * share, np.sqrt(n * share * (1.0 - share)))
@@ -155,7 +155,7 @@ def _ranks(values: Floats) -> Floats:
     return np.where(missing, np.nan, ranks)
 
 
-def _scored(name: str, cumulated: Cumulated, scores: Floats, power: float) -> TestStatistic:
+def _scored(name: str, cumulated: Cumulated, scores: Floats, power: float) -> StatisticOfTest:
     """Test of bar-wise sums of (K, E + W) scores, divided by N_t ** power, against their own spread over all bars."""
     returns = cumulated.returns
     bar = moments(scores)

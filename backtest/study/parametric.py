@@ -16,7 +16,7 @@ from backtest.market.record import Floats
 from backtest.study.cumulation import (
     Cumulated,
     Moments,
-    TestStatistic,
+    StatisticOfTest,
     Undefined,
     conclude,
     divide,
@@ -34,7 +34,7 @@ PAIR_BARS = 10
 _CELLS = 2_000_000
 
 
-def cross_sectional_t(cumulated: Cumulated) -> TestStatistic:
+def cross_sectional_t(cumulated: Cumulated) -> StatisticOfTest:
     """Cross-sectional t: t = CAAR / (s / sqrt(n)); Student's t, n - 1.
 
     s is the cross-sectional standard deviation of CAR_i. Allows for event-induced variance, not for cross-correlation.
@@ -43,7 +43,7 @@ def cross_sectional_t(cumulated: Cumulated) -> TestStatistic:
     return _cross_sectional("cross_sectional_t", moments(cumulated.car))
 
 
-def patell(cumulated: Cumulated) -> TestStatistic:
+def patell(cumulated: Cumulated) -> StatisticOfTest:
     """Patell: Z = sum_i SCAR_i / sqrt(sum_i d_i / (d_i - 2)), d_i residual degrees of freedom; N(0, 1).
 
     T - 2 and T - 4 for one benchmark. Allows for neither event-induced variance nor cross-correlation. Source: Patell
@@ -55,7 +55,7 @@ def patell(cumulated: Cumulated) -> TestStatistic:
     return conclude("patell", value, normal_p(value), scar.n, ((Undefined.TOO_FEW_EVENTS, scar.n < 1),))
 
 
-def bmp(cumulated: Cumulated) -> TestStatistic:
+def bmp(cumulated: Cumulated) -> StatisticOfTest:
     """Boehmer-Musumeci-Poulsen: t = mean(SCAR) / (s / sqrt(n)); Student's t, n - 1.
 
     s is the cross-sectional standard deviation of SCAR_i, whose forecast-error correction includes that of the sum.
@@ -65,7 +65,7 @@ def bmp(cumulated: Cumulated) -> TestStatistic:
     return _cross_sectional("bmp", moments(cumulated.scar))
 
 
-def kolari_pynnonen(cumulated: Cumulated) -> TestStatistic:
+def kolari_pynnonen(cumulated: Cumulated) -> StatisticOfTest:
     """Adjusted BMP: t = t_BMP sqrt((1 - r) / (1 + (n - 1) r)), r from `mean_correlation`; Student's t, n - 1.
 
     Allows for event-induced variance and cross-correlation. Source: Kolari and Pynnonen (2010), Review of Financial
@@ -81,7 +81,7 @@ def kolari_pynnonen(cumulated: Cumulated) -> TestStatistic:
     return conclude("kolari_pynnonen", value, student_p(value, plain.n - 1), plain.n, causes)
 
 
-def kolari_pynnonen_patell(cumulated: Cumulated) -> TestStatistic:
+def kolari_pynnonen_patell(cumulated: Cumulated) -> StatisticOfTest:
     """Adjusted Patell: Z = Z_Patell / sqrt(1 + (n - 1) r), r from `mean_correlation`; N(0, 1).
 
     Allows for cross-correlation, not for event-induced variance. Source: Kolari and Pynnonen (2010), Review of
@@ -95,7 +95,7 @@ def kolari_pynnonen_patell(cumulated: Cumulated) -> TestStatistic:
     return conclude("kolari_pynnonen_patell", value, normal_p(value), plain.n, causes)
 
 
-def brown_warner_1980(cumulated: Cumulated) -> TestStatistic:
+def brown_warner_1980(cumulated: Cumulated) -> StatisticOfTest:
     """Brown-Warner 1980: t = CAAR / (sqrt(m sum_i sigma_i^2) / n).
 
     Student's t with the events' mean degrees of freedom. Allows for neither event-induced variance nor
@@ -111,7 +111,7 @@ def brown_warner_1980(cumulated: Cumulated) -> TestStatistic:
     )
 
 
-def brown_warner_1985(cumulated: Cumulated) -> TestStatistic:
+def brown_warner_1985(cumulated: Cumulated) -> StatisticOfTest:
     """Brown-Warner 1985: t = sum_t AAR_t / (S sqrt(m)), S the standard deviation of AAR_t over the estimation window.
 
     A portfolio test: cross-correlation among events of one date is inside S, whose divisor is E - 1. Student's t,
@@ -124,7 +124,7 @@ def brown_warner_1985(cumulated: Cumulated) -> TestStatistic:
     return _portfolio_statistic("brown_warner_1985", cumulated, value, student_p(value, estimation.n - 1))
 
 
-def lamb(cumulated: Cumulated) -> TestStatistic:
+def lamb(cumulated: Cumulated) -> StatisticOfTest:
     """Lamb: z = sum_t z_t / sqrt(m), z_t = AAR_t / (S sqrt(C_t)), S as in Brown-Warner (1985); N(0, 1).
 
     C_t is the events' mean forecast-error correction; estudy2 takes 1 / mean(E_i) for its mean(1 / E_i). Source: Lamb
@@ -265,7 +265,7 @@ def mean_correlation(cumulated: Cumulated) -> Floats:
     return divide(total, n * (n - 1.0) / 2.0 - unknown)
 
 
-def _cross_sectional(name: str, sample: Moments) -> TestStatistic:
+def _cross_sectional(name: str, sample: Moments) -> StatisticOfTest:
     value = divide(sample.mean * np.sqrt(sample.n), np.sqrt(sample.variance))
     causes = ((Undefined.TOO_FEW_EVENTS, sample.n < 2),)
     return conclude(name, value, student_p(value, sample.n - 1), sample.n, causes)
@@ -287,6 +287,6 @@ def _portfolio(returns: AbnormalReturns) -> Moments:
     return moments(moments(returns.residual).mean[:, None])
 
 
-def _portfolio_statistic(name: str, cumulated: Cumulated, value: Floats, p_value: Floats) -> TestStatistic:
+def _portfolio_statistic(name: str, cumulated: Cumulated, value: Floats, p_value: Floats) -> StatisticOfTest:
     n = thinnest(cumulated)
     return conclude(name, value, p_value, n, ((Undefined.MISSING_BAR, n < 1),))

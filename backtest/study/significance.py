@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 
 from backtest.base.errors import UsageError, near_miss
-from backtest.study.cumulation import Cumulated, TestStatistic
+from backtest.study.cumulation import Cumulated, StatisticOfTest
 from backtest.study.nonparametric import (
     corrado_rank,
     corrado_zivney_rank,
@@ -42,7 +42,7 @@ from backtest.study.parametric import (
     patell,
 )
 
-Test = Callable[[Cumulated], TestStatistic]
+Test = Callable[[Cumulated], StatisticOfTest]
 
 HEADLINE = "kolari_pynnonen"
 TESTS: MappingProxyType[str, Test] = MappingProxyType(
@@ -69,7 +69,7 @@ TESTS: MappingProxyType[str, Test] = MappingProxyType(
 )
 
 
-def significance(cumulated: Cumulated, names: Iterable[str] = tuple(TESTS)) -> tuple[TestStatistic, ...]:
+def significance(cumulated: Cumulated, names: Iterable[str] = tuple(TESTS)) -> tuple[StatisticOfTest, ...]:
     """The named tests, in the order named, each over all spans; an unknown name raises `UsageError`."""
     chosen = tuple(names)
     for name in chosen:

@@ -63,7 +63,7 @@ def test_json_says_what_was_read_and_when_it_was_known(backtest: Command, tmp_pa
     assert "close" in peeking["leak"]["read"]
     assert fade["leak"] is None
     assert fade["reads"] == ["close", "calendar"]
-    assert len(fade["hidden"]) == 26
+    assert len(fade["hidden"]) == 27
 
 
 def test_silence_is_not_called_safety(backtest: Command) -> None:

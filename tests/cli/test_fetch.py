@@ -40,7 +40,7 @@ def test_a_fetched_recipe_is_a_dataset_to_run_on(backtest: Command, config: str,
     shelf = ("--store", str(tmp_path / "shelf"))
     fetched = backtest("fetch", "privacy-2025", "--exchange-config", config, *shelf)
     assert fetched.returncode == 0, fetched.stderr
-    assert fetched.stderr == "run on it with: backtest run --dataset privacy-2025\n"
+    assert fetched.stderr.endswith("run on it with: backtest run --dataset privacy-2025\n")
     assert "2,592" in fetched.stdout
     assert "bybit does not list XMR/USDT:USDT" in fetched.stdout
     assert all(len(line) <= 80 for line in fetched.stdout.splitlines())

@@ -117,7 +117,7 @@ def test_reading_it(backtest: Command, tmp_path: Path) -> None:
         (("ledger", "list", "--ledger", "text"), 3, "ledger text is damaged or no ledger"),
         (("run", *MOMENTUM, "--placebo", "99", "--ledger", "text"), 3, "ledger text is damaged or no ledger"),
         (("ledger", "verify", "nowhere"), 3, "ledger.json does not exist"),
-        (("ledger", "register", "two", "--placebo", "99"), 2, "a registration is of one test, and 12 strategies"),
+        (("ledger", "register", "two", "--placebo", "99"), 2, "a registration is of one test, and 15 strategies"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -37,7 +37,7 @@ from backtest.study.settings import StudyConfig
 from backtest.study.study import Study, event_study
 
 ZEC = "ZEC/USDT:USDT"
-FLAG = "zec-2025-10-24-flag-breakout"
+TRUST = "zec-2025-10-01-grayscale-trust"
 HOUR = 1.0 / 24.0
 
 
@@ -110,7 +110,7 @@ def test_a_timeline_holds_bars_catalysts_and_fills(evaluation: Evaluation, momen
     np.testing.assert_array_equal(bars["price"], market.close[:, column])
     np.testing.assert_array_equal(bars["open_interest"], market.open_interest[:, column])
     assert bars["time"].iloc[0] == market.index[0] + pd.Timedelta("1h")
-    assert catalysts["number"].tolist() == list(range(1, 16))
+    assert catalysts["number"].tolist() == list(range(1, 12))
     assert catalysts["name"].iloc[0] == "zec-2025-10-01-grayscale-trust"
     assert catalysts["time"].iloc[0] == pd.Timestamp("2025-10-02", tz="UTC")
     mine = momentum.fills[momentum.fills["instrument"] == ZEC]
@@ -120,7 +120,7 @@ def test_a_timeline_holds_bars_catalysts_and_fills(evaluation: Evaluation, momen
     figure = figures.timeline(momentum, calendar, ZEC)
     strip, price, *others = figure.axes
     assert [axes.get_ylabel() for axes in (price, *others)] == ["price", "volume", "open int.", "funding"]
-    assert [one.get_text() for one in strip.texts] == [str(number) for number in range(1, 16)]
+    assert [one.get_text() for one in strip.texts] == [str(number) for number in range(1, 12)]
     assert price.get_yscale() == "log"
     assert price.get_xlim() == (day_of("2025-09-14"), day_of("2026-01-01"))
     x, y = line_of(price, 400)
@@ -169,13 +169,13 @@ def test_a_timeline_takes_the_most_traded_instrument_or_the_first(evaluation: Ev
 
 
 def test_a_replay_panel_tells_missed_from_captured(evaluation: Evaluation, momentum: Run) -> None:
-    """Known at midnight of the 25th, announced somewhere in the 24th, held for three days: 24 and 72 hourly bars."""
-    catalyst = evaluation.calendar[FLAG]
-    (trade,) = momentum.trades[momentum.trades["catalyst_id"] == FLAG].to_dict("records")
+    """Known at midnight of the 2nd, announced somewhere in the 1st, held for three days: 24 and 72 hourly bars."""
+    catalyst = evaluation.calendar[TRUST]
+    (trade,) = momentum.trades[momentum.trades["catalyst_id"] == TRUST].to_dict("records")
     data = figures.replay_panel_data(momentum, catalyst)
     assert data["stage"].value_counts().to_dict() == {"earlier": 24, "before": 24, "captured": 72, "after": 24}
     market = evaluation.market
-    row = market.index.get_loc(pd.Timestamp("2025-10-24", tz="UTC"))
+    row = market.index.get_loc(pd.Timestamp("2025-10-01", tz="UTC"))
     before = data[data["stage"] == "before"]
     np.testing.assert_array_equal(before["price"], market.close[row : row + 24, market.symbols.index(ZEC)])
     np.testing.assert_array_equal(before["low"], market.low[row : row + 24, market.symbols.index(ZEC)])
@@ -186,7 +186,7 @@ def test_a_replay_panel_tells_missed_from_captured(evaluation: Evaluation, momen
     assert missed.get_hatch()
     assert not captured.get_hatch()
     spans = [(one.get_x(), one.get_x() + one.get_width()) for one in (missed, captured)]
-    dates = [day_of(text) for text in ("2025-10-24", "2025-10-25", "2025-10-28")]
+    dates = [day_of(text) for text in ("2025-10-01", "2025-10-02", "2025-10-05")]
     np.testing.assert_allclose(spans, [dates[:2], dates[1:]], atol=1e-9)
     marks = {one.get_marker(): one.get_data() for one in axes.lines if one.get_marker() in ("^", "v")}
     np.testing.assert_allclose(marks["^"], [[dates[1]], [trade["entry_price"]]])
@@ -194,7 +194,7 @@ def test_a_replay_panel_tells_missed_from_captured(evaluation: Evaluation, momen
     told = " ".join(texts(figure))
     for share in (trade["before"], trade["waited"], trade["captured"], trade["net_return"]):
         assert f"{share:+.1%}".replace("-", "\N{MINUS SIGN}") in told
-    assert "left by time 28 Oct 00:00" in told
+    assert "left by time 05 Oct 00:00" in told
 
 
 def test_both_legs_of_a_pair_have_their_panel(evaluation: Evaluation) -> None:
@@ -208,7 +208,7 @@ def test_both_legs_of_a_pair_have_their_panel(evaluation: Evaluation) -> None:
 @pytest.mark.parametrize(
     ("identifier", "axes", "sentence"),
     [
-        ("zec-2025-10-26-hayes", 1, "Not traded: in position."),
+        ("zec-2025-10-01-naval", 1, "Not traded: in position."),
         ("zec-2025-10-mert", 0, "is untimed: not even its day is known"),
     ],
 )
@@ -396,7 +396,7 @@ def test_claims_lie_at_their_ratio_and_far_ones_at_the_edge() -> None:
 
 DRAWN: dict[str, Callable[[Evaluation, Study], Figure]] = {
     "timeline": lambda made, _: figures.timeline(made.runs[0], made.calendar),
-    "replay_panel": lambda made, _: figures.replay_panel(made.runs[0], made.calendar[FLAG]),
+    "replay_panel": lambda made, _: figures.replay_panel(made.runs[0], made.calendar[TRUST]),
     "equity": lambda made, _: figures.equity(made.runs[0]),
     "equities": lambda made, _: figures.equities(made.runs),
     "trade_returns": lambda made, _: figures.trade_returns(made.runs),

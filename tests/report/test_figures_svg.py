@@ -38,7 +38,7 @@ def figure_of(text: str, colour: str = LIGHT["blue"]) -> Figure:
     return made.figure
 
 
-@style.quiet
+@style.in_own_style
 def drawn(text: str = "title", colour: str = LIGHT["blue"]) -> Figure:
     return figure_of(text, colour)
 

@@ -95,7 +95,12 @@ def test_no_false_alarm_on_real_bars(shared: Path, calendar: Calendar) -> None:
     folder = shared / "market"
     real = open_datasets(f"{folder / 'binance-usdm-2025q4'}+{folder / 'binance-spot-2025q4'}")
     found = [audit(strategy(), real, calendar, cuts=12) for strategy in REGISTRY.values()]
-    assert {one.strategy for one in found if one.verdict == "not exercised"} == {"oi_breakout", "oi_divergence"}
+    assert {one.strategy for one in found if one.verdict == "not exercised"} == {
+        "accumulation",
+        "rail_divergence",
+        "oi_breakout",
+        "oi_divergence",
+    }
     assert {one.strategy for one in found if one.verdict == "reads nothing"} == {"buy_and_hold", "random_entry"}
     assert {one.verdict for one in found} == {"not exercised", "reads nothing", "clean"}
     assert found[0].unknown == ("open_interest",)
@@ -188,5 +193,5 @@ def test_a_corrupted_calendar_keeps_what_is_known(calendar: Calendar) -> None:
 
 
 def test_every_strategy_is_a_strategy() -> None:
-    assert len(REGISTRY) == 12
+    assert len(REGISTRY) == 15
     assert all(issubclass(one, Strategy) for one in REGISTRY.values())

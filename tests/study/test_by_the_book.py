@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from backtest.study.cumulation import Cumulated, TestStatistic, cumulate, each_bar
+from backtest.study.cumulation import Cumulated, StatisticOfTest, cumulate, each_bar
 from backtest.study.models import Windows, market_model
 from backtest.study.parametric import PAIR_BARS, mean_correlation
 from backtest.study.significance import TESTS
@@ -175,7 +175,7 @@ def grank_by_the_book(events: list[Event], windows: Windows, first: int, last: i
     return z * np.sqrt((bars - 2) / (bars - 1 - z**2))
 
 
-def same(actual: TestStatistic, expected: list[float]) -> None:
+def same(actual: StatisticOfTest, expected: list[float]) -> None:
     assert len(expected) == len(actual.value) > 0
     np.testing.assert_allclose(actual.value, expected, rtol=RELATIVE, atol=1e-9)
 

@@ -513,7 +513,7 @@ def test_shrinkage_never_turns_or_grows_an_effect(means: list[float], variance: 
 
 @pytest.mark.parametrize(
     ("model", "timeframe", "entered"),
-    [("market", None, 19), ("market_adjusted", "4h", 19), ("market", "1d", 17), ("mean_adjusted", "1d", 18)],
+    [("market", None, 20), ("market_adjusted", "4h", 20), ("market", "1d", 18), ("mean_adjusted", "1d", 19)],
 )
 def test_every_model_and_timeframe_studies_the_sample(model: str, timeframe: str | None, entered: int) -> None:
     config = StudyConfig(model=model, timeframe=timeframe, draws=50, benchmarks=("BTC", "ETH"))  # type: ignore[arg-type]
