@@ -101,7 +101,7 @@ def test_a_folder_and_a_calendar_of_ones_own(backtest: Command, tmp_path: Path) 
 
 BAD = [
     (("run", "-s", "catalyst_momentun"), 2, "'catalyst_momentun' is unknown; did you mean 'catalyst_momentum'?"),
-    (("run", "-p", "hodl=3d"), 2, "parameter 'hodl' is unknown to accumulation, basis_reversion, buy_and_hold, catalyst_momentum"),
+    (("run", "-p", "hodl=3d"), 2, "parameter 'hodl' is unknown to accumulation, basis_reversion, buy_and_hold"),
     (("run", "-p", "hold=soon"), 2, "hold = 'soon': 'soon' is not a duration"),
     (("run", "-p", "hold"), 2, "-p 'hold' is not name=value"),
     (("run", "-p", "hold=1d", "-p", "hold=2d"), 2, "-p 'hold' is given twice"),

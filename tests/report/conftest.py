@@ -54,7 +54,8 @@ class Reported:
 def hostile_calendar() -> Calendar:
     """The first of the embedded catalysts with hostile actors, sources and notes."""
     catalysts = []
-    for number, one in enumerate(open_calendar("privacy-2025").catalysts[:CATALYSTS]):
+    told_of = [one for one in open_calendar("privacy-2025") if not one.endogenous]
+    for number, one in enumerate(told_of[:CATALYSTS]):
         text = HOSTILE[number % len(HOSTILE)]
         told = {name: getattr(one, name) for name in Catalyst.__dataclass_fields__}
         told |= {"confounded_with": (), "actor": text, "source": f"javascript:{FLAG}//{text[:40]}", "note": text}

@@ -194,7 +194,7 @@ def test_a_replay_panel_tells_missed_from_captured(evaluation: Evaluation, momen
     told = " ".join(texts(figure))
     for share in (trade["before"], trade["waited"], trade["captured"], trade["net_return"]):
         assert f"{share:+.1%}".replace("-", "\N{MINUS SIGN}") in told
-    assert "left by time 05 Oct 00:00" in told
+    assert "left by time 5 Oct 00:00" in told
 
 
 def test_both_legs_of_a_pair_have_their_panel(evaluation: Evaluation) -> None:

@@ -348,7 +348,7 @@ def test_a_part_that_cannot_be_made_says_why(reported: Reported, tmp_path: Path)
     untimed = replace(catalyst("zec-untimed"), announced_at=None, precision="untimed")
     claims = tmp_path / "claims.toml"
     claims.write_text(CLAIMS)
-    contents = gather(None, replace(evaluation, calendar=Calendar("none", (untimed,))), claims=str(claims))
+    contents = gather(None, replace(evaluation, calendar=Calendar("none", (untimed,)), whole=None), claims=str(claims))
     assert isinstance(contents.study, Missing)
     assert "UNTIMED" in contents.study.reason
     assert contents.checks == Missing(f"No claim of {claims} can be measured on privacy-2025-sample.")
