@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.base.identity import document_of
 from backtest.catalysts.record import Calendar
 from backtest.engine.costs import bars_per_year
 from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES
@@ -94,7 +95,7 @@ def record_evaluation(
             TrialRecord(
                 strategy=strategy.name,
                 source=_source(type(strategy)),
-                parameters=parameters or strategy.parameters.model_dump(mode="json"),
+                parameters=parameters or document_of(strategy.parameters),
                 hashes=hashes,
                 data=evaluation.market.provenance.name,
                 calendar=calendar.name,
@@ -141,7 +142,7 @@ def record_sweep(ledger: Ledger, result: SweepResult) -> Recorded:
         TrialRecord(
             strategy=sweep.strategy.name,
             source=source,
-            parameters=sweep.strategy(dict(trial.parameters)).parameters.model_dump(mode="json"),
+            parameters=document_of(sweep.strategy(dict(trial.parameters)).parameters),
             hashes=hashes,
             data=sweep.market.provenance.name,
             calendar=sweep.calendar.name,
@@ -197,7 +198,7 @@ def asked_hash(request: Request) -> str:
         {
             "strategy": strategy.name,
             "source": _source(type(strategy)),
-            "parameters": strategy.parameters.model_dump(mode="json"),
+            "parameters": document_of(strategy.parameters),
             "config": config.hash(),
             "plan": asdict(plan) if plan else None,
             "asked": [request.dataset, request.timeframe, request.timerange, request.detail, list(request.calendars)],

@@ -164,9 +164,13 @@ def test_an_edge_that_lasts_is_found_out_of_sample_and_none_is_not_invented() ->
 
 
 def test_a_fold_without_a_trade_in_training_chooses_nothing() -> None:
-    result = walk_forward(
-        walk_on(statistic="mean_trade", trials=grid_trials([parse_axis("kinds", "upgrade,security")]))
-    )
+    walk = walk_on(statistic="mean_trade", trials=grid_trials([parse_axis("kinds", "upgrade,security")]))
+    # Both kinds are in the calendar, but nobody knows when.
+    untimed = [
+        replace(walk.calendar.catalysts[0], id=kind, kind=kind, announced_at=None, precision="untimed")
+        for kind in ("upgrade", "security")
+    ]
+    result = walk_forward(replace(walk, calendar=Calendar("drawn", (*walk.calendar, *untimed))))
     assert [choice.trial for choice in result.choices] == [None, None]
     assert result.choices[0].reason == "no trial has a mean_trade in training"
     assert len(result.run.intents) == len(Intents()) == 0
