@@ -21,20 +21,6 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
-PENDING = frozenset(Path(__file__).with_name("pending.txt").read_text(encoding="utf-8").splitlines())
-"""Tests whose expected figures are those of the sample of 0.1, or of rules merged since: to be worked out anew.
-
-Each is skipped with that reason. The list only ever shrinks: a test that passes again is taken out of it.
-"""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is pending, and say so."""
-    for item in items:
-        if item.nodeid in PENDING:
-            item.add_marker(pytest.mark.skip(reason="pending: its expected values are older than the data or rules"))
-
-
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 

@@ -31,7 +31,7 @@ def test_the_default_names_every_catalyst_in_80_columns(backtest: Command) -> No
     ):
         assert text in words, text
     events = json.loads(backtest("events", "list", "--json").stdout)["catalysts"]
-    assert len(events) == 26
+    assert len(events) == 27
     for one in events:
         assert one["id"] in words
 

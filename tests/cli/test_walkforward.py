@@ -25,7 +25,7 @@ def test_choices_and_the_run_out_of_sample(backtest: Command, tmp_path: Path) ->
     assert document["schema"] == "backtest.walkforward/2"
     assert [fold["number"] for fold in document["folds"]] == [1, 2, 3]
     tested = [name for fold in document["folds"] for name in fold["test"]]
-    assert len(tested) == len(set(tested)) == 15
+    assert len(tested) == len(set(tested)) == 12
     for fold in document["folds"]:
         assert fold["trained_to"] < fold["test_start"] < fold["test_end"]
         assert not set(fold["train"]) & set(fold["test"])

@@ -536,7 +536,7 @@ def test_the_real_bars_name_every_catalyst(shared: Path) -> None:
     calendar = open_calendar("privacy-2025")
     study = event_study(real, calendar)
     table = study.catalysts.set_index("catalyst_id")
-    assert len(table) == 19
+    assert len(table) == 20
     assert table[["run_up", "announcement", "after_1d", "after_3d"]].notna().all(axis=None)
     returns = study.rejected[study.rejected["measure"].isin(["", "return"])]
     assert returns[["catalyst_id", "asset", "reason"]].values.tolist() == [
@@ -564,4 +564,4 @@ def test_the_real_bars_name_every_catalyst(shared: Path) -> None:
     daily = event_study(real, calendar, StudyConfig(timeframe="1d"))
     short = daily.rejected[daily.rejected["reason"] == "SHORT_ESTIMATION"].query("measure == 'return'")
     assert short["catalyst_id"].tolist() == ["zec-2025-10-01-grayscale-trust", "zec-2025-10-01-naval"]
-    assert len(daily.catalysts) == 17
+    assert len(daily.catalysts) == 18
