@@ -93,6 +93,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
         made["run of a walkforward"] = json.loads(Path("walk/run.json").read_text())
         assert call("data", "import", "bars", "--venue", "gate", "--kind", "swap", "--store", "shelf").exit_code == 0
         made["data"] = printed("data", "list", "--store", "shelf")
+        made["data-compare"] = printed("data", "compare", "gate", "privacy-2025-sample", "--store", "shelf")
         assert call("baseline", "record", *momentum, *quick).exit_code == 0
         (path,) = Path("baselines").rglob("*.json")
         made["baseline"] = json.loads(path.read_text())

@@ -11,7 +11,7 @@ import typer
 from backtest.base.errors import MarketError, UsageError
 from backtest.base.schemas import schema_id
 from backtest.cli.fetch import ConfigOption, InsecureOption, SeriesOption, show_report
-from backtest.cli.options import Json
+from backtest.cli.options import Json, Timeframe
 from backtest.cli.options import Store as StoreOption
 from backtest.cli.progress import progress_bar, series_bars
 from backtest.cli.verbs import Verbs
@@ -19,7 +19,7 @@ from backtest.cli.verbs import Verbs
 if TYPE_CHECKING:
     from backtest.market.record import Kind
 
-app = typer.Typer(cls=Verbs, help="List, show, check, import and record market data.", no_args_is_help=True)
+app = typer.Typer(cls=Verbs, help="List, show, check, compare, import and record market data.", no_args_is_help=True)
 
 VenueArgument = Annotated[str | None, typer.Argument(help="ccxt exchange id.", show_default="all")]
 Symbol = Annotated[str | None, typer.Argument(help="ccxt symbol.", show_default="all")]
@@ -83,6 +83,44 @@ def check_data(venue: VenueArgument = None, symbol: Symbol = None, store: StoreO
         typer.echo(f"{adopted:,} rows of files that no manifest listed were taken in")
     if problems:
         raise MarketError("; ".join(problems))
+
+
+@app.command("compare")
+def compare_data(
+    a: Annotated[str, typer.Argument(metavar="A", help="Venue or name of the store, dataset, or folder.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="What it is held against.")],
+    coins: Annotated[
+        str | None, typer.Option(help="Coins, separated by commas.", show_default="all that both have")
+    ] = None,
+    timeframe: Timeframe = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="How far prices may be apart.", show_default="0.005; 0.02 for swap and spot"
+        ),
+    ] = None,
+    store: StoreOption = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two sources of the same coins: price, volume ratio, cadence, gaps, and how far they agree."""
+    from backtest.market.comparing import compare_markets
+    from backtest.market.joining import open_datasets
+    from backtest.report.data_tables import comparison_parts
+    from backtest.report.tables import new_console, show
+
+    chosen = tuple(coin.strip().upper() for coin in (coins or "").split(",") if coin.strip())
+    first, second = (open_datasets(name, timeframe, store) for name in (a, b))
+    found = compare_markets(first, second, chosen, tolerance)
+    if as_json:
+        from dataclasses import asdict
+
+        from backtest.report.folder import plain, to_json
+
+        series = [{**asdict(one), "word": one.word} for one in found.series]
+        head = {"schema": schema_id("data-compare"), "names": found.names, "timeframe": found.timeframe}
+        typer.echo(to_json(plain({**head, "series": series, "notes": found.notes})))
+        return
+    show(new_console(), *comparison_parts(found))
 
 
 @app.command("import")

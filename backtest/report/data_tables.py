@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from backtest.base.units import format_ms
 from backtest.report.tables import new_table
 
 if TYPE_CHECKING:
+    from backtest.market.comparing import Comparison
     from backtest.market.download import Report
     from backtest.market.manifest import Manifest
     from backtest.market.spans import Span
@@ -46,6 +48,25 @@ def store_table(manifests: Sequence[Manifest]) -> Table:
             str(len(one.gap_spans)),
         )
     return table
+
+
+def comparison_parts(found: Comparison) -> list[Table | str]:
+    """The table of a comparison, one row a series and one figure where A and B agree; what disagrees; the notes."""
+    from backtest.market.comparing import duration_words
+
+    table = new_table("Compared", ("series",), ("both", "alone", "A/B", "spread", "cadence", "gap", "confidence"))
+    lines = []
+    for one in found.series:
+        ratio = "-" if math.isnan(one.ratio) else f"{one.ratio:.4g}"
+        spread = "-" if math.isnan(one.spread) else f"{one.spread:.2g}"
+        share = "" if math.isnan(one.confidence) else f"{one.confidence:.1%} "
+        cadence, gap = (
+            "/".join(dict.fromkeys(map(duration_words, both))) for both in (one.cadence_ms, one.longest_gap_ms)
+        )
+        alone = f"{one.only_a:,}/{one.only_b:,}" if one.only_a or one.only_b else "0"
+        table.add_row(f"{one.coin} {one.series}", f"{one.both:,}", alone, ratio, spread, cadence, gap, share + one.word)
+        lines += [f"{one.coin} {one.series}: {sentence}" for sentence in (*one.findings, one.reason) if sentence]
+    return [f"A is {found.names[0]}, B is {found.names[1]}, bars of {found.timeframe}", table, *lines, *found.notes]
 
 
 def manifest_lines(one: Manifest, width: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.market.test_archive import OCT, clock_times, day_of_hours, metrics, put
+from tests.market.test_comparing import bars
 
 HOUR = 3_600_000
 
@@ -93,3 +95,23 @@ def test_an_empty_store_says_how_to_fill_it(backtest: Command) -> None:
     assert done.returncode == 0
     assert done.stdout == ""
     assert "backtest fetch privacy-2025" in done.stderr
+
+
+def test_the_verb_prints_a_table_or_json(backtest: Command, tmp_path: Path) -> None:
+    for name, seed in (("one-usdm", 1), ("two-usdm", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        frame = bars(seed)
+        frame.insert(0, "timestamp", frame.index.as_unit("ms").asi8)
+        frame.to_csv(folder / "ZECUSDT-1h.csv", index=False)
+    done = backtest("data", "compare", "one-usdm", "two-usdm", "--coins", "zec")
+    assert done.returncode == 0, done.stderr
+    rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "A is one-usdm, B is two-usdm, bars of 1h" in rows
+    assert any(row.startswith("ZEC close 960 0 1 ") and row.endswith("100.0% high") for row in rows)
+    document = json.loads(backtest("data", "compare", "one-usdm", "two-usdm", "--json").stdout)
+    assert document["schema"] == "backtest.data-compare/1"
+    assert [(one["series"], one["word"]) for one in document["series"]] == [("close", "high"), ("volume", "high")]
+    refused = backtest("data", "compare", "one-usdm", "two-usdm", "--coins", "XMR")
+    assert refused.returncode == 2
+    assert "have no coin XMR" in refused.stderr

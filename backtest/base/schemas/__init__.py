@@ -18,6 +18,7 @@ VERSION = {
     "baseline-check": 1,
     "claims": 1,
     "data": 1,
+    "data-compare": 1,
     "events": 1,
     "ledger": 1,
     "run": 2,
