@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +12,17 @@ import typer
 
 from backtest.base.errors import MarketError, UsageError
 from backtest.base.schemas import schema_id
-from backtest.cli.fetch import ConfigOption, InsecureOption, SeriesOption, show_report
+from backtest.cli.fetch import ArchiveUrl, ConfigOption, InsecureOption, SeriesOption, show_report
 from backtest.cli.options import Json, Timeframe
 from backtest.cli.options import Store as StoreOption
 from backtest.cli.progress import progress_bar, series_bars
 from backtest.cli.verbs import Verbs
 
 if TYPE_CHECKING:
+    from backtest.market.asking_again import Reasked
     from backtest.market.record import Kind
+    from backtest.market.rows import Key
+    from backtest.market.store import Store
 
 app = typer.Typer(cls=Verbs, help="List, show, check, compare, import and record market data.", no_args_is_help=True)
 
@@ -66,8 +71,23 @@ def show_data(venue: VenueArgument = None, symbol: Symbol = None, store: StoreOp
 
 
 @app.command("check")
-def check_data(venue: VenueArgument = None, symbol: Symbol = None, store: StoreOption = None) -> None:
-    """Verify every file against its hash and every row against the rules; exit 3 if one is broken."""
+def check_data(
+    venue: VenueArgument = None,
+    symbol: Symbol = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Ask a venue, or archive (Binance's), for a sample of the rows again."),
+    ] = None,
+    windows: Annotated[int, typer.Option(min=1, max=1000, help="Samples of a series, of 100 rows or a day.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="What the samples are drawn by.")] = 1,
+    exchange_config: ConfigOption = None,
+    archive_url: ArchiveUrl = None,
+    insecure: InsecureOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Verify every file against its hash and every row against the rules; exit 3 if one is broken, or the source
+    says something else.
+    """
     from backtest.market.checking import checked_series
     from backtest.market.store import Store, store_root
 
@@ -81,6 +101,11 @@ def check_data(venue: VenueArgument = None, symbol: Symbol = None, store: StoreO
     typer.echo(f"{len(keys)} series, {rows:,} rows, {sum(bool(one.problems) for one in checked)} broken")
     if adopted:
         typer.echo(f"{adopted:,} rows of files that no manifest listed were taken in")
+    if against is not None and not problems:
+        reasked = _reasked(shelf, keys, against, windows, seed, exchange_config, archive_url, insecure=insecure)
+        for one in reasked:
+            typer.echo(one.line())
+            problems += one.problems()
     if problems:
         raise MarketError("; ".join(problems))
 
@@ -208,6 +233,30 @@ def record_data(
     show_report(report)
     if complaint := report.complaint():
         raise MarketError(complaint)
+
+
+def _reasked(
+    shelf: Store,
+    keys: Sequence[Key],
+    against: str,
+    windows: int,
+    seed: int,
+    exchange_config: Path | None,
+    archive_url: str | None,
+    *,
+    insecure: bool,
+) -> list[Reasked]:
+    from backtest.market.asking_again import ARCHIVE, reask_archive, reask_venue
+
+    if against == ARCHIVE:
+        from backtest.market.archive_host import ARCHIVE_URL, ArchiveHost
+
+        return reask_archive(shelf, keys, ArchiveHost(archive_url or ARCHIVE_URL, insecure=insecure), windows, seed)
+    from backtest.market.recipe import read_exchange_config
+
+    options = read_exchange_config(exchange_config) if exchange_config else {}
+    say = partial(typer.echo, err=True)
+    return reask_venue(shelf, keys, against, options, windows, seed, insecure=insecure, say=say)
 
 
 def _pairs(text: str | None, option: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from backtest.cli.progress import series_bars
 
 if TYPE_CHECKING:
     from backtest.market.download import Report
+    from backtest.market.planning import Plan
     from backtest.market.recipe import Recipe
 
 ConfigOption = Annotated[
@@ -21,6 +22,7 @@ ConfigOption = Annotated[
 InsecureOption = Annotated[
     bool, typer.Option("--insecure", help="Accept plain http, and certificates that are not verified.")
 ]
+ArchiveUrl = Annotated[str | None, typer.Option(help="Where Binance's archive is served.", show_default=False)]
 SeriesOption = Annotated[
     str | None, typer.Option(help="Of ohlcv, oi and funding; separated by commas.", show_default="all")
 ]
@@ -38,8 +40,11 @@ def fetch(
     name: Annotated[str | None, typer.Option(help="What --dataset shall call it.", show_default="the exchange")] = None,
     exchange_config: ConfigOption = None,
     archive: Annotated[bool, typer.Option("--archive", help="From Binance's public archive, with checksums.")] = False,
-    archive_url: Annotated[str | None, typer.Option(help="Where the archive is served.")] = None,
+    archive_url: ArchiveUrl = None,
     again: Annotated[bool, typer.Option("--again", help="Ask again for every gap that is stored.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be asked, how often and how long, and what is refused.")
+    ] = False,
     insecure: InsecureOption = False,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Series fetched at once.")] = 4,
     store: StoreOption = None,
@@ -48,32 +53,34 @@ def fetch(
     chosen = _recipe(recipe, exchange, symbols, series, timeframe, timerange, name)
 
     from backtest.market.download import Downloader
+    from backtest.market.planning import plan_archive, plan_download
     from backtest.market.recipe import merged_deep, read_exchange_config
     from backtest.market.store import Store, store_root
 
     shelf = Store(store_root(store))
     if archive:
-        from backtest.market.archive_download import ARCHIVE_URL, ArchiveDownloader
+        from backtest.market.archive_download import ArchiveDownloader
+        from backtest.market.archive_host import ARCHIVE_URL
 
-        with series_bars() as bars:
-            report = ArchiveDownloader(
-                chosen,
-                shelf,
-                archive_url or ARCHIVE_URL,
-                workers=workers,
-                progress=bars,
-                again=again,
-                insecure=insecure,
-            ).run()
+        files = ArchiveDownloader(
+            chosen, shelf, archive_url or ARCHIVE_URL, workers=workers, again=again, insecure=insecure
+        )
+        if plan:
+            _show_plan(plan_archive(files))
+            return
+        with series_bars() as files.progress:
+            report = files.run()
     else:
         if exchange_config is not None:
             options = merged_deep(chosen.exchange.options, read_exchange_config(exchange_config))
             choice = chosen.exchange.model_copy(update={"options": options})
             chosen = chosen.model_copy(update={"exchange": choice})
-        with series_bars() as bars:
-            report = Downloader(
-                chosen, shelf, workers=workers, progress=bars, again=again, insecure=insecure, say=_say
-            ).run()
+        pages = Downloader(chosen, shelf, workers=workers, again=again, insecure=insecure, say=_say)
+        if plan:
+            _show_plan(plan_download(pages))
+            return
+        with series_bars() as pages.progress:
+            report = pages.run()
     show_report(report)
     if complaint := report.complaint():
         raise MarketError(complaint)
@@ -82,6 +89,16 @@ def fetch(
 
 def _say(sentence: str) -> None:
     typer.echo(sentence, err=True)
+
+
+def _show_plan(plan: Plan) -> None:
+    """Print a plan; what the venue refuses is an error after the table of what it serves."""
+    from backtest.report.data_tables import plan_parts
+    from backtest.report.tables import new_console, show
+
+    show(new_console(), *plan_parts(plan))
+    if plan.refused:
+        raise UsageError("; ".join(plan.refused))
 
 
 def show_report(report: Report) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import requests
 
 from backtest.base.errors import MarketError, UsageError
 from backtest.base.units import UNIT_MS, from_ms, to_ms
-from backtest.market.archive import FOLDERS, LARGEST, METRICS_PERIOD, archive_name, read_archive_file, verify_checksum
+from backtest.market.archive import METRICS_PERIOD, read_archive_file
+from backtest.market.archive_host import ARCHIVE_URL, ArchiveFile, ArchiveHost, file_of
 from backtest.market.download import Fetched, Report, SeriesProgress, Silent, all_of, clock_ms, remember
 from backtest.market.importing import ARCHIVE_VENUE
 from backtest.market.quality import SNAP_MS
@@ -21,21 +23,10 @@ from backtest.market.record import Instrument
 from backtest.market.rows import UNITS, Key
 from backtest.market.spans import Span, intersect, subtract
 from backtest.market.store import Store
-from backtest.market.transport import Patience, Stopped, retry_after, utc_now
-from backtest.market.venue_trust import is_open
+from backtest.market.transport import Patience
 
-ARCHIVE_URL = "https://data.binance.vision/data"
-SOURCE = "Binance public archive"
-SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """One file of the archive: its folder below the root, its name, and when the time that it is of is over."""
-
-    folder: str
-    name: str
-    end_ms: int
+Fetch = Callable[[ArchiveFile], bytes | None]
+"""Content of a file of the archive, None where there is no such file."""
 
 
 @dataclass(slots=True)
@@ -72,18 +63,19 @@ class ArchiveDownloader:
             raise UsageError(
                 f"--archive is Binance's, but the exchange is {self.recipe.exchange.id!r}: use binanceusdm or binance"
             )
-        if is_open(self.url) and not self.insecure:
-            raise UsageError(
-                f"--archive-url {self.url[:200]} is plain http, so that anybody on the way can change the data and "
-                "their checksums: use https, or accept it with --insecure"
-            )
-        keys = self._keys()
+        keys, _ = self.wanted_keys(), self.host
         with ThreadPoolExecutor(self.workers, thread_name_prefix="archive") as pool:
             fetched = all_of([pool.submit(self._series, key) for key in keys], pool, self.stop)
         remember(self.store, self.recipe, tuple(dict.fromkeys(key.symbol for key in keys)))
         return Report(tuple(fetched), ())
 
-    def _keys(self) -> list[Key]:
+    @property
+    def host(self) -> ArchiveHost:
+        """The archive itself; raises `UsageError` where it is asked on a way that others can change."""
+        return ArchiveHost(self.url, self.patience, self.stop, self.insecure)
+
+    def wanted_keys(self) -> list[Key]:
+        """Every series that the recipe asks for; raises `UsageError` for spot of a venue of swaps."""
         keys = []
         venue = self.recipe.exchange.id
         for symbol in self.recipe.symbols:
@@ -109,7 +101,7 @@ class ArchiveDownloader:
             self.progress.begin(key, end - start)
             try:
                 for month in _months(start, end):
-                    self._month(session, key, month, result)
+                    self._month(partial(self.host.verified, session), key, month, result)
                     self.progress.advance(key, min(month[1], end) - max(month[0], start), result.rows)
             except MarketError as problem:
                 result.problem = str(problem)
@@ -127,34 +119,50 @@ class ArchiveDownloader:
         result.gaps = intersect(manifest.gap_spans if manifest else (), [(start, end)])
         return result
 
-    def _month(self, session: requests.Session, key: Key, month: tuple[int, int], result: Fetched) -> None:
+    def _month(self, fetch: Fetch, key: Key, month: tuple[int, int], result: Fetched) -> None:
         start, end = self._span(key)
         if not self._wanted(key, max(month[0], start), min(month[1], end)):
             return
         whole = month[1] <= self.clock() and key.series not in ("oi", "ratios")
-        if whole and self._file(session, key, _file(key, month[0], "monthly"), result):
+        if whole and self._file(fetch, key, file_of(key, month[0], "monthly"), result):
             return
         if key.series == "funding":
             return
         for day in range(max(month[0], start // UNIT_MS["d"] * UNIT_MS["d"]), min(month[1], end), UNIT_MS["d"]):
             if self._wanted(key, max(day, start), min(day + UNIT_MS["d"], end)):
-                self._file(session, key, _file(key, day, "daily"), result)
+                self._file(fetch, key, file_of(key, day, "daily"), result)
+
+    def pieces(self, key: Key) -> tuple[list[Span], int, int]:
+        """Time of a series that would be asked for, and the fewest and most files that hold it."""
+        start, end = self._span(key)
+        spans, least, most = [], 0, 0
+        for month in _months(start, end):
+            inside = max(month[0], start), min(month[1], end)
+            if not self._wanted(key, *inside):
+                continue
+            spans.append(inside)
+            days = -(-(inside[1] - inside[0]) // UNIT_MS["d"])
+            whole = month[1] <= self.clock() and key.series not in ("oi", "ratios")
+            least += 1 if whole or key.series == "funding" else days
+            most += days + whole if key.series != "funding" else 1
+        return spans, least, most
 
     def _wanted(self, key: Key, start_ms: int, end_ms: int) -> bool:
         if self.store.missing(key, start_ms, end_ms):
             return True
         return self.again and bool(self.store.doubtful(key, start_ms, end_ms, old=True))
 
-    def _file(self, session: requests.Session, key: Key, file: _File, result: Fetched) -> bool:
-        address = f"{self.url.rstrip('/')}/{file.folder}/{file.name}"
-        content = self._verified(session, address, file.name)
+    def _file(self, fetch: Fetch, key: Key, file: ArchiveFile, result: Fetched) -> bool:
+        content = fetch(file)
         if content is None:
             return False
-        found = read_archive_file(address, file.name, content, key.series, vouched=file.end_ms <= self.clock())
+        found = read_archive_file(
+            self.host.address(file), file.name, content, key.series, vouched=file.end_ms <= self.clock()
+        )
         done = self.store.append(
             key,
             found.rows,
-            source=SOURCE if self.url == ARCHIVE_URL else f"{SOURCE}, asked at {self.url[:200]}",
+            source=self.host.source,
             units=UNITS[key.series],
             covered=found.covered,
             gaps=found.gaps,
@@ -165,64 +173,6 @@ class ArchiveDownloader:
         result.problem = "; ".join(filter(None, (result.problem, *done.set_aside)))
         return True
 
-    def _verified(self, session: requests.Session, address: str, name: str) -> bytes | None:
-        """A file that its checksum confirms, None where there is no such file."""
-        for turn in range(1, self.patience.doubtful + 1):
-            content = self._get(session, address)
-            if content is None:
-                return None
-            checksum = self._get(session, f"{address}.CHECKSUM")
-            if checksum is None:
-                raise MarketError(f"{address} has no CHECKSUM beside it: take it from another mirror (--archive-url)")
-            try:
-                verify_checksum(name, content, checksum.decode("utf-8", "replace"))
-            except MarketError:
-                if turn == self.patience.doubtful:
-                    raise
-                self._sleep(self.patience.seconds(turn))
-            else:
-                return content
-        return None
-
-    def _get(self, session: requests.Session, address: str) -> bytes | None:
-        """Body of an address, None where there is no such file."""
-        reason = ""
-        for turn in range(1, self.patience.attempts + 1):
-            pause = self.patience.seconds(turn)
-            try:
-                with session.get(address, timeout=SECONDS, stream=True) as response:
-                    if response.status_code == 404:
-                        return None
-                    if response.status_code == 200:
-                        body = b"".join(_bounded(response, address))
-                        told = response.headers.get("Content-Length")
-                        if told is None or "Content-Encoding" in response.headers or told.strip() == str(len(body)):
-                            return body
-                        reason = f"{len(body)} of {told} bytes"
-                    else:
-                        reason = f"HTTP {response.status_code}"
-                        if response.status_code in (401, 403, 451):
-                            raise MarketError(f"{address} is refused ({reason}): set a proxy or use --archive-url")
-                        asked = retry_after(response.headers.get("Retry-After"), utc_now())
-                        pause = min(pause if asked is None else asked, self.patience.venue_longest)
-            except requests.RequestException as problem:
-                reason = type(problem).__name__
-            self._sleep(pause)
-        raise MarketError(f"{address} failed {self.patience.attempts} times, last with {reason}: run it again later")
-
-    def _sleep(self, seconds: float) -> None:
-        if self.stop.wait(seconds):
-            raise Stopped
-
-
-def _bounded(response: requests.Response, address: str) -> Iterator[bytes]:
-    size = 0
-    for chunk in response.iter_content(1 << 20):
-        size += len(chunk)
-        if size > LARGEST:
-            raise MarketError(f"{address} is larger than {LARGEST >> 20} MiB, which no file of the archive is")
-        yield chunk
-
 
 def _months(start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
     first = from_ms(start_ms).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -230,17 +180,3 @@ def _months(start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
         following = (first + timedelta(days=32)).replace(day=1)
         yield to_ms(first), to_ms(following)
         first = following
-
-
-def _file(key: Key, start_ms: int, pace: str) -> _File:
-    instrument = Instrument.parse(key.symbol)
-    code = f"{instrument.base}{instrument.quote}"
-    root = "spot" if instrument.kind == "spot" else "futures/um"
-    date = from_ms(start_ms).strftime("%Y-%m" if pace == "monthly" else "%Y-%m-%d")
-    of_series = "oi" if key.series == "ratios" else key.series
-    kind = next(folder for folder, series in FOLDERS.items() if series == of_series)
-    bars = of_series not in ("oi", "funding")
-    name = f"{code}-{key.timeframe if bars else kind}-{date}.zip"
-    told = archive_name(name)
-    folder = f"{root}/{pace}/{kind}/{code}" + (f"/{key.timeframe}" if bars else "")
-    return _File(folder, name, told.end_ms if told else 0)

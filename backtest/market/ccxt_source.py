@@ -236,8 +236,11 @@ class Venue:
             return self.rules.funding_rows if self.rules.funding_paging == "windows" else WHOLE_HISTORY
         if series in PRICE_SERIES and self.rules.price_rows is not None:
             return self.rules.price_rows
-        told = self.exchange.feature_value(instrument.symbol, "fetchOHLCV", "limit")
-        return self.rules.ohlcv_rows or int(told or 100)
+        if self.rules.ohlcv_rows is not None:
+            return self.rules.ohlcv_rows
+        told = (self.exchange.features or {}).get(instrument.kind) or {}
+        told = told.get("linear") or {} if instrument.kind == "swap" else told
+        return int((told.get("fetchOHLCV") or {}).get("limit") or 100)
 
     def units(self, series: SeriesName, listed: Listed) -> dict[str, str]:
         """Units of the columns as they are stored, and what they were made from."""

@@ -208,11 +208,10 @@ class Downloader:
             for series in recipe.series:
                 if series != "ohlcv" and instrument.kind == "spot":
                     continue
-                task = _task(venue, series, listed, recipe.timeframe, start, end, now)
+                task = task_of(venue, series, listed, recipe.timeframe, start, end, now)
                 tasks.append(task if venue.identifier in RULES else _probed(venue, task))
         if not tasks:
-            what = f"{', '.join(recipe.series)} of {', '.join(recipe.symbols)}"
-            raise UsageError(f"{venue.identifier} has no {what} in that time: choose another venue or range")
+            raise UsageError(nothing_of(recipe))
         return tasks, notes
 
     def _fetch(self, venue: Venue, tasks: Sequence[Task]) -> list[Fetched]:
@@ -233,7 +232,7 @@ class Downloader:
 
     def _series(self, venue: Venue, task: Task) -> Fetched:
         result = Fetched(task.key)
-        todo = self._todo(venue, task)
+        todo = self.todo(venue, task)
         self.progress.begin(task.key, total_ms(todo))
         if not todo:
             self.store.compact(task.key)
@@ -292,7 +291,7 @@ class Downloader:
         if old and task.shortfall and not result.problem:
             result.problem = task.shortfall
 
-    def _todo(self, venue: Venue, task: Task) -> tuple[Span, ...]:
+    def todo(self, venue: Venue, task: Task) -> tuple[Span, ...]:
         """Time that was never settled, and gaps that have to be asked for again, as few windows as a page allows."""
         span = task.start_ms, task.end_ms
         doubtful = self.store.doubtful(task.key, *span, old=self.again)
@@ -321,7 +320,7 @@ def _fetch_span(pager: Pager, venue: Venue, task: Task, span: Span) -> tuple[Spa
     return fetch_grid(pager, span, period_ms, limit, phase_ms)
 
 
-def _task(
+def task_of(
     venue: Venue, series: SeriesName, listed: Listed, timeframe: str, start_ms: int, end_ms: int | None, now_ms: int
 ) -> Task:
     """The task of one series, clipped to what can exist: from the listing to the last closed bar."""
@@ -372,6 +371,12 @@ def all_of(futures: Sequence[Future[Fetched]], pool: Executor, stop: threading.E
     for problem in sorted(problems, key=lambda one: isinstance(one, Stopped)):
         raise problem
     return [future.result() for future in futures]
+
+
+def nothing_of(recipe: Recipe) -> str:
+    """Sentence about a recipe of which its venue has nothing."""
+    what = f"{', '.join(recipe.series)} of {', '.join(recipe.symbols)}"
+    return f"{recipe.exchange.id} has no {what} in that time: choose another venue or range"
 
 
 def remember(store: Store, recipe: Recipe, symbols: tuple[str, ...]) -> None:

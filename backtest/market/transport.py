@@ -92,6 +92,11 @@ class RateGate:
             self._next = slot + self._unit * (1 if cost is None else cost)
         self.sleep(slot - time.monotonic())
 
+    @property
+    def unit_seconds(self) -> float:
+        """Length of one rate-limit unit."""
+        return self._unit
+
     def pause(self, seconds: float) -> None:
         """Let nobody through for a time."""
         with self._lock:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from backtest.base.units import format_ms
+from backtest.base.units import DAY_MS, format_ms
 from backtest.report.tables import new_table
 
 if TYPE_CHECKING:
     from backtest.market.comparing import Comparison
     from backtest.market.download import Report
     from backtest.market.manifest import Manifest
+    from backtest.market.planning import Plan
     from backtest.market.spans import Span
 
 FULL, PARTLY, GAP, NOTHING = "█", "▒", "!", "·"
@@ -30,6 +31,18 @@ def fetched_table(report: Report) -> Table:
         cells = (f"{one.rows:,}", str(len(one.gaps)), str(len(one.missing)))
         table.add_row(key.symbol, key.series, key.timeframe, *cells)
     return table
+
+
+def plan_parts(plan: Plan) -> list[Table | str]:
+    """One row a series with the requests that it takes, then their sum and what is not served."""
+    from backtest.market.planning import plan_lines
+
+    table = new_table("Plan", ("symbol", "series", "period"), ("days to ask for", "requests"))
+    for one in plan.series:
+        requests = f"{one.least:,}" if one.least == one.most else f"{one.least:,} to {one.most:,}"
+        table.add_row(one.key.symbol, one.key.series, one.key.timeframe, f"{one.asked_ms / DAY_MS:,.1f}", requests)
+    notes = dict.fromkeys(one.note for one in plan.series if one.note)
+    return [*([table] if plan.series else []), *plan_lines(plan), *notes]
 
 
 def store_table(manifests: Sequence[Manifest]) -> Table:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -198,3 +199,32 @@ def test_ctrl_c_ends_with_130_and_the_next_fetch_goes_on(config: str, state: Loo
     assert done.returncode == 0, done.stderr
     # 679 days in pages of 196 hours are 84; the ten that came are not asked for again.
     assert 60 <= sum("open-interest" in path for _, path, _ in state.asked[asked:]) <= 76
+
+
+def test_a_plan_asks_for_nothing_and_says_what_is_refused(
+    backtest: Command, state: Loopback, config: str, tmp_path: Path
+) -> None:
+    shelf = ("--store", str(tmp_path / "shelf"))
+    asked = ("fetch", "--exchange", "bybit", "--symbols", "ZEC/USDT:USDT", "--timerange", "20251101-20251120")
+    done = backtest(*asked, "--exchange-config", config, "--plan", *shelf)
+    assert done.returncode == 0, done.stderr
+    rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    # 19 days of hours: one page of bars, three of samples with slack, one or three of settlements.
+    assert "ZEC/USDT:USDT ohlcv 1h 19.0 1" in rows
+    assert "ZEC/USDT:USDT oi 1h 19.0 3" in rows
+    assert any(row.startswith("ZEC/USDT:USDT funding settled 19.0 1 to ") for row in rows)
+    assert "none was made" in done.stdout.replace("\n", " ")
+    assert state.asked == []
+    assert not (tmp_path / "shelf").exists()
+    assert backtest(*asked, "--exchange-config", config, *shelf).returncode == 0
+    again = backtest(*asked, "--exchange-config", config, "--plan", *shelf)
+    assert "nothing to ask for: the store has all of it" in again.stdout
+    checked = backtest("data", "check", "--against", "bybit", "--windows", "1", "--exchange-config", config, *shelf)
+    assert checked.returncode == 0, checked.stderr
+    assert re.search(r"bybit ZEC/USDT:USDT ohlcv 1h: (\d+) rows asked for again, \1 the same, 0 differ", checked.stdout)
+    refused = backtest(*(word.replace("bybit", "bitfinex") for word in asked), "--plan", *shelf)
+    assert refused.returncode == 2
+    assert "bitfinex samples its running funding rate" in refused.stderr
+    archive = backtest(*(word.replace("bybit", "binanceusdm") for word in asked), "--plan", "--archive", *shelf)
+    assert archive.returncode == 0, archive.stderr
+    assert "ZEC/USDT:USDT oi 5m 19.0 38" in [" ".join(line.split()) for line in archive.stdout.splitlines()]

@@ -13,6 +13,7 @@ import pytest
 from backtest.base.errors import UsageError
 from backtest.market.ccxt_source import Venue
 from backtest.market.download import Downloader, Fetched
+from backtest.market.planning import Plan, plan_download
 from backtest.market.recipe import ExchangeChoice, Recipe
 from backtest.market.rows import Key, SeriesName
 from backtest.market.store import Store
@@ -38,6 +39,7 @@ class Outcome:
     requests: int = 0
     times: np.ndarray | None = None
     values: np.ndarray | None = None
+    plan: Plan | None = None
 
 
 def outcome(case: tuple[str, SeriesName], root: Path, monkeypatch: pytest.MonkeyPatch, days: int = 59) -> Outcome:
@@ -65,13 +67,16 @@ def outcome(case: tuple[str, SeriesName], root: Path, monkeypatch: pytest.Monkey
             series=(case[1],),
             timerange=f"{str(start).replace('-', '')}-",
         )
+        downloader = Downloader(recipe, store, patience=QUICK, clock=lambda: NOW, say=said.append)
+        plan = plan_download(downloader)
+        assert state.asked == [], "a plan asks for nothing"
         try:
-            report = Downloader(recipe, store, patience=QUICK, clock=lambda: NOW, say=said.append).run()
+            report = downloader.run()
         except UsageError as refusal:
-            return Outcome(refused=str(refusal), requests=len(state.asked))
+            return Outcome(refused=str(refusal), requests=len(state.asked), plan=plan)
     rows = store.read(Key.of(venue, symbol, case[1], "1h"))
     said = [line for line in said if ": asked at " not in line]
-    return Outcome("", report.series[0], tuple(said), len(state.asked), rows.time_ms, rows.values)
+    return Outcome("", report.series[0], tuple(said), len(state.asked), rows.time_ms, rows.values, plan)
 
 
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
@@ -80,8 +85,10 @@ def test_a_series_comes_complete_or_is_refused_before_the_first_request(
 ) -> None:
     venue, series = case[0].partition(" ")[0], case[1]
     spec, done = SPECS[venue], outcome(case, tmp_path / "store", monkeypatch)
+    assert done.plan is not None
     if done.fetched is None:
         assert done.requests == 0
+        assert done.plan.refused == (done.refused,)
         assert "choose another" in done.refused or "fetch it from bybit" in done.refused
         settled(case, "refused")
         return
@@ -108,6 +115,9 @@ def test_a_series_comes_complete_or_is_refused_before_the_first_request(
     assert [span for span in done.fetched.missing if span[1] > wanted] == []
     bound = {"ohlcv": 40, "oi": 60, "funding": 80}[series]
     assert done.requests <= bound
+    (planned,) = done.plan.series
+    assert planned.least <= done.requests <= planned.most
+    assert bool(planned.note) == (first > START)
     part = "complete" if first <= START else f"from {np.datetime64(first, 'ms').astype('datetime64[D]')}, said"
     settled(case, f"{part}: {done.requests} request{'s' * (done.requests > 1)}")
 
