@@ -33,6 +33,7 @@ from backtest.signals.strategy import Intent, Intents
 from backtest.study.abnormal import fit, series
 from backtest.study.alignment import resample
 from backtest.study.cumulation import cumulate
+from backtest.study.lags import distributed_lags
 from backtest.study.multiplicity import placebo_p
 from backtest.study.placebo import placebo_sums, standardised_t, step_of, turn, twice
 from backtest.study.sample import enter, observations
@@ -217,7 +218,17 @@ def p_values(made: Case, kinds: tuple[str, ...] = PLACEBOS) -> dict[str, float]:
         if kind == "shift":
             found["`shift`, driftless"] = one.driftless_p
             found["verdict: both"] = max(one.p, one.driftless_p)
-    return found | study_p(made)
+    return found | study_p(made) | lag_p(made)
+
+
+def lag_p(made: Case) -> dict[str, float]:
+    """P of each span's effect by the distributed lag of all catalysts."""
+    table = distributed_lags(made.market, made.calendar, STUDY)
+    table = table[table["grouping"] == "all"]
+    return {
+        f"study {name}: distributed lag": float(value)
+        for name, value in zip(table["span"], table["p_value"], strict=True)
+    }
 
 
 def study_p(made: Case) -> dict[str, float]:
@@ -308,11 +319,16 @@ def simulate(records: Path, markets: int, power_markets: int) -> None:
 
 
 def read(records: Path) -> list[dict[str, Any]]:
-    """The records of a file; a last line that was cut is left out."""
+    """The records of a file, one a cell and market: later lines of one add tests to it; a cut last line is left out."""
     if not records.exists():
         return []
     lines = records.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for line in lines:
+        if line.endswith("\n"):
+            row = json.loads(line)
+            found.setdefault((row["cell"], row["market"]), {**row, "p": {}})["p"].update(row["p"])
+    return list(found.values())
 
 
 FEWEST_MARKETS = 20
@@ -321,8 +337,7 @@ FEWEST_MARKETS = 20
 def shares(records: list[dict[str, Any]], cells: Iterable[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Share of markets with p <= 0.05, and on how many p was defined, tests by cells; NaN where on fewer than 20."""
     wanted = list(cells)
-    once = {(row["cell"], row["market"]): row["p"] for row in records if row["cell"] in wanted}
-    table = pd.DataFrame([{"cell": cell, **p} for (cell, _), p in once.items()])
+    table = pd.DataFrame([{"cell": row["cell"], **row["p"]} for row in records if row["cell"] in wanted])
     p = table.drop(columns="cell").astype(float)
     hits, defined = (part.groupby(table["cell"]).sum().reindex(wanted).T for part in (p <= 0.05, p.notna()))
     return hits / defined.where(defined >= FEWEST_MARKETS), defined

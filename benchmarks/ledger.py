@@ -1,14 +1,18 @@
-"""What the research ledger promises, measured: `python -m benchmarks.ledger [workspaces|size|kills|all] [WORKSPACES]`.
+"""What the research ledger promises, measured: `python -m benchmarks.ledger [WHAT|all] [COUNT]`, WHAT one of these.
 
 workspaces: 1,000 null strategies over 50 commands of 20, in 400 workspaces, at the level of arrays: each trial is
 an observed statistic and 199 draws, exchangeable, with a common factor and its own scale, written through the ledger's
 own `append` and decided by `decide_trials`, as every command does. Seeds 0 to the number of workspaces less 1.
+runs: searches through `Session.evaluate` and `record_evaluation`, as `backtest run` makes them, in 60 workspaces: 20
+commands of 5 strategies that trade each catalyst of a market without effects by the toss of coins (side, delay, hold).
+cost: CPU seconds of `backtest run` with the ledger and with `--ledger none`, in ten pairs whose order alternates.
 size: 100,000 trials of 2,591 draws in one family: seconds and memory of adjusting all of them.
 kills: 50 writers killed at random while they append.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import signal
@@ -16,19 +20,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
+from backtest import Session
+from backtest.catalysts.record import Calendar
 from backtest.ledger.deciding import decide_trials
 from backtest.ledger.family import step_down
 from backtest.ledger.judgement import LEVEL, judge_trials
+from backtest.ledger.recording import record_evaluation
 from backtest.ledger.records import Scope, TrialRecord
 from backtest.ledger.store import Ledger
 from backtest.ledger.verification import verify_ledger
+from backtest.market.record import Market
 from backtest.scoring.familywise import westfall_young
+from backtest.scoring.placebo import PlaceboPlan
+from backtest.signals.strategy import Intent, Intents, Parameters, Strategy
+from benchmarks.calibration import CONFIG, DESIGNS, HOUR, case, history
 
 COMMANDS, TRIALS, DRAWS = 50, 20, 999
+RUN_COMMANDS, RUN_TRIALS, RUN_WORKSPACES, PAIRS = 20, 5, 60, 10
 SCOPE = Scope(0, 86_400_000, frozenset({"ZEC"}), frozenset({("ZEC", 0)}))
 WRITER = """
 import sys
@@ -83,6 +97,107 @@ def workspaces(count: int, shared: float) -> str:
     )
 
 
+class TossParameters(Parameters):
+    """Parameters of `toss`."""
+
+    seed: int = Field(0, description="seed of the coins")
+
+
+class Toss(Strategy[TossParameters]):
+    """Trades the coin of each catalyst by the toss of coins: side, hours until it enters, hours that it holds."""
+
+    name = "toss"
+    hypothesis = "None: what it earns on a market without effects is luck."
+    parameters_type = TossParameters
+
+    def decide(self, market: Market, calendar: Calendar) -> Intents:
+        """One intent a catalyst."""
+        coins = np.random.default_rng(self.parameters.seed)
+        made = []
+        for catalyst in calendar:
+            column = market.column_of(catalyst.assets[0])
+            assert column is not None
+            assert catalyst.announced_at is not None
+            known = int(catalyst.announced_at.timestamp() * 1_000) + HOUR
+            made.append(
+                Intent(
+                    instrument=market.symbols[column],
+                    decided_at_ms=known + int(coins.integers(0, 24)) * HOUR,
+                    side=int(coins.choice((-1, 1))),
+                    weight=0.1,
+                    hold_ms=int(coins.integers(6, 73)) * HOUR,
+                    catalyst_id=catalyst.id,
+                )
+            )
+        return Intents(tuple(made))
+
+
+def runs(count: int = RUN_WORKSPACES) -> str:
+    """Share of searches through evaluations in which any verdict ever says 'beats placebo', and without the ledger."""
+    steps_of, places = DESIGNS["uniform"]
+    returns, plan = history(), PlaceboPlan(draws=DRAWS)
+    told = statistic = alone = 0
+    for seed in range(count):
+        chance = np.random.default_rng(seed)
+        steps = steps_of(chance, returns)
+        made = case(steps, places(chance, steps))
+        session = Session(made.market, made.calendar, CONFIG)
+        beaten = passed = unkept = False
+        with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "l") as ledger:
+            ledger._connection.execute("PRAGMA synchronous = OFF")
+            for first in range(0, RUN_COMMANDS * RUN_TRIALS, RUN_TRIALS):
+                strategies = [Toss({"seed": 10_000 * seed + first + number}) for number in range(RUN_TRIALS)]
+                evaluation = session.evaluate(strategies, plan=plan, bootstrap=0)
+                recorded = record_evaluation(ledger, evaluation)
+                unkept |= _beaten([card.verdict for card in evaluation.cards])
+                beaten |= _beaten([card.verdict for card in recorded.cards])
+                passed |= any(one.passes for one in recorded.judgements)
+        told, statistic, alone = told + beaten, statistic + passed, alone + unkept
+    return (
+        f"{count} workspaces of {RUN_COMMANDS} evaluations of {RUN_TRIALS} strategies, {DRAWS} shifts: 'beats placebo' ever "
+        f"told in {told} ({told / count:.1%}; by p alone, drift kept, in {statistic / count:.1%}); without the ledger "
+        f"in {alone} ({alone / count:.1%})"
+    )
+
+
+def _beaten(verdicts: Sequence[str]) -> bool:
+    return any(one.startswith("beats placebo") for one in verdicts)
+
+
+def cost(pairs: int = PAIRS) -> str:
+    """CPU seconds that the ledger adds to `backtest run` of one strategy and of all, over pairs of runs in turn."""
+    told = []
+    for name, asked in (("one strategy", ("-s", "catalyst_momentum")), ("all strategies", ())):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "backtest", "run", *asked, "--out", "same", "--ledger"]
+            ledgers = ("l.sqlite", "none")
+            for ledger in ledgers:
+                _cpu([*command, ledger], folder)
+            spent: dict[str, list[float]] = {ledger: [] for ledger in ledgers}
+            for pair in range(pairs):
+                # A new file each time: a trial that is known is not written again.
+                for beside in Path(folder).glob("l.sqlite*"):
+                    beside.unlink()
+                for ledger in ledgers if pair % 2 else ledgers[::-1]:
+                    spent[ledger].append(_cpu([*command, ledger], folder))
+        kept, without = (np.array(spent[ledger]) for ledger in ledgers)
+        more = kept - without
+        error = more.std(ddof=1) / np.sqrt(pairs)
+        told.append(
+            f"{name}: {np.median(without):.2f} s of CPU without, {np.median(more):+.2f} s with it (median of {pairs} "
+            f"pairs; mean {more.mean():+.2f} s, standard error {error:.2f}), {np.median(more) / np.median(without):.1%}"
+        )
+    return "\n".join(told)
+
+
+def _cpu(command: Sequence[str], folder: str) -> float:
+    """CPU seconds of a child, its own children among them."""
+    before = os.times()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
 def size(trials: int = 100_000, draws: int = 2_591) -> str:
     """Seconds and memory of adjusting a family of so many trials."""
     generator = np.random.default_rng(1)
@@ -134,11 +249,16 @@ def kills(count: int = 50) -> str:
 
 
 def main(what: str = "all", count: str = "400") -> None:
-    """Print what was asked for."""
+    """Print what was asked for; the number of runs, pairs or kills stays as it is where all is asked for."""
+    every = what == "all"
     if what in ("size", "all"):
         print(size(), flush=True)
     if what in ("kills", "all"):
         print(kills(), flush=True)
+    if what in ("cost", "all"):
+        print(cost(PAIRS if every else int(count)), flush=True)
+    if what in ("runs", "all"):
+        print(runs(RUN_WORKSPACES if every else int(count)), flush=True)
     if what in ("workspaces", "all"):
         for shared in (0.0, 0.5):
             print(workspaces(int(count), shared), flush=True)

@@ -1,4 +1,4 @@
-"""`backtest sweep`: search a strategy's parameters, keep every trial, and pay for the search."""
+"""`backtest sweep`: search a strategy's parameters, keep every trial, and adjust for the whole search."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sweep(
     ledger: LedgerOption = None,
     as_json: Json = False,
 ) -> None:
-    """Search a strategy's parameters; every trial is kept, and p, Sharpe ratio and choice pay for all of them."""
+    """Search a strategy's parameters; every trial is kept, and p and Sharpe ratio are adjusted for multiple testing."""
     from backtest.cli.recording import WITHOUT, recorded_by, write_recorded
     from backtest.ledger.recording import record_sweep
     from backtest.report.folder import to_json
@@ -52,12 +52,15 @@ def sweep(
     from backtest.scoring.space import space_of
     from backtest.scoring.sweep import Sweep, run_sweep
 
-    settings, catalysts = request.run_config(), request.traded()
+    settings, catalysts = request.run_config(), request.calendar()
     searched = space_of(strategy, assignments(param or (), "-p"), space, search, trials, settings.seed)
     (one,) = strategies_of([searched.strategy], dict(searched.trials[0].parameters))
     plan = request.plan(settings.seed)
     market = request.market()
-    work = Sweep(type(one), searched.trials, market, catalysts, settings, plan, request.statistic, request.finer(), spa)
+    work = Sweep(
+        type(one), searched.trials, market, catalysts, settings, plan, request.statistic, request.finer(), spa,
+        request.endogenous,
+    )  # fmt: skip
     folder = out or Path("runs") / f"sweep-{one.name}-{work.fingerprint()[:8]}"
     with progress_bar() as progress:
         result = run_sweep(work, folder, cluster=cluster, progress=progress)

@@ -68,7 +68,7 @@ def walkforward(
     from backtest.scoring.space import space_of
     from backtest.scoring.walkforward import WalkForward, walk_forward
 
-    settings, catalysts = request.run_config(), request.traded()
+    settings, catalysts = request.run_config(), request.calendar()
     searched = space_of(strategy, assignments(param or (), "-p"), space, search, trials, settings.seed)
     (one,) = strategies_of([searched.strategy], dict(searched.trials[0].parameters))
     plan = request.plan(settings.seed)
@@ -85,12 +85,13 @@ def walkforward(
         memory,
         request.statistic,
         request.finer(),
+        request.endogenous,
     )
     with progress_bar() as progress:
         result = walk_forward(walk, plan, cluster=cluster, progress=progress)
         (scores,) = scores_of([result.run], 0)
         evaluation = judged(
-            (one,), result.run.prepared, catalysts, plan, [result.run], [scores], [result.placebo], progress
+            (one,), result.run.prepared, walk.calendar, plan, [result.run], [scores], [result.placebo], progress
         )
     document = walkforward_document(result, evaluation.cards[0])
     found = run_document(evaluation)

@@ -53,7 +53,8 @@ SHOWN = 8
 class Sweep:
     """What is searched, on what, and which placebos each trial is compared with (None for none).
 
-    `statistic` ranks the trials; `spa` asks for the test of superior predictive ability against holding nothing.
+    `statistic` ranks the trials; `spa` asks for the test of superior predictive ability against holding nothing. As in
+    `evaluate`, catalysts that are moves of the price itself are left out of `calendar` unless `endogenous`.
     """
 
     strategy: type[Strategy[Any]]
@@ -65,6 +66,11 @@ class Sweep:
     statistic: str = "net_return"
     detail: Market | None = None
     spa: bool = False
+    endogenous: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.endogenous:
+            object.__setattr__(self, "calendar", self.calendar.filter(endogenous=False))
 
     def __repr__(self) -> str:
         return f"<Sweep {self.strategy.name}: {len(self.trials):,} trials by {self.statistic} on {self.market!r}>"

@@ -43,7 +43,8 @@ class WalkForward:
     """What is chosen from which trials, on what, and how the catalysts are cut.
 
     `horizon_ms` is how long a catalyst's outcome takes to settle, `embargo_ms` the gap before each test, `memory` the
-    number of blocks trained on (0: all that came before).
+    number of blocks trained on (0: all that came before). As in `evaluate`, catalysts that are moves of the price itself
+    are left out of `calendar` unless `endogenous`.
     """
 
     strategy: type[Strategy[Any]]
@@ -57,6 +58,11 @@ class WalkForward:
     memory: int = 0
     statistic: str = "net_return"
     detail: Market | None = None
+    endogenous: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.endogenous:
+            object.__setattr__(self, "calendar", self.calendar.filter(endogenous=False))
 
     def __repr__(self) -> str:
         return f"<WalkForward {self.strategy.name}: {len(self.trials):,} trials, {self.folds} folds on {self.market!r}>"

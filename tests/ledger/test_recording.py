@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 from backtest import RunConfig, Session, open_calendar
 from backtest.base.errors import UsageError
 from backtest.base.units import parse_timerange
+from backtest.catalysts.record import Calendar
 from backtest.ledger.export import export_draws, trial_frame
-from backtest.ledger.recording import common_draws, record_evaluation, record_sweep
+from backtest.ledger.judgement import judge_trials
+from backtest.ledger.recording import Recorded, common_draws, record_evaluation, record_sweep
 from backtest.ledger.records import Scope
 from backtest.ledger.registering import register_test
 from backtest.ledger.store import Ledger, ledger_path, open_ledger
@@ -20,6 +24,7 @@ from backtest.request.request import Request
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.scoring.space import grid_trials, parse_axis
 from backtest.scoring.sweep import Sweep, run_sweep
+from backtest.scoring.walkforward import WalkForward
 from backtest.strategies import REGISTRY
 
 PLAN = PlaceboPlan(draws=199)
@@ -53,8 +58,7 @@ def test_the_verdict_is_the_same_whatever_else_is_named(session: Session, tmp_pa
 
 def test_a_trial_of_a_sweep_is_that_of_a_run(session: Session, tmp_path: Path) -> None:
     trials = grid_trials([parse_axis("hold", "24h,72h")])
-    tradable = session.calendar.filter(endogenous=False)  # as a run leaves them out
-    sweep = Sweep(REGISTRY["catalyst_momentum"], trials, session.market, tradable, RunConfig(), PLAN)
+    sweep = Sweep(REGISTRY["catalyst_momentum"], trials, session.market, session.calendar, RunConfig(), PLAN)
     with Ledger(tmp_path / "l") as ledger:
         searched = record_sweep(ledger, run_sweep(sweep, tmp_path / "sweep"))
         one = session.evaluate([REGISTRY["catalyst_momentum"]({"hold": "72h"})], plan=PLAN, bootstrap=0)
@@ -68,6 +72,51 @@ def test_a_trial_of_a_sweep_is_that_of_a_run(session: Session, tmp_path: Path) -
         export_draws(ledger, tmp_path / "draws.npz")
         with np.load(tmp_path / "draws.npz") as draws:
             assert draws["seq_2"].tolist() == ledger.draws_of(2).tolist()
+
+
+def test_order_grouping_and_naming_of_commands_change_no_adjusted_p(session: Session, tmp_path: Path) -> None:
+    """Five trials as one run, one by one backwards, and partly by a sweep under other names of data and calendar."""
+    momentum, day, days = REGISTRY["catalyst_momentum"], {"hold": "24h"}, {"hold": "72h"}
+    strategies = [*(REGISTRY[name]() for name in NAMES[1:]), *(momentum(one) for one in (day, days, {"weight": "0.1"}))]
+    told = replace(session.market.provenance, name="another-name")
+    renamed = Session(replace(session.market, provenance=told), Calendar("other words", session.calendar.catalysts))
+    sweep = Sweep(momentum, grid_trials([parse_axis("hold", "72h,24h")]), renamed.market, renamed.calendar,
+                  RunConfig(), PLAN)  # fmt: skip
+    commands: dict[str, list[Callable[[Ledger], Recorded]]] = {
+        "together": [lambda ledger: record_evaluation(ledger, session.evaluate(strategies, plan=PLAN, bootstrap=0))],
+        "backwards": [
+            lambda ledger, one=one: record_evaluation(ledger, session.evaluate([one], plan=PLAN, bootstrap=0))
+            for one in reversed(strategies)
+        ],
+        "in parts": [
+            lambda ledger: record_sweep(ledger, run_sweep(sweep, tmp_path / "swept")),
+            lambda ledger: record_evaluation(ledger, renamed.evaluate(strategies[:1], plan=PLAN, bootstrap=0)),
+            lambda ledger: record_evaluation(ledger, session.evaluate(strategies[1:], plan=PLAN, bootstrap=0)),
+        ],
+    }
+    found = {}
+    for name, steps in commands.items():
+        with Ledger(tmp_path / name) as ledger:
+            for step in steps:
+                step(ledger)
+            found[name] = sorted(
+                (one.trial.body["what"], one.p, one.adjusted, one.pays_for) for one in judge_trials(ledger)
+            )
+    assert len({adjusted for _, _, adjusted, _ in found["together"]}) >= 3
+    assert all(one == found["together"] for one in found.values())
+
+
+def test_a_search_leaves_out_what_an_evaluation_leaves_out(session: Session) -> None:
+    """Moves of the price itself, unless they are asked for, from Python as by a command."""
+    trials, given = grid_trials([parse_axis("hold", "24h")]), (session.market, session.calendar, RunConfig())
+    assert session.calendar.left_out
+    for endogenous in (False, True):
+        whole = session.calendar if endogenous else session.calendar.filter(endogenous=False)
+        sweep = Sweep(REGISTRY["catalyst_momentum"], trials, *given, PLAN, endogenous=endogenous)
+        walk = WalkForward(REGISTRY["catalyst_momentum"], trials, *given, 2, 0, 0, endogenous=endogenous)
+        assert sweep.calendar == walk.calendar == whole
+        evaluated = session.evaluate([REGISTRY["catalyst_momentum"]()], plan=None, bootstrap=0, endogenous=endogenous)
+        assert evaluated.calendar == whole
 
 
 def test_draws_are_common_over_days(session: Session) -> None:
