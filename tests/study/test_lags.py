@@ -66,6 +66,43 @@ def test_effects_and_errors_are_those_of_statsmodels() -> None:
     np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), whole.bse[:4], rtol=1e-9)
 
 
+BIRTHS = [
+    124.7, 126.6, 125.0, 123.4, 121.0, 119.8, 111.2, 117.9, 119.8, 111.2, 110.5, 110.9, 106.6, 102.6, 99.8, 93.8, 89.2,
+    89.2, 84.6, 81.7, 76.3, 78.5, 77.2, 75.8, 77.1, 79.1, 77.6, 79.9, 83.4, 91.5, 94.3, 88.4, 85.9, 101.9, 113.3, 107.3,
+    107.1, 106.2, 111.5, 113.9, 115.2, 118.1, 118.5, 121.2, 122.9, 120.2, 118.8, 118.0, 117.2, 112.2, 108.5, 105.0, 96.6,
+    91.3, 87.6, 85.7, 86.5, 87.9, 81.8, 73.4, 69.2, 68.4, 66.0, 65.8, 66.8, 65.5, 67.2, 68.4, 67.4, 67.3, 65.8, 65.4,
+]  # fmt: skip
+EXEMPTION = [
+    0.0, 0.0, 0.0, 0.0, 19.27, 23.94, 20.07, 15.33, 34.32, 36.65, 25.83, 27.34, 22.85, 21.13, 24.61, 31.96, 27.29, 18.4,
+    14.91, 28.36, 31.95, 33.91, 36.98, 50.12, 42.79, 32.22, 36.53, 53.33, 102.49, 137.7, 141.2, 243.83, 238.4, 193.16,
+    168.9, 149.79, 147.05, 163.1, 178.14, 189.43, 186.51, 165.46, 170.57, 171.0, 165.12, 158.66, 162.19, 158.28, 160.71,
+    161.58, 161.61, 142.73, 134.6, 133.94, 133.8, 145.1, 142.62, 130.58, 132.99, 144.85, 140.87, 130.49, 122.36, 120.08,
+    116.11, 118.98, 132.93, 123.17, 119.31, 102.04, 92.49, 83.9,
+]  # fmt: skip
+"""General fertility rate and real personal tax exemption of the United States, 1913 to 1984."""
+
+
+def test_the_distributed_lag_of_a_textbook() -> None:
+    """Wooldridge, Introductory Econometrics, example 10.4: births on the exemption of this year and the two before.
+
+    gfr = 95.87 + .073 pe - .0058 pe(-1) + .034 pe(-2) - 22.13 ww2 - 31.30 pill, 70 years; long-run propensity .101.
+    War (1941 to 1945) and pill (from 1963) are partialled out as benchmarks are, the constant with them.
+    """
+    births, exemption = np.array(BIRTHS), np.array(EXEMPTION)
+    years = np.arange(1915, 1985)
+    others = np.column_stack(((years >= 1941) & (years <= 1945), years >= 1963))
+    lags = np.column_stack([exemption[2 - back : 72 - back] for back in range(3)])
+    known = np.ones((70, 1), dtype=bool)
+    within = bases(others[:, None, :].astype(float), known)
+    own = partialled_out(births[2:, None, None], within, known)[:, :, 0]
+    found = fit_lags(own, partialled_out(lags[:, None, :], within, known), np.arange(70), 6, 70)
+    printed = ((0.073, 3), (-0.0058, 4), (0.034, 3))
+    assert [round(value, places) for value, (_, places) in zip(found.effect, printed, strict=True)] == [
+        value for value, _ in printed
+    ]
+    assert found.effect.sum() == pytest.approx(0.101, abs=5e-4)
+
+
 def test_what_cannot_be_told_apart_is_unknown() -> None:
     lags = regressors([FitRow((0,), 10, 1)], np.array([(0, 0)]), 40, 1)
     found = fit_lags(lags[:, :, 0], np.concatenate((lags, lags), axis=2), np.arange(40) // 5, 2, 40)

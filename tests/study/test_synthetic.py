@@ -26,6 +26,29 @@ def test_weights_by_hand() -> None:
     np.testing.assert_allclose(simplex_weights(np.array([0.6, 0.6]), np.eye(2)), [0.5, 0.5], atol=1e-6)
 
 
+PYSYNCON = {
+    # mixture, noise: weights of pysyncon, sum of squares; its optimiser stops within 3e-4 of the simplex.
+    "inside": ([0.4, 0.0, 0.35, 0.25, 0.0], 4.0, 0.0, [0.390555, 0.0, 0.328996, 0.266189, 0.01426], 1538.76347),
+    "outside": ([1.3, -0.3, 0.1, 0.0, 0.2], 2.0, 0.0, [0.990431, 0.0, 0.0, 0.0, 0.009572], 7929.00061),
+    "level": ([0.2, 0.2, 0.2, 0.2, 0.2], 10.0, 1.0, [0.180039, 0.183642, 0.15051, 0.248829, 0.23698], 9861.84593),
+}
+"""Weights of `Synth` of pysyncon 1.7.0 (scipy 1.17.1) on the waves below, each bar a predictor. It divides predictors
+by their deviation over coins, as R's Synth does, so it was given `custom_V` of their variances: every bar weighs 1."""
+
+
+@pytest.mark.parametrize("name", PYSYNCON)
+def test_weights_are_those_of_pysyncon(name: str) -> None:
+    mixture, size, shift, weights, loss = PYSYNCON[name]
+    t = np.arange(1.0, 121.0)
+    waves = (np.sin(t), np.sin(1.7 * t + 1), np.cos(0.6 * t), np.sin(0.1 * t * t), np.cos(2.3 * t) + 0.5 * np.sin(t))
+    donors = 20 * np.column_stack(waves)
+    treated = donors @ mixture + size * (np.sin(2.9 * t) + np.cos(0.37 * t * t)) + shift
+    found = simplex_weights(treated, donors)
+    assert found.sum() == pytest.approx(1.0, abs=1e-12)
+    np.testing.assert_allclose(found, weights, atol=3e-4)
+    assert np.square(treated - donors @ found).sum() == pytest.approx(loss, rel=1e-5)
+
+
 def market_with(effect: float) -> Market:
     random = np.random.default_rng(2)
     sector = random.normal(0.0, 0.01, (960, 2))
