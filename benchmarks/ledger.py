@@ -154,9 +154,9 @@ def runs(count: int = RUN_WORKSPACES) -> str:
                 passed |= any(one.passes for one in recorded.judgements)
         told, statistic, alone = told + beaten, statistic + passed, alone + unkept
     return (
-        f"{count} workspaces of {RUN_COMMANDS} evaluations of {RUN_TRIALS} strategies, {DRAWS} shifts: 'beats placebo' ever "
-        f"told in {told} ({told / count:.1%}; by p alone, drift kept, in {statistic / count:.1%}); without the ledger "
-        f"in {alone} ({alone / count:.1%})"
+        f"{count} workspaces of {RUN_COMMANDS} evaluations of {RUN_TRIALS} strategies, {DRAWS} shifts: 'beats placebo' "
+        f"ever told in {told} ({told / count:.1%}; by p alone, drift kept, in {statistic / count:.1%}); without "
+        f"the ledger in {alone} ({alone / count:.1%})"
     )
 
 

@@ -43,8 +43,8 @@ class WalkForward:
     """What is chosen from which trials, on what, and how the catalysts are cut.
 
     `horizon_ms` is how long a catalyst's outcome takes to settle, `embargo_ms` the gap before each test, `memory` the
-    number of blocks trained on (0: all that came before). As in `evaluate`, catalysts that are moves of the price itself
-    are left out of `calendar` unless `endogenous`.
+    number of blocks trained on (0: all that came before). As in `evaluate`, catalysts that are moves of the price
+    itself are left out of `calendar` unless `endogenous`.
     """
 
     strategy: type[Strategy[Any]]
