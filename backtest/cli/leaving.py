@@ -14,6 +14,7 @@ EXIT_INTERRUPTED = 130
 _ADVICE = {
     errno.ENOSPC: "free some of the disk, or choose another folder",
     errno.EDQUOT: "free some of your quota, or choose another folder",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), or choose another folder",
     errno.EROFS: "it is on a read-only disk: choose another folder",
     errno.EACCES: "choose another folder, or change its permissions",
     errno.EPERM: "choose another folder, or change its permissions",

@@ -10,7 +10,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.feather
 import pyarrow.parquet
 
@@ -45,21 +47,101 @@ def read_arrow_file(path: Path, data: bytes) -> Any:
             )
         if schema is not None:
             _check_columns(path, schema)
-        read = pa.parquet.read_table if form == "Parquet" else pa.feather.read_table
-        table = read(pa.BufferReader(data))
+        room = room_for(len(data))
+        if form == "Parquet":
+            table = _bounded(path, pa.BufferReader(data), room)
+        else:
+            table = pa.feather.read_table(pa.BufferReader(data))
         _check_columns(path, table.schema)
         table.validate(full=True)
+        _check_text(path, table, room)
     except (pa.ArrowException, ArithmeticError, LookupError, OSError, ValueError, struct.error, TypeError) as problem:
         raise MarketError(f"{path} is not a whole {form} file ({str(problem)[:300]}): export it again") from None
     return table
 
 
-def check_parquet(path: Path) -> None:
-    """Refuse a Parquet file on disk by the same rules before it is read; raises `MarketError` or Arrow's own errors."""
-    told = pa.parquet.read_metadata(path)
+def read_parquet(path: Path, expected: Any, *, page_checksums: bool = False) -> Any:
+    """Arrow table of a Parquet file on disk by the same rules; one of other columns than expected has no rows read.
+
+    Raises
+    ------
+    MarketError
+        Where it unpacks to more than its size allows. Arrow's own errors where it is not whole.
+    """
+    with pa.parquet.ParquetFile(path) as file:
+        told, schema = file.metadata, file.schema_arrow
     unpacked, room = _unpacked(told), room_for(path.stat().st_size)
     if unpacked > room:
         raise MarketError(f"{path} would unpack to {unpacked:,} bytes, but at most {room:,} are read: restore the file")
+    return _bounded(path, path, room, page_checksums) if schema.equals(expected) else schema.empty_table()
+
+
+def _bounded(path: Path, source: Any, room: int, page_checksums: bool = False) -> Any:
+    """Table of a Parquet file whose text takes no more than its room: one long value may stand for a million rows.
+
+    Text is read as a dictionary, whose values the file holds in full. What `DELTA_BYTE_ARRAY` shortens is not: it is
+    read a few rows at a time, since no value is longer than all that its column holds.
+    """
+    with pa.parquet.ParquetFile(source) as told:
+        metadata, schema = told.metadata, told.schema_arrow
+    text = {field.name for field in schema if _is_text(field.type)}
+    chunks = [
+        metadata.row_group(group).column(place)
+        for group in range(metadata.num_row_groups)
+        for place in range(metadata.num_columns)
+    ]
+    shortened_ones = [
+        one for one in chunks if one.path_in_schema in text and "DELTA_BYTE_ARRAY" in " ".join(one.encodings)
+    ]
+    whole = sorted(text - {one.path_in_schema for one in shortened_ones})
+    with pa.parquet.ParquetFile(source, read_dictionary=whole, page_checksum_verification=page_checksums) as file:
+        if not shortened_ones:
+            table = file.read()
+        else:
+            longest = max(one.total_uncompressed_size for one in shortened_ones)
+            parts, taken = [], 0
+            for part in file.iter_batches(batch_size=max(1, min(65_536, room // (longest + 1)))):
+                taken += part.nbytes
+                if taken > room:
+                    _refuse_text(path, taken, room)
+                parts.append(part)
+            table = pa.Table.from_batches(parts, schema=file.schema_arrow)
+    _check_text(path, table, room)
+    return table.cast(schema) if text else table
+
+
+def _check_text(path: Path, table: Any, room: int) -> None:
+    taken = sum(_text_bytes(column) for column in table.columns)
+    if taken > room:
+        _refuse_text(path, taken, room)
+
+
+def _refuse_text(path: Path, taken: int, room: int) -> None:
+    raise MarketError(f"{path} would unpack to {taken:,} bytes of text, but at most {room:,} are read: export it again")
+
+
+def _is_text(kind: Any) -> bool:
+    return any(
+        test(kind)
+        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    )
+
+
+def _text_bytes(column: Any) -> int:
+    """Bytes that the texts of a column take when each stands for itself; 0 of other types."""
+    total = 0
+    for chunk in column.chunks:
+        if pa.types.is_dictionary(chunk.type):
+            if _is_text(chunk.type.value_type):
+                lengths = pa.compute.binary_length(chunk.dictionary).cast(pa.int64())
+                total += pa.compute.sum(lengths.take(chunk.indices)).as_py() or 0
+        elif _is_text(chunk.type):
+            total += pa.compute.sum(pa.compute.binary_length(chunk).cast(pa.int64())).as_py() or 0
+        elif pa.types.is_string_view(chunk.type) or pa.types.is_binary_view(chunk.type):
+            # A view of 16 bytes begins with the length of its text, and many may be of the same text.
+            views = np.frombuffer(chunk.buffers()[1], np.int32)[4 * chunk.offset :][: 4 * len(chunk) : 4]
+            total += int(views.clip(0).sum(dtype=np.int64))
+    return total
 
 
 def _check_columns(path: Path, schema: Any) -> None:

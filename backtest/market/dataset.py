@@ -22,7 +22,7 @@ from backtest.base.documents import build, datasets_root, first_complaint, read_
 from backtest.base.errors import MarketError, UsageError, near_miss, shortened
 from backtest.base.fields import Duration
 from backtest.base.units import duration_ms, format_ms, from_ms, timeframe_ms, to_ms
-from backtest.market.arrow_files import check_parquet
+from backtest.market.arrow_files import read_parquet
 from backtest.market.files import LARGEST, read_folder
 from backtest.market.from_store import open_stored, stored_names
 from backtest.market.record import RECONSTRUCTED, Floats, Instrument, Market, Origin, Provenance, fields_of
@@ -296,8 +296,7 @@ def _table(path: Path) -> pa.Table:
     try:
         if pq.read_metadata(path).num_rows > MOST_CELLS:
             raise MarketError(f"{path} has more than the {MOST_CELLS:,} rows that a dataset may hold")
-        check_parquet(path)
-        table = pq.read_table(path)
+        table = read_parquet(path, _schema(path.name))
     except (pa.ArrowException, OSError, ValueError) as problem:
         raise MarketError(f"{path} is not a Parquet file: {problem}") from None
     if not table.schema.equals(_schema(path.name)):

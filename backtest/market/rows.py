@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from backtest.base.errors import MarketError, UsageError, shortened
 from backtest.base.fields import Milliseconds
 from backtest.base.units import UNIT_MS, timeframe_ms
-from backtest.market.arrow_files import check_parquet
+from backtest.market.arrow_files import read_parquet
 from backtest.market.quality import Int64s
 from backtest.market.record import Floats, Instrument
 
@@ -194,8 +194,7 @@ def row_count(path: Path) -> int:
 def read_file(path: Path, series: SeriesName) -> Any:
     """Arrow table of a file, its page checksums verified; `FileNotFoundError` passes through."""
     with _damage_told(path):
-        check_parquet(path)
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = read_parquet(path, _schema(series), page_checksums=True)
     if not table.schema.equals(_schema(series)):
         raise MarketError(
             f"{path} has columns {', '.join(table.column_names)}: move its folder away and fetch it again"

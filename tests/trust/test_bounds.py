@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import resource
 import signal
 import time
 import zipfile
@@ -226,6 +227,64 @@ def test_columns_of_other_types_are_read_or_refused_in_a_sentence(name: str, col
         except BacktestError as error:
             said = str(error)
         assert name in said
+
+
+def long_text(form: str, path: Path) -> None:
+    """A column of 2,000 texts of 20 kB each, 40 MB of them, in a file of some kilobytes."""
+    rows, text = 2_000, "x" * 20_000
+    one = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))
+    if form == "views":
+        # Every view is of the same bytes, as a writer that is not Arrow's may have them.
+        view = pa.array([text]).cast(pa.string_view())
+        views = pa.py_buffer(bytes(view.buffers()[1])[:16] * rows)
+        shared = pa.Array.from_buffers(pa.string_view(), rows, [None, views, *view.buffers()[2:]])
+        pa.feather.write_feather(pa.table({"timestamp": shared}), path, compression="zstd")
+    elif form == "dictionary of Feather":
+        pa.feather.write_feather(pa.table({"timestamp": one}), path, compression="zstd")
+    elif form == "beginnings in common":
+        texts = pa.table({"timestamp": [f"{text}{number}" for number in range(rows)]})
+        coding = {"timestamp": "DELTA_BYTE_ARRAY"}
+        pa.parquet.write_table(texts, path, use_dictionary=False, column_encoding=coding, compression="zstd")
+    else:
+        stored = form == "dictionary with its type"
+        pa.parquet.write_table(pa.table({"timestamp": one}), path, compression="zstd", store_schema=stored)
+
+
+TEXTS = (
+    "dictionary", "dictionary with its type", "beginnings in common", "dictionary of Feather", "views",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", TEXTS)
+@pytest.mark.parametrize("read", [read_bars, read_raw_cells])
+def test_one_long_text_does_not_stand_for_a_million_rows(
+    form: str, read: Callable[[Path], Any], tmp_path: Path, little_room: int
+) -> None:
+    path = tmp_path / ("ZECUSDT-1h.feather" if form in ("views", "dictionary of Feather") else "ZECUSDT-1h.parquet")
+    long_text(form, path)
+    assert little_room + arrow_files.MOST_UNPACKED * path.stat().st_size < 40_000_000, "it is small"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(MarketError, match=r"would unpack to [\d,]+ bytes of text, but at most"), limited():
+        read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 24 * 1024, "it was refused after unpacking"
+
+
+@pytest.mark.parametrize("form", ["dictionary", "beginnings in common"])
+def test_a_file_of_a_dataset_with_other_columns_has_no_rows_read(form: str, tmp_path: Path, little_room: int) -> None:
+    path = tmp_path / "bars.parquet"
+    long_text(form, path)
+    expected = pa.schema([("timestamp", pa.int64())])
+    assert arrow_files.read_parquet(path, expected).num_rows == 0
+    with pytest.raises(MarketError, match="bytes of text, but at most"):
+        arrow_files.read_parquet(path, pa.schema([("timestamp", pa.parquet.read_schema(path).field(0).type)]))
+
+
+def test_texts_that_fit_are_read_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    texts = pa.table({"timestamp": [f"2025-10-{1 + number % 30:02d}" for number in range(5_000)], "v": range(5_000)})
+    for more in ({}, {"use_dictionary": False, "column_encoding": {"timestamp": "DELTA_BYTE_ARRAY"}}):
+        pa.parquet.write_table(texts, path, **more)
+        assert arrow_files.read_arrow_file(path, path.read_bytes()).equals(texts)
 
 
 @pytest.mark.parametrize("form", ["gz", "zip", "archive", "xlsx"])

@@ -100,7 +100,9 @@ def test_two_commands_do_not_write_into_one_folder_of_a_search(tmp_path: Path) -
         pass
 
 
-@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EIO, errno.ELOOP])
+@pytest.mark.parametrize(
+    "code", [errno.EMFILE, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EFBIG, errno.EIO, errno.ELOOP]
+)
 def test_a_fault_of_the_system_is_a_sentence(code: int) -> None:
     said = fault_of_system(OSError(code, os.strerror(code), "/some/file"))
     assert said is not None
