@@ -57,14 +57,25 @@ def complaints(error: ValidationError, allowed: Iterable[str]) -> list[str]:
     return [_complaint(dict(one), one["type"] in unknown, names) for one in told]
 
 
+def complaint_of(error: ValidationError) -> str:
+    """The first of pydantic's errors of a lone value: the value received, and what is allowed."""
+    one = dict(error.errors(include_url=False)[0])
+    return f"{shortened(one['input'])}: {_said(one)}"
+
+
+def _said(one: dict[str, Any]) -> str:
+    message = _plainly(one["type"], dict(one.get("ctx", {})), one["msg"].removeprefix("Value error, "))
+    return f"{message[0].lower()}{message[1:]}"
+
+
 def _complaint(one: dict[str, Any], unknown: bool, allowed: list[str]) -> str:
-    key = ".".join(str(part) for part in one["loc"]) or "the table"
+    # Which of several values it is says the value; its number is nobody's.
+    key = ".".join(str(part) for part in one["loc"] if not isinstance(part, int)) or "the table"
     if unknown:
         return f"unknown key {shortened(key)}; {near_miss(str(one['loc'][-1]), allowed)}"
     if one["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"key {shortened(key)} is missing; add it"
-    message = _plainly(one["type"], dict(one.get("ctx", {})), one["msg"].removeprefix("Value error, "))
-    return f"{key[:LONGEST_SHOWN]} = {shortened(one['input'])}: {message[0].lower()}{message[1:]}"
+    return f"{key[:LONGEST_SHOWN]} = {shortened(one['input'])}: {_said(one)}"
 
 
 def _plainly(kind: str, context: dict[str, Any], message: str) -> str:
@@ -72,7 +83,8 @@ def _plainly(kind: str, context: dict[str, Any], message: str) -> str:
     bounds = {"greater_than_equal": "at least {ge}", "greater_than": "above {gt}", "less_than_equal": "at most {le}",
               "less_than": "below {lt}"}  # fmt: skip
     if kind in bounds:
-        return f"must be {bounds[kind].format(**context)}"
+        numbers = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
+        return f"must be {bounds[kind].format(**numbers)}"
     if kind in ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float"):
         return f"must be a {'whole ' if kind.startswith('int') else ''}number"
     if kind in ("bool_parsing", "bool_type"):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from datetime import date
 from typing import ClassVar
 
 LONGEST, LONGEST_SHOWN, MOST_COMPARED = 8_000, 80, 1_000
@@ -91,12 +92,15 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
     inside = [one for one in names if len(wanted) > 2 and wanted in one.casefold()]
     close = begun or inside or [lower[one] for one in difflib.get_close_matches(wanted, lower, n=1)]
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(names) or 'none'}"
+    between = "; " if any("," in one for one in names) else ", "
+    return f"{hint}allowed: {between.join(names) or 'none'}"
 
 
 def shortened(value: object) -> str:
     """The value as Python writes it, cut where it is long: what a message may show of it."""
     if isinstance(value, int) and value.bit_length() > 256:
         return "a whole number of more than 77 digits"
+    if isinstance(value, date):
+        return f"'{value}'"
     text = repr(value[: LONGEST_SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from backtest.base.errors import UsageError
+from backtest.base.errors import UsageError, shortened
 from backtest.base.units import duration_ms
 
 _PERCENT = re.compile(r"\s{0,9}([-+]?\d{1,9}(?:\.\d{0,9})?)\s?%\s{0,9}", re.ASCII)
@@ -17,7 +17,8 @@ def _duration_text(text: str) -> str:
     try:
         duration_ms(text)
     except UsageError as error:
-        raise ValueError(str(error)) from None
+        # The field's complaint shows the value before this.
+        raise ValueError(str(error).removeprefix(f"{shortened(text)} is ")) from None
     return text
 
 

@@ -55,7 +55,7 @@ def read_csv_calendar(
     if not named:
         return RowsRead((), ("holds a header and no row: add at least one catalyst",))
     labels = [f"line {number}" for number, _ in rows]
-    return read_rows(zip(labels, named, strict=True), extra_kinds)
+    return read_rows(zip(labels, named, strict=True), extra_kinds, by_label=True)
 
 
 def _read(path: Path) -> tuple[str, RowsRead]:

@@ -382,8 +382,13 @@ class RowsRead:
         return Calendar(name, self.catalysts)
 
 
-def read_rows(rows: Iterable[tuple[str, Any]], extra_kinds: Collection[str] = ()) -> RowsRead:
-    """Catalysts of (label, keys) rows, and every fault of every row; the label names a row without an id."""
+def read_rows(
+    rows: Iterable[tuple[str, Any]], extra_kinds: Collection[str] = (), *, by_label: bool = False
+) -> RowsRead:
+    """Catalysts of (label, keys) rows, and every fault of every row; the label names a row without an id.
+
+    With `by_label` it names every row: ids that nobody wrote say nothing to who has to mend them.
+    """
     kinds = KINDS | set(extra_kinds)
     catalysts: list[Catalyst] = []
     faults: list[str] = []
@@ -393,7 +398,7 @@ def read_rows(rows: Iterable[tuple[str, Any]], extra_kinds: Collection[str] = ()
         if not isinstance(row, dict):
             faults.append(f"catalyst {shortened(row)} is not a table: write [[catalyst]] and its keys below")
             continue
-        who = f"catalyst {shortened(row['id'])}" if "id" in row else label
+        who = label if by_label or "id" not in row else f"catalyst {shortened(row['id'])}"
         named.append((who, row))
         kind = row.get("kind")
         if isinstance(kind, str) and re.fullmatch(KIND, kind) and kind not in kinds:

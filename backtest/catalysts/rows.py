@@ -71,6 +71,8 @@ def check_columns(where: str, columns: Collection[str], mapping: Mapping[str, st
     Where columns are mapped, the others are not read.
     """
     for key, column in mapping.items():
+        if key not in keys and column in keys and key in columns:
+            raise CalendarError(f"map {key}={column} has its sides swapped: KEY=COLUMN, so write {column}={key}")
         if key not in keys:
             raise CalendarError(f"map {key}={column}: a catalyst has no key {shortened(key)}; {near_miss(key, keys)}")
         if column not in columns:
@@ -81,7 +83,8 @@ def check_columns(where: str, columns: Collection[str], mapping: Mapping[str, st
     if unknown and not mapping:
         raise CalendarError(
             f"{where} has a column {shortened(unknown[0])}, which is no key of a catalyst; "
-            f"{near_miss(unknown[0], keys)}; map the columns or drop it"
+            f"{near_miss(unknown[0], keys)}; drop it, or write which columns are read: backtest events import {where} "
+            f"--map assets=COLUMN"
         )
 
 

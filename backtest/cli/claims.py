@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.base.errors import UsageError
+from backtest.base.errors import UsageError, near_miss, shortened
 from backtest.base.schemas import schema_id
 from backtest.cli.options import Dataset, Json, request_of
 from backtest.cli.progress import progress_bar
@@ -35,9 +35,14 @@ def claims(
     from backtest.report.claim_tables import claim_lines, claim_table
     from backtest.report.tables import new_console, show
 
-    chosen = [one for one in open_claims(file) if not subject or one.subject in subject]
-    if not chosen:
-        raise UsageError(f"no claim of {file!r} is about {', '.join(subject or ())}: name another --subject")
+    read = open_claims(file)
+    subjects = {one.subject for one in read}
+    for name in subject or ():
+        if name not in subjects:
+            raise UsageError(
+                f"--subject {shortened(name)}: no claim of {file!r} is about it; {near_miss(name, subjects)}"
+            )
+    chosen = [one for one in read if not subject or one.subject in subject]
     given = _series_of(series or [])
     market = request_of(dataset=dataset).market()
     checks = []

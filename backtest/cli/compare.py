@@ -36,7 +36,7 @@ def compare(
     """Compare runs and parameter sets: scores, trades that differ and why, equity, p of the difference."""
     from backtest.ledger.store import Ledger, ledger_path
     from backtest.report.folder import to_json
-    from backtest.report.run_comparison import compare_runs
+    from backtest.report.run_comparison import compare_runs, score_text, words_of
     from backtest.report.tables import new_console, new_table, show
 
     path = ledger_path(ledger)
@@ -62,8 +62,8 @@ def compare(
     short = [f"run {place}" for place in range(1, len(titles) + 1)]
     show(console, *(f"{name} is {title}" for name, title in zip(short, titles, strict=True)), *found.notes)
     scores = new_table("Scores", ("score",), short)
-    for name in found.scores.index:
-        scores.add_row(str(name), *(_score(float(value), found.units[name]) for value in found.scores.loc[name]))
+    for name, numbers in zip(map(str, found.scores.index), found.scores.to_numpy(dtype=float), strict=True):
+        scores.add_row(words_of(name), *(score_text(name, float(value), found.units[name]) for value in numbers))
     equity = new_table("Equity", ("bar (UTC)",), short)
     step = max(1, -(-len(found.equity) // MOMENTS))
     for bar, row in found.equity.iloc[step - 1 :: step].iterrows():
@@ -87,14 +87,6 @@ def compare(
             *lines,
             *([f"and {left} more: --all"] if left else []),
         )
-
-
-def _score(value: float, unit: str) -> str:
-    if math.isnan(value):
-        return "-"
-    if unit in ("share", "per year"):
-        return f"{value:+.1%}"
-    return f"{value:.0f}" if unit == "count" else f"{value:.2f}"
 
 
 def _money(value: float) -> str:

@@ -121,7 +121,7 @@ def validate(
         read, bad = survey.calendar, survey.faults + (survey.doubts if strict else ())
         untimed = sum(not one.timed for one in read)
         told = f"hash {read.hash()}" if not bad else plural(len(bad), "fault", "faults")
-        typer.echo(f"{name}: {len(read)} catalysts, {untimed} untimed, {told}")
+        typer.echo(f"{name}: {plural(len(read), 'catalyst', 'catalysts')}, {untimed} untimed, {told}")
         for kind, sentences in (("fault", survey.faults), ("doubt", survey.doubts)):
             for sentence in sentences:
                 typer.echo(f"  {kind}: {one_line(sentence)}")
@@ -183,7 +183,7 @@ def import_events(
         target.write_text(text, encoding="utf-8")
     except OSError as problem:
         raise UsageError(f"{target} cannot be written: {problem.strerror}") from None
-    typer.echo(f"{target}: {len(calendar)} catalysts; backtest run -c {target}")
+    typer.echo(f"{target}: {plural(len(calendar), 'catalyst', 'catalysts')}; backtest run -c {target}")
 
 
 def _confidences(names: list[str]) -> list[str]:

@@ -36,7 +36,7 @@ def list_trials(
     from backtest.report.ledger_tables import ledger_document, list_table
     from backtest.report.tables import new_console, show
 
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, make=False) as opened:
         found = [one for one in judge_trials(opened) if strategy in ("", one.trial.body["strategy"])]
         registered, head = opened.registrations(), opened.head()
     shown = leading(found, top)
@@ -68,7 +68,7 @@ def show_trial(number: Number, ledger: LedgerOption = None, as_json: Json = Fals
     from backtest.report.ledger_tables import detail_lines, ledger_document
     from backtest.report.tables import new_console, show
 
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, make=False) as opened:
         known(opened, number)
         (one,) = judge_trials(opened, [number])
         alike = sum(group.trials for group in opened.groups() if group.common == one.trial.common)
@@ -87,7 +87,7 @@ def diff_trials(one: Number, other: Number, ledger: LedgerOption = None) -> None
     from backtest.ledger.store import open_ledger
     from backtest.report.tables import new_console, new_table, show
 
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, make=False) as opened:
         first, second = known(opened, one), known(opened, other)
         rows = differing(first.body, second.body)
         found = difference_of(opened, one, other)
@@ -113,7 +113,7 @@ def verify_command(
     from backtest.report.tables import new_console, show
 
     heads = [_head_of(folder) for folder in folders or ()]
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, make=False) as opened:
         found = verify_ledger(opened, heads)
         show(new_console(), *found.faults)
         found.check(opened.path)
@@ -145,7 +145,7 @@ def export_ledger(
     from backtest.report.folder import write_text, writing
     from backtest.report.spreadsheets import csv_text
 
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, make=False) as opened:
         table = trial_frame(opened)
         with writing("file", file, "FILE"):
             write_text(file, csv_text(table))
@@ -175,6 +175,6 @@ def compact_ledger(ledger: LedgerOption = None) -> None:
     """Give unused room of the file back; every entry stays as it is."""
     from backtest.ledger.store import open_ledger
 
-    with open_ledger(ledger) as opened:
+    with open_ledger(ledger, make=False) as opened:
         before, after = opened.compact()
     typer.echo(f"{before:,} bytes before, {after:,} after")

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -136,6 +136,8 @@ def asking(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 def request_of(**given: Any) -> Request:
     """The request that options amount to; those that a verb has not keep their defaults."""
+    from backtest.base.config import RunConfig
+    from backtest.base.errors import UsageError, near_miss, shortened
     from backtest.request.request import Request, assignments
     from backtest.request.workspace import read_workspace
 
@@ -152,6 +154,11 @@ def request_of(**given: Any) -> Request:
     values["series"] = assignments(given.get("series") or (), "--series")
     values["settings"] = assignments(given.get("setting") or (), "--set")
     if given.get("funding"):
+        allowed = get_args(RunConfig.model_fields["funding_unknown"].annotation)
+        if given["funding"] not in allowed:
+            raise UsageError(
+                f"--funding {shortened(given['funding'])} is unknown; {near_miss(given['funding'], allowed)}"
+            )
         values["settings"]["funding_unknown"] = given["funding"]
     read = read_workspace(Path.cwd()).fill(values)
     if read:

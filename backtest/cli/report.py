@@ -32,6 +32,8 @@ def report(
     runs = [folder for folder in folders if (folder / "run.json").is_file()]
     searches = [folder for folder in folders if (folder / "sweep.json").is_file()]
     for folder in folders:
+        if not folder.exists():
+            raise UsageError(f"{folder} does not exist: name the folder that `backtest run` told of as its run folder")
         if folder not in runs and folder not in searches:
             raise UsageError(f"{folder} holds neither run.json nor sweep.json: name a folder of `run` or `sweep`")
     if len(runs) > 1:

@@ -385,8 +385,10 @@ def ledger_path(chosen: str | None = None) -> Path | None:
     return None if said == NO_LEDGER else user_path(said)
 
 
-def open_ledger(path: Path | str | None = None) -> Ledger:
+def open_ledger(path: Path | str | None = None, *, make: bool = True) -> Ledger:
     """The research ledger at a path, else where `BACKTEST_LEDGER` says, else in the folder one is in; made if absent.
+
+    Where it is only read, `make=False` refuses a file that is not there.
 
     Raises
     ------
@@ -398,6 +400,8 @@ def open_ledger(path: Path | str | None = None) -> Ledger:
     found = ledger_path(str(path) if path is not None else None)
     if found is None:
         raise UsageError(f"there shall be no ledger ({VARIABLE} or --ledger is {NO_LEDGER}): name a file")
+    if not make and not found.exists():
+        raise UsageError(f"ledger {found} does not exist: `backtest run` makes it, or name another by --ledger")
     return Ledger(found)
 
 

@@ -127,7 +127,8 @@ def read_series(path: Path, name: str | None = None) -> AuxiliarySeries:
         raise DataError(f"{path} cannot be read as CSV: {problem}") from None
     header = [cell.strip() for cell in table[0][1]] if table else []
     if header != _COLUMNS or len(table) == 1:
-        raise DataError(f"{path} begins {shortened(header)}: a series needs the columns available_at,value and a row")
+        first = shortened(",".join(header)) if table else "nothing"
+        raise DataError(f"{path} begins with {first}: a series needs the header available_at,value and a row")
     read = [_reading(f"{path} line {line}", cells) for line, cells in table[1:]]
     moments = np.array([moment for moment, _ in read], dtype=np.int64)
     for place in np.flatnonzero(np.diff(moments) <= 0):

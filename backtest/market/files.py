@@ -1,6 +1,7 @@
 """Markets from folders of CSV, Feather and Parquet files.
 
-Layouts, told by the file's name; columns are found by name, in any order and case, and others are not read:
+Layouts, told by the file's name; columns are found by name, in any order and case, and others are not read; what parts
+the cells of a CSV (comma, semicolon, tab or bar) is told by its header:
 
     ZECUSDT-1h.csv                      bars: timestamp, open, high, low, close, volume
     ZECUSDT-funding.csv                 settlements: timestamp, funding_rate
@@ -274,8 +275,9 @@ def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> RawTable:
     first = data[: data.find(b"\n") + 1]
     if first and first.count(b'"') % 2 == 0 and data.isascii():
         # The usual file needs no second copy of itself as text.
-        header = tuple(next(csv.reader([first.decode()]), []))
-        plain = _read_plain(path, data, _find(path, header, layout), code)
+        separator = _separator(first.decode())
+        header = tuple(next(csv.reader([first.decode()], delimiter=separator), []))
+        plain = _read_plain(path, data, _find(path, header, layout), code, separator)
         if plain is not None:
             return plain
     try:
@@ -285,10 +287,11 @@ def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> RawTable:
         raise MarketError(
             f"{path} line {line}: byte {data[problem.start]:#04x} is not UTF-8: save the file as UTF-8"
         ) from None
-    rows = csv.reader(io.StringIO(text, newline=""))
+    separator = _separator(text[: text.find("\n") + 1] or text)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         columns = _find(path, tuple(next(rows, [])), layout)
-        plain = _read_plain(path, data, columns, code)
+        plain = _read_plain(path, data, columns, code, separator)
         if plain is not None:
             return plain
         return _precise(path, ((rows.line_num, cells) for cells in rows), columns, "line", code)
@@ -296,17 +299,22 @@ def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> RawTable:
         raise MarketError(f"{path} line {rows.line_num}: {problem}: export the file again as plain CSV") from None
 
 
-def _read_plain(path: Path, data: bytes, columns: _Columns, code: str) -> RawTable | None:
+def _separator(header: str) -> str:
+    """What parts the cells of a header: comma, semicolon, tab or bar."""
+    return max(",;\t|", key=header.count)
+
+
+def _read_plain(path: Path, data: bytes, columns: _Columns, code: str, separator: str) -> RawTable | None:
     """Table of a file whose cells Arrow reads as they are and of which each line is one row; None of any other."""
     body = data.rstrip(b"\r\n") if data.endswith((b"\n\n", b"\r\n")) else data
-    table = _parse_csv(body, columns)
+    table = _parse_csv(body, columns, separator)
     # Lines can be counted only where each holds one row.
     if table is None or table.num_rows != body.count(b"\n") - body.endswith(b"\n"):
         return None
     return _plain(path, table, columns, "line", code)
 
 
-def _parse_csv(body: bytes, columns: _Columns) -> Any:
+def _parse_csv(body: bytes, columns: _Columns, separator: str) -> Any:
     """Arrow table of the body, columns named by position; None where a cell is not of its column's type."""
     types = {columns.time: pa.int64()} | {column: pa.float64() for column in columns.values if column is not None}
     if columns.symbol is not None:
@@ -315,7 +323,8 @@ def _parse_csv(body: bytes, columns: _Columns) -> Any:
         return pa.csv.read_csv(
             pa.BufferReader(body),
             pa.csv.ReadOptions(column_names=[str(column) for column in range(len(columns.header))], skip_rows=1),
-            convert_options=pa.csv.ConvertOptions(
+            pa.csv.ParseOptions(delimiter=separator),
+            pa.csv.ConvertOptions(
                 column_types={str(column): kind for column, kind in types.items()}, null_values=EMPTY
             ),
         )
@@ -356,7 +365,7 @@ def _find(path: Path, header: tuple[str, ...], layout: _Layout) -> _Columns:
             there = f"its first line is no header but {', '.join(header)[:300]}"
         else:
             there = f"it has {', '.join(header)[:300]}" if header else "its header is empty"
-        raise MarketError(f"{path} has no column {wanted}: {there}")
+        raise MarketError(f"{path} has no column {wanted}: {there}; rename or add it")
     return _Columns(header, time, values, position(("symbol",)))
 
 

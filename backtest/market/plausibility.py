@@ -74,7 +74,7 @@ def _check_rates(table: RawTable, cadence_ms: float) -> None:
     say = "say which with --unit rate=percent, per-year, basis-points, or share if they are right as they stand"
     if middle > PLAUSIBLE_RATE:
         raise MarketError(
-            f"{table.where}: the median rate is {middle:.4g}, which is {middle * 100:.3g} % per settlement: rates in "
+            f"{table.where}: the median rate is {middle:.4g}, which is {middle * 100:.3g}% per settlement: rates in "
             f"percent or per year? {say}"
         )
     if share > 0.1 and any(abs(usual - USUAL_RATE * factor) < 1e-9 for factor in (100.0, 1095.0, 10_000.0)):

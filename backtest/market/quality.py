@@ -229,7 +229,7 @@ def clean_funding(table: RawTable) -> CheckedFunding:
     table.refuse(
         np.abs(table.values[:, 0]) >= 1,
         1,
-        "a funding rate of {value} is 100 % or more: write a share of notional, as in 0.0001",
+        "a funding rate of {value} is 100% or more: write a share of notional, as in 0.0001",
     )
     table = _ordered(replace(table, time_ms=snap(table.time_ms)))
     rate = table.values[:, 0]

@@ -186,7 +186,8 @@ def writing(what: str, path: Path, option: str = "--out") -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        raise UsageError(f"{what} {path} cannot be written ({problem}): choose another with {option}") from None
+        reason = f"{problem.filename or path}: {problem.strerror or problem}"
+        raise UsageError(f"{what} {path} cannot be written ({reason}): choose another with {option}") from None
 
 
 def write_text(path: Path, text: str) -> None:

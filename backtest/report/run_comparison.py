@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.base.display import Cell, Shown, View, cell, number
+from backtest.base.display import ABSENT, Cell, Shown, View, p_value, percent, plain_percent
 from backtest.base.errors import BacktestError, DataError, UsageError
 from backtest.base.progress import Progress, silent
 from backtest.ledger.difference import TrialDifference, difference_of, two_sided
@@ -19,6 +19,7 @@ from backtest.ledger.recording import common_draws
 from backtest.ledger.store import Ledger
 from backtest.report.folder import plain, read_document, run_document
 from backtest.request.request import asked_in, assignments, rerun
+from backtest.scoring.metric import METRICS
 
 RunRow = dict[str, Any]
 
@@ -94,10 +95,27 @@ class RunComparison(Shown):
         names = [str(name) for name in self.scores.index]
         values = self.scores.to_numpy(dtype=np.float64)
         rows: list[tuple[str | Cell, ...]] = [
-            (name, *(cell(float(value), number) for value in row)) for name, row in zip(names, values, strict=True)
+            (words_of(name), *(Cell(score_text(name, float(value), self.units[name])) for value in row))
+            for name, row in zip(names, values, strict=True)
         ]
         told = [f"{one.other} against {one.first}: {one.difference.sentence}" for one in self.pairs]
         return View(("score", *map(str, self.scores.columns)), rows, (*told, *self.notes))
+
+
+def words_of(name: str) -> str:
+    """A metric in words; what is none (a metric of a later version) by its name."""
+    return METRICS[name].words if name in METRICS else name
+
+
+def score_text(name: str, value: float, unit: str) -> str:
+    """A score as people read it: shares as percentages, with a sign where the metric has one; `-` where undefined."""
+    if unit == "share" and name.endswith("_p"):
+        return p_value(value)
+    if unit in ("share", "per year"):
+        return percent(value) if name not in METRICS or METRICS[name].signed else plain_percent(value)
+    if math.isnan(value):
+        return ABSENT
+    return format(value, {"count": ".0f", "days": ".1f", "quote": ",.0f"}.get(unit, ".2f"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,6 +156,9 @@ def compare_runs(
         For a folder that holds no run.
     """
     paths = [Path(one) for one in folders]
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist: name the folder that `backtest run` told of as its run folder")
     if len(paths) + len(variants) < 2 or not paths:
         raise UsageError(f"{len(paths)} run is nothing to compare: name at least two run folders, or --with hold=24h")
     runs = [list(_members(path)) for path in paths]
@@ -158,7 +179,10 @@ def compare_runs(
         units=units,
         equity=pd.concat({one.title: one.equity for one in kept}, axis=1),
         pairs=tuple(_pair(one, other, ledger, again) for one, other in pairs),
-        notes=tuple(note for one in runs[1:] for note in _unlike(runs[0][0], one[0])),
+        notes=(
+            *(note for one in runs[1:] for note in _unlike(runs[0][0], one[0])),
+            *(note for one, other in pairs for note in _other_parameters(one, other)),
+        ),
         label=next((str(one.document["label"]) for one in kept if one.document["label"]), ""),
     )
 
@@ -207,6 +231,13 @@ def _unlike(first: _Member, other: _Member) -> Iterator[str]:
             more = f": {', '.join(changed)}" if what == "config" and changed else ""
             words = "configuration" if what == "config" else what
             yield f"{other.folder} has another {words} than {first.folder}{more}"
+
+
+def _other_parameters(first: _Member, other: _Member) -> Iterator[str]:
+    was, now = first.strategy["parameters"], other.strategy["parameters"]
+    changed = [f"{key} = {now.get(key)}, not {was.get(key)}" for key in {**was, **now} if was.get(key) != now.get(key)]
+    if changed:
+        yield f"{other.title} has {'; '.join(changed)}"
 
 
 def _pair(first: _Member, other: _Member, ledger: Ledger | None, again: bool) -> RunPair:

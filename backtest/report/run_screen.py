@@ -145,6 +145,9 @@ def verdict_sentence(cards: Sequence[Scorecard]) -> str:
         return "Verdict: no strategy was tested against placebos, so nothing here says that it was more than luck."
     level = " or ".join(sorted({f"{card.thresholds.level:.3g}" for card in tested}, key=float))
     of = f"of {plural(len(tested), 'strategy', 'strategies')} tested"
+    if len(tested) == 1:
+        does = "beats" if winners else "does not beat"
+        return f"Verdict: {tested[0].strategy} {does} its placebos at an adjusted p of {level}."
     if not winners:
         return f"Verdict: none {of} beats its placebos at an adjusted p of {level}."
     beats = "beats its" if len(winners) == 1 else "beat their"

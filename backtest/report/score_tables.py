@@ -68,7 +68,7 @@ def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
         exact = f"all {one.n:,} there are" if one.exact else f"{one.n:,} drawn"
         told.append(
             f"placebo: {one.statistic.replace('_', ' ')} on {PLACEBO_KINDS[one.kind].calendars}, {exact}; shown is "
-            f"where 90 % of them lie. p is one-sided, at least {one.floor:.2g}, adjusted for multiple testing over "
+            f"where 90% of them lie. p is one-sided, at least {one.floor:.2g}, adjusted for multiple testing over "
             f"{plural(one.family, 'strategy', 'strategies')}"
         )
     found = [
@@ -77,7 +77,7 @@ def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
         if card.placebo is not None and not math.isnan(card.placebo.least_effect)
     ]
     if found:
-        told.append(f"least gain of every trade that would have been found at 80 % power: {', '.join(found)}")
+        told.append(f"least gain of every trade that would have been found at 80% power: {', '.join(found)}")
     return [*told, cards[0].thresholds.sentence]
 
 

@@ -107,7 +107,7 @@ def _effects(
         f"n: a coin and day counts once. p, two-sided: Kolari-Pynnonen (adjusted for cross-correlation); ~ placebo p, "
         f"n below {least}\n"
         f"by chance: where {level} of the means on shifted dates lie. found: least mean effect that the placebo would "
-        "have found at 80 % power"
+        "have found at 80% power"
     )
     return table
 

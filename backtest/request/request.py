@@ -196,13 +196,23 @@ def asked_in(document: Mapping[str, Any], place: Path, trust: Sequence[Path] = (
     return request.model_copy(update={"strategies": names}), TimeRange(start, end)
 
 
+_EXAMPLES = {
+    "-p": "hold=48h",
+    "--set": "leverage=2",
+    "--series": "shielded_supply=shielded.csv",
+    "--map": "announced_at=date",
+    "--default": "kind=listing",
+}
+
+
 def assignments(texts: Sequence[str], option: str) -> dict[str, str]:
     """`name=value` texts as a mapping; a malformed or repeated one raises `UsageError` that names the option."""
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise UsageError(f"{option} {shortened(text)} is not name=value: write for example {option} hold=48h")
+            example = _EXAMPLES.get(option, "name=value")
+            raise UsageError(f"{option} {shortened(text)} is not name=value: write for example {option} {example}")
         if name in values:
             raise UsageError(f"{option} {shortened(name)} is given twice: keep one")
         values[name] = value

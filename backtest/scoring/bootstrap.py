@@ -154,7 +154,7 @@ def _check(series: Floats, level: float, method: IntervalMethod, draws: int, blo
     if series.ndim != 1 or not np.isfinite(series).all():
         raise UsageError(f"returns {series.shape} must be one series (T,) of finite numbers: leave out unknown bars")
     if not 0.0 < level < 1.0:
-        raise UsageError(f"level = {level} is not between 0 and 1: write 0.9 for a 90 % interval")
+        raise UsageError(f"level = {level} is not between 0 and 1: write 0.9 for a 90% interval")
     if method not in ("percentile", "bca"):
         raise UsageError(f"method {method!r} is unknown; allowed: percentile, bca")
     if draws < 100:

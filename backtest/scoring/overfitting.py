@@ -131,7 +131,7 @@ def minimum_track_record(moments: SharpeMoments, benchmark_per_bar: float = 0.0,
     of Risk 15(2) (2012), doi:10.21314/JOR.2012.255.
     """
     if not 0.5 < confidence < 1.0:
-        raise UsageError(f"confidence = {confidence} is not between 0.5 and 1: write 0.95 for 95 %")
+        raise UsageError(f"confidence = {confidence} is not between 0.5 and 1: write 0.95 for 95%")
     away = moments.sharpe_per_bar - benchmark_per_bar
     return 1.0 + (moments.unit_error * float(ndtri(confidence)) / away) ** 2 if away > 0.0 else NAN
 

@@ -93,10 +93,10 @@ def parse_plan(text: str, statistic: str, seed: int) -> PlaceboPlan | None:
         For another form.
     """
     kind, _, count = text.rpartition(":") if ":" in text or text.isdecimal() else (text, "", "10000")
-    if not re.fullmatch(r"[0-9]{1,18}", count):
+    if not re.fullmatch(r"[0-9]{1,18}", count) or (kind and kind not in KINDS):
         raise UsageError(
-            f"--placebo {shortened(text)} is not KIND, COUNT or KIND:COUNT: write 10000, dates, coins:5000, "
-            f"calendar, or 0 for none; kinds: {', '.join(KINDS)}"
+            f"--placebo {shortened(text)} is not KIND, COUNT or KIND:COUNT: write 10000, dates, coins:5000, calendar, "
+            f"or 0 for none; as a kind {near_miss(kind, KINDS)}"
         )
     if int(count) == 0:
         return None
@@ -183,7 +183,7 @@ class Placebo(Shown):
 
     def _view(self) -> View:
         show = number if self.statistic == "sharpe" else percent
-        numbers = {"observed": self.observed, "mean": self.mean, "5 %": self.quantiles[1], "95 %": self.quantiles[5]}
+        numbers = {"observed": self.observed, "mean": self.mean, "5%": self.quantiles[1], "95%": self.quantiles[5]}
         row = [cell(value, show, self.reason) for value in numbers.values()]
         row += [cell(value, p_value, self.reason) for value in (self.p, self.adjusted)]
         notes = [f"p is one-sided, at least {p_value(self.floor)}; {self.found}"] if not self.reason else []
@@ -198,7 +198,7 @@ class Placebo(Shown):
             return f"no effect could be found: the least p is {self.floor:.2g}"
         if np.isnan(self.least_effect):
             return "the least effect that could be found is unknown"
-        return f"80 % power from {self.least_effect:+.1%} a trade"
+        return f"80% power from {self.least_effect:+.1%} a trade"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

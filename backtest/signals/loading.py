@@ -18,6 +18,7 @@ from backtest.base.errors import UsageError, near_miss, shortened
 from backtest.signals.strategy import Parameters, Strategy
 
 _MODULE = "user_strategy_"
+_NO_STRATEGY = "it defines no strategy: begin one by `backtest strategies new NAME`"
 _TITLE = re.compile(r"\w[\w -]{0,59}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,60}")
 
@@ -54,7 +55,7 @@ def load_strategy(reference: str) -> type[Strategy[Any]]:
         return finished(next(iter(own.values())), str(path))
     found = getattr(module, name, None)
     if found is None:
-        raise UsageError(f"{path} has no class {name!r}; {near_miss(name, own) if own else 'it defines no strategy'}")
+        raise UsageError(f"{path} has no class {name!r}; {near_miss(name, own) if own else _NO_STRATEGY}")
     if not (inspect.isclass(found) and issubclass(found, Strategy)):
         raise UsageError(f"{name} in {path} is not a Strategy: derive it from backtest.Strategy")
     return finished(found, str(path))

@@ -314,7 +314,7 @@ def _notes(
     if not np.isnan(ranks).all():
         notes.append(
             f"hindsight: the run-up of the median catalyst is above that of {np.nanmedian(ranks):.0%} of its coin's "
-            "other dates (50 % by chance)"
+            "other dates (50% by chance)"
         )
     period = "weeks" if config.match == "hour_and_weekday" else "days"
     least = 1.0 / (turns + 1.0)

@@ -72,7 +72,10 @@ def test_columns_are_mapped_and_the_others_left_alone(tmp_path: Path) -> None:
         read_csv_calendar(path, mapping | {"kind": "Typ"}, {})
     with pytest.raises(CalendarError, match=r"map kinds=Type: a catalyst has no key 'kinds'; did you mean 'kind'\?"):
         read_csv_calendar(path, {"kinds": "Type"}, {})
-    with pytest.raises(CalendarError, match=r"has a column 'Date', which is no key of a catalyst; .*map the columns"):
+    with pytest.raises(
+        CalendarError,
+        match=r"has a column 'Date', which is no key of a catalyst; .*events import .* --map assets=COLUMN",
+    ):
         read_calendar(path)
 
 

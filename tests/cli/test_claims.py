@@ -51,7 +51,11 @@ def test_bad_input_is_one_sentence(backtest: Command, tmp_path: Path) -> None:
     for arguments, code, sentence in (
         (("events", "claims", "privacy"), 2, "did you mean 'privacy-2025'?"),
         (("events", "claims", "none.toml"), 3, "none.toml does not exist"),
-        (("events", "claims", "--subject", "DOGE"), 2, "no claim of 'privacy-2025' is about DOGE"),
+        (
+            ("events", "claims", "--subject", "DOGE"),
+            2,
+            "--subject 'DOGE': no claim of 'privacy-2025' is about it; allowed: ",
+        ),
         (("events", "claims", "--series", "pool"), 2, "--series 'pool' is not NAME=FILE.csv"),
         (("events", "claims", "--series", "pool=none.csv"), 3, "none.csv does not exist"),
     ):

@@ -47,7 +47,10 @@ def test_none_is_asked_for_and_none_is_given(backtest: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--placebo", "date"), "placebo 'date' is unknown; did you mean 'dates'?"),
+        (
+            ("--placebo", "date"),
+            "or 0 for none; as a kind did you mean 'dates'?",
+        ),
         (("--placebo", "dates:x"), "--placebo 'dates:x' is not KIND, COUNT or KIND:COUNT"),
         (("--placebo", "7"), "7 placebo draws cannot reach p = 0.05"),
         (("--statistic", "profit"), "statistic 'profit' is unknown; allowed: mean_trade, net_return, sharpe"),

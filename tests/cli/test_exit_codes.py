@@ -134,7 +134,7 @@ def test_the_help_names_every_code(ends: Ends) -> None:
 def test_2_for_what_was_typed_wrong(ends: Ends) -> None:
     code, _, err = ends("run", "--no-such-option")
     assert code == 2
-    assert "No such option: --no-such-option" in err
+    assert "has no option '--no-such-option'" in err
     code, out, err = ends("run", "-s", "catalyst_momentun")
     assert (code, out) == (2, "")
     assert err.startswith("backtest: strategy 'catalyst_momentun' is unknown; did you mean 'catalyst_momentum'?")

@@ -102,12 +102,12 @@ def test_a_folder_and_a_calendar_of_ones_own(backtest: Command, tmp_path: Path) 
 BAD = [
     (("run", "-s", "catalyst_momentun"), 2, "'catalyst_momentun' is unknown; did you mean 'catalyst_momentum'?"),
     (("run", "-p", "hodl=3d"), 2, "parameter 'hodl' is unknown to accumulation, basis_reversion, buy_and_hold"),
-    (("run", "-p", "hold=soon"), 2, "hold = 'soon': 'soon' is not a duration"),
+    (("run", "-p", "hold=soon"), 2, "hold = 'soon': not a duration"),
     (("run", "-p", "hold"), 2, "-p 'hold' is not name=value"),
     (("run", "-p", "hold=1d", "-p", "hold=2d"), 2, "-p 'hold' is given twice"),
     (("run", "--set", "fee=0.1"), 2, "unknown key 'fee'; did you mean 'fee_rate'?"),
     (("run", "--set", "fee_rate=2"), 2, "fee_rate = '2': a share is less than 1; for 2 percent write 0.02 or 2%"),
-    (("run", "--funding", "free"), 2, "funding_unknown = 'free': must be 'error', 'zero' or 'const'"),
+    (("run", "--funding", "free"), 2, "--funding 'free' is unknown; allowed: const, error, zero"),
     (("run", "--timerange", "20240101-20240201"), 2, "holds no bar or leaves the data of"),
     (("run", "--timerange", "20251101-20251001"), 2, "its end must be after its start"),
     (("run", "--timerange", "yesterday"), 2, "timerange 'yesterday' is not START-END"),
@@ -124,8 +124,8 @@ BAD = [
     (("run", "--config", "absent.toml"), 2, "absent.toml does not exist"),
     (("run", "--out", "file.txt/inside"), 2, "cannot be written"),
     (("run", "-p", "assets=DOGE"), 2, "assets: 'DOGE' is not in market 'privacy-2025-sample'"),
-    (("run", "--no-such-option",), 2, "No such option: --no-such-option"),
-    (("walk",), 2, "No such command 'walk'"),
+    (("run", "--no-such-option",), 2, "has no option '--no-such-option'"),
+    (("walk",), 2, "backtest has no verb 'walk'; did you mean 'walkforward'?"),
     (("events", "show", "zec-2025"), 2, "has no catalyst 'zec-2025'"),
 ]  # fmt: skip
 

@@ -82,7 +82,7 @@ def test_options_reach_the_study(backtest: Command, tmp_path: Path) -> None:
 BAD = [
     (("--model", "marke"), 2, "model = 'marke': must be 'market', 'market_adjusted' or 'mean_adjusted'"),
     (("--timeframe", "90m"), 2, "timeframe '90m' is not a multiple of the market's 1h"),
-    (("--timeframe", "soon"), 2, "timeframe = 'soon': 'soon' is not a duration"),
+    (("--timeframe", "soon"), 2, "timeframe = 'soon': not a duration"),
     (("--before", "90m"), 2, "before = '90m' is not a whole number of bars of 1 h"),
     (("--before", "0d"), 2, "before = '0d' is not a whole number of bars"),
     (("--after", "1d", "--after", "1d"), 2, "'1d' stands twice: keep one"),

@@ -32,7 +32,7 @@ def test_a_reading_is_known_from_its_instant_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("day,value\n2025-10-01,1\n", r"begins \['day', 'value'\]: a series needs the columns available_at,value"),
+        ("day,value\n2025-10-01,1\n", r"begins with 'day,value': a series needs the header available_at,value"),
         ("available_at,value\n", "and a row"),
         ("available_at,value\n2025-10-01,1\n", "line 2, column available_at: '2025-10-01' has no time zone"),
         ("available_at,value\n2025-10-02T00:00Z,1\n2025-10-01T00:00Z,1\n", "line 3: available_at is not after"),

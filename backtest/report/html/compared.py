@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -19,12 +20,10 @@ from backtest.report.html.blocks import (
     csv_of,
     drawn,
     figure_cell,
-    share,
     words,
 )
 from backtest.report.html.page import page_text
-from backtest.report.run_comparison import RunComparison, RunPair
-from backtest.scoring.metric import METRICS
+from backtest.report.run_comparison import RunComparison, RunPair, score_text, words_of
 
 MOST_ROWS = 500
 
@@ -63,8 +62,11 @@ def _scores(found: RunComparison, short: list[str]) -> ReportTable:
     rows = []
     for name in found.scores.index:
         values = [float(value) for value in found.scores.loc[name]]
-        rows.append((words(METRICS[name].words if name in METRICS else str(name)),
-                     *(_score(value, found.units[name], str(name)) for value in values)))  # fmt: skip
+        unit = found.units[name]
+        cells = (
+            TableCell(score_text(str(name), value, unit), None if math.isnan(value) else value) for value in values
+        )
+        rows.append((words(words_of(str(name))), *cells))
     return ReportTable(
         "Scores",
         columns("Score", *short, numeric=short),
@@ -72,12 +74,6 @@ def _scores(found: RunComparison, short: list[str]) -> ReportTable:
         "As each run recorded them; - is undefined.",
         Download("scores.csv", csv_of(found.scores.rename_axis("score"))),
     )
-
-
-def _score(value: float, unit: str, name: str) -> TableCell:
-    if unit == "share" or (unit == "per year" and name != "sharpe"):
-        return share(value, signed=name not in METRICS or METRICS[name].signed)
-    return figure_cell(value, {"count": ".0f", "days": ".1f"}.get(unit, ".2f"))
 
 
 def _equity(found: RunComparison, short: list[str], label: str) -> Block:
