@@ -47,5 +47,5 @@ class CatalystMomentum(Strategy[CatalystMomentumParameters]):
             for column in catalyst_columns(one, self.parameters.assets, market)
         )
         return Intents(
-            rows, absent(f"no timed catalyst chosen from calendar {calendar.name!r} is in this market", rows)
+            rows, absent(f"no timed catalyst chosen from calendar {calendar.name!r} is in this market", rows, calendar)
         )

@@ -35,4 +35,4 @@ class InfluencerFade(Strategy[InfluencerFadeParameters]):
         calls = calendar.filter(assets=chosen.assets, kinds=("influencer_call",), actors=chosen.actors, directions=(1,))
         rows = fades(calls, market, chosen, chosen.assets, chosen.delay, chosen.least_rise)
         what = f"no call of calendar {calendar.name!r} moved its coin by {chosen.least_rise:+.1%} in this market"
-        return Intents(rows, absent(what, rows))
+        return Intents(rows, absent(what, rows, calendar))

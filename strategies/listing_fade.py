@@ -35,4 +35,4 @@ class ListingFade(Strategy[ListingFadeParameters]):
         listings = calendar.filter(assets=chosen.assets, kinds=("listing",), actors=chosen.actors, directions=(1,))
         rows = fades(listings, market, chosen, chosen.assets, chosen.delay, chosen.least_rise)
         what = f"no listing of calendar {calendar.name!r} moved its coin by {chosen.least_rise:+.1%} in this market"
-        return Intents(rows, absent(what, rows))
+        return Intents(rows, absent(what, rows, calendar))

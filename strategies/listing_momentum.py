@@ -39,4 +39,6 @@ class ListingMomentum(Strategy[ListingMomentumParameters]):
             for one, known_at in known
             for column in catalyst_columns(one, self.parameters.assets, market)
         )
-        return Intents(rows, absent(f"no timed listing of calendar {calendar.name!r} is in this market", rows))
+        return Intents(
+            rows, absent(f"no timed listing of calendar {calendar.name!r} is in this market", rows, calendar)
+        )

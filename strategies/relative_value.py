@@ -54,5 +54,7 @@ class RelativeValue(Strategy[RelativeValueParameters]):
             ]  # fmt: skip
         return Intents(
             tuple(rows),
-            absent(f"no timed catalyst of {chosen.asset} in calendar {calendar.name!r} is in this market", rows),
+            absent(
+                f"no timed catalyst of {chosen.asset} in calendar {calendar.name!r} is in this market", rows, calendar
+            ),
         )

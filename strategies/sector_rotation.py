@@ -59,4 +59,4 @@ class SectorRotation(Strategy[SectorRotationParameters]):
                 for column in laggards
             ]
         what = f"no catalyst of {chosen.leader} finds a coin behind it over {chosen.lookback}"
-        return Intents(tuple(rows), absent(what, rows))
+        return Intents(tuple(rows), absent(what, rows, calendar))

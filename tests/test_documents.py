@@ -8,7 +8,10 @@ checkout. What a block is, its language and first line say:
     console   each `$ command` is run and must end well, or with the code that its comment names (`# exit code 4`);
               where output is shown it must be the tool's, `...` standing for what is left out
     toml json yaml   parsed
+    csv       rows of as many cells as their header
     text      not code
+
+A block with a title (```csv title="events.csv") is written to that file as it stands.
 
 Commands that would reach the network must say so (`# network`) and meet the venue on loopback here. `make` only tells
 what it would do.
@@ -16,6 +19,7 @@ what it would do.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -61,16 +65,17 @@ RECIPES = {
 """Most files that a recipe of docs/extending.md may touch, its test among them."""
 OVER_THE_NETWORK = (("fetch",), ("data", "record"))
 MOST_WORDS = 1_250  # five minutes at 250 a minute
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.S | re.M)
+FENCE = re.compile(r"^```(\w*)(?: title=\"([\w/.-]+)\")?\n(.*?)^```$", flags=re.S | re.M)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block and the line of its document that it starts on."""
+    """One fenced block, the line of its document that it starts on, and the file that it is."""
 
     language: str
     text: str
     line: int
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,10 @@ class Ended:
 
 
 def blocks(text: str) -> list[Block]:
-    return [Block(found[1], found[2], text[: found.start()].count("\n") + 1) for found in FENCE.finditer(text)]
+    return [
+        Block(found[1], found[3], text[: found.start()].count("\n") + 1, found[2] or "")
+        for found in FENCE.finditer(text)
+    ]
 
 
 def commands(block: str) -> list[Command]:
@@ -115,6 +123,12 @@ def agrees(shown: tuple[str, ...], output: str) -> bool:
         lazy = r".*?".join(re.escape(part) for part in line.rstrip().split("..."))
         pattern += r"(?:[^\n]*\n)*?" if line.strip() == "..." else lazy + r" *\n"
     return re.fullmatch(pattern, output + ("" if output.endswith("\n") else "\n")) is not None
+
+
+def even_rows(text: str) -> None:
+    """A table in which every row has the cells of its header."""
+    widths = {len(row) for row in csv.reader(text.splitlines())}
+    assert len(widths) == 1, f"rows of {sorted(widths)} cells"
 
 
 class Reader:
@@ -138,10 +152,13 @@ class Reader:
             "toml": tomllib.loads,
             "json": json.loads,
             "yaml": yaml.safe_load,
+            "csv": even_rows,
             "text": len,
         }
         assert block.language in act, f"a block is one of {', '.join(act)} or console, not {block.language!r}"
         act[block.language](block.text)
+        if block.title:
+            (self.folder / block.title).write_text(block.text)
 
     def _python(self, text: str) -> None:
         named = re.match(r"# ([\w/.-]+\.\w+)\n", text)

@@ -11,7 +11,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any, Literal
 
-from tools import gallery
+from tools import concepts, gallery
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -151,8 +151,8 @@ def cards_page() -> str:
 
 
 _answers: dict[str, gallery.Answered] = {}
-FIGURES = ("timeline.png", "equity.png")
-"""Drawn from the embedded sample when the site is built."""
+FIGURES = ("timeline.png", "equity.png", *concepts.NAMES)
+"""Drawn when the site is built."""
 GENERATED = {
     "reference/verbs.md": verbs_page,
     "reference/configuration.md": configuration_page,
@@ -166,22 +166,23 @@ GENERATED = {
 
 
 def figures(folder: Path) -> None:
-    """Figures of the embedded sample, as the report draws them."""
+    """Figures of the embedded sample, as the report draws them, and those of the concepts."""
     import matplotlib
 
     matplotlib.use("Agg")
-    from backtest import Session, open_calendar, open_dataset
     from backtest.report import figures as drawn
-    from backtest.scoring.placebo import PlaceboPlan
-    from backtest.strategies import REGISTRY
 
-    session = Session(open_dataset("privacy-2025-sample"), open_calendar("privacy-2025"))
-    found = session.evaluate([REGISTRY["catalyst_momentum"]()], plan=PlaceboPlan(draws=499), bootstrap=0)
+    found = concepts.sample()
     (run,) = found.runs
     folder.mkdir(parents=True, exist_ok=True)
+    whole = {
+        "timeline.png": lambda: drawn.timeline(run, found.calendar),
+        "equity.png": lambda: drawn.equity(run),
+        **concepts.drawings(found),
+    }
     # Raster, so that a viewer needs no script and a search engine no fonts.
-    for name, figure in zip(FIGURES, (drawn.timeline(run, session.calendar), drawn.equity(run)), strict=True):
-        figure.savefig(folder / name, dpi=110, bbox_inches="tight")
+    for name in FIGURES:
+        whole[name]().savefig(folder / name, dpi=110, bbox_inches="tight")
 
 
 def on_files(files: Any, config: Any) -> Any:

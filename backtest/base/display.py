@@ -68,7 +68,8 @@ class Shown(ABC):
 
 def percent(value: float, digits: int = 1) -> str:
     """A share as a percentage with its sign; `-` where undefined."""
-    return ABSENT if math.isnan(value) else f"{value:+.{digits}%}"
+    # Nothing is minus zero.
+    return ABSENT if math.isnan(value) else f"{value + 0.0:+.{digits}%}"
 
 
 def plain_percent(value: float) -> str:

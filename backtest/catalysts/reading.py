@@ -102,6 +102,8 @@ def survey_calendar(name_or_path: str) -> Survey:
 
 
 def _doubts(calendar: Calendar) -> Iterable[str]:
+    if calendar.undirected:
+        yield calendar.undirected
     coins, actors = known_coins(), known_actors()
     own: dict[str, int] = {}
     for one in calendar:

@@ -329,6 +329,15 @@ class Calendar(Shown):
         return tuple(one.id for one in self.catalysts if one.id in own or identifier in one.confounded_with)
 
     @property
+    def undirected(self) -> str:
+        """A sentence where no timed catalyst says the expected sign; empty where one does."""
+        timed = [one for one in self if one.timed]
+        if not timed or any(one.direction for one in timed):
+            return ""
+        told = "its timed catalyst has" if len(timed) == 1 else f"all of its {len(timed)} timed catalysts have"
+        return f"{told} direction 0, for none is said: say 1 or -1, which strategies that trade the expected sign need"
+
+    @property
     def left_out(self) -> str:
         """Which catalysts inference leaves out by default, and their share, as a sentence; empty for none."""
         moves = [one.id for one in self.catalysts if one.endogenous]

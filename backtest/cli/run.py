@@ -98,4 +98,4 @@ def _print(
     if everything:
         show(console, *(line for one in runs for line in rejected_lines(one)))
     elif not trades:
-        show(console, "more: --trades, --all, --columns, --sort; backtest why CATALYST")
+        show(console, "more: --trades, --all, --columns, --sort, --report; backtest why CATALYST")

@@ -152,11 +152,12 @@ def _otherwise(strategy: Strategy[Any], market: Market, calendar: Calendar, cata
     kinds = [kind for kind in sorted(KINDS) if kind != catalyst.kind and taken(kind=kind)]
     if kinds:
         yield f"its kind is {catalyst.kind}; this strategy takes {', '.join(kinds)}"
-    for direction in (1, -1):
-        if direction != catalyst.direction and taken(direction=direction):
-            yield f"its direction is {catalyst.direction:+d}; with {direction:+d} it is taken"
-    if not kinds:
+    directions = [one for one in (1, -1) if one != catalyst.direction and taken(direction=one)]
+    said = f"{catalyst.direction:+d}" if catalyst.direction else "0 (none is said)"
+    if directions:
+        yield f"its direction is {said}; with {' or '.join(f'{one:+d}' for one in directions)} it is taken"
+    if not kinds and not directions:
         both = [kind for kind in sorted(KINDS) if kind != catalyst.kind and taken(kind=kind, direction=1)]
         if both and catalyst.direction != 1:
-            was = f"its kind is {catalyst.kind} and its direction {catalyst.direction:+d}"
+            was = f"its kind is {catalyst.kind} and its direction {said}"
             yield f"{was}; {', '.join(both)} with +1 is taken"

@@ -12,7 +12,7 @@ from backtest.base.errors import ConfigError, near_miss
 from backtest.base.fields import Duration
 from backtest.base.identity import neutral
 from backtest.base.units import duration_ms
-from backtest.catalysts.record import Catalyst
+from backtest.catalysts.record import Calendar, Catalyst
 from backtest.market.record import Flags, Kind, Market
 from backtest.signals.features import closes_ms
 from backtest.signals.strategy import Intent, Parameters, Share, level
@@ -112,6 +112,12 @@ def catalyst_columns(catalyst: Catalyst, assets: Sequence[str], market: Market) 
     return tuple(column for column in columns if column is not None)
 
 
-def absent(what: str, found: Iterable[Any]) -> tuple[str, ...]:
-    """A note that there is nothing to trade on; none where there is."""
-    return () if any(True for _ in found) else (f"{what}: nothing is decided",)
+def absent(what: str, found: Iterable[Any], directed: Calendar | None = None) -> tuple[str, ...]:
+    """A note that there is nothing to trade on; none where there is.
+
+    `directed` is the calendar of a strategy that trades the expected sign: one that says none is the usual reason.
+    """
+    if any(True for _ in found):
+        return ()
+    hint = f"; {directed.undirected}" if directed is not None and directed.undirected else ""
+    return (f"{what}: nothing is decided{hint}",)

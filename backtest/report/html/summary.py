@@ -265,10 +265,8 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
         "Before|from the last close before the announcement until an order could have arrived, median over its trades",
         "Waited|from there to the fill: the delay of the strategy",
         "Captured|from fill to exit, after spread and impact and before fees and funding, median over its trades",
-        "Net|of the notional, after every cost, median over its trades",
-        "Worst net",
-        "Best net",
-        numeric=("Before", "Waited", "Captured", "Net", "Worst net", "Best net"),
+        "Net|of the notional, after every cost, median over its trades; below it the worst and the best of them",
+        numeric=("Before", "Waited", "Captured", "Net"),
     )
     by_catalyst: dict[str, list[_Traded]] = {}
     for group in traded:
@@ -278,7 +276,7 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
         about = (words(one.id, f"{one.kind.replace('_', ' ')}, {one.actor}"), words(one.when.replace("..", " to ")))
         if one.id not in by_catalyst:
             rows.append((*about, words(""), words("no strategy", _untraded(one.id, document), "weak"),
-                         *(share(None) for _ in range(6))))  # fmt: skip
+                         *(share(None) for _ in range(4))))  # fmt: skip
         rows += [
             (
                 *about,
@@ -290,9 +288,7 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
                 share(_middle(group.before)),
                 share(_middle(group.waited)),
                 share(_middle(group.captured), toned=True),
-                share(_middle(group.net), toned=True),
-                share(min(group.net, default=None)),
-                share(max(group.net, default=None)),
+                share(_middle(group.net), below=_ends(group.net), toned=True),
             )
             for group in by_catalyst.get(one.id, ())
         ]
@@ -304,6 +300,11 @@ def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Ca
         "that was over before the catalyst was certain to be public. Medians over the strategies that traded it.",
         Download("trades.csv", csv_of(_trade_frame(document))),
     )
+
+
+def _ends(values: Sequence[float]) -> str:
+    """The worst and the best of several; empty for one or none."""
+    return f"{percent(min(values))} to {percent(max(values))}" if len(values) > 1 else ""
 
 
 def _untraded(catalyst_id: str, document: dict[str, Any]) -> str:
