@@ -34,7 +34,8 @@ from backtest.market.auxiliary import read_series
 from backtest.market.ccxt_source import Venue
 from backtest.market.dataset import METADATA, open_dataset, read_dataset, write_dataset
 from backtest.market.download import Downloader
-from backtest.market.files import read_bars, read_folder
+from backtest.market.files import read_bars
+from backtest.market.folder import read_folder
 from backtest.market.from_store import open_stored
 from backtest.market.manifest import manifest_text
 from backtest.market.recipe import ExchangeChoice, Recipe, dataset_path, open_recipe, read_exchange_config

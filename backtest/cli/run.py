@@ -68,7 +68,7 @@ def _print(
     evaluation: Evaluation, recorded: Recorded | None, wanted: Wanted, *, trades: bool, everything: bool, quiet: bool
 ) -> None:
     from backtest.cli.recording import search_parts
-    from backtest.report.run_screen import rows_of, run_table, screen_lines, verdict_sentence
+    from backtest.report.run_screen import data_lines, rows_of, run_table, screen_lines, verdict_sentence
     from backtest.report.score_tables import capacity_table, verdict_lines, verdict_table
     from backtest.report.tables import new_console, rejected_lines, show, trade_table
 
@@ -85,6 +85,7 @@ def _print(
     show(console, "", verdict_sentence(evaluation.cards))
     show(console, run_table(evaluation, console.width, wanted), *screen_lines(evaluation, wanted))
     show(console, "", *(f"- {note}" for note in evaluation.notes if note not in labels or not market.provenance.label))
+    show(console, *data_lines(market.provenance.repairs, everything=everything))
     show(console, *search_parts(recorded))
     idle = runs if everything else [one for one in runs if not len(one.trades)]
     show(console, *(f"{one.strategy}: {note}" for one in idle for note in one.intents.notes))

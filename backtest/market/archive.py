@@ -53,6 +53,7 @@ from backtest.market.quality import (
 )
 from backtest.market.record import Floats, Kind
 from backtest.market.rows import PRICE_SERIES, Rows, SeriesName
+from backtest.market.skipping import without_bad_rows
 from backtest.market.spans import Span, runs, slots
 
 LARGEST = 512 * 2**20
@@ -176,12 +177,19 @@ def verify_checksum(name: str, content: bytes, checksum: str) -> None:
 
 
 def read_archive_file(
-    where: str, name: str, content: bytes, series: SeriesName | None = None, *, vouched: bool = False
+    where: str,
+    name: str,
+    content: bytes,
+    series: SeriesName | None = None,
+    *,
+    vouched: bool = False,
+    skip_bad: bool = False,
 ) -> ArchiveContent:
     """Rows of an archive file (zip, or the CSV itself), cleaned as every source is.
 
     `series` is what the folder told, None where nothing did. Only where `vouched` does a file settle the whole time
-    that its name tells; else it settles what its rows do.
+    that its name tells; else it settles what its rows do. With `skip_bad` rows that cannot be used are left out,
+    each in a sentence, and a file that has any vouches for nothing.
 
     Raises
     ------
@@ -194,7 +202,10 @@ def read_archive_file(
         raise MarketError(f"{where}: {name} is no name of Binance's archive, as in ZECUSDT-1h-2025-10.zip")
     text = _unzipped(where, name, content) if name.endswith(".zip") else content
     wanted = series or told.series
-    table = _table(where, told, text, wanted)
+    table = _table(where, told, text, wanted, skip_bad=skip_bad)
+    if skip_bad:
+        table = without_bad_rows(table, wanted, told.period or "1h")
+        vouched = vouched and not table.repairs
     if wanted == "funding":
         funding = clean_funding(table)
         whole = ((told.start_ms, told.end_ms),) if vouched else ()
@@ -277,7 +288,7 @@ def _unzipped(where: str, name: str, content: bytes) -> bytes:
     return text
 
 
-def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName) -> RawTable:
+def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName, *, skip_bad: bool) -> RawTable:
     first = text.split(b"\n", 1)[0].decode("utf-8", "replace").lstrip("\ufeff").strip()
     cells = [cell.strip().strip('"') for cell in first.split(",")]
     header = not re.match(r"\d", cells[0])
@@ -297,6 +308,9 @@ def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName) -> Ra
             ),
         )
     except pa.ArrowException as problem:
+        if skip_bad:
+            names = columns if header else columns[: len(cells)]
+            return _cell_by_cell(where, text, names, wanted, first=1 + header, sampled=series in _SAMPLED)
         raise MarketError(f"{where} cannot be read as CSV: {' '.join(str(problem).split())[:200]}") from None
     if parsed.num_rows == 0 or parsed[wanted[0]].null_count:
         raise MarketError(f"{where} has {'a row without a time' if parsed.num_rows else 'no rows'}: download it again")
@@ -304,6 +318,34 @@ def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName) -> Ra
     values: Floats = np.column_stack([parsed[name].to_numpy() for name in wanted[1:]])
     numbers = np.arange(times.size, dtype=np.int64) + (2 if header else 1)
     return RawTable(where, wanted, times, values, numbers, "line")
+
+
+def _cell_by_cell(
+    where: str, text: bytes, names: list[str], wanted: tuple[str, ...], *, first: int, sampled: bool
+) -> RawTable:
+    """Table of the lines of which every wanted cell can be read; each other line is a sentence."""
+    places = [names.index(name) for name in wanted]
+    times, values, numbers, skipped = [], [], [], []
+    for number, line in enumerate(text.decode("utf-8", "replace").splitlines()[first - 1 :], start=first):
+        cells = [cell.strip().strip('"') for cell in line.split(",")]
+        try:
+            stamp, *amounts = (cells[place] for place in places)
+            if sampled and not _CREATED.fullmatch(stamp):
+                raise ValueError(stamp)
+            moment = int(np.datetime64(stamp, "ms").astype(np.int64)) if sampled else int(stamp)
+            read = [np.nan if cell in ("", "null", "NaN", "nan") else float(cell) for cell in amounts]
+        except (ValueError, IndexError):
+            skipped.append(f"line {number} skipped: a cell is no number or time")
+            continue
+        times.append(moment)
+        values.append(read)
+        numbers.append(number)
+    if not times:
+        raise MarketError(f"{where} has no row that can be read: download it again")
+    stamps = np.array(times, dtype=np.int64)
+    stamps = snap(stamps) if sampled else epoch_ms(stamps)
+    table = np.array(values, dtype=np.float64)
+    return RawTable(where, wanted, stamps, table, np.array(numbers, dtype=np.int64), "line", tuple(skipped))
 
 
 def _stamps(column: Any) -> Int64s:

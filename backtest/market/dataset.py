@@ -23,7 +23,8 @@ from backtest.base.errors import MarketError, UsageError, near_miss, shortened
 from backtest.base.fields import Duration
 from backtest.base.units import duration_ms, format_ms, from_ms, timeframe_ms, to_ms
 from backtest.market.arrow_files import read_parquet
-from backtest.market.files import LARGEST, read_folder
+from backtest.market.files import LARGEST
+from backtest.market.folder import read_folder
 from backtest.market.from_store import open_stored, stored_names
 from backtest.market.record import RECONSTRUCTED, Floats, Instrument, Market, Origin, Provenance, fields_of
 from backtest.market.rows import replace_file

@@ -1,4 +1,4 @@
-"""Markets from folders of CSV, Feather and Parquet files.
+"""Bars, funding and open interest of one CSV, Feather or Parquet file of the project's own layouts.
 
 Layouts, told by the file's name; columns are found by name, in any order and case, and others are not read; what parts
 the cells of a CSV (comma, semicolon, tab or bar) is told by its header:
@@ -30,10 +30,7 @@ import pyarrow.csv
 
 from backtest.base.documents import read_whole
 from backtest.base.errors import MarketError
-from backtest.base.units import timeframe_ms
-from backtest.market.align import InstrumentData
 from backtest.market.arrow_files import read_arrow_file
-from backtest.market.assembling import assemble
 from backtest.market.parsing import EMPTY, NUMBER, parse_number, parse_time
 from backtest.market.quality import (
     CheckedBars,
@@ -45,7 +42,7 @@ from backtest.market.quality import (
     clean_open_interest,
     epoch_ms,
 )
-from backtest.market.record import Instrument, Kind, Market, Provenance
+from backtest.market.record import Instrument, Kind
 
 # Longest first: ZECFDUSD is ZEC/FDUSD, not ZECFD/USD.
 QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "USD", "BTC", "ETH", "EUR")
@@ -64,7 +61,6 @@ _FORMS = tuple(
 
 LARGEST = 2 * 2**30
 """Bytes of the largest file that is read into memory."""
-_DATA = (".csv", ".feather", ".gz", ".parquet", ".zip")
 
 Content = Literal["bars", "funding", "open interest"]
 
@@ -145,69 +141,6 @@ def read_open_interest(path: Path, period: str | None = None) -> OpenInterest:
     return clean_open_interest(_read(path, "open interest"), period or _period(path))
 
 
-def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = None) -> Market:
-    """Market of the files in a folder (its subfolders are not read), all instruments on one grid.
-
-    Where `kind` is not given, freqtrade's file names tell swap from spot, else the folder's name, else the
-    presence of funding or open interest. `timeframe` chooses where the folder holds several. A data
-    file that is not read is named in the market's provenance.
-
-    Raises
-    ------
-    MarketError
-        Where the folder has no bars, or does not tell what was not given; or as `read_bars` does.
-    """
-    files, notes = _recognised(folder)
-    bars = _of_timeframe([file for file in files if file.content == "bars"], folder, timeframe)
-    others = [file for file in files if file.content != "bars"]
-    untold = kind or (told_kind(folder, swap_data=bool(others)) if any(file.kind is None for file in bars) else "swap")
-    paths: dict[tuple[Instrument, Content], Path] = {}
-    for file in (*bars, *others):
-        if kind and file.kind and kind != file.kind:
-            raise MarketError(
-                f"{file.path} is a {file.kind} by its name, but kind {kind!r} was asked for: leave kind out"
-            )
-        instrument = file.instrument(untold)
-        twin = paths.setdefault((instrument, file.content), file.path)
-        if twin != file.path:
-            raise MarketError(f"{file.path} and {twin.name} both hold {file.content} of {instrument.symbol}: keep one")
-    instruments = sorted({instrument for instrument, content in paths if content == "bars"}, key=lambda i: i.symbol)
-    for (instrument, _), path in paths.items():
-        if instrument not in instruments:
-            notes.append(f"{path.name} not read: there are no {bars[0].period} bars of {instrument.symbol}")
-    name = folder.resolve().name
-    return assemble(
-        Provenance(name, f"files of folder {name}", repairs=tuple(notes)),
-        bars[0].period,
-        [
-            InstrumentData(
-                instrument,
-                read_bars(paths[instrument, "bars"]),
-                read_funding(funding) if (funding := paths.get((instrument, "funding"))) else None,
-                read_open_interest(samples) if (samples := paths.get((instrument, "open interest"))) else None,
-            )
-            for instrument in instruments
-        ],
-    )
-
-
-def _recognised(folder: Path) -> tuple[list[MarketFile], list[str]]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as problem:
-        raise MarketError(f"{folder} cannot be read as a folder of market files: {problem.strerror}") from None
-    files, notes = [], []
-    for path in entries:
-        if path.name.startswith(".") or path.suffix.lower() not in _DATA or not path.is_file():
-            continue
-        file = market_file(path)
-        if file is None:
-            notes.append(f"{path.name} not read: its name follows no known layout")
-        else:
-            files.append(file)
-    return files, notes
-
-
 def market_file(path: Path) -> MarketFile | None:
     """What a file's name tells; None where it follows no layout."""
     match = next((match for form in _FORMS if (match := form.fullmatch(path.name))), None)
@@ -228,23 +161,6 @@ def _period(path: Path) -> str:
     if file is None or not file.period:
         raise MarketError(f"{path}: its name tells no timeframe: name it as in ZECUSDT-1h.csv, or give one")
     return file.period
-
-
-def _of_timeframe(bars: list[MarketFile], folder: Path, timeframe: str | None) -> list[MarketFile]:
-    if not bars:
-        inside = sorted(path.name for path in folder.iterdir())
-        raise MarketError(
-            f"{folder} holds no bars: name files as in ZECUSDT-1h.csv or ZEC_USDT_USDT-1h-futures.feather; it holds "
-            f"{', '.join(inside[:8]) or 'nothing'}{' and more' if len(inside) > 8 else ''}"
-        )
-    periods = {timeframe_ms(file.period): file.period for file in bars}
-    there = ", ".join(periods[milliseconds] for milliseconds in sorted(periods))
-    if timeframe is None and len(periods) > 1:
-        raise MarketError(f"{folder} holds bars of {there}: choose one with --timeframe")
-    if timeframe is not None and timeframe_ms(timeframe) not in periods:
-        raise MarketError(f"{folder} has no {timeframe} bars: it holds {there}")
-    wanted = timeframe_ms(timeframe or bars[0].period)
-    return [file for file in bars if timeframe_ms(file.period) == wanted]
 
 
 def told_kind(folder: Path, *, swap_data: bool) -> Kind:

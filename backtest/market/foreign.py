@@ -30,13 +30,15 @@ _FORMATS = ("%Y.%m.%d %H:%M:%S", "%Y.%m.%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%
 class Foreign:
     """A file that was read: its profile, its table (columns as `COLUMNS` of its series), and helper columns.
 
-    `helpers` are `quote_volume`, `interval_hours` and `settles` where the file has them, a value a row.
+    `helpers` are `quote_volume`, `interval_hours` and `settles` where the file has them, a value a row; `described` is
+    what the file was taken for.
     """
 
     profile: Profile
     table: RawTable
     helpers: Mapping[str, Floats]
     instrument: str
+    described: str
 
 
 def read_foreign(
@@ -57,7 +59,8 @@ def read_foreign(
     """
     raw = read_raw_cells(path, most)
     profile = recognised(path, raw, options, series, base)
-    say(f"{path.name}: {profile.describe(raw.form)}")
+    described = profile.describe(raw.form)
+    say(f"{path.name}: {described}")
     if raw.rows == 0:
         raise MarketError(f"{path} has a header and no rows: fetch or export it again")
     skipped: list[str] = []
@@ -82,7 +85,7 @@ def read_foreign(
     labels = ("time", *(profile.names.get(name, profile.names.get("open", name)) for name in wanted))
     table = RawTable(str(path), labels, stamps, panel, numbers, "line" if raw.unit == "line" else "row", profile.notes)
     helpers = {name: columns[name][~bad] for name in _HELPERS if name in columns}
-    return Foreign(profile, table.take(~bad, *skipped), helpers, instrument)
+    return Foreign(profile, table.take(~bad, *skipped), helpers, instrument, described)
 
 
 _HELPERS = ("quote_volume", "interval_hours", "settles")

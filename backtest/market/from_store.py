@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from backtest.base.documents import first_complaint, read_json, table_of
 from backtest.base.errors import MarketError, UsageError, near_miss
 from backtest.base.units import DAY_MS, format_ms, timeframe_ms
-from backtest.market.align import InstrumentData, Known
+from backtest.market.align import InstrumentData
 from backtest.market.assembling import assemble
+from backtest.market.further import further_series
 from backtest.market.quality import (
     SNAP_MS,
     CheckedFunding,
@@ -67,6 +68,12 @@ def open_stored(store: Store, name: str, timeframe: str | None = None) -> Market
             notes.append(f"{symbol} left out: it has no bars from {format_ms(dataset.start_ms)} on")
         else:
             series.append(one)
+    notes += [
+        f"{key.symbol} {key.series} {key.timeframe}: {remark}"
+        for key in keys
+        if key.venue == dataset.venue and key.symbol in symbols and (key.series != "ohlcv" or key in bars.values())
+        for remark in _remarks(store, key)
+    ]
     sources = sorted({source for key in bars.values() for source in _sources(store, key)})
     return assemble(Provenance(name, "; ".join(sources), repairs=tuple(notes)), wanted, series)
 
@@ -144,17 +151,14 @@ def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDatas
         )
         if sampled is not None and "oi" in dataset.series:
             samples = clean_open_interest(_table(sampled, rows(sampled)), sampled.timeframe)
-    further = {}
-    for declared in SERIES.values():
-        of_store, column = declared.stored
+    stored: dict[str, tuple[Key, Rows]] = {}
+    for series in dict.fromkeys(declared.stored[0] for declared in SERIES.values()):
         found = _best_samples(
-            [key for key in keys if _same(key, bars.venue, of_store) and key.symbol == bars.symbol], bars
+            [key for key in keys if _same(key, bars.venue, series) and key.symbol == bars.symbol], bars
         )
         if found is not None:
-            read = rows(found)
-            period = timeframe_ms(found.timeframe)
-            value = read.values[:, COLUMNS[found.series].index(column)]
-            further[declared.name] = Known(read.time_ms + period, value, declared.stale_periods * period)
+            stored[found.series] = found, rows(found)
+    further = further_series(stored)
     return InstrumentData(instrument, clean_bars(_table(bars, own), bars.timeframe), funding, samples, further)
 
 
@@ -175,6 +179,11 @@ def _same(key: Key, venue: str, series: str, timeframe: str | None = None) -> bo
 def _sources(store: Store, key: Key) -> tuple[str, ...]:
     manifest = store.manifest(key)
     return manifest.sources if manifest else ()
+
+
+def _remarks(store: Store, key: Key) -> tuple[str, ...]:
+    manifest = store.manifest(key)
+    return manifest.remarks if manifest else ()
 
 
 def _table(key: Key, rows: Rows) -> RawTable:

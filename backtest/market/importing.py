@@ -97,6 +97,7 @@ class _Import:
             covered=piece.covered,
             gaps=piece.gaps,
             imported=mark,
+            remarks=[f"{path.name}: {remark}" for remark in (*piece.remarks, *piece.repairs)],
         )
         done = self.done
         self.touched[piece.key] = None
@@ -196,7 +197,8 @@ def _archive_file(path: Path, task: _Import) -> None:
             continue
         read = True
         which = series if series == "ratios" else named
-        found = read_archive_file(str(path), path.name, content, which, vouched=vouched)
+        skip = task.said.options.skip_bad
+        found = read_archive_file(str(path), path.name, content, which, vouched=vouched, skip_bad=skip)
         piece = Piece(key, found.rows, found.covered, found.gaps, found.repairs, "Binance public archive")
         task.keep(path, piece, mark + "+" * vouched)
     task.done.again += not read

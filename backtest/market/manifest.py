@@ -23,6 +23,8 @@ MANIFEST = "manifest.json"
 # A gap is believed after this many askings, the first and the last at least this far apart.
 ASKED_LEAST = 3
 ASKED_APART_MS = DAY_MS
+REMARKS_MOST = 100
+_LEFT_OUT = re.compile(r"and (\d+) more remarks")
 _OWN_HASH = re.compile(rb'"manifest_sha256": "([0-9a-f]{64})"')
 _AGAIN = "move the file away and run `backtest data check`: its rows are adopted, and what they cover is fetched again"
 
@@ -51,7 +53,8 @@ class Manifest(BaseModel):
     """What a series holds; `coverage` is [start, end) spans in milliseconds UTC.
 
     Coverage is what was asked and answered; a gap is inside it and had no rows whenever it was asked for. `imported`
-    are the sha256 of whole files that need not be read again.
+    are the sha256 of whole files that need not be read again, `remarks` what was repaired, skipped or said of files,
+    for the reader of a run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +71,7 @@ class Manifest(BaseModel):
     gaps: tuple[Gap, ...] = ()
     files: tuple[StoredFile, ...] = ()
     imported: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     sha256: str = ""
 
     @property
@@ -87,7 +91,7 @@ class Manifest(BaseModel):
 
     def summary(self) -> dict[str, Any]:
         """What `backtest data list --json` says of the series: all but its files, the gaps as spans."""
-        document = self.model_dump(mode="json", exclude={"files", "imported", "gaps"})
+        document = self.model_dump(mode="json", exclude={"files", "imported", "gaps", "remarks"})
         askings = [list(gap) for gap in self.gaps]
         return document | {"gaps": [list(span) for span in self.gap_spans], "askings": askings, "rows": self.rows}
 
@@ -103,6 +107,15 @@ def empty_manifest(key: Key, units: dict[str, str], sources: tuple[str, ...] = (
         sources=sources,
         fetched_at="",
     )
+
+
+def with_remarks(known: tuple[str, ...], new: Iterable[str]) -> tuple[str, ...]:
+    """Remarks with new ones, each once and at most so many: the last then says how many are left out."""
+    listed = [one for one in known if not _LEFT_OUT.fullmatch(one)]
+    left = sum(int(told[1]) for one in known if (told := _LEFT_OUT.fullmatch(one)))
+    listed += [one for one in dict.fromkeys(new) if one not in listed]
+    left += max(len(listed) - REMARKS_MOST, 0)
+    return (*listed[:REMARKS_MOST], *([f"and {left} more remarks"] if left else []))
 
 
 def files_digest(files: Sequence[StoredFile]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +63,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows of one file, ready for the store."""
+    """Rows of one file, ready for the store.
+
+    `described` is what its content was taken for, `remarks` what a reader of a run has to know beside the repairs.
+    """
 
     key: Key
     rows: Rows
@@ -71,6 +74,8 @@ class Piece:
     gaps: tuple[Span, ...]
     repairs: tuple[str, ...]
     source: str
+    described: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class _Named:
     period: str = ""
 
 
-def plain_piece(path: Path, said: Said, store: Store) -> Piece:
+def plain_piece(path: Path, said: Said, store: Store | None) -> Piece:
     """Rows of one file with their key, its units checked against itself and the bars of the store.
 
     Raises
@@ -100,6 +105,15 @@ def plain_piece(path: Path, said: Said, store: Store) -> Piece:
         return _native(path, file.content, file.instrument(kind), said.timeframe or file.period, said, store)
     named = _named(path)
     foreign = read_foreign(path, options, said.series or named.series, _base(said, named), say=said.say)
+    told = [f"{name} said to be in {unit}" for name, unit in sorted(options.units.items())]
+    told += [f"times read in zone {options.zone}"] * bool(options.zone)
+    taken = f"read as {foreign.described}" + "".join(f", {one}" for one in told)
+    piece = _foreign(path, foreign, named, said, store)
+    return replace(piece, described=foreign.described, remarks=(taken,))
+
+
+def _foreign(path: Path, foreign: Foreign, named: _Named, said: Said, store: Store | None) -> Piece:
+    options = said.options
     instrument = _instrument(path, foreign, named, said)
     series = foreign.profile.series
     table = foreign.table
@@ -123,7 +137,7 @@ def plain_piece(path: Path, said: Said, store: Store) -> Piece:
     return _bars(path, clean_bars(table, period), instrument, period, said, store)
 
 
-def _native(path: Path, content: str, instrument: Instrument, period: str, said: Said, store: Store) -> Piece:
+def _native(path: Path, content: str, instrument: Instrument, period: str, said: Said, store: Store | None) -> Piece:
     if content == "funding":
         funding = read_funding(path)
         table = _table(path, funding.settled_ms, funding.rate[:, np.newaxis], funding.repairs)
@@ -138,10 +152,10 @@ def _native(path: Path, content: str, instrument: Instrument, period: str, said:
     return _bars(path, bars, instrument, period, said, store)
 
 
-def _bars(path: Path, bars: CheckedBars, instrument: Instrument, period: str, said: Said, store: Store) -> Piece:
+def _bars(path: Path, bars: CheckedBars, instrument: Instrument, period: str, said: Said, store: Store | None) -> Piece:
     rows = Rows(bars.open_ms, np.stack((bars.open, bars.high, bars.low, bars.close, bars.volume)).T)
     key = Key.of(_venue(path, said), instrument.symbol, "ohlcv", period)
-    if "stamp" not in said.options.units:
+    if "stamp" not in said.options.units and store is not None:
         for other in store.contents():
             if other.series == "ohlcv" and other.timeframe == key.timeframe and _same_coin(other, instrument):
                 stored = store.read(other, int(rows.time_ms[0]), int(rows.time_ms[-1]) + 1)
@@ -157,10 +171,12 @@ def _funding(path: Path, funding: CheckedFunding, instrument: Instrument, said: 
     return Piece(key, rows, (), (), funding.repairs, f"file {path.name}")
 
 
-def _samples(path: Path, samples: OpenInterest, instrument: Instrument, period: str, said: Said, store: Store) -> Piece:
+def _samples(
+    path: Path, samples: OpenInterest, instrument: Instrument, period: str, said: Said, store: Store | None
+) -> Piece:
     rows = Rows(samples.sampled_ms, np.column_stack((samples.coins, samples.value)))
     key = Key.of(_venue(path, said), instrument.symbol, "oi", period)
-    if "coins" not in said.options.units and rows.time_ms.size:
+    if "coins" not in said.options.units and rows.time_ms.size and store is not None:
         bars = [one for one in store.contents() if one.series == "ohlcv" and _same_coin(one, instrument)]
         for one in sorted(bars, key=lambda bar: (bar.venue != key.venue, timeframe_ms(bar.timeframe)))[:1]:
             stored = store.read(one, int(rows.time_ms[0]) - UNIT_MS["d"], int(rows.time_ms[-1]) + UNIT_MS["d"])

@@ -156,11 +156,12 @@ def check_open_interest(
     price = close[np.maximum(near, 0)]
     with np.errstate(invalid="ignore", divide="ignore"):
         both = inside & (coins > 0) & (value > 0)
-        ratio = (value / coins / price)[both]
+        told = value[both] / coins[both]
+        ratio = told / price[both]
     over = "say with --map coins=NAME,value=NAME, or --unit coins=base if it is right as it stands"
     if ratio.size >= 3 and not 1 / PRICE_ROOM <= float(np.median(ratio)) <= PRICE_ROOM:
         raise MarketError(
-            f"{where}: value by coins is {float(np.median((value / coins)[both])):.4g} in the median, but the price is "
+            f"{where}: value by coins is {float(np.median(told)):.4g} in the median, but the price is "
             f"{float(np.median(price[both])):.4g}: columns that are swapped, or contracts; {over}"
         )
     days = max((int(bar_ms[-1]) - int(bar_ms[0])) / UNIT_MS["d"], 1.0)

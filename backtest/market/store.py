@@ -37,6 +37,7 @@ from backtest.market.manifest import (
     files_digest,
     manifest_text,
     read_manifest,
+    with_remarks,
     without,
 )
 from backtest.market.orphans import QUARANTINE, Recovered, orphans, recovered
@@ -203,12 +204,13 @@ class Store:
         covered: Sequence[Span] = (),
         gaps: Sequence[Span] = (),
         imported: str = "",
+        remarks: Sequence[str] = (),
         now_ms: int | None = None,
     ) -> Appended:
         """Add rows and what they cover; rows of a time that is stored already are left as they are.
 
         `gaps` were asked for and had no rows at `now_ms`, this moment by default. `imported` is the sha256 of a file
-        that all these rows are of.
+        that all these rows are of, `remarks` what the reader of a run has to know of them.
 
         Raises
         ------
@@ -234,6 +236,7 @@ class Store:
                     "gaps": self._gaps(key, gaps, new, manifest, asked_ms),
                     "files": files,
                     "imported": (*known[0], *known[1]),
+                    "remarks": with_remarks(manifest.remarks, remarks) if remarks else manifest.remarks,
                     "sha256": files_digest(files),
                 }
             )

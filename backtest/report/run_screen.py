@@ -33,6 +33,7 @@ SHORT = {
     "loses money": "loses",
 }
 """A verdict in a column; one that is not here is written whole."""
+REMARKS_SHOWN = 3
 _PAID = tuple(cost for cost in COSTS if cost != "funding")
 
 
@@ -152,6 +153,14 @@ def verdict_sentence(cards: Sequence[Scorecard]) -> str:
         return f"Verdict: none {of} beats its placebos at an adjusted p of {level}."
     beats = "beats its" if len(winners) == 1 else "beat their"
     return f"Verdict: {len(winners)} {of} {beats} placebos at an adjusted p of {level}: {', '.join(winners)}."
+
+
+def data_lines(remarks: Sequence[str], *, everything: bool) -> list[str]:
+    """What was repaired, skipped or said of the data, the first few unless all is wanted."""
+    shown = list(remarks if everything else remarks[:REMARKS_SHOWN])
+    left = len(remarks) - len(shown)
+    more = [f"- data: {left} more remarks: --all"] if left else []
+    return [f"- data: {one}" for one in shown] + more
 
 
 def rows_of(evaluation: Evaluation, wanted: Wanted) -> list[ScreenRow]:

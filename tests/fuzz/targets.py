@@ -38,7 +38,8 @@ from backtest.market.archive import archive_name
 from backtest.market.auxiliary import read_series
 from backtest.market.ccxt_source import Venue
 from backtest.market.dataset import BARS, METADATA, open_dataset, read_dataset, write_dataset
-from backtest.market.files import market_file, read_bars, read_folder, read_funding, read_open_interest
+from backtest.market.files import market_file, read_bars, read_funding, read_open_interest
+from backtest.market.folder import read_folder
 from backtest.market.from_store import open_stored, unusable
 from backtest.market.recipe import StoredDataset, dataset_path, open_recipe, read_exchange_config
 from backtest.market.record import Instrument, Market, Provenance

@@ -10,7 +10,7 @@ import pandas as pd
 
 from backtest.market.dataset import open_dataset, write_dataset
 from backtest.market.download import Downloader
-from backtest.market.files import read_folder
+from backtest.market.folder import read_folder
 from backtest.market.from_store import open_stored
 from backtest.market.importing import import_paths
 from backtest.market.plain_files import Said

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from backtest.base.errors import BacktestError, MarketError, UsageError
 from backtest.market.align import InstrumentData
 from backtest.market.assembling import assemble
-from backtest.market.files import read_bars, read_folder, read_funding, read_open_interest
+from backtest.market.files import read_bars, read_funding, read_open_interest
+from backtest.market.folder import read_folder
 from backtest.market.quality import CheckedBars, OpenInterest
 from backtest.market.record import Instrument, Market, Provenance
 from backtest.market.series import PANELS
@@ -608,11 +609,11 @@ class TestFolder:
         (folder / "README.md").write_text("x")
         (folder / "deeper.csv").mkdir()
         assert sorted(read_folder(folder).provenance.repairs) == [
-            "BTC-1M.parquet not read: its name follows no known layout",
-            "BTC_USD_BTC-1h-futures.feather not read: its name follows no known layout",
-            "ZECUSDT-1M.csv not read: its name follows no known layout",
+            "BTC-1M.parquet not read: is no table: its first line is 'x'; export it as CSV",
+            "BTC_USD_BTC-1h-futures.feather not read: is no table: its first line is 'x'; export it as CSV",
+            "ZECUSDT-1M.csv not read: is no table: its first line is 'x'; export it as CSV",
             "ZENUSDT-funding.csv not read: there are no 1h bars of ZEN/USDT:USDT",
-            "notes.csv not read: its name follows no known layout",
+            "notes.csv not read: is no table: its first line is 'x'; export it as CSV",
         ]
 
     def test_a_folder_without_bars_is_refused(self, tmp_path: Path) -> None:
@@ -734,7 +735,7 @@ def test_shuffled_and_repeated_rows_give_the_same_market_and_say_so(data: st.Dat
         ),
         "ZECUSDT-oi-4h.csv": (
             "timestamp,sum_open_interest,sum_open_interest_value",
-            [f"{MIDNIGHT + 4 * HOUR * i},{i},{7 * i}" for i in range(4)],
+            [f"{MIDNIGHT + 4 * HOUR * i},{i},{11 * i}" for i in range(4)],
         ),
     }
     with tempfile.TemporaryDirectory(suffix="-futures") as name:
