@@ -1,6 +1,6 @@
 """Attacks a checkout and counts: signals at random moments, flipped bytes of a store, many processes at once, leaks.
 
-python -m tools.attack_campaign [--kills 40] [--flips 200] [--processes 20] [--rounds 50] [--seed 1]
+python -m tools.attack_campaign [--kills 40] [--flips 200] [--processes 20] [--cold 10] [--rounds 50] [--seed 1]
 
 Each line says what was tried and what was lost; the exit code is 1 where anything was. It works in a folder of its own
 below the system's temporary folder, needs no network, and takes some seconds a kill.
@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backtest.base.errors import BacktestError
+from backtest.ledger.store import open_ledger
+from backtest.ledger.verification import verify_ledger
 from backtest.market.importing import Said, import_paths
 from backtest.market.rows import Key
 from backtest.market.store import Store
@@ -44,11 +46,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL)
 DERIVED = {".lock", "fingerprint", "lock"}
 HOUR, START = 3_600_000, 1_735_689_600_000
 BARS = 2_000
+NUMBERS = {"kills": 40, "flips": 200, "processes": 20, "cold": 10, "rounds": 50, "seed": 1}
 
 
-def started(verb: str, folder: Path) -> subprocess.Popen[str]:
-    """A command of one verb in a folder, in a session of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "BACKTEST_LEDGER": "none"}
+def started(verb: str, folder: Path, **more: str) -> subprocess.Popen[str]:
+    """A command of one verb in a folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "BACKTEST_LEDGER": "none", **more}
     return subprocess.Popen(
         [sys.executable, "-m", "backtest", *VERBS[verb]],
         cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -148,17 +151,26 @@ def flips(count: int, draw: random.Random, root: Path) -> list[str]:
     return lost
 
 
-def processes(count: int, root: Path) -> list[str]:
-    """Cold starts at once, which all write the same run into the same folder."""
-    folder = root / "together"
+def processes(count: int, root: Path, cold: bool = False) -> list[str]:
+    """Commands at once, which all write the same run into the same folder; cold ones have no compiled code yet.
+
+    Where they are not cold, all keep their trial in one ledger, which must hold it once and be whole afterwards.
+    """
+    folder = root / ("cold" if cold else "together")
     folder.mkdir()
-    children = [started("run", folder) for _ in range(count)]
-    ends = [(child.communicate(timeout=1200)[1], child.returncode) for child in children]
+    more = {"NUMBA_CACHE_DIR": str(folder / "compiled")} if cold else {"BACKTEST_LEDGER": str(folder / "ledger.sqlite")}
+    children = [started("run", folder, **more) for _ in range(count)]
+    ends = [(child.communicate(timeout=3600)[1], child.returncode) for child in children]
     lost = [f"one of {count} ends with {code}: {said[-200:]}" for said, code in ends if code]
     names = sorted(path.name for path in (folder / "out").iterdir())
-    if names != ["equity.csv", "fills.csv", "run.json", "trades.csv"]:
+    if names != sorted({"equity.csv", "fills.csv", "run.json", "trades.csv", *([] if cold else ["ledger.json"])}):
         lost.append(f"the folder holds {names}")
-    print(f"processes: {count} at once into one folder; lost: {len(lost)}")
+    if not cold:
+        with open_ledger(folder / "ledger.sqlite") as ledger:
+            kept, faults = len(ledger.trials()), verify_ledger(ledger).faults
+        if kept != 1 or faults:
+            lost.append(f"the ledger holds {kept} trials instead of 1: {faults}")
+    print(f"{'cold starts' if cold else 'processes'}: {count} at once into one folder; lost: {len(lost)}")
     return lost
 
 
@@ -170,21 +182,20 @@ def leaks(rounds: int) -> list[str]:
     for number in range(rounds):
         run = session.replay(strategy)
         _ = run.portfolio
-        if number % 10 == 0:
-            session.study()
+        session.study()
         if number == min(10, rounds - 1):
             first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first) // 1024
     if grown > 64:
         lost.append(f"{rounds} rounds keep {grown} MB")
-    print(f"leaks: {rounds} replays and portfolios, {-(-rounds // 10)} studies; {grown} MB more; lost: {len(lost)}")
+    print(f"leaks: {rounds} replays, portfolios and studies; {grown} MB more; lost: {len(lost)}")
     return lost
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run what is asked for; 1 where anything was lost."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    for name, default in (("kills", 40), ("flips", 200), ("processes", 20), ("rounds", 50), ("seed", 1)):
+    for name, default in NUMBERS.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args(words)
     draw = random.Random(asked.seed)
@@ -197,6 +208,8 @@ def main(words: Sequence[str] | None = None) -> int:
             lost += kills(asked.kills, draw, root)
         if asked.processes:
             lost += processes(asked.processes, root)
+        if asked.cold:
+            lost += processes(asked.cold, root, cold=True)
     if asked.rounds:
         lost += leaks(asked.rounds)
     print(*lost, sep="\n")

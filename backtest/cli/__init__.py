@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -17,7 +19,7 @@ from backtest.cli.compare import compare
 from backtest.cli.detail import detail
 from backtest.cli.doctor import doctor
 from backtest.cli.fetch import fetch
-from backtest.cli.leaving import check_folder, end_on_signals, fault_of_system, interrupted
+from backtest.cli.leaving import EXIT_INTERRUPTED, check_folder, end_on_signals, fault_of_system, interrupted
 from backtest.cli.report import report
 from backtest.cli.run import run
 from backtest.cli.schema import print_schema
@@ -114,7 +116,14 @@ def main() -> None:
 def _interruption(told: tuple[object, ...]) -> int:
     words, code = interrupted()
     typer.echo("; ".join((f"backtest: {words}", *map(str, told))), err=True)
-    if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+    if code != EXIT_INTERRUPTED:
+        # An interrupt that once passed through `exec` of a text makes Python end itself by SIGINT, whatever the code.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        atexit._run_exitfuncs()
+    if code != EXIT_INTERRUPTED or any(
+        not one.daemon for one in threading.enumerate() if one is not threading.main_thread()
+    ):
         # A thread that compiles or reads would be waited for, a minute perhaps; all that had to be put back is.
         sys.stderr.flush()
         os._exit(code)

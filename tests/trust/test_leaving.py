@@ -77,6 +77,31 @@ def test_a_signal_ends_with_its_code_and_a_sentence(name: str, code: int, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+INSIDE_A_TEXT = """
+import atexit
+
+import backtest.cli as cli
+
+
+def app():
+    exec("import os, signal\\nos.kill(os.getpid(), signal.{name})\\nwhile True: pass")
+
+
+atexit.register(print, "cleared away")
+cli.app = app
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_while_python_executes_a_text_has_its_code_too(name: str, code: int, tmp_path: Path) -> None:
+    """Records and templates are made so: Python would then end itself by SIGINT instead."""
+    (tmp_path / "inside.py").write_text(INSIDE_A_TEXT.format(name=name))
+    done = shell(f"exec {sys.executable} -m inside", tmp_path, PYTHONPATH=f"{ROOT}:{tmp_path}")
+    assert (done.returncode, done.stderr) == (code, f"backtest: ended by {name}\n")
+    assert done.stdout == "cleared away\n"
+
+
 def test_who_ignores_a_signal_goes_on_ignoring_it(tmp_path: Path) -> None:
     line = f"trap '' HUP; {BACKTEST} strategies >/dev/null & child=$!; kill -HUP $child; wait $child; echo $?"
     assert shell(line, tmp_path).stdout == "0\n"
