@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Container, Iterator, Mapping
@@ -195,6 +196,43 @@ def test_importing_loads_nothing_heavy(module: str, heavy: tuple[str, ...]) -> N
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*(?= |$|[=,;:)`])")
+"""What reads as an option in running text."""
+ABOUT_SHELLS = {"backtest/testing.py", "backtest/acceptance/__init__.py"}
+"""Modules that speak of whole commands."""
+
+
+def sentences(path: Path) -> list[str]:
+    """Every text of a module with a blank in it, the parts of an f-string joined, docstrings left out."""
+    tree = ast.parse(path.read_text())
+    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "0" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner | told:
+            found.append(node.value)
+    # A whole command is written as it is typed.
+    return [re.sub(r"backtest [a-z][^,:;)`]*", "", text) for text in found if " " in text and "<" not in text]
+
+
+@pytest.mark.parametrize(
+    "path", [one for one in modules("backtest") if "cli" not in one.parts], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_messages_below_the_command_line_name_settings_not_options(path: Path) -> None:
+    if str(path.relative_to(ROOT)) in ABOUT_SHELLS or "figures" in path.parts:
+        return
+    assert [text for text in sentences(path) if FLAG.search(text)] == []
+
+
+def test_an_option_in_a_message_would_be_seen(tmp_path: Path) -> None:
+    (tmp_path / "planted.py").write_text('x = "say why"\nraise ValueError(f"{x}: choose another with --out")\n')
+    assert [text for text in sentences(tmp_path / "planted.py") if FLAG.search(text)] == [
+        "0: choose another with --out"
+    ]
 
 
 def test_warnings_are_errors() -> None:

@@ -466,7 +466,7 @@ def full_disk(most: int) -> Iterator[None]:
 def test_a_full_disk_loses_nothing_of_the_store(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     append(store, 0, 50)
-    with full_disk(600), pytest.raises(MarketError, match=r"store .* cannot be written .*choose another with --store"):
+    with full_disk(600), pytest.raises(MarketError, match=r"store .* cannot be written .*choose another with `store`"):
         append(store, 50, 5_000)
     whole(store, 50)
     append(store, 50, 5_000)
@@ -598,7 +598,7 @@ def test_a_read_only_store_is_read_and_not_written(tmp_path: Path) -> None:
         assert store.read(KEY).time_ms.size == 5
         assert open_stored(store, "bybit").symbols == (KEY.symbol,)
         store.compact(KEY)
-        with pytest.raises(MarketError, match=r"cannot be written .*Permission denied.*choose another with --store"):
+        with pytest.raises(MarketError, match=r"cannot be written .*Permission denied.*choose another with `store`"):
             append(store, 5, 5)
         assert store.problems(KEY) == []
 

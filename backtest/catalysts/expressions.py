@@ -142,7 +142,7 @@ class Tape:
     def series(self, name: str, day: str) -> float:
         """Last reading of a supplied series that was available when the day ended."""
         if name not in self.series_by_name:
-            raise DataError(f"no series {name!r}: supply one by --series {name}=FILE.csv")
+            raise DataError(f"no series {name!r}: supply one by `series {name}=FILE.csv`")
         end = _day_ms(day) + DAY_MS
         value = float(self.series_by_name[name].at([end])[0])
         if math.isnan(value):

@@ -345,7 +345,7 @@ class Calendar(Shown):
             return ""
         return (
             f"{len(moves)} of {len(self)} catalysts ({len(moves) / len(self):.0%}) are moves of the price itself and "
-            f"left out (--endogenous takes them in): {', '.join(moves)}"
+            f"left out (`endogenous` takes them in): {', '.join(moves)}"
         )
 
     def _line(self) -> str:

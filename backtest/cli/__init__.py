@@ -30,6 +30,7 @@ from backtest.cli.sweep import sweep
 from backtest.cli.verbs import Verbs
 from backtest.cli.walkforward import walkforward
 from backtest.cli.why import why
+from backtest.cli.wording import as_typed, register
 
 EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
 
@@ -62,6 +63,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(strategies.app, name="strategies")
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(ledger.app, name="ledger")
+register(app)
 
 
 def _version(asked: bool) -> None:
@@ -106,7 +108,7 @@ def main() -> None:
     except UsageError as problem:
         # Of the streams themselves: what could not be written is not tried again on the way out.
         leave_quietly(stdout_only=True)
-        typer.echo(f"backtest: {problem}", err=True)
+        typer.echo(f"backtest: {as_typed(str(problem))}", err=True)
         code = problem.exit_code
     except KeyboardInterrupt:
         code = _interruption(())
@@ -145,7 +147,7 @@ def _exit_code() -> int:
     except UnwritableError:
         raise
     except BacktestError as error:
-        typer.echo(f"backtest: {error}", err=True)
+        typer.echo(f"backtest: {as_typed(str(error))}", err=True)
         return error.exit_code
     except BrokenPipeError:
         raise
@@ -156,7 +158,7 @@ def _exit_code() -> int:
 
         theirs = fault_of_system(error) or fault_of(error)
         if theirs is not None:
-            typer.echo(f"backtest: {theirs}", err=True)
+            typer.echo(f"backtest: {as_typed(str(theirs))}", err=True)
             return theirs.exit_code
         typer.echo(
             f"backtest: internal error: {type(error).__name__}: {error}; set BACKTEST_DEBUG=1 for the traceback",

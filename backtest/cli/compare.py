@@ -11,6 +11,7 @@ import typer
 from backtest.base.errors import UsageError
 from backtest.cli.options import Json, LedgerOption
 from backtest.cli.progress import progress_bar
+from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
     from backtest.report.run_comparison import RunComparison
@@ -60,7 +61,8 @@ def compare(
     console = new_console()
     titles = [str(title) for title in found.scores.columns]
     short = [f"run {place}" for place in range(1, len(titles) + 1)]
-    show(console, *(f"{name} is {title}" for name, title in zip(short, titles, strict=True)), *found.notes)
+    named = (f"{name} is {title}" for name, title in zip(short, titles, strict=True))
+    show(console, *named, *map(as_typed, found.notes))
     scores = new_table("Scores", ("score",), short)
     for name, numbers in zip(map(str, found.scores.index), found.scores.to_numpy(dtype=float), strict=True):
         scores.add_row(words_of(name), *(score_text(name, float(value), found.units[name]) for value in numbers))

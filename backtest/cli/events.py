@@ -14,6 +14,7 @@ from backtest.base.errors import UsageError
 from backtest.base.schemas import schema_id
 from backtest.cli.options import Calendars, Json, Timerange, request_of
 from backtest.cli.verbs import Verbs
+from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Catalyst
@@ -124,7 +125,7 @@ def validate(
         typer.echo(f"{name}: {plural(len(read), 'catalyst', 'catalysts')}, {untimed} untimed, {told}")
         for kind, sentences in (("fault", survey.faults), ("doubt", survey.doubts)):
             for sentence in sentences:
-                typer.echo(f"  {kind}: {one_line(sentence)}")
+                typer.echo(f"  {kind}: {as_typed(one_line(sentence))}")
         near = confounding(read, duration_ms("24h"))
         for one in read:
             far = [other for other in one.confounded_with if other not in near.get(one.id, ())]
@@ -174,7 +175,7 @@ def import_events(
     reading = read_csv_calendar(file, assignments(columns or (), "--map"), chosen, extra_kind or (), place)
     if reading.faults:
         for fault in reading.faults:
-            typer.echo(f"  fault: {one_line(fault)}")
+            typer.echo(f"  fault: {as_typed(one_line(fault))}")
         count = plural(len(reading.faults), "fault", "faults")
         raise CalendarError(f"{file} has {count}, listed above: mend them and import again; nothing was written")
     calendar = reading.calendar(file.stem, str(file))

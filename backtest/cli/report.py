@@ -11,6 +11,7 @@ import typer
 from backtest.base.errors import UsageError
 from backtest.cli.options import Trust
 from backtest.cli.progress import progress_bar
+from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
     from backtest.base.progress import Progress
@@ -52,7 +53,7 @@ def report(
             document = read_run(runs[0])
             request, within = asked_in(document, runs[0] / "run.json", trust or ())
             for line in request.trusted_files():
-                typer.echo(line, err=True)
+                typer.echo(as_typed(line), err=True)
             command = command_of(request, document)
             evaluation = evaluated(request, within, progress)
             verify(document, evaluation, str(runs[0]))

@@ -68,6 +68,7 @@ def _print(
     evaluation: Evaluation, recorded: Recorded | None, wanted: Wanted, *, trades: bool, everything: bool, quiet: bool
 ) -> None:
     from backtest.cli.recording import search_parts
+    from backtest.cli.wording import as_typed
     from backtest.report.run_screen import data_lines, rows_of, run_table, screen_lines, verdict_sentence
     from backtest.report.score_tables import capacity_table, verdict_lines, verdict_table
     from backtest.report.tables import new_console, rejected_lines, show, trade_table
@@ -80,15 +81,16 @@ def _print(
     runs = [row.run for row in rows_of(evaluation, wanted)]
     # The label stands before any figure; what else has to be known of them stands below.
     labels = [note for note in evaluation.notes if note.startswith(f"{market.provenance.label}: ")]
-    show(console, *(labels if market.provenance.label else ()))
+    show(console, *(map(as_typed, labels) if market.provenance.label else ()))
     show(console, f"{market.provenance.name}: {len(market.index):,} bars of {market.timeframe}, {market.span}")
     show(console, "", verdict_sentence(evaluation.cards))
-    show(console, run_table(evaluation, console.width, wanted), *screen_lines(evaluation, wanted))
-    show(console, "", *(f"- {note}" for note in evaluation.notes if note not in labels or not market.provenance.label))
-    show(console, *data_lines(market.provenance.repairs, everything=everything))
+    show(console, run_table(evaluation, console.width, wanted), *map(as_typed, screen_lines(evaluation, wanted)))
+    rest = (note for note in evaluation.notes if note not in labels or not market.provenance.label)
+    show(console, "", *(f"- {as_typed(note)}" for note in rest))
+    show(console, *map(as_typed, data_lines(market.provenance.repairs, everything=everything)))
     show(console, *search_parts(recorded))
     idle = runs if everything else [one for one in runs if not len(one.trades)]
-    show(console, *(f"{one.strategy}: {note}" for one in idle for note in one.intents.notes))
+    show(console, *(f"{one.strategy}: {as_typed(note)}" for one in idle for note in one.intents.notes))
     if everything:
         show(console, "", verdict_table(evaluation.cards), *verdict_lines(evaluation.cards))
         show(console, "", capacity_table(evaluation.cards))

@@ -10,6 +10,7 @@ import typer
 from backtest.base.errors import ConfigError, UsageError
 from backtest.cli.options import Json, asking
 from backtest.cli.progress import progress_bar
+from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
     from backtest.request.request import Request
@@ -124,7 +125,7 @@ def study(
     if as_json:
         typer.echo(to_json(document))
     else:
-        show(new_console(), *found.notes, heading(found), *study_tables(found))
+        show(new_console(), *map(as_typed, found.notes), heading(found), *study_tables(found))
         show(new_console(), *([] if lags is None else [lag_table(lags)]))
         show(new_console(), *([] if controls is None else [control_table(controls)]), *left_out_lines(found))
     if out:

@@ -20,6 +20,7 @@ from backtest.cli.options import (
     asking,
 )
 from backtest.cli.progress import progress_bar
+from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
     from backtest.request.request import Request
@@ -108,7 +109,7 @@ def walkforward(
     else:
         console = new_console()
         judged_now = replace(evaluation, cards=cards)
-        show(console, *result.run.notes, fold_table(result), run_table(judged_now, console.width))
+        show(console, *map(as_typed, result.run.notes), fold_table(result), run_table(judged_now, console.width))
         show(console, verdict_table(cards), *verdict_lines(cards))
         show(console, *(recorded_lines(recorded) if recorded else [WITHOUT]), trade_table(result.run))
     typer.echo(f"run folder: {folder}", err=True)

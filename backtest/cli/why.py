@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backtest.cli.options import BARS, asking
+from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
     from backtest.request.request import Request
@@ -42,4 +43,4 @@ def why(
         show(console, f"within a day of {', '.join(near)}: their effects cannot be told apart")
     for one in found:
         show(console, f"{one.strategy}: {one.outcome}: {one.reason}")
-        show(console, *(f"  would change it: {change}" for change in one.changes))
+        show(console, *(f"  would change it: {as_typed(change)}" for change in one.changes))

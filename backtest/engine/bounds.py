@@ -99,8 +99,8 @@ def _check_funding(table: Floats, place: int, orders: Orders, prepared: Prepared
         column, row = int(orders.column[0, unknown[0]]), int(table[unknown[0], place])
         raise DataError(
             f"funding of {market.symbols[column]} is unknown at {format_ms(int(market.open_ms[row]))} while a position "
-            "may be open on a path that the bars allow: fetch its funding, or choose --funding const (charged against "
-            "the position) or --funding zero"
+            "may be open on a path that the bars allow: fetch its funding, or choose `funding_unknown=const` (charged "
+            "against the position) or `funding_unknown=zero`"
         )
 
 

@@ -10,6 +10,7 @@ written into the first of them that can be written. Where none can, it stays in 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import pickle
@@ -29,6 +30,8 @@ from llvmlite import binding
 from numba import njit
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.event import Listener, register
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
@@ -51,7 +54,55 @@ def inlined(function: Function) -> Function:
 
     Passing the kernel's records and counting references to their arrays costs more than most of its functions do.
     """
-    return cast(Function, njit(error_model="numpy", nogil=True, forceinline=True, _nrt=False)(function))
+    return cast(Function, njit(forceinline=True, _nrt=False, **_FROM_THE_KERNEL)(function))
+
+
+def interpreted(function: Function) -> Function:
+    """The Python of a compiled function, for a caller that is Python itself."""
+    return cast(Function, getattr(function, "py_func", function))
+
+
+def linked(function: Function) -> Function:
+    """Machine code that other compiled functions call, and Python does not: kept as a part of theirs."""
+    return cast(Function, njit(**_FROM_THE_KERNEL)(function))
+
+
+class _Fragment(JITCodeLibrary):  # type: ignore[misc]
+    """Code that only becomes part of its callers: optimised, since they are the faster for it, but no machine code."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        # numba writes the address of the function's environment, which is all that has to be there.
+        names = [one.name for one in self._final_module.global_variables if one.name.startswith("_ZN08NumbaEnv")]
+        words = "\n".join(f'@"{name}" = common global i8* null' for name in names)
+        module = binding.parse_assembly(f'target triple = "{self._final_module.triple}"\n{words}\n')
+        self._codegen._engine.add_module(module)
+        self._codegen._engine.finalize_object()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
+        """What Python would call: something that refuses with a `TypeError`, since there is no machine code."""
+        self._ensure_finalized()
+        return ctypes.cast(ctypes.pythonapi.PyObject_Call, ctypes.c_void_p).value or 0
+
+
+class _Part(Compiler):  # type: ignore[misc]
+    """numba's compiler, which leaves a fragment."""
+
+    def _compile_core(self) -> Any:
+        state = self.state
+        state.library = _Fragment(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return super()._compile_core()
+
+
+_FROM_THE_KERNEL: dict[str, Any] = {
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _Part,
+}
 
 
 class _Words(Listener):  # type: ignore[misc]

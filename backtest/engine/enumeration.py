@@ -19,6 +19,7 @@ from backtest.base.errors import DataError
 from backtest.engine import intervals as columns
 from backtest.engine import layout
 from backtest.engine.bounds import Intervals, intervals_of
+from backtest.engine.compiling import interpreted
 from backtest.engine.layout import Book, Orders
 from backtest.engine.path import short_of
 from backtest.engine.prepared import Prepared, empty_book
@@ -203,7 +204,7 @@ def _peak_of(entered: Any, level: float, opening: float, high: float) -> float:
     trail = float(entered["trail"])
     peak = level / (1.0 - trail) if level > 0 else level / (1.0 + trail)
     risen = max(peak + layout.SAME_LEVEL * abs(peak), float(entered["activation"]), opening)
-    return min(risen, high, float(short_of(float(entered["target"]))))
+    return min(risen, high, interpreted(short_of)(float(entered["target"])))
 
 
 def _written(opening: float, peak: float, fall: float, high: float, close: float, side: float) -> Floats:

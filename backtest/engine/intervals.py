@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtest.engine.compiling import compiled, inlined
+from backtest.engine.compiling import compiled, inlined, linked
 from backtest.engine.layout import (
     ACCEPTED,
     AT_MARKET,
@@ -86,7 +86,7 @@ class Walk(NamedTuple):
     counts: I4
 
 
-@compiled
+@linked
 def _note(walk: Walk, i: int, t: int, reference: float, reason: int, bars: Bars, rules: Rules) -> None:
     """One possible end of leg i: what it nets goes into the bounds of its intent and of its bar."""
     state, table = walk.state, walk.table
@@ -151,7 +151,7 @@ def _pay(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     charge(state, i, funding_of(state, i, bar, rules), rules)
 
 
-@compiled
+@linked
 def _leave_later(walk: Walk, i: int, t: int, unpaid: int, bars: Bars, rules: Rules) -> None:
     """The end of a leg whose group left at t while it could not: at its next open; funding is paid before `unpaid`."""
     state = walk.state
@@ -170,7 +170,7 @@ def _leave_later(walk: Walk, i: int, t: int, unpaid: int, bars: Bars, rules: Rul
     state[i].margin, state[i].funding, state[i].liquidation = margin, funding, liquidation
 
 
-@compiled
+@linked
 def _at_open(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     """Whether leg i may and must leave at an open, for a reason of its own; if it may, that end."""
     state = walk.state
@@ -189,7 +189,7 @@ def _at_open(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     walk.greatest[i] = max(walk.least[i], min(walk.greatest[i], peak_below(trail, activation, at)))
 
 
-@compiled
+@linked
 def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     """Every end that leg i can have inside a bar, whether it may have one, and whether it must."""
     state = walk.state

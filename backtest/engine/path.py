@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtest.engine.compiling import compiled, inlined
+from backtest.engine.compiling import inlined, linked
 from backtest.engine.layout import (
     CAPACITY,
     CLOSE,
@@ -253,7 +253,7 @@ def charge(state: Positions, p: int, paid: float, rules: Rules) -> None:
         )
 
 
-@compiled
+@linked
 def write_row(table: F8, counts: I4, which: int, values: Fill | Trade) -> None:
     """Append values to the next free row of a table of the book."""
     for column in range(len(values)):

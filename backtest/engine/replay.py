@@ -75,7 +75,8 @@ def _check_funding(statistics: npt.NDArray[np.float64], market: Market) -> None:
     if row >= 0:
         raise DataError(
             f"funding of {market.symbols[column]} is unknown at {format_ms(int(market.open_ms[row]))} while a position "
-            "is open: fetch its funding, or choose --funding const (charged against the position) or --funding zero"
+            "is open: fetch its funding, or choose `funding_unknown=const` (charged against the position) or "
+            "`funding_unknown=zero`"
         )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtest.engine.compiling import compiled, inlined
+from backtest.engine.compiling import inlined, linked
 from backtest.engine.layout import (
     ADVERSE_FIRST,
     AT_MARKET,
@@ -77,7 +77,7 @@ def _missing(bars: Bars, finer: int, row: int) -> bool:
     return row < 0 or row >= bars.detail.shape[1] or math.isnan(bars.detail[finer, row, OPEN])
 
 
-@compiled
+@linked
 def cover_of(bars: Bars, column: int, t: int) -> Cover:
     """Detail of one bar; it is bare where it has none, or where its detail contradicts it.
 
@@ -134,7 +134,7 @@ def segment_at(bars: Bars, column: int, t: int, side: float, cover: Cover, slot:
     return Segment(opening, low, high, high, low, side * bars.detail[finer, row, CLOSE], jumps, slot + 1, False)
 
 
-@compiled
+@linked
 def walk_segments(state: Positions, p: int, t: int, bars: Bars, stop_order: int) -> tuple[int, float]:
     """`walk_bar` along the detail of a bar. Under `adverse_first` a hole has the low and the high that it must have."""
     side, column = state[p].side, state[p].column

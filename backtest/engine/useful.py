@@ -77,7 +77,7 @@ def detail_recipe(bars: Sequence[UsefulDetail], market: Market, path: Path, exch
     finer_ms = timeframe_ms(timeframe)
     if market.bar_ms % finer_ms or finer_ms >= market.bar_ms:
         raise UsageError(
-            f"--finer {timeframe} does not divide bars of {market.timeframe}: give a shorter one, as in 1m"
+            f"`finer={timeframe}` does not divide bars of {market.timeframe}: give a shorter one, as in 1m"
         )
     if path.exists():
         raise UsageError(f"{path} is there already: name another file, or remove it")

@@ -21,15 +21,15 @@ from backtest.market.record import Market
 from backtest.signals.strategy import Strategy
 
 REMEDIES = {
-    "NO_BAR": "another range of bars, or a longer wait (--set max_wait=...)",
+    "NO_BAR": "another range of bars, or a longer wait (`max_wait=...`)",
     "EXPIRED": "a longer hold",
     "SPOT_SHORT": "a swap of the coin in the market",
-    "IN_POSITION": "--set in_position=extend, or a shorter hold",
-    "EXTENDED": "--set in_position=ignore",
-    "LIQUIDITY_UNKNOWN": "bars with volume before it, or a shorter --set liquidity_window=...",
-    "CAPACITY": "less capital or a larger --set participation=...",
-    "GROSS_CAP": "a larger --set gross_cap=..., or a smaller weight",
-    "NO_CASH": "a smaller weight, or more --set leverage=...",
+    "IN_POSITION": "`in_position=extend`, or a shorter hold",
+    "EXTENDED": "`in_position=ignore`",
+    "LIQUIDITY_UNKNOWN": "bars with volume before it, or a shorter `liquidity_window=...`",
+    "CAPACITY": "less capital or a larger `participation=...`",
+    "GROSS_CAP": "a larger `gross_cap=...`, or a smaller weight",
+    "NO_CASH": "a smaller weight, or more `leverage=...`",
     "GROUP": "what let the other leg be filled",
 }
 
@@ -63,7 +63,7 @@ def why(strategy: Strategy[Any], run: Run, identifier: str) -> Why:
     assert known is not None
     if outcome == "OUTSIDE_DATA":
         reason = f"it was known at {format_ms(known)}, and the bars run from {market.span}"
-        return Why(strategy.name, outcome, reason, ("bars that cover it (backtest fetch, --dataset, --timerange)",))
+        return Why(strategy.name, outcome, reason, ("bars that cover it (`backtest fetch`, `dataset`, `timerange`)",))
     if outcome == "NO_INSTRUMENT":
         reason = f"none of {', '.join(catalyst.assets)} is in the market, which holds {', '.join(market.symbols)}"
         return Why(strategy.name, outcome, reason, ("bars of its coin",))

@@ -25,7 +25,9 @@ def register_test(ledger: Ledger, hypothesis: str, request: Request) -> Registra
         raise UsageError("a hypothesis needs words: write what is expected, and why")
     chosen = request.chosen()
     if len(chosen) != 1:
-        raise UsageError(f"a registration is of one test, and {len(chosen)} strategies are asked for: name one with -s")
+        raise UsageError(
+            f"a registration is of one test, and {len(chosen)} strategies are asked for: name one with `strategy`"
+        )
     if request.plan(0) is None:
-        raise UsageError("a registered test needs a placebo: leave --placebo 0 out")
+        raise UsageError("a registered test needs a placebo: leave `placebo=0` out")
     return ledger.register(words, chosen[0].name, asked_hash(request), request.document())

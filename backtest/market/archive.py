@@ -214,7 +214,7 @@ def read_archive_file(
     if wanted == "ohlcv" and series is None and rows.time_ms.size > 1 and not rows.values[:, 4].any():
         raise MarketError(
             f"{where} has no volume in any bar, so it may be of a mark price, an index or a premium: keep the "
-            f"archive's folders ({', '.join(FOLDERS)}) or say which with --series"
+            f"archive's folders ({', '.join(FOLDERS)}) or say which with `series`"
         )
     return _content(told, wanted, rows, repairs, vouched=vouched)
 

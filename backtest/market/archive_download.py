@@ -61,7 +61,7 @@ class ArchiveDownloader:
         """
         if self.recipe.exchange.id not in ARCHIVE_VENUE.values():
             raise UsageError(
-                f"--archive is Binance's, but the exchange is {self.recipe.exchange.id!r}: use binanceusdm or binance"
+                f"`archive` is Binance's, but the exchange is {self.recipe.exchange.id!r}: use binanceusdm or binance"
             )
         keys, _ = self.wanted_keys(), self.host
         with ThreadPoolExecutor(self.workers, thread_name_prefix="archive") as pool:
@@ -81,7 +81,7 @@ class ArchiveDownloader:
         for symbol in self.recipe.symbols:
             kind = Instrument.parse(symbol).kind
             if kind == "spot" and venue != ARCHIVE_VENUE["spot"]:
-                raise UsageError(f"{symbol} is spot, but {venue} has none: use --exchange binance")
+                raise UsageError(f"{symbol} is spot, but {venue} has none: use `exchange=binance`")
             for series in self.recipe.series:
                 if series == "ohlcv" or kind == "swap":
                     period = METRICS_PERIOD if series in ("oi", "ratios") else self.recipe.timeframe

@@ -42,8 +42,8 @@ class ArchiveHost:
     def __post_init__(self) -> None:
         if is_open(self.url) and not self.insecure:
             raise UsageError(
-                f"--archive-url {self.url[:200]} is plain http, so that anybody on the way can change the data and "
-                "their checksums: use https, or accept it with --insecure"
+                f"`archive_url` {self.url[:200]} is plain http, so that anybody on the way can change the data and "
+                "their checksums: use https, or accept it with `insecure`"
             )
 
     @property
@@ -70,7 +70,7 @@ class ArchiveHost:
                 return None
             checksum = self._get(session, f"{address}.CHECKSUM")
             if checksum is None:
-                raise MarketError(f"{address} has no CHECKSUM beside it: take it from another mirror (--archive-url)")
+                raise MarketError(f"{address} has no CHECKSUM beside it: take it from another mirror (`archive_url`)")
             try:
                 verify_checksum(name, content, checksum.decode("utf-8", "replace"))
             except MarketError:
@@ -99,7 +99,7 @@ class ArchiveHost:
                     else:
                         reason = f"HTTP {response.status_code}"
                         if response.status_code in (401, 403, 451):
-                            raise MarketError(f"{address} is refused ({reason}): set a proxy or use --archive-url")
+                            raise MarketError(f"{address} is refused ({reason}): set a proxy or use `archive_url`")
                         asked = retry_after(response.headers.get("Retry-After"), utc_now())
                         pause = min(pause if asked is None else asked, self.patience.venue_longest)
             except requests.RequestException as problem:

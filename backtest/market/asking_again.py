@@ -57,7 +57,7 @@ class Reasked:
     def problems(self) -> list[str]:
         """A sentence for each way in which the source says something else."""
         told = (
-            (self.differing, "rows differ at the source: fetch them into another --store and compare"),
+            (self.differing, "rows differ at the source: fetch them into another `store` and compare"),
             (self.lacking, "rows are not at the source any more, or never were: look where they came from"),
             (self.more, "rows of the source are not stored: backtest fetch --again asks for them"),
         )

@@ -215,7 +215,7 @@ class Venue:
     def _way_out(self, series: SeriesName) -> str:
         ways = "fetch it from bybit, whose history goes back to the listing"
         if self.identifier.startswith("binance"):
-            ways += ", or from Binance's public archive (fetch --archive)"
+            ways += ", or from Binance's public archive (fetch with `archive`)"
         if series == "oi":
             return f"{ways}, or keep what it shows now with `backtest data record`"
         return ways if series != "ohlcv" else "choose another venue for older bars, as in bybit or binanceusdm"

@@ -119,7 +119,7 @@ def compare_markets(a: Market, b: Market, coins: tuple[str, ...] = (), tolerance
     names = a.provenance.name, b.provenance.name
     bar_ms = max(a.bar_ms, b.bar_ms)
     if bar_ms % a.bar_ms or bar_ms % b.bar_ms:
-        raise UsageError(f"bars of {a.timeframe} and {b.timeframe} have no common grid: choose with --timeframe")
+        raise UsageError(f"bars of {a.timeframe} and {b.timeframe} have no common grid: choose with `timeframe`")
     bases = [[one.base for one in market.instruments] for market in (a, b)]
     common = [coin for coin in dict.fromkeys(bases[0]) if coin in bases[1]]
     absent = [coin for coin in coins if coin not in common]

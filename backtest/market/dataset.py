@@ -150,7 +150,7 @@ def open_dataset(name_or_folder: str, timeframe: str | None = None, store: Path 
     if name_or_folder in {path.stem for path in (datasets_root() / "recipes").glob("*.toml")}:
         raise UsageError(
             f"dataset {name_or_folder!r} is not in the store {shelf.root} yet: run backtest fetch {name_or_folder}, or "
-            f"leave --dataset out for the embedded {default_dataset()}"
+            f"leave `dataset` out for the embedded {default_dataset()}"
         )
     raise UsageError(
         f"dataset {shortened(name_or_folder)} is neither a folder, nor embedded, nor in the store {shelf.root}; "

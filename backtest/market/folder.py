@@ -139,7 +139,7 @@ def _timeframe(files: list[MarketFile], read: _Read, folder: Path, timeframe: st
     periods = {timeframe_ms(period): period for period in reversed(told)}
     there = ", ".join(periods[milliseconds] for milliseconds in sorted(periods))
     if timeframe is None and len(periods) > 1:
-        raise MarketError(f"{folder} holds bars of {there}: choose one with --timeframe")
+        raise MarketError(f"{folder} holds bars of {there}: choose one with `timeframe`")
     if timeframe is not None and timeframe_ms(timeframe) not in periods:
         raise MarketError(f"{folder} has no {timeframe} bars: it holds {there}")
     return periods[timeframe_ms(timeframe or told[0])]

@@ -174,7 +174,7 @@ def _zone(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        raise UsageError(f"--tz {name!r} is no time zone: write UTC or Europe/Berlin") from None
+        raise UsageError(f"`tz` {name!r} is no time zone: write UTC or Europe/Berlin") from None
 
 
 def _instant(text: str, zone: ZoneInfo | None) -> int:
@@ -193,7 +193,7 @@ def _instant(text: str, zone: ZoneInfo | None) -> int:
         raise ValueError(text)
     if moment.tzinfo is None:
         if zone is None:
-            raise UsageError("has no time zone: say which with --tz, as in --tz UTC")
+            raise UsageError("has no time zone: say which with `tz`, as in `tz=UTC`")
         moment = moment.replace(tzinfo=zone)
     return round(moment.timestamp() * 1000)
 
@@ -203,7 +203,7 @@ def _of_timestamps(path: Path, column: Any, profile: Profile) -> Int64s:
     if pa.types.is_date(kind) or kind.tz is None:
         zone = _zone(profile.zone)
         if zone is None:
-            raise MarketError(f"{path}: its times have no time zone: say which with --tz, as in --tz UTC")
+            raise MarketError(f"{path}: its times have no time zone: say which with `tz`, as in `tz=UTC`")
         texts = column.cast(pa.timestamp("ms")).to_pylist()
         return np.array([round(moment.replace(tzinfo=zone).timestamp() * 1000) for moment in texts], dtype=np.int64)
     return np.asarray(column.cast(pa.timestamp("ms", kind.tz), safe=False).cast(pa.int64()).to_numpy(), dtype=np.int64)
@@ -214,7 +214,7 @@ def _of_numbers(path: Path, values: Floats, profile: Profile, raw: RawCells, num
     said = profile.units.get("time", "")
     if said:
         if said not in UNIT_NS:
-            raise UsageError(f"--unit time={said} is unknown; allowed: {', '.join(UNIT_NS)}")
+            raise UsageError(f"`unit time={said}` is unknown; allowed: {', '.join(UNIT_NS)}")
         return np.asarray(np.floor(values * UNIT_NS[said] / 1_000_000), dtype=np.int64)
     stamps = np.full(values.size, -1, dtype=np.int64)
     for unit in UNIT_NS.values():
@@ -224,5 +224,5 @@ def _of_numbers(path: Path, values: Floats, profile: Profile, raw: RawCells, num
     wrong = np.flatnonzero(stamps < 0)
     if wrong.size:
         where = f"{path} {raw.unit} {numbers[wrong[0]]}, column {profile.names['time']}"
-        raise MarketError(f"{where}: {values[wrong[0]]:g} is no time from 2009 to 2100 in s, ms, us or ns: see --map")
+        raise MarketError(f"{where}: {values[wrong[0]]:g} is no time from 2009 to 2100 in s, ms, us or ns: see `map`")
     return stamps

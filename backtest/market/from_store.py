@@ -116,7 +116,7 @@ def _of_venue(store: Store, name: str, timeframe: str | None) -> StoredDataset:
         raise UsageError(f"the store {store.root} has no dataset {name!r}; {near_miss(name, stored_names(store))}")
     there = sorted({key.timeframe for key in keys}, key=timeframe_ms)
     if timeframe is None and len(there) > 1:
-        raise UsageError(f"{name} has bars of {', '.join(there)} in the store: choose one with --timeframe")
+        raise UsageError(f"{name} has bars of {', '.join(there)} in the store: choose one with `timeframe`")
     return StoredDataset(
         name=name,
         venue=name,

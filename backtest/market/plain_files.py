@@ -203,7 +203,7 @@ def _table(path: Path, times: Int64s, values: Floats, repairs: tuple[str, ...]) 
 
 def _venue(path: Path, said: Said) -> str:
     if said.venue is None:
-        raise MarketError(f"{path} does not tell its venue: give --venue, as in --venue binanceusdm")
+        raise MarketError(f"{path} does not tell its venue: give `venue`, as in `venue=binanceusdm`")
     return said.venue
 
 
@@ -237,7 +237,7 @@ def _instrument(path: Path, foreign: Foreign, named: _Named, said: Said) -> Inst
         quote = next((one for one in QUOTES if code.endswith(one) and code != one), "")
         base = code.removesuffix(quote)
     if not base or not quote:
-        raise MarketError(f"{path} does not tell what it is of: say --symbol, as in --symbol ZEC/USDT:USDT")
+        raise MarketError(f"{path} does not tell what it is of: say `symbol`, as in `symbol=ZEC/USDT:USDT`")
     swap_data = foreign.profile.series != "ohlcv"
     kind = said.kind or named.kind or ("swap" if swap_data else told_kind(path.parent, swap_data=False))
     return Instrument.parse(f"{base}/{quote}" + (f":{quote}" if kind == "swap" else ""))
@@ -248,9 +248,9 @@ def _period(path: Path, table: RawTable, named: _Named, said: Said) -> str:
         return said.timeframe or named.period
     steps = np.diff(np.unique(table.time_ms))
     if steps.size == 0:
-        raise MarketError(f"{path} has one row and its name tells no period: say --timeframe, as in --timeframe 1h")
+        raise MarketError(f"{path} has one row and its name tells no period: say `timeframe`, as in `timeframe=1h`")
     lengths, counts = np.unique(steps, return_counts=True)
     usual = int(lengths[np.argmax(counts)])
     if usual % UNIT_MS["s"] or usual < UNIT_MS["s"]:
-        raise MarketError(f"{path}: its rows are {usual} ms apart, which is no period of bars: say --timeframe")
+        raise MarketError(f"{path}: its rows are {usual} ms apart, which is no period of bars: say `timeframe`")
     return plain_timeframe(f"{usual // UNIT_MS['s']}s")

@@ -37,7 +37,7 @@ def settlements(table: RawTable, helpers: Mapping[str, Floats], unit: str = "") 
         Where the rows sample a running rate, or the rates cannot be shares of notional.
     """
     if unit and unit not in RATE_UNITS:
-        raise UsageError(f"--unit rate={unit} is unknown; allowed: {', '.join(RATE_UNITS)}")
+        raise UsageError(f"`unit rate={unit}` is unknown; allowed: {', '.join(RATE_UNITS)}")
     if "settles" in helpers:
         table = _last_before_settlement(table, helpers["settles"])
     steps = np.diff(np.unique(snap(table.time_ms)))
@@ -71,7 +71,7 @@ def _check_rates(table: RawTable, cadence_ms: float) -> None:
     middle = float(np.median(np.abs(known)))
     values, counts = np.unique(np.round(known, 12), return_counts=True)
     usual, share = float(values[np.argmax(counts)]), float(counts.max() / known.size)
-    say = "say which with --unit rate=percent, per-year, basis-points, or share if they are right as they stand"
+    say = "say which with `unit rate=percent`, per-year, basis-points, or share if they are right as they stand"
     if middle > PLAUSIBLE_RATE:
         raise MarketError(
             f"{table.where}: the median rate is {middle:.4g}, which is {middle * 100:.3g}% per settlement: rates in "
@@ -85,7 +85,7 @@ def _check_rates(table: RawTable, cadence_ms: float) -> None:
         if (same > 0.5 and changes.size <= 2) or (share > 0.1 and abs(usual - USUAL_RATE) < 1e-12):
             raise MarketError(
                 f"{table.where}: hourly rows that hold the rate per 8 hours: a rate sampled each hour is charged eight "
-                "times; give a file of settlements, or --unit rate=share if the venue settles this every hour"
+                "times; give a file of settlements, or `unit rate=share` if the venue settles this every hour"
             )
 
 
@@ -113,7 +113,7 @@ def check_volumes(table: RawTable, helpers: Mapping[str, Floats], unit: str = ""
         Where volume and quote volume together are no price inside the bars.
     """
     if unit not in ("", "base", "quote"):
-        raise UsageError(f"--unit volume={unit} is unknown; allowed: base, quote")
+        raise UsageError(f"`unit volume={unit}` is unknown; allowed: base, quote")
     if unit == "quote":
         values = table.values.copy()
         values[:, 4] = np.nan
@@ -134,8 +134,8 @@ def check_volumes(table: RawTable, helpers: Mapping[str, Floats], unit: str = ""
     likely = "the two are the other way round" if swapped >= 0.5 else "one of them is in contracts or another currency"
     raise MarketError(
         f"{table.where}: quote volume by volume is {float(np.median(price[traded])):.4g} in the median, but prices are "
-        f"from {float(np.median(low)):.4g} to {float(np.median(high)):.4g}: {likely}; say with --map volume=NAME, or "
-        "--unit volume=base if it is right as it stands"
+        f"from {float(np.median(low)):.4g} to {float(np.median(high)):.4g}: {likely}; say with `map volume=NAME`, or "
+        "`unit volume=base` if it is right as it stands"
     )
 
 
@@ -158,7 +158,7 @@ def check_open_interest(
         both = inside & (coins > 0) & (value > 0)
         told = value[both] / coins[both]
         ratio = told / price[both]
-    over = "say with --map coins=NAME,value=NAME, or --unit coins=base if it is right as it stands"
+    over = "say with `map coins=NAME,value=NAME`, or `unit coins=base` if it is right as it stands"
     if ratio.size >= 3 and not 1 / PRICE_ROOM <= float(np.median(ratio)) <= PRICE_ROOM:
         raise MarketError(
             f"{where}: value by coins is {float(np.median(told)):.4g} in the median, but the price is "
@@ -199,5 +199,5 @@ def check_stamps(
         if own > 0 and moved < own / 5 and moved < 0.002:
             raise MarketError(
                 f"{where}: its closes agree with the store's bars one bar {'earlier' if shift < 0 else 'later'} "
-                f"({moved:.2%} apart, {own:.2%} at their own time): stamped with their {name}? say --unit {cure}"
+                f"({moved:.2%} apart, {own:.2%} at their own time): stamped with their {name}? say `unit {cure}`"
             )

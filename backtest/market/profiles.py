@@ -144,7 +144,7 @@ def recognised(path: Path, raw: RawCells, options: ReadOptions, series: SeriesNa
     Raises
     ------
     MarketError
-        Where the columns do not tell what they are, naming what to say with `--map`.
+        Where the columns do not tell what they are, naming what to say with `map`.
     """
     header = raw.header or _headerless(path, raw, options)
     names = [plain(name) for name in header]
@@ -161,7 +161,7 @@ def recognised(path: Path, raw: RawCells, options: ReadOptions, series: SeriesNa
     if absent:
         raise MarketError(
             f"{path} has no column of {', '.join(absent)}: it has {', '.join(header)[:300]}; say which is, as in "
-            f"--map {wanted[-1]}=NAME"
+            f"`map {wanted[-1]}=NAME`"
         )
     notes = []
     if "volume" in wanted and "volume" not in places:
@@ -207,11 +207,11 @@ def _places(
         places["volume"] = suffixed[base.lower()]
     elif "volume" not in places and len(suffixed) > 1 and not base:
         raise MarketError(
-            f"{path} has volumes {', '.join(suffixed)}: say which is of the coin, as in --map volume=NAME"
+            f"{path} has volumes {', '.join(suffixed)}: say which is of the coin, as in `map volume=NAME`"
         )
     for meaning, name in options.columns.items():
         if meaning not in NAMES:
-            raise MarketError(f"--map {meaning}={name}: {meaning!r} is unknown; allowed: {', '.join(NAMES)}")
+            raise MarketError(f"`map {meaning}={name}`: {meaning!r} is unknown; allowed: {', '.join(NAMES)}")
         if name in header:
             places[meaning] = list(header).index(name)
         elif plain(name) in names:
@@ -230,7 +230,7 @@ def _content(path: Path, header: Sequence[str], places: Mapping[str, int]) -> Se
         return "oi"
     raise MarketError(
         f"{path} does not tell what it holds: its columns are {', '.join(header)[:300]}; say which are open, high, low "
-        "and close, as in --map time=Date,close=Last"
+        "and close, as in `map time=Date,close=Last`"
     )
 
 
@@ -248,7 +248,7 @@ def _times(
             # What pandas writes of an index without a name.
             return (0,)
         raise MarketError(
-            f"{path} has no column of time: it has {', '.join(header)[:300]}; say which is: --map time=NAME"
+            f"{path} has no column of time: it has {', '.join(header)[:300]}; say which is: `map time=NAME`"
         )
     twins = [at for at, name in enumerate(names) if name in ("timestamp", "open_time", "opentime") and at != place]
     if twins and "time" not in options.columns and names[place] in ("timestamp", "open_time", "opentime"):
@@ -256,7 +256,7 @@ def _times(
         if any(str(one) != str(other) for one, other in rows):
             raise MarketError(
                 f"{path} has times {header[place]} and {header[twins[0]]}, which differ: say which is the open of a "
-                f"bar, as in --map time={header[twins[0]]}"
+                f"bar, as in `map time={header[twins[0]]}`"
             )
     if names[place] == "date" and "time" in names and "time" not in options.columns:
         return place, names.index("time")
@@ -282,8 +282,8 @@ def _headerless(path: Path, raw: RawCells, options: ReadOptions) -> tuple[str, .
     known = _HEADERLESS.get(width)
     if known is None:
         raise MarketError(
-            f"{path} has no header and {width} columns: say what they are by number, as in --map time=1,open=2,high=3,"
-            "low=4,close=5,volume=6"
+            f"{path} has no header and {width} columns: say what they are by number, as in `map time=1,open=2,high=3,"
+            "low=4,close=5,volume=6`"
         )
     if width == 6 and raw.rows and _looks_like_gate(raw):
         return ("time", "volume", "close", "high", "low", "open")

@@ -138,7 +138,7 @@ class StoredDataset(BaseModel):
                     left.unlink()
                 replace_file(path, document)
         except OSError as problem:
-            raise MarketError(f"{path} cannot be written ({problem}): choose another --store") from None
+            raise MarketError(f"{path} cannot be written ({problem}): choose another `store`") from None
 
 
 def dataset_path(root: Path, name: str) -> Path:
@@ -192,7 +192,7 @@ def read_exchange_config(path: Path) -> dict[str, Any]:
     """
     values = read_json(path, ConfigError)
     if not isinstance(values, dict):
-        raise ConfigError(f"--exchange-config {path} holds a {type(values).__name__}: write an object of ccxt options")
+        raise ConfigError(f"`exchange_config` {path} holds a {type(values).__name__}: write an object of ccxt options")
     return values
 
 

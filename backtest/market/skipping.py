@@ -1,4 +1,4 @@
-"""`--skip-bad`: rows that the rules refuse, left out one by one and each said, instead of the whole file refused."""
+"""`skip_bad`: rows that the rules refuse, left out one by one and each said, instead of the whole file refused."""
 
 from __future__ import annotations
 

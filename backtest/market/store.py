@@ -77,7 +77,7 @@ def store_root(option: str | Path | None = None) -> Path:
     if chosen:
         root = user_path(str(chosen))
         if os.path.exists(root) and not os.path.isdir(root):
-            raise UsageError(f"store {root} is no folder: choose another with --store or BACKTEST_STORE")
+            raise UsageError(f"store {root} is no folder: choose another with `store` or BACKTEST_STORE")
         return root
     import platformdirs
 
@@ -224,7 +224,7 @@ class Store:
             listed, found = self._recover(key, self._listed(key))
             manifest = listed or empty_manifest(key, units)
             if manifest.units != units:
-                raise MarketError(f"{key} is stored in {manifest.units}, but {source} has {units}: use another --store")
+                raise MarketError(f"{key} is stored in {manifest.units}, but {source} has {units}: use another `store`")
             new, differing = new_rows(folder, rows, key.series, manifest.files)
             files = (*manifest.files, write_file(folder, new, key, units)) if new.time_ms.size else manifest.files
             asked_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
@@ -354,7 +354,7 @@ class Store:
             yield
         except OSError as problem:
             raise MarketError(
-                f"the store {self.root} cannot be written ({problem.strerror or problem}): choose another with --store"
+                f"the store {self.root} cannot be written ({problem.strerror or problem}): choose another with `store`"
             ) from None
 
 

@@ -234,7 +234,7 @@ def _farewell(what: str, problem: Exception, answer: Answer | None, failures: in
     if answer is not None and answer.status in DOUBTFUL_STATUS:
         return (
             f"{what}: the venue refuses requests from here (HTTP {answer.status}: {reason}): set a proxy or another "
-            "host in the recipe's [exchange.options] or with --exchange-config, or choose another venue"
+            "host in the recipe's [exchange.options] or with `exchange_config`, or choose another venue"
         )
     status = "no answer" if answer is None else f"HTTP {answer.status}" + (f", code {answer.code}" * bool(answer.code))
     times = "once" if failures == 1 else f"{failures} times"

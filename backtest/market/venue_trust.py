@@ -70,7 +70,7 @@ def check_route(route: Route, insecure: bool, what: str) -> None:
     if route.unsafe and not insecure:
         raise ConfigError(
             f"{what}: {'; '.join(route.unsafe)}, so that anybody on the way can change the data: leave that out, or "
-            "accept it with --insecure"
+            "accept it with `insecure`"
         )
 
 

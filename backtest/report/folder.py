@@ -137,7 +137,7 @@ def check_unclaimed(folder: Path, document: dict[str, Any]) -> None:
     except OSError:
         return
     if found != f"{to_json(document)}\n".encode("utf-8", "backslashreplace"):
-        raise UsageError(f"run folder {folder} holds another run: choose another with --out, or remove it")
+        raise UsageError(f"run folder {folder} holds another run: choose another with `out`, or remove it")
 
 
 def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]) -> None:
@@ -181,13 +181,13 @@ def _joined(runs: Sequence[Run], name: str) -> pd.DataFrame:
 
 
 @contextmanager
-def writing(what: str, path: Path, option: str = "--out") -> Iterator[None]:
+def writing(what: str, path: Path, option: str = "`out`") -> Iterator[None]:
     """Turn a file or folder that cannot be written into `UsageError`, which names the option that chooses another."""
     try:
         yield
     except OSError as problem:
         reason = f"{problem.filename or path}: {problem.strerror or problem}"
-        raise UsageError(f"{what} {path} cannot be written ({reason}): choose another with {option}") from None
+        raise UsageError(f"{what} {path} cannot be written ({reason}): choose another with `{option}`") from None
 
 
 def write_text(path: Path, text: str) -> None:

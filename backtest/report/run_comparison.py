@@ -160,7 +160,7 @@ def compare_runs(
         if not path.exists():
             raise UsageError(f"{path} does not exist: name the folder that `backtest run` told of as its run folder")
     if len(paths) + len(variants) < 2 or not paths:
-        raise UsageError(f"{len(paths)} run is nothing to compare: name at least two run folders, or --with hold=24h")
+        raise UsageError(f"{len(paths)} run is nothing to compare: name at least two run folders, or `with hold=24h`")
     runs = [list(_members(path)) for path in paths]
     for done, text in enumerate(variants):
         progress("parameter sets", done, len(variants))
@@ -197,7 +197,7 @@ def _members(folder: Path) -> Iterator[_Member]:
 def _varied(folder: Path, text: str) -> Iterator[_Member]:
     """The strategies of a run asked for again with other parameters."""
     request, within = asked_in(read_document(folder / "run.json", "run"), folder / "run.json")
-    changed = request.model_copy(update={"parameters": request.parameters | assignments(text.split(), "--with")})
+    changed = request.model_copy(update={"parameters": request.parameters | assignments(text.split(), "`with`")})
     evaluation = changed.evaluate(within)
     document = run_document(evaluation, changed.model_dump())
     for strategy, run in zip(document["strategies"], evaluation.runs, strict=True):

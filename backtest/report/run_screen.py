@@ -131,11 +131,11 @@ class Wanted:
     top: int = 0
 
     def __post_init__(self) -> None:
-        for option, names in (("--columns", self.columns), ("--sort", (self.sort,) if self.sort else ())):
-            allowed = [*COLUMNS, "strategy", "verdict"] if option == "--sort" else list(COLUMNS)
+        for option, names in (("columns", self.columns), ("sort", (self.sort,) if self.sort else ())):
+            allowed = [*COLUMNS, "strategy", "verdict"] if option == "sort" else list(COLUMNS)
             for name in names:
                 if name not in allowed:
-                    raise UsageError(f"{option} {name!r} is no column; {near_miss(name, allowed)}")
+                    raise UsageError(f"`{option}` {name!r} is no column; {near_miss(name, allowed)}")
 
 
 def verdict_sentence(cards: Sequence[Scorecard]) -> str:
@@ -159,7 +159,7 @@ def data_lines(remarks: Sequence[str], *, everything: bool) -> list[str]:
     """What was repaired, skipped or said of the data, the first few unless all is wanted."""
     shown = list(remarks if everything else remarks[:REMARKS_SHOWN])
     left = len(remarks) - len(shown)
-    more = [f"- data: {left} more remarks: --all"] if left else []
+    more = [f"- data: {left} more remarks: `all`"] if left else []
     return [f"- data: {one}" for one in shown] + more
 
 
@@ -215,7 +215,7 @@ def screen_lines(evaluation: Evaluation, wanted: Wanted) -> list[str]:
     """How to read the table, what stands behind the verdicts, and what else can be asked for."""
     cards = evaluation.cards
     hidden = len(cards) - len(rows_of(evaluation, wanted))
-    lines = [f"{plural(hidden, 'strategy is', 'strategies are')} not shown (--top {wanted.top})"] if hidden > 0 else []
+    lines = [f"{plural(hidden, 'strategy is', 'strategies are')} not shown (`top={wanted.top}`)"] if hidden > 0 else []
     lines.append(
         "net = price + costs + funding, of the capital (+ funding was received); before: until it was known, waited: "
         "until the fill, captured: from fill to exit, each a mean over trades"

@@ -123,7 +123,7 @@ class Pages:
         if len(chosen) != 2 or not all(one.isascii() and one.isdigit() and len(one) < 12 for one in chosen):
             raise UsageError(f"{len(chosen)} trials are chosen: tick two")
         if self.ledger is None or not self.ledger.is_file():
-            raise DataError("there is no ledger here: run with --ledger")
+            raise DataError("there is no ledger here: run with `ledger`")
         first, second = (int(one) for one in chosen)
         with Ledger(self.ledger) as opened:
             found = {kept.seq: kept for kept in opened.trials([first, second])}

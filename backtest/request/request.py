@@ -200,6 +200,7 @@ _EXAMPLES = {
     "-p": "hold=48h",
     "--set": "leverage=2",
     "--series": "shielded_supply=shielded.csv",
+    "`with`": "hold=24h",
     "--map": "announced_at=date",
     "--default": "kind=listing",
 }

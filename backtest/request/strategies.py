@@ -87,7 +87,7 @@ def strategies_of(names: Sequence[str], parameters: Mapping[str, str]) -> list[S
         owner, _, name = key.rpartition(".")
         takers = [one for one in chosen if owner in ("", one.name) and name in one.parameters_type.model_fields]
         if owner and owner not in values:
-            raise ConfigError(f"-p {key}: no strategy {shortened(owner)} is run; {near_miss(owner, values)}")
+            raise ConfigError(f"`param {key}`: no strategy {shortened(owner)} is run; {near_miss(owner, values)}")
         if not takers:
             known = {field for one in chosen for field in one.parameters_type.model_fields}
             who = owner or ", ".join(strategy.name for strategy in chosen)

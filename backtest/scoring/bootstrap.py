@@ -159,7 +159,7 @@ def _check(series: Floats, level: float, method: IntervalMethod, draws: int, blo
         raise UsageError(f"method {method!r} is unknown; allowed: percentile, bca")
     if draws < 100:
         raise UsageError(
-            f"{draws} draws (--bootstrap) are too few for the quantiles of an interval: use 100 or more, or 0 for none"
+            f"{draws} draws (`bootstrap`) are too few for the quantiles of an interval: use 100 or more, or 0 for none"
         )
     if draws > MOST_DRAWS:
         raise UsageError(f"draws = {shortened(draws)} are more than {MOST_DRAWS:,}: draw fewer")

@@ -43,7 +43,7 @@ def parts_on_cluster(
         from distributed import Client, as_completed
     except ImportError:
         raise UsageError(
-            "--cluster needs the package distributed: install privacy-event-backtest[cluster], or leave it out"
+            "`cluster` needs the package distributed: install privacy-event-backtest[cluster], or leave it out"
         ) from None
     check_address(address)
     missing, packed = set(numbers), _packed(work)
@@ -75,12 +75,12 @@ def check_address(address: str) -> None:
     except ValueError:
         port = None
     if port is None or split.scheme not in ("tcp", "tls"):
-        raise UsageError(f"--cluster {shortened(address)} is no address of a Dask scheduler: write tcp://host:8786")
+        raise UsageError(f"`cluster` {shortened(address)} is no address of a Dask scheduler: write tcp://host:8786")
     try:
         socket.create_connection((split.hostname or "", port), CONNECT_SECONDS).close()
     except OSError as problem:
         raise UsageError(
-            f"no Dask scheduler answers at {shortened(address)} ({problem}): start one, or check --cluster"
+            f"no Dask scheduler answers at {shortened(address)} ({problem}): start one, or check `cluster`"
         ) from None
 
 

@@ -20,7 +20,7 @@ class PlaceboKind:
     Attributes
     ----------
     name : str
-        As typed after `--placebo` and written into documents.
+        As typed and written into documents.
     calendars : str
         What p counts, in words: `112 of 2591 shifted calendars`.
     keeps, breaks : str

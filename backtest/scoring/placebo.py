@@ -95,7 +95,7 @@ def parse_plan(text: str, statistic: str, seed: int) -> PlaceboPlan | None:
     kind, _, count = text.rpartition(":") if ":" in text or text.isdecimal() else (text, "", "10000")
     if not re.fullmatch(r"[0-9]{1,18}", count) or (kind and kind not in KINDS):
         raise UsageError(
-            f"--placebo {shortened(text)} is not KIND, COUNT or KIND:COUNT: write 10000, dates, coins:5000, calendar, "
+            f"`placebo` {shortened(text)} is not KIND, COUNT or KIND:COUNT: write 10000, dates, coins:5000, calendar, "
             f"or 0 for none; as a kind {near_miss(kind, KINDS)}"
         )
     if int(count) == 0:

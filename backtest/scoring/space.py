@@ -209,18 +209,20 @@ def space_of(
     said = build(SpaceTable, read_toml(file, ConfigError), str(file)) if file else SpaceTable()
     named = strategy or said.strategy
     if not named:
-        raise UsageError("no strategy is named: write -s catalyst_momentum, or strategy = ... in the file of --space")
+        raise UsageError(
+            "no strategy is named: write `strategy=catalyst_momentum`, or strategy = ... in the file of `space`"
+        )
     if file and not strategy:
-        trusted_files([named], file, (), "-s")
+        trusted_files([named], file, (), "strategy")
     whole = {**said.parameters, **parameters}
     if not whole:
-        raise UsageError("no parameter is searched: write for example -p hold=24h,48h,72h")
+        raise UsageError("no parameter is searched: write for example `param hold=24h,48h,72h`")
     how = search or said.search
     count = trials if trials is not None else said.trials
     axes = axes_of(whole)
     if how == "grid":
         if count is not None:
-            raise UsageError(f"trials = {shortened(count)} belongs to --search random: a grid tries every combination")
+            raise UsageError(f"trials = {shortened(count)} belongs to `search=random`: a grid tries every combination")
         return Space(named, grid_trials(axes))
     if how == "random":
         return Space(named, random_trials(axes, 100 if count is None else count, seed))

@@ -219,7 +219,7 @@ def sweep_part(sweep: Sweep, number: int) -> bytes:
         if np.isnan(row[NET_RETURN]):
             raise DataError(
                 f"trial {trial.number} of {sweep.strategy.name} holds a position while funding is unknown: fetch it, "
-                "or choose --funding const (charged against the position) or --funding zero"
+                "or choose `funding_unknown=const` (charged against the position) or `funding_unknown=zero`"
             )
         statistics.append(row)
         returns.append(replay_returns(orders, prepared))

@@ -45,11 +45,11 @@ def written(folder: Path) -> Iterator[None]:
             yield
     except TimeoutError:
         raise UsageError(
-            f"folder {folder} is being written by another command: wait until it ends, or choose another with --out"
+            f"folder {folder} is being written by another command: wait until it ends, or choose another with `out`"
         ) from None
     except OSError as problem:
         raise UsageError(
-            f"folder {folder} cannot be written or read ({problem}): choose another with --out, or run it again; "
+            f"folder {folder} cannot be written or read ({problem}): choose another with `out`, or run it again; "
             "parts that are whole are kept"
         ) from None
 
@@ -63,7 +63,7 @@ def claim(folder: Path, fingerprint: str) -> None:
     found = mark.read_text(encoding="utf-8", errors="replace")[:80]
     if found != fingerprint:
         raise UsageError(
-            f"folder {folder} holds another sweep ({found}, not {fingerprint}): choose another with --out, or remove it"
+            f"folder {folder} holds another sweep ({found}, not {fingerprint}): choose another with `out`, or remove it"
         )
 
 

@@ -148,7 +148,7 @@ def folds_of(walk: WalkForward) -> tuple[Fold, ...]:
     if walk.folds < 1 or len(known) < walk.folds + 1:
         raise UsageError(
             f"{walk.folds} folds need at least one catalyst each and one to train on, but {len(known)} became known in "
-            "the data: use fewer --folds or more catalysts"
+            "the data: use fewer `folds` or more catalysts"
         )
     blocks = np.array_split(np.arange(len(known)), walk.folds + 1)
     folds = []
@@ -162,7 +162,7 @@ def folds_of(walk: WalkForward) -> tuple[Fold, ...]:
         if not train:
             raise UsageError(
                 f"fold {number} has nothing to train on before {format_ms(cut)} once purged and embargoed: use fewer "
-                "--folds, or a shorter --horizon or --embargo"
+                "`folds`, or a shorter `horizon` or `embargo`"
             )
         folds.append(
             Fold(

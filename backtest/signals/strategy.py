@@ -274,7 +274,7 @@ class Strategy(ABC, Generic[P]):
     def unsupplied(self, market: Market) -> tuple[str, ...]:
         """A note for each declared series that the market does not carry."""
         return tuple(
-            f"series {name} is not supplied (--series {name}=FILE.csv): nothing is decided on it"
+            f"series {name} is not supplied (`series {name}=FILE.csv`): nothing is decided on it"
             for name in self.reads()
             if name not in market.auxiliary
         )
@@ -311,7 +311,7 @@ def instruments_of(assets: tuple[str, ...], market: Market) -> tuple[str, ...]:
         For a coin that the market does not hold, or no coin at all.
     """
     if not assets:
-        raise ConfigError("assets is empty: name at least one coin, as in -p assets=ZEC")
+        raise ConfigError("assets is empty: name at least one coin, as in `param assets=ZEC`")
     columns = {asset: market.column_of(asset) for asset in assets}
     held = sorted({instrument.base for instrument in market.instruments})
     for asset, column in columns.items():

@@ -15,7 +15,7 @@ from backtest.base.errors import UsageError
 from backtest.signals.loading import file_of, is_file_reference
 
 
-def trusted_files(names: Sequence[str], document: Path, typed: Sequence[Path], option: str = "--trust") -> list[str]:
+def trusted_files(names: Sequence[str], document: Path, typed: Sequence[Path], option: str = "trust") -> list[str]:
     """A line for each strategy file among the names of a document, with its hash, once all are typed by hand.
 
     `typed` are files, or folders of which every file is trusted. Links are followed before they are compared.
@@ -35,7 +35,7 @@ def trusted_files(names: Sequence[str], document: Path, typed: Sequence[Path], o
         if not any(file == path or (path.is_dir() and file.is_relative_to(path)) for path in allowed):
             raise UsageError(
                 f"{document} names the strategy file {str(file)[:400]} (sha256 {digest}), and a document runs no code: "
-                f"read that file, and if you trust it, add {option} {shlex.quote(str(file)[:400])}"
+                f"read that file, and if you trust it, add `{option} {shlex.quote(str(file)[:400])}`"
             )
-        lines.append(f"{document} runs {file} (sha256 {digest}), named by {option}")
+        lines.append(f"{document} runs {file} (sha256 {digest}), named by `{option}`")
     return lines

@@ -242,7 +242,7 @@ def test_measures_by_hand(sample: Market) -> None:
         ("close('ZEC', '2024-11-01')", "does not cover 2024-11-01 to 2024-11-01"),
         ("high('ZEC', '2025-11-02', '2025-11-01')", "ends before it starts"),
         ("interest('ZEC/USDT', '2025-11-01')", "open interest of ZEC/USDT is unknown in 24 of 24 bars"),
-        ("series('pool', '2025-11-01')", "supply one by --series pool=FILE.csv"),
+        ("series('pool', '2025-11-01')", "supply one by `series pool=FILE.csv`"),
     ],
 )
 def test_what_cannot_be_measured_is_said(sample: Market, expression: str, sentence: str) -> None:

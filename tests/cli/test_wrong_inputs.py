@@ -161,7 +161,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("walkforward -p hold=1h,2h", 2, r"no strategy is named: write -s catalyst_momentum"),
     ("fetch absent.toml", 2, r"recipe 'absent.toml' is neither a file nor an embedded recipe; allowed: "),
     ("data import absent.csv", 3, r"absent.csv does not exist: check the path"),
-    ("data verify x", 2, r"backtest data has no verb 'verify'; allowed: check, import"),
+    ("data verify x", 2, r"backtest data has no verb 'verify'; allowed: check, compare, import"),
     ("schema rnu", 2, r"schema 'rnu' is unknown; did you mean 'run'"),
     ("strategies new my-idea", 2, r"strategy name 'my-idea': use lower-case letters, digits and underscores"),
     ("ledger list --ledger absent.sqlite", 2, r"ledger absent.sqlite does not exist: `backtest run` makes it, or name"),

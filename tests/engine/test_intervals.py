@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from backtest.engine import intervals as columns
 from backtest.engine import layout as codes
 from backtest.engine import path
 from backtest.engine.bounds import Intervals, useful_bars
+from backtest.engine.compiling import interpreted
 from backtest.engine.kernel import new_work, replay_one
 from backtest.engine.layout import F8, POSITION, Bars, Orders, Rules, Variation
 from tests.engine.grid_paths import STEP, Bar, Leg, random_bars, search, search_trades
@@ -202,6 +204,9 @@ def test_the_search_finds_planted_errors() -> None:
 
     def built(text: str) -> Any:
         names = dict(vars(path))
+        for name, value in vars(path).items():
+            if (plain := interpreted(value)) is not value:
+                names[name] = FunctionType(plain.__code__, names, name, plain.__defaults__)
         exec(text.replace("def ", "from __future__ import annotations\ndef ", 1), names)
         return names["possible_exits"]
 

@@ -252,7 +252,7 @@ def test_an_unlisted_symbol_is_an_error_or_is_left_out(store: Store) -> None:
     ("venue", "series", "timerange", "complaint"),
     [
         ("binanceusdm", "oi", "20251001-20251030", "no open-interest history older than 2025-11-01 00:35"),
-        ("binance", "oi", "20251001-20251030", "or from Binance's public archive (fetch --archive)"),
+        ("binance", "oi", "20251001-20251030", "or from Binance's public archive (fetch with `archive`)"),
         ("bitget", "oi", "20251120-", "bitget has no open-interest history that ccxt can read: fetch it from bybit"),
         ("hyperliquid", "oi", "20251120-", "or keep what it shows now with `backtest data record`"),
         ("coinbase", "funding", "20251120-", "coinbase has no funding history that ccxt can read"),
@@ -324,7 +324,7 @@ def test_volume_and_open_interest_in_contracts_become_coins(store: Store, monkey
     monkeypatch.setitem(RULES, "bybit", replace(rules, volume_in_contracts=False))
     with serving(state):
         report = download(store, state, "20251120-20251128")
-    assert "use another --store" in report.complaint()
+    assert "use another `store`" in report.complaint()
 
 
 def test_a_null_volume_that_stays_is_kept_as_unknown(store: Store) -> None:
@@ -421,7 +421,7 @@ def test_a_venue_that_refuses_for_good_is_named_with_the_way_out(store: Store) -
     with serving(state), pytest.raises(MarketError) as caught:
         download(store, state, "20251101-20251110")
     assert "refuses requests from here (HTTP 451" in str(caught.value)
-    assert "--exchange-config" in str(caught.value)
+    assert "`exchange_config`" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["500", "html", "null", "empty page", "10001", "timeout", "reset"])

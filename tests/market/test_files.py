@@ -587,7 +587,7 @@ class TestFolder:
         write(folder / "ZECUSDT-4h.csv", f"{MIDNIGHT},{BAR}")
         with pytest.raises(MarketError) as caught:
             read_folder(folder)
-        assert str(caught.value) == f"{folder} holds bars of 1h, 4h: choose one with --timeframe"
+        assert str(caught.value) == f"{folder} holds bars of 1h, 4h: choose one with `timeframe`"
         assert len(read_folder(folder, "4h").index) == 1
         assert read_folder(folder, "60m").timeframe == "1h"
         with pytest.raises(MarketError) as caught:

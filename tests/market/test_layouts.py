@@ -421,7 +421,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "naive times": (
         "zec.csv",
         lambda: lines(lambda r: f"{when(r):%Y-%m-%d %H:%M:%S},{ohlc(r)},{volume(r)}", BARS),
-        "has no time zone: say which with --tz",
+        "has no time zone: say which with `tz`",
     ),
     "CoinGecko": (
         "zec.csv",
@@ -444,12 +444,12 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "two times that differ": (
         "zec.csv",
         lambda: lines(lambda r: f"{ms(r + 1)},{ms(r)},{ohlc(r)},{volume(r)}", "timestamp,open_time" + BARS[9:]),
-        "which differ: say which is the open of a bar, as in --map time=",
+        "which differ: say which is the open of a bar, as in `map time=",
     ),
     "no column of prices": (
         "zec.csv",
         lambda: lines(lambda r: f"{ms(r)},{r}", "timestamp,sentiment"),
-        "does not tell what it holds: .* --map time=Date,close=Last",
+        "does not tell what it holds: .* `map time=Date,close=Last`",
     ),
     "two instruments": (
         "zec.csv",
@@ -461,7 +461,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "quote volume under the name of volume": (
         "zec.csv",
         lambda: lines(lambda r: f"{ms(r)},{ohlc(r)},{turnover(r)},{volume(r)}", BARS + ",quote_volume"),
-        "the two are the other way round; say with --map volume=NAME",
+        "the two are the other way round; say with `map volume=NAME`",
     ),
     "ticks of a running rate": (
         "zec.csv",
@@ -481,7 +481,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "percent": (
         "zec.csv",
         lambda: lines(lambda r: f"{ms(r, 8 * HOUR)},{RATES[r] * 100}", "time,funding_rate"),
-        "in percent or per year. say which with --unit rate=percent",
+        "in percent or per year. say which with `unit rate=percent`",
     ),
     "percent of a quiet market": (
         "zec.csv",
@@ -501,7 +501,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "no pair in the name": (
         "export.csv",
         lambda: lines(lambda r: f"{ms(r)},{ohlc(r)},{volume(r)}", BARS),
-        "does not tell what it is of: say --symbol",
+        "does not tell what it is of: say `symbol`",
     ),
 }
 
@@ -566,7 +566,7 @@ def test_open_interest_is_checked_against_the_bars_of_the_store(fault: str, tmp_
     }[fault]
     path = tmp_path / "oi.csv"
     path.write_bytes(lines(cells, "timestamp,sum_open_interest,sum_open_interest_value"))
-    with pytest.raises(MarketError, match=r"(swapped, or contracts|value in the column of coins).*--unit coins=base"):
+    with pytest.raises(MarketError, match=r"(swapped, or contracts|value in the column of coins).*`unit coins=base`"):
         import_paths([path], store, ZEC)
     import_paths([path], store, said(units={"coins": "base"}))
     right = tmp_path / "right.csv"
@@ -583,7 +583,7 @@ def test_bars_stamped_with_their_close_are_found_out_by_a_second_source(tmp_path
     path.write_bytes(
         lines(lambda r: f"{ms(r + 1)},{','.join(str(cell + 0.01) for cell in price(r))},{volume(r)}", BARS)
     )
-    with pytest.raises(MarketError, match=r"one bar earlier .*stamped with their close. say --unit stamp=close"):
+    with pytest.raises(MarketError, match=r"one bar earlier .*stamped with their close. say `unit stamp=close`"):
         import_paths([path], store, Said(venue="okx", symbol="ZEC/USDT:USDT"))
     import_paths(
         [path], store, Said(venue="okx", symbol="ZEC/USDT:USDT", options=ReadOptions(units={"stamp": "close"}))

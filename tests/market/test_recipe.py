@@ -157,6 +157,6 @@ def test_several_timeframes_of_a_venue_need_a_choice(store: Store) -> None:
     store.append(
         Key.of("bybit", "ZEC/USDT:USDT", "ohlcv", "1d"), day, source="test", units={"price": "quote", "volume": "base"}
     )
-    with pytest.raises(UsageError, match="bybit has bars of 1h, 1d in the store: choose one with --timeframe"):
+    with pytest.raises(UsageError, match="bybit has bars of 1h, 1d in the store: choose one with `timeframe`"):
         open_stored(store, "bybit")
     assert open_stored(store, "bybit", "1d").timeframe == "1d"

@@ -194,7 +194,7 @@ def test_a_damaged_page_is_refused_on_reading(store: Store) -> None:
 
 def test_a_store_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(MarketError, match=r"the store .*file cannot be written .*choose another with --store"):
+    with pytest.raises(MarketError, match=r"the store .*file cannot be written .*choose another with `store`"):
         add(Store(tmp_path / "file"), hours(0, 2))
     if os.geteuid():
         (tmp_path / "closed").mkdir(mode=0o500)

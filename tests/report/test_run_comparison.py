@@ -94,7 +94,9 @@ def test_runs_are_compared_with_the_first(runs: Path) -> None:
     assert all("left by time" in one.why or "not in" in one.why or "another" in one.why for one in first.trades)
     # The third was not written: it is asked for again, and shifts are common to both.
     assert second.difference.draws == 199
-    assert found.notes == (f"{runs / 'c'} has another configuration than {runs / 'a'}: fee_rate",)
+    other, *parameters = found.notes
+    assert other == f"{runs / 'c'} has another configuration than {runs / 'a'}: fee_rate"
+    assert parameters[0] == "b: catalyst_momentum has hold = 72h, not 24h"
 
 
 def test_the_ledger_and_asking_again_agree(runs: Path) -> None:
@@ -139,5 +141,5 @@ def test_parameter_sets_are_compared_in_one_call_and_on_one_page(runs: Path) -> 
     assert f"{net:+.1%}" in page
     with pytest.raises(UsageError, match="did you mean 'hold'"):
         compare_runs([runs / "a"], variants=("hodl=24h",))
-    with pytest.raises(UsageError, match="--with 'hold' is not name=value"):
+    with pytest.raises(UsageError, match="`with` 'hold' is not name=value"):
         compare_runs([runs / "a"], variants=("hold",))

@@ -199,7 +199,7 @@ def test_bca_of_a_statistic_beyond_its_draws_is_nan() -> None:
         (noise(50)[:, None], {}, r"returns \(50, 1\) must be one series"),
         (noise(50), {"level": 90.0}, "level = 90.0 is not between 0 and 1"),
         (noise(50), {"method": "normal"}, "method 'normal' is unknown; allowed: percentile, bca"),
-        (noise(50), {"draws": 99}, r"99 draws \(--bootstrap\) are too few for the quantiles"),
+        (noise(50), {"draws": 99}, r"99 draws \(`bootstrap`\) are too few for the quantiles"),
         (noise(50), {"block": 0.5}, r"block = 0.5 is not between 1 and the number of returns \(50\)"),
         (noise(50), {"block": 51.0}, r"block = 51.0 is not between 1 and the number of returns \(50\)"),
     ],

@@ -37,7 +37,7 @@ def test_a_fall_of_the_inflow_is_bought_at_the_first_close_after_it_was_publishe
     outflow = sample.with_auxiliary(at(sample, [0, 100], [-5e6, -50e6]))
     assert REGISTRY["accumulation"]().decide(outflow, NONE).rows == ()
     (note,) = REGISTRY["accumulation"]().decide(sample, NONE).notes
-    assert note.startswith("series zec_exchange_inflow is not supplied (--series zec_exchange_inflow=FILE.csv)")
+    assert note.startswith("series zec_exchange_inflow is not supplied (`series zec_exchange_inflow=FILE.csv`)")
 
 
 def test_a_rise_away_from_rail_is_sold_and_invented_prices_are_named(sample: Market) -> None:

@@ -61,7 +61,7 @@ def test_another_way_is_named_and_goes_into_the_manifest(name: str) -> None:
 @pytest.mark.parametrize("name", UNSAFE)
 def test_an_open_way_needs_the_flag(name: str) -> None:
     given, told = UNSAFE[name]
-    with pytest.raises(ConfigError, match="accept it with --insecure") as refused:
+    with pytest.raises(ConfigError, match="accept it with `insecure`") as refused:
         venue(given)
     assert told in str(refused.value)
     accepted = venue(given, insecure=True)
@@ -100,7 +100,7 @@ def test_the_command_line_refuses_before_it_asks(tmp_path: Path) -> None:
     )
     done = CliRunner().invoke(app, ["fetch", str(tmp_path / "r.toml"), "--store", str(tmp_path / "s")])
     assert isinstance(done.exception, ConfigError)
-    assert "--insecure" in str(done.exception)
+    assert "`insecure`" in str(done.exception)
     (tmp_path / "c.json").write_text(json.dumps({"urls": {"api": {"public": "http://evil.example"}}}))
     words = ["data", "record", "--exchange", "bybit", "--symbols", ZEC, "--exchange-config", str(tmp_path / "c.json")]
     done = CliRunner().invoke(app, [*words, "--store", str(tmp_path / "s")])
