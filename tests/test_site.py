@@ -13,6 +13,11 @@ import pytest
 
 import backtest
 from backtest.base.config import RunConfig
+from backtest.catalysts.record import KINDS, Catalyst
+from backtest.market.profiles import PROGRAMS
+from backtest.market.recipe import Recipe
+from backtest.request.workspace import Workspace
+from backtest.scoring.space import SpaceTable
 from tools import gallery
 from tools.site import GENERATED, within
 
@@ -47,6 +52,18 @@ def test_the_reference_names_every_public_name_and_setting(site: Path) -> None:
     assert [name for name in backtest.__all__ if f".{name}" not in api] == []
     settings = (site / "reference" / "configuration" / "index.html").read_text()
     assert [name for name in RunConfig.model_fields if f"<code>{name}</code>" not in settings] == []
+
+
+def test_the_reference_tells_every_file_format_and_exit_code() -> None:
+    formats = GENERATED["reference/formats.md"]()
+    names = [*Catalyst.__dataclass_fields__, *Recipe.model_fields, *Workspace.model_fields, *SpaceTable.model_fields]
+    assert [name for name in names if f"`{name}`" not in formats] == []
+    assert [kind for kind in KINDS if f"| `{kind}` |" not in formats] == []
+    assert all(one.name in formats for one in PROGRAMS)
+    errors = GENERATED["reference/errors.md"]()
+    assert [
+        code for code in (0, 1, 2, 3, 4, 5, 129, 130, 141, 143) if not re.search(rf"`[^`]*\b{code}\b[^`]*` \|", errors)
+    ] == []
 
 
 def test_every_link_inside_the_site_leads_somewhere(site: Path) -> None:

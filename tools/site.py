@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tools import concepts, gallery
+from tools.formats import formats_page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -104,9 +105,13 @@ def errors_page() -> str:
 
     tree = inspect.cleandoc(errors.__doc__ or "")
     drawn = tree[tree.index("    BacktestError") : tree.index("Each message")]
+    from backtest.cli import app
+
+    told = str(app.info.epilog).removeprefix("Exit codes: ").rstrip(".")
+    rows = re.findall(r"((?:\d+(?:, | and )?)+) ([^,]*(?:, Ctrl-C and SIGTERM)?)(?:, |$)", told)
+    codes = table(("code", "meaning"), [(f"`{code.strip()}`", meaning) for code, meaning in rows])
     return (
-        "# Exit codes and errors\n\n0 ok, 1 internal, 2 usage or configuration, 3 data missing or invalid, 4 baseline "
-        "regression, 5 look-ahead, 130 interrupted, 141 the reader of a pipe left.\n\n```text\n"
+        f"# Exit codes and errors\n\n{codes}\n```text\n"
         f"{inspect.cleandoc(drawn)}\n```\n\n{tree[tree.index('Each message') :]}\n"
     )
 
@@ -158,6 +163,7 @@ GENERATED = {
     "reference/configuration.md": configuration_page,
     "reference/strategies.md": strategies_page,
     "reference/documents.md": documents_page,
+    "reference/formats.md": lambda: formats_page(table),
     "reference/errors.md": errors_page,
     "reference/api.md": api_page,
     "reference/declared.md": declared_page,
