@@ -81,10 +81,11 @@ def check_columns(where: str, columns: Collection[str], mapping: Mapping[str, st
             )
     unknown = [column for column in columns if column not in keys and column not in mapping.values()]
     if unknown and not mapping:
+        of_file = where.lower().endswith(".csv")
+        how = f"backtest events import {where} --map assets=COLUMN" if of_file else "columns={'assets': 'COLUMN'}"
         raise CalendarError(
             f"{where} has a column {shortened(unknown[0])}, which is no key of a catalyst; "
-            f"{near_miss(unknown[0], keys)}; drop it, or write which columns are read: backtest events import {where} "
-            f"--map assets=COLUMN"
+            f"{near_miss(unknown[0], keys)}; drop it, or say which columns are read: {how}"
         )
 
 

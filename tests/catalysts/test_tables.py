@@ -94,6 +94,8 @@ def test_frames_and_records_are_the_same_calendar() -> None:
     assert Calendar.from_frame(pd.DataFrame(records), "mine").hash() == calendar.hash()
     renamed = pd.DataFrame(records).rename(columns={"announced_at": "when"})
     assert Calendar.from_frame(renamed, "mine", columns={"announced_at": "when"}).hash() != ""
+    with pytest.raises(CalendarError, match=r"'mine' has a column 'when', .*read: columns={'assets': 'COLUMN'}"):
+        Calendar.from_frame(renamed, "mine")
     with pytest.raises(CalendarError, match="calendar 'none' has no row"):
         Calendar.from_records([], "none")
 

@@ -37,7 +37,7 @@ def test_a_reading_is_known_from_its_instant_on(tmp_path: Path) -> None:
         ("available_at,value\n2025-10-01,1\n", "line 2, column available_at: '2025-10-01' has no time zone"),
         ("available_at,value\n2025-10-02T00:00Z,1\n2025-10-01T00:00Z,1\n", "line 3: available_at is not after"),
         ("available_at,value\n2025-10-01T00:00Z,many\n", "line 2, column value: 'many' is not a number"),
-        ("", "a series needs the columns available_at,value and a row"),
+        ("", "begins with nothing: a series needs the header available_at,value and a row"),
     ],
 )
 def test_a_bad_file_names_the_row(tmp_path: Path, text: str, sentence: str) -> None:

@@ -228,7 +228,7 @@ def test_a_rate_of_the_whole_notional_is_refused() -> None:
         MarketError, match=r"ZEC funding row 1, column funding_rate: a funding rate of -1.0 is 100% or more"
     ):
         clean_funding(rate_table((0, 0.99), (8 * HOUR, -1.0)))
-    with pytest.raises(MarketError, match=r"a funding rate of inf is 100 %"):
+    with pytest.raises(MarketError, match=r"a funding rate of inf is 100%"):
         clean_funding(rate_table((0, INF)))
 
 
