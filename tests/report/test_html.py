@@ -252,11 +252,13 @@ def test_the_answer_counts_and_takes_medians() -> None:
     assert "not how they were chosen" in texts[2]
     rows = [[cell.text for cell in row] for row in catalysts.rows]
     assert [row[0] for row in rows] == ["one-a", "one-a", "one-a", "two-b", "three-c"]
-    assert rows[0][2:] == ["long ZEC", "2 strategies", "+20.0%", "+0.0%", "+20.0%", "+10.0%", "+0.0%", "+20.0%"]
-    assert rows[1][2:] == ["short ZEC", "1 strategy", "-", "-", "-10.0%", "-20.0%", "-20.0%", "-20.0%"]
+    assert rows[0][2:] == ["long ZEC", "2 strategies", "+20.0%", "+0.0%", "+20.0%", "+10.0%"]
+    assert catalysts.rows[0][-1].below == "+0.0% to +20.0%"
+    assert rows[1][2:] == ["short ZEC", "1 strategy", "-", "-", "-10.0%", "-20.0%"]
+    assert catalysts.rows[1][-1].below == ""
     assert rows[2][2:4] == ["long XMR", "1 strategy"]
     assert catalysts.rows[2][2].below == "other coins"
-    assert rows[4][2:] == ["-", "no strategy", "-", "-", "-", "-", "-", "-"]
+    assert rows[4][2:] == ["-", "no strategy", "-", "-", "-", "-"]
     assert catalysts.rows[4][3].below == "no bar opened in time (NO_BAR)"
 
 
