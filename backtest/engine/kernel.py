@@ -81,10 +81,14 @@ from backtest.engine.compiling import compiled, inlined
 from backtest.engine.curve import Curve, follow, write_statistics
 from backtest.engine.entries import enter, worth
 from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside
+from backtest.engine.extremes import NONE, Extremes, skip_quiet
 from backtest.engine.layout import (
     F8,
     MAKER_INSIDE,
+    MAX_DRAWDOWN,
     POSITION,
+    SHARPE,
+    SORTINO,
     STATISTICS,
     T_CASH,
     T_FAULT_COLUMN,
@@ -104,9 +108,13 @@ from backtest.engine.schedule import schedule
 
 @inlined
 def _replay(
-    orders: Orders, v: int, bars: Bars, rules: Rules, work: Work, book: Book, record: bool, statistics: F8, place: int
-) -> None:
-    """Variation v: walk the bars on which something is held or enters, stream its statistics into row `place`."""
+    orders: Orders, v: int, bars: Bars, rules: Rules, work: Work, book: Book, record: bool, statistics: F8, place: int,
+    extremes: Extremes, net_only: bool,
+) -> None:  # fmt: skip
+    """Variation v: walk the bars on which something is held or enters, stream its statistics into row `place`.
+
+    With `net_only` quiet bars are skipped, and what follows equity from bar to bar is NaN.
+    """
     intent = _variation(orders, v)
     bar_count = bars.panel.shape[1]
     queued = schedule(intent, bars, work)
@@ -123,7 +131,10 @@ def _replay(
             t = work.fill_row[work.queue[unit]]
         else:
             begin = t
-            curve, t = follow_quiet(curve, count, t, calm, bars, work, book, record)
+            if net_only:
+                t = skip_quiet(count, t, calm, bars, work, extremes)
+            else:
+                curve, t = follow_quiet(curve, count, t, calm, bars, work, book, record)
             held += t - begin
             if record:
                 written = t
@@ -166,6 +177,8 @@ def _replay(
     if record:
         book.equity[written:] = curve.equity
     write_statistics(curve, work.tally, held, bar_count, rules, statistics, place)
+    if net_only:
+        statistics[place, SHARPE] = statistics[place, SORTINO] = statistics[place, MAX_DRAWDOWN] = np.nan
 
 
 @compiled
@@ -216,7 +229,9 @@ def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
     """
     work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
     result = np.empty((1, len(STATISTICS) + 2))
-    _replay(orders, 0, bars, rules, work, book, True, result, 0)
+    _replay(
+        orders, 0, bars, rules, work, book, True, result, 0, Extremes(np.empty((0, 0, 2)), np.zeros(1, np.int64)), False
+    )
     book.verdict[:] = work.verdict
     result[0, -2] = work.tally[T_FAULT_ROW]
     result[0, -1] = work.tally[T_FAULT_COLUMN]
@@ -224,7 +239,9 @@ def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
 
 
 @compiled
-def _replay_strip(orders: Orders, bars: Bars, rules: Rules, statistics: F8, first: int, last: int) -> None:
+def _replay_strip(
+    orders: Orders, bars: Bars, rules: Rules, extremes: Extremes, net_only: bool, statistics: F8, first: int, last: int
+) -> None:
     """Rows `first` to before `last` of `replay_many`."""
     nowhere = Book(
         np.empty(0),
@@ -237,26 +254,29 @@ def _replay_strip(orders: Orders, bars: Bars, rules: Rules, statistics: F8, firs
     )
     work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
     for v in range(first, last):
-        _replay(orders, v, bars, rules, work, nowhere, False, statistics, v)
+        _replay(orders, v, bars, rules, work, nowhere, False, statistics, v, extremes, net_only)
         if work.tally[T_FAULT_ROW] >= 0.0:
             statistics[v, :] = np.nan
 
 
-def replay_many(orders: Orders, bars: Bars, rules: Rules, replays: int, workers: int) -> F8:
+def replay_many(
+    orders: Orders, bars: Bars, rules: Rules, replays: int, workers: int, extremes: Extremes | None = None
+) -> F8:
     """Statistics (replays, 8) of that many variations; a replay that met a fault is a row of NaN.
+
+    With the `extremes` of the bars, quiet bars are skipped: Sharpe, Sortino and drawdown are NaN then, and all else is
+    the same to the last bit.
 
     Work is split into `workers` strips (at least one) that share nothing, each in a thread of its own, free of the
     interpreter's lock: the result does not depend on their number.
     """
     statistics = np.empty((replays, len(STATISTICS)))
     strips = max(workers, 1)
+    given = (orders, bars, rules, extremes or NONE, extremes is not None, statistics)
     edges = [strip * replays // strips for strip in range(strips + 1)]
     with ThreadPoolExecutor(strips) as threads:
-        done = [
-            threads.submit(_replay_strip, orders, bars, rules, statistics, first, last)
-            for first, last in itertools.pairwise(edges[1:])
-        ]
-        _replay_strip(orders, bars, rules, statistics, *edges[:2])
+        done = [threads.submit(_replay_strip, *given, first, last) for first, last in itertools.pairwise(edges[1:])]
+        _replay_strip(*given, *edges[:2])
         for strip in done:
             strip.result()
     return statistics

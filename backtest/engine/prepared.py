@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from backtest.engine.layout import FILL_COLUMNS, POSITION, TRADE_COLUMNS, Bars, 
 from backtest.engine.orders import kernel_orders
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
+
+if TYPE_CHECKING:
+    from backtest.engine.extremes import Extremes
 
 _KEPT = 64
 """Sets of intents whose orders are kept: more than an evaluation asks for again."""
@@ -39,6 +42,7 @@ class Prepared:
     rules: Rules
     _orders: dict[int, tuple[Intents, Orders]] = field(default_factory=dict)
     _hashes: dict[str, str] = field(default_factory=dict)
+    _extremes: list[Extremes] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<Prepared {self.market!r}>"
@@ -73,7 +77,7 @@ class Prepared:
 
     def with_rules(self, **changed: Any) -> Prepared:
         """The same bars under other scalars."""
-        return Prepared(self.market, self.config, self.bars, self.rules._replace(**changed))
+        return Prepared(self.market, self.config, self.bars, self.rules._replace(**changed), _extremes=self._extremes)
 
 
 def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> Prepared:
@@ -85,6 +89,15 @@ def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> 
         Where the finer bars of `detail` do not fit those of the market.
     """
     return Prepared(market, config, kernel_bars(market, config, detail), kernel_rules(config, market.bar_ms))
+
+
+def block_extremes(prepared: Prepared) -> Extremes:
+    """Lows and highs of blocks of the bars, worked out once."""
+    from backtest.engine.extremes import extremes_of
+
+    if not prepared._extremes:
+        prepared._extremes.append(extremes_of(prepared.bars))
+    return prepared._extremes[0]
 
 
 def empty_book(bars: int, intents: int) -> Book:

@@ -13,7 +13,7 @@ from backtest.catalysts.record import Calendar
 from backtest.engine import layout
 from backtest.engine.bounds import intervals_of
 from backtest.engine.layout import STATISTICS, Orders
-from backtest.engine.prepared import Prepared, empty_book, prepare
+from backtest.engine.prepared import Prepared, block_extremes, empty_book, prepare
 from backtest.engine.run import Run
 from backtest.market.record import Floats, Market
 from backtest.signals.strategy import Intents
@@ -80,15 +80,19 @@ def _check_funding(statistics: npt.NDArray[np.float64], market: Market) -> None:
         )
 
 
-def replay_statistics(orders: Orders, prepared: Prepared, replays: int) -> Floats:
+def replay_statistics(orders: Orders, prepared: Prepared, replays: int, *, net_only: bool = False) -> Floats:
     """STATISTICS (replays, 8) of that many variations, the same whatever the number of cores.
+
+    With `net_only` bars on which nothing happens are skipped: Sharpe, Sortino and drawdown are NaN then, and all else
+    is the same to the last bit.
 
     A replay that met unknown funding under the policy `error` is a row of NaN.
     """
     from backtest.engine.kernel import replay_many
 
     cores = numba.config.NUMBA_NUM_THREADS if replays >= FEWEST_FOR_THREADS else 1
-    return replay_many(orders, prepared.bars, prepared.rules, replays, cores)
+    extremes = block_extremes(prepared) if net_only else None
+    return replay_many(orders, prepared.bars, prepared.rules, replays, cores, extremes)
 
 
 def statistic_code(name: str) -> int:

@@ -293,7 +293,8 @@ def null_of(
         moved = kind.move(subject_of(intents, prepared), prepared, calendar, plan.draws, plan.seed)
         if isinstance(moved, Impossible):
             return Null(np.empty(0), reason=moved.reason)
-        blocks = [[replay_statistics(orders, one, len(orders.shift)) for one in replayed] for orders in moved.blocks]
+        net = plan.statistic != "sharpe"
+        blocks = [[replay_statistics(one, on, len(one.shift), net_only=net) for on in replayed] for one in moved.blocks]
         drawn = np.concatenate(blocks, axis=1)
         found = Null(np.empty(0), moved.exact, calendars=moved.calendars, shifts=moved.shifts)
     return _completed(found, drawn, intents, replayed, prepared.orders(intents), plan)
