@@ -8,7 +8,6 @@ only they could have been traded. No hour is invented, and bars 1 of all catalys
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -115,8 +114,3 @@ def place(catalyst: Catalyst, columns: tuple[int, ...], panel: Panel) -> FitRow 
     # The first bar that opens at or after the announcement was certainly public.
     after = -((panel.start_ms - known) // panel.bar_ms)
     return FitRow(columns, onset, after - onset)
-
-
-def announced_between(rows: Sequence[FitRow], first: int, last: int) -> list[int]:
-    """Places of the `rows` whose announcement period reaches into bars `first` to `last` of the panel."""
-    return [k for k, one in enumerate(rows) if one.onset <= last and one.onset + one.width - 1 >= first]

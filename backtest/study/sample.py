@@ -12,7 +12,7 @@ from backtest.base.units import DAY_MS
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.market.record import Market
 from backtest.study.abnormal import Series, fit
-from backtest.study.alignment import Exclusion, FitRow, Panel, announced_between, place
+from backtest.study.alignment import Exclusion, FitRow, Panel, place
 from backtest.study.models import Ints, Rejection, Windows
 from backtest.study.settings import StudyConfig
 
@@ -56,6 +56,28 @@ class Neighbours:
     confounded: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Dates:
+    """Announcement periods of the timed catalysts of a calendar, in bars of a panel: `first` and `last`, each (n,).
+
+    `places` is the row of each catalyst by its id.
+    """
+
+    catalysts: tuple[Catalyst, ...]
+    first: Ints
+    last: Ints
+    places: dict[str, int]
+
+
+def dates_of(calendar: Calendar, panel: Panel) -> Dates:
+    """When each timed catalyst was announced, worked out once for all that ask what lies near them."""
+    placed = [(one, row) for one in calendar if (row := place(one, (), panel)) is not None]
+    first = np.array([row.onset for _, row in placed], dtype=np.int64)
+    width = np.array([row.width for _, row in placed], dtype=np.int64)
+    places = {one.id: k for k, (one, _) in enumerate(placed)}
+    return Dates(tuple(one for one, _ in placed), first, first + width - 1, places)
+
+
 def chosen_catalysts(calendar: Calendar, config: StudyConfig) -> Calendar:
     """The catalysts that match the filters of the configuration.
 
@@ -93,9 +115,9 @@ def alone(
 
     What is announced on the same day of the same coins is the same observation and no other.
     """
-    kept, rejected = [], []
+    kept, rejected, dates = [], [], dates_of(calendar, panel)
     for one in catalysts:
-        near = neighbours(one, calendar, panel, windows).same_coin if one.timed else ()
+        near = neighbours(one, calendar, dates, windows).same_coin if one.timed else ()
         others = [name for name in near if not _same_day(one, calendar[name])]
         if others:
             rejected.append(Rejected(one.id, "", "", "", Exclusion.OVERLAP))
@@ -128,6 +150,7 @@ def enter(
     """
     legs: list[Event] = []
     rejected: list[Rejected] = []
+    dates = None if cleaned is None else dates_of(cleaned, panel)
     for one in catalysts:
         aligned = place(one, (), panel)
         if aligned is None or not 0 <= aligned.onset < len(panel.close):
@@ -139,7 +162,7 @@ def enter(
             if column is None:
                 rejected.append(Rejected(one.id, asset, "", "", Exclusion.NO_INSTRUMENT))
                 continue
-            unused = () if cleaned is None else _windows_of_others(one, asset, aligned, cleaned, panel, windows)
+            unused = () if dates is None else _windows_of_others(one, asset, aligned, dates, windows)
             row = FitRow((column,), aligned.onset, aligned.width, unused)
             if _unexplained(source, row):
                 rejected.append(Rejected(one.id, asset, "return", "", Exclusion.NO_BENCHMARK))
@@ -157,18 +180,13 @@ def enter(
 
 
 def _windows_of_others(
-    one: Catalyst, asset: str, own: FitRow, calendar: Calendar, panel: Panel, windows: Windows
+    one: Catalyst, asset: str, own: FitRow, dates: Dates, windows: Windows
 ) -> tuple[tuple[int, int], ...]:
     """Event windows of other catalysts of a coin that reach into the estimation window, relative to `own`'s onset."""
-    found = set()
-    for other in calendar:
-        row = place(other, (), panel) if other.id != one.id and asset in other.assets else None
-        if row is not None:
-            first = row.onset + windows.first - own.onset
-            last = row.onset + row.width - 1 + windows.last - own.onset
-            if first < windows.start + windows.estimation and last >= windows.start:
-                found.add((first, last))
-    return tuple(sorted(found))
+    first, last = dates.first + windows.first - own.onset, dates.last + windows.last - own.onset
+    near = np.flatnonzero((first < windows.start + windows.estimation) & (last >= windows.start)).tolist()
+    others = (k for k in near if dates.catalysts[k].id != one.id and asset in dates.catalysts[k].assets)
+    return tuple(sorted({(int(first[k]), int(last[k])) for k in others}))
 
 
 def _unexplained(source: Series, row: FitRow) -> bool:
@@ -181,8 +199,10 @@ def _baskets(
     """The legs, and after the legs of each many-coin catalyst their basket."""
     events: list[Event] = []
     rejected: list[Rejected] = []
-    for identifier in dict.fromkeys(leg.catalyst.id for leg in legs):
-        own = [leg for leg in legs if leg.catalyst.id == identifier]
+    legs_of: dict[str, list[Event]] = {}
+    for leg in legs:
+        legs_of.setdefault(leg.catalyst.id, []).append(leg)
+    for identifier, own in legs_of.items():
         events += own
         if own[0].whole:
             continue
@@ -198,20 +218,19 @@ def _baskets(
     return tuple(events), rejected
 
 
-def neighbours(one: Catalyst, calendar: Calendar, panel: Panel, windows: Windows) -> Neighbours:
-    """Catalysts of the whole calendar near `one`; an untimed `one` raises `UsageError`."""
-    timed = [other for other in calendar if other.timed and other.id != one.id]
-    rows = [row for row in (place(other, (), panel) for other in timed) if row is not None]
-    own = place(one, (), panel)
+def neighbours(one: Catalyst, calendar: Calendar, dates: Dates, windows: Windows) -> Neighbours:
+    """Catalysts of the whole calendar, whose `dates` are given, near `one`; an untimed `one` raises `UsageError`."""
+    own = dates.places.get(one.id)
     if own is None:
         raise UsageError(f"catalyst {one.id!r} is untimed, so nothing lies near it: leave it out")
-    onset, coins = own.onset, set(one.assets)
+    onset, coins = int(dates.first[own]), set(one.assets)
 
     def announced(first: int, last: int, *, same: bool) -> tuple[str, ...]:
-        near = [timed[k] for k in announced_between(rows, onset + first, onset + last)]
-        return tuple(other.id for other in near if same != coins.isdisjoint(other.assets))
+        near = np.flatnonzero((dates.first <= onset + last) & (dates.last >= onset + first)).tolist()
+        others = (dates.catalysts[k] for k in near if k != own)
+        return tuple(other.id for other in others if same != coins.isdisjoint(other.assets))
 
-    last = own.width - 1 + windows.last
+    last = int(dates.last[own]) - onset + windows.last
     return Neighbours(
         same_coin=announced(windows.first, last, same=True),
         other_coin=announced(windows.first, last, same=False),

@@ -16,7 +16,7 @@ from backtest.study.cross_section import Group, MeasuredEffects, chance
 from backtest.study.influencers import mean_variance, shrink
 from backtest.study.multiplicity import adjust
 from backtest.study.parametric import overlap_correlation
-from backtest.study.sample import Event, neighbours
+from backtest.study.sample import Event, dates_of, neighbours
 
 
 def catalyst_table(
@@ -32,7 +32,8 @@ def catalyst_table(
     first = found["return"]
     config = first.config
     returns, rows = first.cumulated.returns, np.array(wholes, dtype=np.int64)
-    near = [neighbours(events[k].catalyst, calendar, panel, returns.windows) for k in wholes]
+    dates = dates_of(calendar, panel)
+    near = [neighbours(events[k].catalyst, calendar, dates, returns.windows) for k in wholes]
     catalysts = [events[k].catalyst for k in wholes]
     known = [known_at_ms(one) for one in catalysts]
     held: dict[str, list[str]] = {}
