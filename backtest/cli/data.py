@@ -158,7 +158,8 @@ def import_data(
         str | None, typer.Option(help="swap or spot, where the files do not tell.", show_default=False)
     ] = None,
     series: Annotated[
-        str | None, typer.Option(help="ohlcv, oi, funding, mark, index or premium, where the files do not tell.")
+        str | None,
+        typer.Option(help="ohlcv, oi, funding, mark, index, premium, liquidations."),
     ] = None,
     symbol: Annotated[str | None, typer.Option(help="ccxt symbol, where the files do not tell.")] = None,
     timeframe: Annotated[str | None, typer.Option(help="Of the bars, where the files do not tell.")] = None,

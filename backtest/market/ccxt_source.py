@@ -30,6 +30,8 @@ _HAS: dict[SeriesName, str] = {
     "index": "fetchIndexOHLCV",
     "premium": "fetchPremiumIndexOHLCV",
     "ratios": "fetchLongShortRatioHistory",
+    # No venue of ccxt pages a history of them: what fetchLiquidations gives are the newest events.
+    "liquidations": "fetchLiquidationHistory",
 }
 _BARS: dict[SeriesName, str] = {
     "ohlcv": "fetch_ohlcv",
@@ -193,6 +195,8 @@ class Venue:
     def refusal(self, series: SeriesName, kind: Kind, timeframe: str, end_ms: int, now_ms: int) -> str:
         """Why the venue serves nothing of a series before `end_ms`, and the way out; empty where it does."""
         name, out = f"{self.identifier} has no {_MEANING[series]}", self._way_out(series)
+        if series == "liquidations":
+            return f"{name} of the past that can be paged: import an export of Coinalyze or CoinGlass"
         if not self.exchange.has.get(_HAS[series]):
             return f"{name} that ccxt can read: {out}"
         if series in ("ohlcv", *PRICE_SERIES) and timeframe not in (self.exchange.timeframes or {timeframe: ""}):

@@ -178,4 +178,4 @@ def _series(instrument: Instrument, found: Mapping[SeriesName, tuple[Path, Piece
         samples = OpenInterest(sampled.rows.time_ms, timeframe_ms(sampled.key.timeframe), coins, value, sampled.repairs)
         check_open_interest(str(path), samples.sampled_ms, coins, value, bars.open_ms, bars.close, bars.volume)
     rows = {str(series): (one.key, one.rows) for series, (_, one) in found.items()}
-    return InstrumentData(instrument, bars, funding, samples, further_series(rows))
+    return InstrumentData(instrument, bars, funding, samples, further_series(rows, timeframe_ms(piece.key.timeframe)))

@@ -88,7 +88,7 @@ def unusable(store: Store, key: Key) -> list[str]:
             clean_open_interest(table, key.timeframe)
         elif key.series == "funding":
             clean_funding(table)
-        elif key.series == "ratios":
+        elif key.series in ("ratios", "liquidations"):
             clean_ratios(table, key.timeframe)
         else:
             clean_price_bars(table, key.timeframe, positive=key.series != "premium")
@@ -158,7 +158,7 @@ def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDatas
         )
         if found is not None:
             stored[found.series] = found, rows(found)
-    further = further_series(stored)
+    further = further_series(stored, timeframe_ms(bars.timeframe))
     return InstrumentData(instrument, clean_bars(_table(bars, own), bars.timeframe), funding, samples, further)
 
 

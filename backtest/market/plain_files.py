@@ -25,6 +25,7 @@ from backtest.market.quality import (
     clean_funding,
     clean_open_interest,
     clean_price_bars,
+    clean_ratios,
 )
 from backtest.market.record import Floats, Instrument, Kind
 from backtest.market.rows import PRICE_SERIES, Key, Rows, SeriesName, plain_timeframe
@@ -125,6 +126,11 @@ def _foreign(path: Path, foreign: Foreign, named: _Named, said: Said, store: Sto
     table = without_bad_rows(table, series, period) if options.skip_bad else table
     if series == "oi":
         return _samples(path, clean_open_interest(table, period), instrument, period, said, store)
+    if series == "liquidations":
+        sums = clean_ratios(table, period)
+        key = Key.of(_venue(path, said), instrument.symbol, series, period)
+        covered = slots(sums.time_ms, timeframe_ms(period))
+        return Piece(key, Rows(sums.time_ms, sums.values), covered, (), sums.repairs, f"file {path.name}")
     if options.units.get("stamp") == "close":
         shifted = table.time_ms - timeframe_ms(period)
         table = RawTable(table.where, table.columns, shifted, table.values, table.numbers, table.unit, table.repairs)

@@ -35,6 +35,18 @@ NAMES: dict[str, tuple[str, ...]] = {
     "settles": ("funding_timestamp",),
     "coins": ("sum_open_interest", "open_interest", "openinterest", "oi", "oi_ccy", "oiccy"),
     "value": ("sum_open_interest_value", "open_interest_value", "open_interest_usd", "openinterestvalue", "oi_usd"),
+    "long": (
+        "long",
+        "long_liquidations",
+        "long_liquidation_usd",
+        "longliquidationusd",
+        "long_volume_usd",
+        "longvolusd",
+    ),
+    "short": (
+        *("short", "short_liquidations", "short_liquidation_usd", "shortliquidationusd", "short_volume_usd"),
+        "shortvolusd",
+    ),
     "symbol": ("symbol", "ticker", "instrument_name", "instid", "contract", "pair"),
 }
 _MEANING = {
@@ -47,6 +59,8 @@ _MEANING = {
     "rate": "funding rate",
     "coins": "open interest in coins",
     "value": "open-interest value",
+    "long": "liquidated longs",
+    "short": "liquidated shorts",
 }
 
 
@@ -93,6 +107,7 @@ PROGRAMS: tuple[Program, ...] = (
         units={"time": "us"},
     ),
     _program("Binance klines", "open_time close_time open high low close volume", columns={"time": "open_time"}),
+    _program("Coinalyze liquidations", "t l s", columns={"time": "t", "long": "l", "short": "s"}, units={"time": "s"}),
     _program("Coinalyze", "t o h l c", columns={"time": "t"}, units={"time": "s"}),
 )
 
@@ -226,6 +241,8 @@ def _content(path: Path, header: Sequence[str], places: Mapping[str, int]) -> Se
         return "ohlcv"
     if "rate" in places:
         return "funding"
+    if "long" in places and "short" in places:
+        return "liquidations"
     if "coins" in places or "value" in places:
         return "oi"
     raise MarketError(

@@ -25,7 +25,7 @@ from backtest.market.arrow_files import read_parquet
 from backtest.market.quality import Int64s
 from backtest.market.record import Floats, Instrument
 
-SeriesName = Literal["ohlcv", "oi", "funding", "mark", "index", "premium", "ratios"]
+SeriesName = Literal["ohlcv", "oi", "funding", "mark", "index", "premium", "ratios", "liquidations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ STORED: dict[SeriesName, StoredSeries] = {
         {"top_accounts, top_positions, accounts": "longs by shorts", "taker": "bought by sold volume"},
         "long/short and taker ratios",
     ),
+    "liquidations": StoredSeries(("long", "short"), {"long, short": "quote, summed over the period"}, "liquidations"),
 }
 COLUMNS: dict[SeriesName, tuple[str, ...]] = {name: one.columns for name, one in STORED.items()}
 UNITS: dict[SeriesName, dict[str, str]] = {name: one.units for name, one in STORED.items()}

@@ -32,6 +32,8 @@ class BarSeries:
         reader of its own.
     stale_periods : int
         Periods after which the last known value is unknown again; 0 where it must be of the close itself.
+    summed : bool
+        Whether stored values are sums over their period, which a bar adds up; one that lacks a part is unknown.
     """
 
     name: str
@@ -41,6 +43,7 @@ class BarSeries:
     of_spot: float = float("nan")
     stored: tuple[str, str] = ("", "")
     stale_periods: int = 0
+    summed: bool = False
 
 
 SERIES: dict[str, BarSeries] = {
@@ -84,6 +87,17 @@ SERIES: dict[str, BarSeries] = {
             "zero or more",
             stored=("ratios", "taker"),
             stale_periods=2,
+        ),
+        *(
+            BarSeries(
+                f"{side}_liquidations",
+                "quote notional, summed over the bar",
+                f"liquidated {side} positions",
+                "zero or more",
+                stored=("liquidations", side),
+                summed=True,
+            )
+            for side in ("long", "short")
         ),
     )
 }

@@ -28,7 +28,7 @@ def without_bad_rows(table: RawTable, series: SeriesName, period: str) -> RawTab
         mark(np.isinf(values).any(axis=1), "an infinite value")
         if series == "funding":
             mark(np.abs(values[:, 0]) >= 1, "a rate of 100% or more")
-        elif series in ("oi", "ratios"):
+        elif series in ("oi", "ratios", "liquidations"):
             mark((values < 0).any(axis=1), "a negative value")
         else:
             _mark_bars(table, series, period, mark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from backtest.base.errors import MarketError
 from backtest.market.folder import read_folder
 from backtest.market.from_store import open_stored
+from backtest.market.further import further_series
 from backtest.market.importing import import_paths
 from backtest.market.plain_files import Said
 from backtest.market.profiles import ReadOptions
 from backtest.market.record import Market
-from backtest.market.rows import Key
+from backtest.market.rows import Key, Rows
 from backtest.market.store import Store
 from tests.market.test_archive import KLINE_HEADER, kline, put
 from tests.market.test_layouts import (
@@ -147,3 +149,29 @@ def test_bad_rows_of_an_archive_file_are_skipped_on_request_and_the_run_is_told(
     assert (manifest.remarks, manifest.gaps) == (tuple(remarks), ())
     market = open_stored(store, "binanceusdm")
     assert [line.partition(": ")[2] for line in market.provenance.repairs[:2]] == remarks
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "named"),
+    [
+        ("t,l,s", lambda r: f"{ms(r) // 1000},{1000.0 + r},{500.0 + r}", "Coinalyze liquidations"),
+        ("time,long_liquidations,short_liquidations", lambda r: f"{ms(r)},{1000.0 + r},{500.0 + r}", "columns by name"),
+    ],
+)
+def test_liquidations_are_sums_that_a_bar_knows_at_its_close(
+    tmp_path: Path, header: str, row: Callable[[int], str], named: str
+) -> None:
+    folder = folder_of(tmp_path, "ZECUSDT_liquidations.csv", lines(row, header), bars=True)
+    market = read_folder(folder)
+    assert market.panel("long_liquidations")[:, 0].tolist() == [1000.0 + r for r in range(COUNT)]
+    assert market.panel("short_liquidations")[:, 0].tolist() == [500.0 + r for r in range(COUNT)]
+    assert any(named in line for line in market.provenance.repairs)
+
+
+def test_sums_of_shorter_periods_are_added_up_and_an_incomplete_bar_is_unknown() -> None:
+    key = Key.of("gate", "ZEC/USDT:USDT", "liquidations", "1h")
+    hours = np.array([0, 1, 2, 3, 4, 5, 7])
+    rows = Rows(OCT + hours * HOUR, np.column_stack((hours + 1.0, hours * 0.0)))
+    known = further_series({"liquidations": (key, rows)}, 4 * HOUR)["long_liquidations"]
+    assert (known.known_ms.tolist(), known.value.tolist()) == ([OCT + 4 * HOUR], [1 + 2 + 3 + 4.0])
+    assert further_series({"liquidations": (key, rows)}, 900_000) == {}
