@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from backtest.base.errors import DataError
 from backtest.base.units import format_ms
-from backtest.engine.layout import POSITION, Book, Orders, Positions, Variation
+from backtest.engine.layout import AT_MARKET, POSITION, Book, Orders, Positions, Variation
 from backtest.engine.prepared import Prepared
 from backtest.market.record import Floats
 
@@ -90,6 +90,17 @@ def intervals_of(orders: Orders, prepared: Prepared, book: Book) -> Intervals:
         outer=table[:, columns.IS_OUTER] > 0,
         doubts=doubts[: counts[0]],
     )
+
+
+def open_in_doubt(intervals: Intervals, book: Book) -> int | None:
+    """First row at whose open a position may or may not leave, before the entries there; None where there is none.
+
+    Only a trailing stop after a fill inside a bar, which leaves its peak open, can be in doubt there.
+    """
+    opened: Any = book.entered
+    follows = (opened["entered"] != AT_MARKET) & np.isfinite(opened["trail"])
+    found = intervals.first_row[intervals.ambiguous & follows & (opened["entry_row"] < intervals.first_row)]
+    return int(found.min()) if len(found) else None
 
 
 def _check_funding(table: Floats, place: int, orders: Orders, prepared: Prepared) -> None:

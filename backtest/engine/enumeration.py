@@ -18,7 +18,7 @@ import numpy as np
 from backtest.base.errors import DataError
 from backtest.engine import intervals as columns
 from backtest.engine import layout
-from backtest.engine.bounds import Intervals, intervals_of
+from backtest.engine.bounds import Intervals, intervals_of, open_in_doubt
 from backtest.engine.compiling import interpreted
 from backtest.engine.layout import Book, Orders
 from backtest.engine.path import short_of
@@ -150,6 +150,10 @@ def _search(orders: Orders, prepared: Prepared, tree: _Tree) -> None:
             continue
         if tree.covers(bounds):
             tree.pruned += 1
+            continue
+        at_open = open_in_doubt(intervals, book)
+        if at_open is not None and at_open <= doubt[columns.DOUBT_ROW]:
+            tree.add(bounds, dict.fromkeys(_STATISTICS, False))
             continue
         paths = _paths(doubt, prepared, book)
         if paths is None:

@@ -8,13 +8,13 @@ would want: re-entries and sizes that depend on what happened before are inside 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from backtest.engine import layout
-from backtest.engine.bounds import Intervals
+from backtest.engine.bounds import Intervals, open_in_doubt
 from backtest.engine.layout import MOST_SLIP, NEVER, Book, Orders, Variation
 from backtest.engine.prepared import Prepared
 from backtest.market.record import Floats
@@ -75,31 +75,37 @@ def arithmetic_bounds(
     opened: Any = book.entered
     entry_row, notionals = opened["entry_row"], opened["quantity"] * opened["price"]
     base = capital + float(realised[over].sum())
-    entered = [k for k in intent[~over].astype(np.int64) if entry_row[k] <= first]
-    later = _later(orders, prepared, first)
+    certain = first - 1 if open_in_doubt(intervals, book) == first else first
+    entered = [k for k in intent[~over].astype(np.int64) if entry_row[k] <= certain]
+    later = _later(orders, prepared, certain)
     low, high = (np.zeros(prepared.bar_count) for _ in range(2))
     final_low = final_high = base - capital
     for k in entered:
         notional = float(notionals[k])
-        worst, best = _returns(orders, prepared, int(k), int(entry_row[k]), float(opened["reference"][k]), notional)
+        paid = float(opened["price"][k])
+        worst, best = _returns(orders, prepared, _Entry(int(k), int(entry_row[k]), paid, paid), notional)
         low[first:] += notional * min(worst, 0.0)
         high[first:] += notional * max(best, 0.0)
         final_low += float(intervals.net_low[k])
         final_high += float(intervals.net_high[k])
-    for k, row, reference in later:
+    for one in later:
+        k, row = one.intent, one.row
         equity = base + high[row]
         fixed = float(orders.notional[0, k])
         wanted = float(orders.weight[0, k]) * equity if math.isnan(fixed) else fixed
         wanted = min(wanted, prepared.rules.gross_cap * equity)
         capacity = float(prepared.bars.panel[orders.column[0, k], row, layout.CAPACITY])
         notional = min(wanted, capacity) if not math.isnan(capacity) else 0.0
-        worst, best = _returns(orders, prepared, k, row, reference, notional)
+        worst, best = _returns(orders, prepared, _priced(one, orders, prepared, notional), notional)
         low[row:] += notional * min(worst, 0.0)
         high[row:] += notional * max(best, 0.0)
         final_low += notional * min(worst, 0.0)
         final_high += notional * max(best, 0.0)
     final_low = max(final_low, -capital)
     loose = any(orders.group[0, k] >= 0 or intervals.outer[k] for k in entered)
+    # Two positions on one path cannot both have their best of it.
+    shared = [int(orders.column[0, k]) for k in entered if intervals.ambiguous[k]]
+    loose = loose or len(set(shared)) < len(shared)
     below, above = np.maximum(base + low, 0.0), base + high
     drawdowns = _drawdowns(book.equity[:first], below[first:], above[first:], capital)
     sharpes = _sharpes(
@@ -116,8 +122,19 @@ def arithmetic_bounds(
     )
 
 
-def _later(orders: Orders, prepared: Prepared, first: int) -> list[tuple[int, int, float]]:
-    """Intents that may fill after a row, by their row, and the price before spread and impact at which they would.
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An intent that fills, if nothing rejects it, and the least and the greatest price that it can pay."""
+
+    intent: int
+    row: int
+    least: float
+    greatest: float
+    maker: bool = False
+
+
+def _later(orders: Orders, prepared: Prepared, first: int) -> list[_Entry]:
+    """Intents that may fill after a row, by their row, at their prices before spread and impact.
 
     When an order fills, if it is not rejected, does not depend on what is held.
     """
@@ -133,19 +150,41 @@ def _later(orders: Orders, prepared: Prepared, first: int) -> list[tuple[int, in
     for k in np.flatnonzero(pending & (rows > first)).tolist():
         at_open = work.entry[k] == layout.AT_MARKET
         opening = float(bars.panel[int(orders.column[0, k]), rows[k], layout.OPEN])
-        found.append((k, int(rows[k]), opening if at_open else float(work.level[k])))
-    return sorted(found, key=lambda one: one[1])
+        reference = opening if at_open else float(work.level[k])
+        maker = work.entry[k] in (layout.MAKER_AT_OPEN, layout.MAKER_INSIDE)
+        found.append(_Entry(k, int(rows[k]), reference, reference, bool(maker)))
+    return sorted(found, key=lambda one: one.row)
 
 
-def _returns(
-    orders: Orders, prepared: Prepared, k: int, row: int, reference: float, most: float
-) -> tuple[float, float]:
+def _priced(entry: _Entry, orders: Orders, prepared: Prepared, most: float) -> _Entry:
+    """The entry with the half-spread that it pays whatever its size, and the impact of any size up to `most`."""
+    if entry.maker:
+        return entry
+    side, spread = float(orders.side[0, entry.intent]), prepared.rules.half_spread
+    coefficient = float(prepared.bars.panel[int(orders.column[0, entry.intent]), entry.row, layout.IMPACT])
+    impact = min(coefficient * math.sqrt(most), MOST_SLIP - spread) if coefficient > 0 else 0.0
+    prices = [entry.least * (1 + side * (spread + share)) for share in (0.0, impact)]
+    return replace(entry, least=min(prices), greatest=max(prices))
+
+
+def _opens(prepared: Prepared, column: int, row: int, until: int) -> Floats:
+    """Opens of the bars from one row to another, and of the finer bars in them: a price may jump there."""
+    bars = prepared.bars
+    opens = bars.panel[column, row : until + 1, layout.OPEN]
+    finer = int(bars.detail_column[column])
+    if finer < 0:
+        return opens
+    first, last = (bars.detail_first + at * bars.detail_ratio for at in (row, until + 1))
+    return np.concatenate((opens, bars.detail[finer, max(first, 0) : max(last, 0), layout.OPEN]))
+
+
+def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> tuple[float, float]:
     """Bounds of what a position can be worth, per unit of notional, at any size up to `most`, at its end or before.
 
     Its price lies within the bars from its entry to the last row on which it can be held; a stop or target that it has
-    bounds it nearer, but for opens beyond it.
+    bounds it nearer, but for opens beyond it. Spread and fees of the exit are in the worst bound only.
     """
-    rules, bars = prepared.rules, prepared.bars
+    rules, bars, k, row = prepared.rules, prepared.bars, entry.intent, entry.row
     column, side = int(orders.column[0, k]), float(orders.side[0, k])
     until = int(bars.last_row[column])
     limited = min(int(orders.exit_row[0, k]), row + min(int(orders.hold[0, k]), NEVER - row))
@@ -153,38 +192,38 @@ def _returns(
         until = min(int(bars.next_tradable[column, limited]), until)
     panel = bars.panel[column, row : until + 1]
     coefficient = float(panel[0, layout.IMPACT])
-    impact = min(coefficient * math.sqrt(most), MOST_SLIP - rules.half_spread) if coefficient > 0 else 0.0
-    entries = [reference, reference * (1 + side * (rules.half_spread + impact))]
     lowest, highest = float(np.nanmin(panel[:, layout.LOW])), float(np.nanmax(panel[:, layout.HIGH]))
-    opens = panel[:, layout.OPEN]
-    low_open, high_open = (float(extreme(opens, initial=reference)) for extreme in (np.nanmin, np.nanmax))
+    opens = _opens(prepared, column, row, until)
+    low_open = float(np.nanmin(opens, initial=entry.least))
+    high_open = float(np.nanmax(opens, initial=entry.greatest))
     stop, target = float(orders.stop_loss[0, k]), float(orders.take_profit[0, k])
     if not math.isnan(stop):
         if side > 0:
-            lowest = max(lowest, min(min(entries) * (1 - stop), low_open))
+            lowest = max(lowest, min(entry.least * (1 - stop), low_open))
         else:
-            highest = min(highest, max(max(entries) * (1 + stop), high_open))
+            highest = min(highest, max(entry.greatest * (1 + stop), high_open))
     if not math.isnan(target):
         if side > 0:
-            highest = min(highest, max(max(entries) * (1 + target), high_open))
+            highest = min(highest, max(entry.greatest * (1 + target), high_open))
         else:
-            lowest = max(lowest, min(min(entries) * (1 - target), low_open))
-    worst_slip = _worst_slip(panel[:, layout.IMPACT], coefficient, most * highest / min(entries), rules.half_spread)
+            lowest = max(lowest, min(entry.least * (1 - target), low_open))
+    worst_slip = _worst_slip(panel[:, layout.IMPACT], coefficient, most * highest / entry.least, rules.half_spread)
     swap = bool(bars.swap[column])
     levered = rules.leverage if swap else 1.0
-    fees, rebate = max(rules.fee_rate, rules.maker_fee_rate), max(-rules.maker_fee_rate, 0.0)
+    fees = max(rules.fee_rate, rules.maker_fee_rate)
+    rebate = max(-rules.maker_fee_rate, 0.0) * (1.0 + highest / entry.least)
     rates = panel[:, layout.FUNDING]
     paid = np.where(np.isnan(rates), 0.0 if rules.funding_unknown != layout.FUNDING_CONST else np.inf, side * rates)
-    paid = np.where(np.isinf(paid), rules.funding_const, paid) * panel[:, layout.MARK] / min(entries)
+    paid = np.where(np.isinf(paid), rules.funding_const, paid) * panel[:, layout.MARK] / entry.least
     pays, receives = float(np.maximum(paid, 0.0).sum()), float(-np.minimum(paid, 0.0).sum())
-    dearest = highest * (1.0 if side > 0 else 1.0 + worst_slip) / min(entries)
+    dearest = highest * (1.0 if side > 0 else 1.0 + worst_slip) / entry.least
     charge = (fees + (rules.liquidation_fee if swap else 0.0)) * dearest
     if side > 0:
-        worst = lowest * (1 - worst_slip) / max(entries) - 1.0
-        best = highest / min(entries) - 1.0
+        worst = lowest * (1 - worst_slip) / entry.greatest - 1.0
+        best = highest / entry.least - 1.0
     else:
-        worst = 1.0 - highest * (1 + worst_slip) / min(entries)
-        best = 1.0 - lowest / max(entries)
+        worst = 1.0 - highest * (1 + worst_slip) / entry.least
+        best = 1.0 - lowest / entry.greatest
     return max(worst - fees - charge - pays, -1.0 / levered - fees), best + receives + rebate
 
 

@@ -217,3 +217,86 @@ def random_bars(random: np.random.Generator, count: int) -> list[Bar]:
         found.append((float(opening), float(high), float(low), float(close)))
         price = close
     return found
+
+
+def search_detail(
+    leg: Leg, bar: Bar, fine: list[Bar | None], peaks: set[float], marks: tuple[float, ...]
+) -> tuple[set[float], set[float]]:
+    """`search` along the finer bars of a bar, None where one is missing: there the path is free within the bar.
+
+    The price jumps between two finer bars and nowhere else. Only paths count that reach the high and the low of the
+    bar: in a finer bar that has them, or in a hole, before or after the exit.
+    """
+    opening, high, low, close = bar
+    top = max((one[1] for one in fine if one), default=-np.inf) == high
+    bottom = min((one[2] for one in fine if one), default=np.inf) == low
+    exits: set[float] = set()
+    states = {State(opening, leg.raised(peak, opening), opening == high, opening == low) for peak in peaks}
+    slot = 0
+    while slot < len(fine):
+        one = fine[slot]
+        if one is None:
+            end = next((later for later in range(slot, len(fine)) if fine[later]), len(fine))
+            after = fine[end] if end < len(fine) else None
+            left, states = walk(leg, states, low, high, after[0] if after else close, marks)
+            exits |= left
+            slot = end
+            continue
+        if slot and fine[slot - 1]:
+            exits |= {one[0] for state in states if state.peak is not None and leg.beyond(one[0], state.peak)}
+            states = {state for state in states if state.peak is not None and not leg.beyond(one[0], state.peak)}
+        hole_later = None in fine[slot:]
+        ends = set()
+        for seen in {(state.at_high, state.at_low) for state in states}:
+            starts = {
+                State(one[0], leg.raised(state.peak, one[0]), one[0] == one[1], one[0] == one[2])
+                for state in states
+                if state.peak is not None and (state.at_high, state.at_low) == seen
+            }
+            left, found = walk(leg, starts, one[2], one[1], one[3], marks)
+            if (seen[0] or top or hole_later) and (seen[1] or bottom or hole_later):
+                exits |= left
+            ends |= {
+                State(end.price, end.peak, seen[0] or one[1] == high, seen[1] or one[2] == low)
+                for end in found
+                if end.at_high and end.at_low
+            }
+        states = ends
+        slot += 1
+    return exits, {end.peak for end in states if end.at_high and end.at_low and end.peak is not None}
+
+
+def search_with_detail(leg: Leg, bars: list[Bar], fines: list[list[Bar | None]]) -> tuple[float, float]:
+    """Least and greatest exit price of a lone leg that entered at the first open, along the finer bars of each bar."""
+    every = list(bars) + [one for fine in fines for one in fine if one]
+    marks = tuple(price for bar in every for price in (bar[0], bar[2] if leg.long else bar[1], bar[3]))
+    found: set[float] = set()
+    peaks = {leg.entry}
+    for bar, fine in zip(bars, fines, strict=True):
+        out = {peak for peak in peaks if leg.beyond(bar[0], peak)}
+        if out:
+            found.add(bar[0])
+        exits, peaks = search_detail(leg, bar, fine, peaks - out, marks)
+        found |= exits
+        if not peaks:
+            break
+    else:
+        found.add(bars[-1][3])
+    return min(found), max(found)
+
+
+def random_detail(random: np.random.Generator, count: int, ratio: int) -> tuple[list[Bar], list[list[Bar | None]]]:
+    """Bars and the finer bars that they are made of, some of which are missing."""
+    price, bars, fines = 100.0, [], []
+    for _ in range(count):
+        fine: list[Bar] = []
+        for slot in range(ratio):
+            opening = price + (STEP * random.integers(-4, 5) if slot and random.random() < 0.3 else 0.0)
+            price = opening + STEP * random.integers(-6, 7)
+            high = max(opening, price) + STEP * random.integers(0, 4)
+            low = min(opening, price) - STEP * random.integers(0, 4)
+            fine.append((float(opening), float(high), float(low), float(price)))
+        bars.append((fine[0][0], max(one[1] for one in fine), min(one[2] for one in fine), fine[-1][3]))
+        missing = 0.0 if random.random() < 0.4 else random.choice([0.4, 1.0], p=[0.8, 0.2])
+        fines.append([None if random.random() < missing else one for one in fine])
+    return bars, fines

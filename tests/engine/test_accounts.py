@@ -206,4 +206,4 @@ def test_an_entry_that_got_less_than_it_wanted_says_so() -> None:
     market = replace(market, volume=np.full_like(market.volume, 1.0))
     run = run_of(market, an_intent(market, LINEAR, 30), capital=100.0, participation=0.27, gross_cap=1)
     assert run.trades[["cut", "granted"]].to_numpy().tolist() == [["CAPACITY", pytest.approx(0.27)]]
-    assert "1 of 1 entries got less than they wanted (1 by CAPACITY), the least 27.0% of it" in run.notes
+    assert "1 of 1 entries got less than they wanted (1 by CAPACITY), at least 27.0% of it each" in run.notes

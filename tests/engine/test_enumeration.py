@@ -29,8 +29,10 @@ def market() -> Market:
     return synthetic_market()
 
 
-def bounds(market: Market, prices: Any, orders: Orders, rules: Rules, arithmetic: bool = False) -> RunBounds:
-    prepared = Prepared(market, RunConfig(), bars_of(np.array(prices, dtype=float)), rules)
+def bounds(
+    market: Market, prices: Any, orders: Orders, rules: Rules, arithmetic: bool = False, **detail: Any
+) -> RunBounds:
+    prepared = Prepared(market, RunConfig(), bars_of(np.array(prices, dtype=float), **detail), rules)
     book = empty_book(prepared.bar_count, orders.column.shape[1])
     statistics = replay_one(orders, prepared.bars, rules, book)[:-2]
     found = arithmetic_bounds if arithmetic else bounds_of
@@ -144,6 +146,71 @@ def test_the_interval_of_two_doubtful_bars_is_that_of_their_mixtures(market: Mar
     assert (found.net_low, found.net_high) == pytest.approx((mixed[0], mixed[-1]))
     assert found.exact
     assert (found.ambiguous, found.later, found.replays) == (2, 1, 7)
+
+
+def test_the_interval_of_a_run_holds_every_mixture_of_orders(market: Market) -> None:
+    # Half of 100,000 each. The first is stopped at 97.6 or paid at 280; the second leaves at 100, 20 % under 125, or
+    # stays until 120.8. Low first in both bars nets 9,200, high first 90,000, and low first in the first alone -1,200.
+    prices = [[(100, 290, 97, 200), (200,) * 4], [(100, 125, 100, 120.8), (120.8,) * 4]]
+    intents = [
+        {"weight": 0.5, "stop_loss": 0.024, "take_profit": 1.8},
+        {"weight": 0.5, "column": 1, "trailing_stop": 0.2},
+    ]
+    orders, rules = orders_of(intents), RULES._replace(capital=100_000.0)
+    first = (
+        [(100, 100, 97, 97), (97, 290, 97, 290), (290, 290, 200, 200)],
+        [(100, 290, 100, 290), (290, 290, 97, 97), (97, 200, 97, 200)],
+    )
+    second = (
+        [(100,) * 4, (125,) * 4, (125, 125, 120.8, 120.8)],
+        [(100,) * 4, (125,) * 4, (125, 125, 100, 120.8)],
+    )
+    nets = []
+    for ways in itertools.product(first, second):
+        fine = np.array([[*way, *[(NAN,) * 4] * 3] for way in ways], dtype=float)
+        book = empty_book(2, 2)
+        replay_one(orders, bars_of(np.array(prices, dtype=float), detail=fine, detail_ratio=3), rules, book)
+        nets.append(float(book.equity[-1]) - rules.capital)
+    # Low first in both, in the first alone, in the second alone, in neither.
+    assert nets == pytest.approx([9_200, -1_200, 100_400, 90_000])
+    found = bounds(market, prices, orders, rules)
+    assert (found.net_low, found.net_high) == pytest.approx((-1_200, 100_400))
+    assert found.exact
+
+
+def test_a_finer_bar_that_opens_beyond_a_target_is_inside_the_interval(market: Market) -> None:
+    # The first is in doubt, +15.5 or -15; then 400 from 100, and a finer bar opens at 108, beyond the target of 105.
+    prices = [[(100, 104, 96, 100), (100,) * 4, (100, 110, 100, 110), (110,) * 4]]
+    none, high = (NAN,) * 4, (100.0,) * 4
+    fine = np.array([[none, none, none, none, high, (108, 110, 108, 110), none, none]])
+    trade = {"weight": 0.5, "stop_loss": 0.03, "take_profit": 0.031, "hold": 1}
+    orders = orders_of([trade, {"earliest": 2, "notional": 400.0, "take_profit": 0.05}])
+    found = bounds(market, prices, orders, RULES, True, detail=fine, detail_ratio=2)
+    assert found.net_high >= 15.5 + 32.0 - 1e-9
+    assert found.net_low <= -15.0 + 1e-9
+
+
+def test_an_entry_waits_for_an_open_at_which_another_may_leave(market: Market) -> None:
+    # A limit at 98 with a trail of 5 %: its peak is anything from 100 to 102, so at the open of 96 it leaves or stays.
+    # What it frees goes into the other coin, from 100 to 110: the gain is that of half or of all of the money.
+    resting = [(100,) * 4, (99, 102, 97, 100), (96,) * 4, (96,) * 4]
+    other = [(100,) * 4, (100,) * 4, (100, 110, 100, 110), (110,) * 4]
+    intents = [
+        {"earliest": 1, "limit": 0.02, "weight": 0.5, "trailing_stop": 0.05},
+        {"earliest": 2, "column": 1, "weight": 1.0},
+    ]
+    orders, nets = orders_of(intents), []
+    for stop_order in range(len(codes.STOP_ORDERS)):
+        rules = RULES._replace(stop_order=stop_order)
+        bars = bars_of(np.array([resting, other], dtype=float))
+        book = empty_book(4, 2)
+        replay_one(orders, bars, rules, book)
+        nets.append(float(book.equity[-1]) - rules.capital)
+        for arithmetic in (True, False):
+            found = bounds(market, [resting, other], orders, rules, arithmetic)
+            assert found.net_low <= 38 + 1e-6 < 90 - 1e-6 <= found.net_high
+            assert not found.exact
+    assert max(nets) > min(nets) + 40
 
 
 def test_too_many_doubtful_bars_keep_the_bounds_of_arithmetic_and_say_so(market: Market) -> None:

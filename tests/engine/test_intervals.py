@@ -233,6 +233,15 @@ def test_staying_through_a_bar_may_be_the_better_end() -> None:
     assert only(prices, {"trailing_stop": 0.1}, capital=50_000.0) == pytest.approx((-2_500.0, 100_000.0))
 
 
+def test_an_optimistic_end_does_not_bound_the_other_path() -> None:
+    # Trail 20 %: up to 147.5 and back leaves at 118, +9,000 of 50,000; low first it stays until 300, +100,000.
+    prices = [(100, 147.5, 100, 140), (300, 300, 300, 300)]
+    for stop_order in range(len(codes.STOP_ORDERS)):
+        found = only(prices, {"trailing_stop": 0.2}, capital=50_000.0, stop_order=stop_order)
+        # At worst up to 125 and back to 100.
+        assert found == pytest.approx((0.0, 100_000.0))
+
+
 def test_bars_may_mix_their_orders() -> None:
     # Two doubtful bars: stopped in the first -50, paid in the second +50 or stopped there -50, else held to 96: -40.
     prices = [(100, 104, 94, 100), (100, 106, 94, 96), (96, 96, 96, 96)]
