@@ -16,14 +16,12 @@ from backtest.engine.layout import (
     GROUP_EXIT,
     INSIDE,
     OPTIMISTIC,
-    SIGNAL,
     T_CASH,
     T_FAULT_COLUMN,
     T_FAULT_ROW,
     T_TRADE_SUM,
     T_TRADES,
     T_WINS,
-    TIME,
     UNCUT,
     Bar,
     Bars,
@@ -34,7 +32,7 @@ from backtest.engine.layout import (
     Trade,
     Work,
 )
-from backtest.engine.path import bar_of, charge, funding_of, gap_reason, net_of, settle, write_row
+from backtest.engine.path import bar_of, charge, decided_reason, funding_of, gap_reason, net_of, settle, write_row
 from backtest.engine.segments import walk_bar
 
 
@@ -152,11 +150,8 @@ def exits_at_open(
             state[p].peak,
         )
         if reason == 0 and not entered_now:
-            if t >= state[p].signal_row:
-                reason = SIGNAL
-            elif t >= state[p].time_row:
-                reason = TIME
-            elif state[p].pending:
+            reason = decided_reason(state, p, t, rules)
+            if reason == 0 and state[p].pending:
                 reason = GROUP_EXIT
         state[p].due = reason
         any_due = any_due or reason > 0

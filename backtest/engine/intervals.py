@@ -35,6 +35,7 @@ from backtest.engine.layout import (
 from backtest.engine.path import (
     bar_of,
     charge,
+    decided_reason,
     funding_of,
     gap_reason,
     greatest_peak_after,
@@ -181,10 +182,10 @@ def _at_open(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     at, trail, activation = state[i].side * opening, state[i].trail, state[i].activation
     stop, liquidation, target = state[i].stop, state[i].liquidation, state[i].target
     reason = gap_reason(at, stop, liquidation, target, trail, activation, walk.greatest[i])
-    timed = t > state[i].entry_row and (t >= state[i].signal_row or t >= state[i].time_row)
-    if reason > 0 or timed:
+    decided = t > state[i].entry_row and decided_reason(state, i, t, rules) > 0
+    if reason > 0 or decided:
         walk.may[i] = 1
-        walk.must[i] = timed or gap_reason(at, stop, liquidation, target, trail, activation, walk.least[i]) > 0
+        walk.must[i] = decided or gap_reason(at, stop, liquidation, target, trail, activation, walk.least[i]) > 0
         _note(walk, i, t, opening, reason if reason > 0 else GROUP_EXIT, bars, rules)
     walk.greatest[i] = max(walk.least[i], min(walk.greatest[i], peak_below(trail, activation, at)))
 

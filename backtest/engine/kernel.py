@@ -123,7 +123,7 @@ def _replay(
     work.tally[T_FAULT_ROW] = -1.0
     curve = Curve(rules.capital, rules.capital, 0.0, 0.0, 0.0, 0.0)
     held, count, unit, t, written = 0, 0, 0, 0, 0
-    calm = calm_from(0, 0, 0, work)
+    calm = calm_from(0, 0, 0, rules, work)
     while True:
         if count == 0:
             if unit == queued:
@@ -149,7 +149,7 @@ def _replay(
         nearest = min(work.fill_row[work.queue[unit]] if unit < queued else bar_count, bar_count - 1)
         equity = np.nan
         if count > before:
-            calm = calm_from(count, t, nearest, work)
+            calm = calm_from(count, t, nearest, rules, work)
             if t < calm.end and not inside:
                 equity = quiet_equity(count, t, calm, bars, work)
         if math.isnan(equity):
@@ -166,7 +166,7 @@ def _replay(
             for p in range(count):
                 equity += worth(work.state, p, bar_of(bars, work.state[p].column, t).mark)
             if count > 0:
-                calm = calm_from(count, t + 1, nearest, work)
+                calm = calm_from(count, t + 1, nearest, rules, work)
         held += 1
         if record:
             book.equity[written:t] = curve.equity

@@ -21,9 +21,10 @@ from backtest.engine.layout import (
     T_CASH,
     Bars,
     Book,
+    Rules,
     Work,
 )
-from backtest.engine.path import bar_of
+from backtest.engine.path import bar_of, decided_row
 
 
 class Calm(NamedTuple):
@@ -44,14 +45,14 @@ class Calm(NamedTuple):
 
 
 @inlined
-def calm_from(count: int, t: int, nearest: int, work: Work) -> Calm:
+def calm_from(count: int, t: int, nearest: int, rules: Rules, work: Work) -> Calm:
     """Bars from t on that may be quiet, all before `nearest`; none under a trailing stop, which moves on every bar."""
     state = work.state
     end = nearest
     for p in range(count):
         if state[p].trail < np.inf or state[p].pending:
             end = t
-        end = min(end, min(state[p].time_row, state[p].signal_row, state[p].end_row))
+        end = min(end, min(decided_row(state, p, t, rules), state[p].end_row))
         adverse, favourable = max(state[p].stop, state[p].liquidation), state[p].target
         long = state[p].side > 0.0
         state[p].floor = adverse if long else -favourable

@@ -27,8 +27,10 @@ from backtest.engine.layout import (
     OPEN,
     OPTIMISTIC,
     SAME_LEVEL,
+    SIGNAL,
     STOP_LOSS,
     TAKE_PROFIT,
+    TIME,
     TRAILING_STOP,
     Bar,
     Bars,
@@ -197,6 +199,23 @@ def gap_reason(
     if price <= trail_level(trail, activation, peak):
         return TRAILING_STOP
     return TAKE_PROFIT if price >= target else 0
+
+
+@inlined
+def decided_reason(state: Positions, p: int, t: int, rules: Rules) -> int:  # noqa: ARG001 - for exits that have a setting
+    """Reason for which a position leaves at the open of t whatever the price, 0 for none.
+
+    It reads what is the same on every path on which the position is still held, so intervals stay exact.
+    """
+    if t >= state[p].signal_row:
+        return SIGNAL
+    return TIME if t >= state[p].time_row else 0
+
+
+@inlined
+def decided_row(state: Positions, p: int, t: int, rules: Rules) -> int:
+    """First row from t on at which `decided_reason` may hold, if no position pays funding before it."""
+    return t if decided_reason(state, p, t, rules) > 0 else min(state[p].time_row, state[p].signal_row)
 
 
 @inlined

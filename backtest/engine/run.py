@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -347,8 +348,8 @@ def _cut_note(trades: pd.DataFrame) -> str:
         return ""
     counts = ", ".join(f"{count} by {name}" for name, count in cut["cut"].value_counts(sort=False).items())
     return (
-        f"{len(cut)} of {len(trades)} entries got less than they wanted ({counts}), the least "
-        f"{cut['granted'].min():.1%} of it"
+        f"{len(cut)} of {len(trades)} entries got less than they wanted ({counts}), at least "
+        f"{math.floor(cut['granted'].min() * 1e3 + 1e-9) / 1e3:.1%} of it each"
     )
 
 
