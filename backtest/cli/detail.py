@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.options import REPLAYED, asking
+from backtest.cli.options import REPLAYED, Json, asking
 
 if TYPE_CHECKING:
     from backtest.request.request import Request
@@ -22,21 +22,26 @@ def detail(
     ] = None,
     exchange: Annotated[str, typer.Option(help="ccxt exchange id that the recipe names.")] = "binanceusdm",
     finer: Annotated[str, typer.Option(help="Timeframe that the recipe names.")] = "1m",
+    as_json: Json = False,
 ) -> None:
     """List the bars whose finer data would narrow the intervals of trades most, with the gain."""
     strategies = request.chosen()
 
     from backtest.engine.useful import detail_recipe, most_useful, total_width
-    from backtest.report.detail_table import useful_lines, useful_table
+    from backtest.report.detail_table import useful_document, useful_lines, useful_table
+    from backtest.report.folder import to_json
     from backtest.report.tables import new_console, show
 
     session = request.session()
     runs = [session.replay(one) for one in strategies]
     bars = most_useful(runs)[:top]
-    console = new_console()
-    if bars:
-        show(console, useful_table(bars, session.market))
-    show(console, *useful_lines(bars, total_width(runs), session.market))
+    if as_json:
+        typer.echo(to_json(useful_document(bars, total_width(runs), session.market)))
+    else:
+        console = new_console()
+        if bars:
+            show(console, useful_table(bars, session.market))
+        show(console, *useful_lines(bars, total_width(runs), session.market))
     if recipe is not None and bars:
         detail_recipe(bars, session.market, recipe, exchange, finer)
         typer.echo(f"recipe: {recipe}; fetch it with: backtest fetch {recipe}", err=True)

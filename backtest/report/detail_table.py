@@ -1,15 +1,15 @@
-"""Terminal table of the bars whose finer data would narrow the intervals of trades most."""
+"""Terminal table and document of the bars whose finer data would narrow the intervals of trades most."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from backtest.base.units import format_ms
-from backtest.report.tables import new_table
+from backtest.base.units import format_ms, from_ms
+from backtest.report.tables import INTERVAL, new_table
 
 if TYPE_CHECKING:
     from backtest.engine.useful import UsefulDetail
@@ -30,8 +30,22 @@ def useful_lines(bars: Sequence[UsefulDetail], width: float, market: Market) -> 
         return ["no bar leaves a doubt: every interval is a point, and finer data would change nothing"]
     names = sorted({name for bar in bars for name in bar.strategies})
     return [
-        "the interval of a trade is the least to the greatest net over all price paths that its bars allow; together "
-        f"they are {width:,.2f} {market.currency} wide",
+        f"the interval of a trade is {INTERVAL}; together they are {width:,.2f} {market.currency} wide",
         "gain: the most by which finer data of a bar can narrow the intervals of its trades together "
         f"({', '.join(names)})",
     ]
+
+
+def useful_document(bars: Sequence[UsefulDetail], width: float, market: Market) -> dict[str, Any]:
+    """The table as `--json` prints it; `width` is that of the intervals of all trades together."""
+    rows = [
+        {
+            "instrument": bar.symbol,
+            "open_time": from_ms(bar.open_ms).isoformat(),
+            "gain": bar.gain,
+            "trades": bar.trades,
+            "strategies": list(bar.strategies),
+        }
+        for bar in bars
+    ]
+    return {"timeframe": market.timeframe, "currency": market.currency, "width": width, "bars": rows}

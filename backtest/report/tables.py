@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from backtest.engine.run import Run
 
 _LEAST_NAME = 8
+INTERVAL = "the least to the greatest net over all price paths that its bars allow"
+"""What the interval of a trade is, wherever one is shown."""
 _TRAILING = re.compile(r"(?<![ \t])[ \t]++((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 _UNWRAPPED = 1_000
 BLANK = "    \n"
@@ -69,7 +71,7 @@ def trade_table(run: Run) -> Table:
             f"{reasons[trade['reason']]}{'?' if trade['ambiguous'] else ''}",
         )
     if run.trades["ambiguous"].any():
-        table.caption = "? may end in another way inside a bar: its interval is net_low to net_high"
+        table.caption = f"? may end in another way inside a bar: its interval (net_low to net_high) is {INTERVAL}"
     return table
 
 

@@ -46,6 +46,17 @@ def test_the_recipe_fetches_the_windows_and_detail_uses_them(backtest: Command, 
     assert "finer.toml is there already: name another file, or remove it" in again.stderr
 
 
+def test_json_holds_the_same_bars_and_a_recipe_may_follow(backtest: Command, tmp_path: Path) -> None:
+    done = backtest("detail", *STRATEGY, "--top", "2", "--json", "--recipe", "finer.toml")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["timeframe"], found["currency"], len(found["bars"])) == ("1h", "USDT", 2)
+    assert found["width"] >= found["bars"][0]["gain"] >= found["bars"][1]["gain"] > 0
+    assert found["bars"][0]["strategies"] == ["listing_momentum"]
+    windows = open_recipe(str(tmp_path / "finer.toml")).windows
+    assert [bar["instrument"] for bar in found["bars"]] == [window.symbol for window in windows]
+
+
 def test_a_timeframe_that_does_not_divide_the_bars_is_refused(backtest: Command) -> None:
     done = backtest("detail", *STRATEGY, "--recipe", "finer.toml", "--finer", "2h")
     assert done.returncode == 2

@@ -33,6 +33,7 @@ from backtest.report.html.multiples import catalyst_multiples
 from backtest.report.html.summary import outcome_words
 from backtest.report.score_tables import SHOWN_CAPITALS, money
 from backtest.report.signal_tables import parameter_text
+from backtest.report.tables import INTERVAL
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metric import METRICS, OF_BARS, OF_TRADES
 from backtest.scoring.metrics import LEVEL
@@ -274,8 +275,8 @@ def _trades(one: dict[str, Any]) -> ReportTable:
             if len(rows) > MOST_ROWS
             else ""
         )
-        + "The order of prices inside a bar is unknown: net_low and net_high of the download are the least and the "
-        "greatest net over every path that the bars allow.",
+        + "The order of prices inside a bar is unknown: the interval of a trade (net_low to net_high of the download) "
+        + f"is {INTERVAL}.",
         Download(f"trades-{one['name']}.csv", csv_of(pd.DataFrame(rows))) if len(rows) <= MOST_ROWS else None,
     )
 
