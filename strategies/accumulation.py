@@ -16,7 +16,9 @@ from backtest.signals.trading import TradeParameters, absent, columns_of, signal
 class AccumulationParameters(TradeParameters):
     """Parameters of `accumulation`."""
 
-    assets: Names = Field(("ZEC",), description="coins; the series of each is named as in zec_exchange_inflow")
+    assets: Names = Field(
+        ("ZEC",), min_length=1, description="coins; the series of each is named as in zec_exchange_inflow"
+    )
     window: Duration = Field("48h", description="window of the fall")
     least_fall: Share = Field(0.5, description="fall of the net inflow in it, share of its size at the start")
     hold: Duration = Field("7d", description="time limit from the fill")
