@@ -12,6 +12,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(READY)
 	$(BIN)/backtest run --ledger none
 
+# A process of tests for every core: threads of linear algebra on top would wait for each other.
+test coverage: export OMP_NUM_THREADS = 1
+test coverage: export OPENBLAS_NUM_THREADS = 1
+
 test: $(DEVELOPMENT)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST)
 

@@ -44,6 +44,7 @@ from backtest.market.record import Market
 from backtest.report.baseline_formats import check_document, github_annotations, junit_xml, summary_markdown
 from backtest.request.request import Request
 from backtest.scoring.evaluation import Evaluation
+from backtest.scoring.scorecard import scorecard
 
 HOUR = 3_600_000
 
@@ -152,6 +153,34 @@ def test_a_baseline_is_of_one_strategy(evaluation: Evaluation) -> None:
         UsageError, match="a baseline is of one strategy, and the evaluation holds 2: evaluate each alone"
     ):
         baseline_of(twice, None)
+
+
+def test_a_baseline_carries_the_family_that_its_verdict_is_adjusted_for(
+    baseline: Baseline, evaluation: Evaluation
+) -> None:
+    """A p of 0.02 alone passes; of three recorded together 0.06 does not, whoever is checked and wherever."""
+    (card,) = evaluation.cards
+    assert card.placebo is not None
+    luck = replace(card.placebo, p=0.02, adjusted=0.02, driftless_p=0.02, floor=0.01, doubtful=0, reason="")
+    scores = tuple(replace(one, value=0.1) if one.name == "net_return" else one for one in card.scores)
+    good = scorecard(card.strategy, scores, luck, card.capacity)
+    lucky = replace(evaluation, cards=(good,))
+    family = ("catalyst_momentum", "sector_rotation", "relative_value")
+    alone, together = baseline_of(lucky, None), baseline_of(lucky, None, family)
+    assert (alone.verdict, together.verdict) == ("beats placebo", "indistinguishable from chance")
+    assert alone.metrics == together.metrics
+    assert together.placebo is not None
+    assert together.placebo.family == family
+    assert compare(together, lucky).passed
+    assert compare(alone, lucky).passed
+    assert '"family"' not in baseline_text(baseline)
+    assert '"family": ["catalyst_momentum", "sector_rotation", "relative_value"]' in baseline_text(together)
+    assert Baseline.model_validate_json(baseline_text(together)) == together
+    # Its family taken away by hand, the verdict differs, and is named.
+    assert together.placebo.model_copy(update={"family": ()}) == alone.placebo
+    edited = together.model_copy(update={"placebo": alone.placebo})
+    told = compare(edited, lucky)
+    assert told.sentences == ("verdict: indistinguishable from chance -> beats placebo", *told.notes)
 
 
 def test_what_is_undefined_is_null_with_its_reason(baseline: Baseline) -> None:

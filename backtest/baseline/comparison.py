@@ -131,7 +131,7 @@ def compare(baseline: Baseline, evaluation: Evaluation, accept: Collection[str] 
     for name in accept:
         if name not in (*METRICS, LEDGER, VERDICT):
             raise UsageError(f"accept {name!r} is unknown; {near_miss(name, (*METRICS, LEDGER, VERDICT))}")
-    now = baseline_of(evaluation, baseline.request)
+    now = baseline_of(evaluation, baseline.request, baseline.placebo.family if baseline.placebo else ())
     data = data_differences(baseline, now.data, now.calendar)
     if data:
         return Comparison(baseline.strategy.name, baseline.data.name, data, ())

@@ -7,6 +7,8 @@ import json
 import math
 import platform
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +30,7 @@ from backtest.market.series import PANELS
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metric import METRICS
 from backtest.scoring.metrics import Score, scored
+from backtest.scoring.scorecard import Scorecard, scorecard
 from backtest.signals.strategy import Strategy
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -108,12 +111,17 @@ class Decider(_Part):
 
 
 class Plan(_Part):
-    """The placebo that p comes from."""
+    """The placebo that p comes from.
+
+    `family` names the strategies that were recorded together, for which the verdict's p is adjusted: each is evaluated
+    alone, so by Bonferroni, their number times p. None for this strategy alone.
+    """
 
     kind: str
     draws: int
     statistic: str
     seed: int
+    family: tuple[str, ...] = ()
 
 
 class Trades(_Part):
@@ -165,19 +173,31 @@ class Baseline(_Part):
     trades: Trades
 
 
-def baseline_of(evaluation: Evaluation, request: dict[str, Any] | None) -> Baseline:
+def in_family(card: Scorecard, size: int) -> Scorecard:
+    """The scorecard of one of so many strategies, each evaluated alone: the verdict goes by p times their number."""
+    luck = card.placebo
+    if luck is None or luck.reason or size < 2:
+        return card
+    placebo = replace(luck, adjusted=min(1.0, size * luck.p), family=size)
+    return scorecard(card.strategy, card.scores, placebo, card.capacity, card.thresholds, card.label)
+
+
+def baseline_of(evaluation: Evaluation, request: dict[str, Any] | None, family: Sequence[str] = ()) -> Baseline:
     """Baseline of an evaluation of one strategy, with the default tolerances.
+
+    `family` names the strategies recorded together, this one too, for which the verdict's p is adjusted.
 
     Raises
     ------
     UsageError
-        Where the evaluation holds another number of strategies: p is paid for all that are tested together.
+        Where the evaluation holds another number of strategies: p is adjusted for all that are tested together.
     """
     if len(evaluation.runs) != 1:
         raise UsageError(
             f"a baseline is of one strategy, and the evaluation holds {len(evaluation.runs)}: evaluate each alone"
         )
     (strategy,), (run,), (card,) = evaluation.strategies, evaluation.runs, evaluation.cards
+    card = in_family(card, len(family))
     scores = [
         *card.scores,
         scored("net_low", run.net_low, len(run.trades)),
@@ -201,7 +221,7 @@ def baseline_of(evaluation: Evaluation, request: dict[str, Any] | None) -> Basel
         config=Configuration(hash=evaluation.config.hash(), values=document_of(evaluation.config)),
         placebo=None
         if plan is None
-        else Plan(kind=plan.kind, draws=plan.draws, statistic=plan.statistic, seed=plan.seed),
+        else Plan(kind=plan.kind, draws=plan.draws, statistic=plan.statistic, seed=plan.seed, family=tuple(family)),
         versions={
             "backtest": __version__,
             "python": platform.python_version(),

@@ -18,16 +18,18 @@ from backtest.signals.loading import file_of, is_file_reference
 from backtest.strategies import REGISTRY
 
 
-def record_baseline(request: Request) -> Baseline:
+def record_baseline(request: Request, family: Sequence[str] = ()) -> Baseline:
     """Baseline of a request of one strategy: what was given is kept, what was not stays open to tomorrow's default.
+
+    `family` names the strategies recorded together, this one too, for which the verdict's p is adjusted.
 
     Raises
     ------
     UsageError
-        Where the request names another number of strategies: p is paid for all that are tested together.
+        Where the request names another number of strategies: p is adjusted for all that are tested together.
     """
     given = request.model_dump(mode="json", exclude_defaults=True, exclude={"bootstrap"})
-    return baseline_of(request.model_copy(update={"bootstrap": 0}).evaluate(), given)
+    return baseline_of(request.model_copy(update={"bootstrap": 0}).evaluate(), given, family)
 
 
 def baseline_files(given: Sequence[Path]) -> list[Path]:

@@ -43,11 +43,12 @@ def record(
     from backtest.report.baseline_formats import print_recorded
     from backtest.report.tables import new_console, show
 
+    family = tuple(name for one in requests for name in one.strategies) if len(requests) > 1 else ()
     with progress_bar() as progress:
         baselines = []
         for done, one in enumerate(requests):
             progress("record", done, len(requests))
-            baselines.append(record_baseline(one))
+            baselines.append(record_baseline(one, family))
     console = new_console()
     written = 0
     for baseline in baselines:

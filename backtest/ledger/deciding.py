@@ -1,4 +1,4 @@
-"""Verdicts that are never withdrawn: each is decided once, when its trial is new, and paid out of 5 % for all time.
+"""Verdicts that are never withdrawn: each is decided once, when its trial is new, and all of them share one 5 %.
 
 p adjusted for everything up to now grows with the ledger, so a verdict that went by it alone would be right of any one
 moment and, read after every command, wrong far more often than at 5 %. Instead each command may use half of what is

@@ -11,8 +11,8 @@ nothing is known of them but their number: each costs a p more. With p the trial
 For families of which any two overlap, the chance that any trial without effect gets a p adjusted <= a is at most a:
 the shares add up to it. Families that share no catalyst pay nothing for each other.
 
-A registered trial stands apart: where its registration was written before any overlapping trial, it pays for the R
-registered tests on these catalysts alone, R p.
+A registered trial stands apart: where its registration was written before any overlapping trial, it is adjusted for
+the R registered tests on these catalysts alone, R p.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Judgement:
     note : str
         Why a registration of it does not count; empty where none does not.
     registered : int
-        Registered tests that a registered one pays for; 0 for another.
+        Registered tests that a registered one is adjusted for; 0 for another.
     decided, level : float
         The adjusted p by which its verdict was decided, and what it had to be at most: when it was new, or, for a
         registered test, now. NaN where it was not decided yet.
@@ -183,7 +183,10 @@ class LedgerView:
         looked += [one.seq for one in self.untested if self.scopes[one.scope].overlaps(own)]
         if min(looked) > found.seq:
             return found, ""
-        return None, f"registered as #{found.seq}, after #{min(looked)} had looked at these catalysts: it pays for all"
+        return (
+            None,
+            f"registered as #{found.seq}, after #{min(looked)} had looked at these catalysts: it is adjusted for all",
+        )
 
     def _registered_tests(self, trial: KeptTrial) -> int:
         """Registered tests on these catalysts, those not run yet among them, as they may come to be."""

@@ -82,7 +82,7 @@ def adjusted_table(judgements: Sequence[Judgement]) -> Table:
 
 
 def recorded_lines(recorded: Recorded) -> list[str]:
-    """What the adjusted p pays for, and why a registration does not count."""
+    """What the adjusted p is adjusted for, and why a registration does not count."""
     tested = [one for one in recorded.judgements if math.isfinite(one.adjusted)]
     told = [f"{one.trial.body['strategy']}: {one.note}" for one in tested if one.note][:MOST_NAMED]
     told += [

@@ -104,12 +104,16 @@ def _effects(
         )
         before = key
     table.caption = (
-        f"n: a coin and day counts once. p, two-sided: Kolari-Pynnonen (adjusted for cross-correlation); ~ placebo p, "
-        f"n below {least}\n"
+        "n: a coin and day counts once. p, two-sided: Kolari-Pynnonen, adjusted for the correlation\n"
+        f"between catalysts whose dates overlap; ~ placebo p, at least {_floor(rows)}, where n is below {least}\n"
         f"by chance: where {level} of the means on shifted dates lie. found: least mean effect that the placebo would "
         "have found at 80% power"
     )
     return table
+
+
+def _floor(rows: pd.DataFrame) -> str:
+    return ABSENT if rows["least_p"].isna().all() else f"{rows['least_p'].min():.2g}"
 
 
 def _least(effect: float) -> str:
@@ -155,7 +159,8 @@ def control_table(controls: pd.DataFrame) -> Table:
     table.caption = "\n".join(
         [
             "effect: the coin less untreated coins weighted to move like it before: a hedge that can be traded",
-            "error: of the same sum before; p, two-sided: among untreated coins, and among the coin's other days",
+            "error: of the same sum before; p, two-sided: among untreated coins (of J of them at least 1 / (J + 1)),",
+            "and among the coin's other days",
             *map(escape, told),
         ]
     )

@@ -8,8 +8,10 @@ data, stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
@@ -27,6 +29,7 @@ from backtest.scoring.draws import Impossible, shifts_of
 from backtest.signals.strategy import Strategy
 
 FEWEST_PERIODS = 20
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def statistics_anew(
     if processes == 1:
         return _some_anew(strategy, replayed, calendars)
     # A forked child would inherit the kernel's threads in a state that they cannot be used in.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with one_thread_each(), ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         pieces = [
             pool.submit(_some_anew, strategy, replayed, calendars[first::processes]) for first in range(processes)
         ]
@@ -107,6 +110,22 @@ def statistics_anew(
         for first, piece in enumerate(pieces):
             values[:, first::processes] = piece.result()
     return values
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Processes begun inside use one thread each for linear algebra and the kernel, unless the environment says else.
+
+    A library reads these variables when it is loaded, so they must stand before a child begins: with a thread for every
+    core in every process, threads would wait for each other.
+    """
+    added = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _some_anew(strategy: Strategy[Any], replayed: Sequence[Prepared], calendars: Sequence[Calendar]) -> Floats:

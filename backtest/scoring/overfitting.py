@@ -1,4 +1,4 @@
-"""What is left of a Sharpe ratio once its sample, its tails and the search for it are paid for.
+"""What is left of a Sharpe ratio once its sample, its tails and the search for it are allowed for.
 
 Every Sharpe ratio here is per bar: an annualised one divided by the root of bars a year. Kurtosis is not excess
 kurtosis: that of a normal distribution is 3.
@@ -62,12 +62,13 @@ class SharpeMoments:
 class DeflatedSharpe:
     """The chosen one of many trials, judged as such.
 
-    `selected` is its column (-1 if no trial has a Sharpe ratio); `probabilistic` the chance that its true Sharpe ratio
-    is above 0 had it been the only trial, `minimum_bars` the bars needed to say so at 95 % (NaN for a ratio that is not
-    positive); `deflated` the chance that it is above `expected_maximum_per_bar`, the best that as many trials without
-    skill are expected to show. `trials` counts those with a Sharpe ratio, `effective_trials` is what they were counted
-    as, `deviation_per_bar` the standard deviation (ddof 1) of their Sharpe ratios. NaN with the `reason` where
-    undefined.
+    `selected` is its column (-1 if no trial has a Sharpe ratio). `probabilistic` is the share of estimates that would
+    fall below its Sharpe ratio if the true one were 0 (one less its p as the only trial), `minimum_bars` the bars
+    needed for a share of 95 % (NaN for a ratio that is not positive). `deflated` is the same share if the true one were
+    `expected_maximum_per_bar`, the best that as many trials without skill are expected to show. Neither is the
+    probability that the true ratio is above anything. `trials` counts those with a Sharpe ratio, `effective_trials` is
+    what they were counted as, `deviation_per_bar` the standard deviation (ddof 1) of their Sharpe ratios. NaN with the
+    `reason` where undefined.
     """
 
     selected: int
@@ -84,7 +85,7 @@ class DeflatedSharpe:
 
 @dataclass(frozen=True, slots=True)
 class SuperiorAbility:
-    """Whether the best of N trials beats the benchmark, and which trials do, the search paid for.
+    """Whether the best of N trials beats the benchmark, and which trials do, adjusted for the search.
 
     `p_consistent` is Hansen's p-value between its bounds `p_lower` (liberal) and `p_upper` (White's Reality Check); 0
     means below 1/`draws`. `superior` are the columns that beat the benchmark with a family-wise error of `level`.
@@ -115,7 +116,7 @@ def sharpe_moments(returns: npt.ArrayLike) -> SharpeMoments:
 
 
 def probabilistic_sharpe(moments: SharpeMoments, benchmark_per_bar: float = 0.0) -> float:
-    """PSR: the chance that the true Sharpe ratio is above the benchmark; NaN where its error is 0 or unknown.
+    """PSR: share of estimates below this one if the true ratio were the benchmark; NaN where its error is 0 or unknown.
 
     Phi((SR - SR*) sqrt(T - 1) / sqrt(1 - skew SR + (kurtosis - 1) / 4 SR^2)): Bailey and Lopez de Prado, Journal of
     Risk 15(2) (2012), doi:10.21314/JOR.2012.255.

@@ -33,6 +33,7 @@ from backtest.study.sample import Event, benchmark_columns, chosen_catalysts, en
 from backtest.study.settings import StudyConfig
 
 INSEPARABLE = "the spans of its catalysts cannot be told apart from others: they share their bars"
+_OTHERS = ""
 COLUMNS = ("grouping", "group", "span", "n", "mean", "effect", "error", "t", "p_value", "floor", "reason")
 
 
@@ -123,7 +124,8 @@ def distributed_lags(market: Market, calendar: Calendar, config: StudyConfig | N
     `mean` is the mean of sums of the same residual returns with every bar counted for each catalyst, as an event study
     has it; `effect`, `error` and `t` are the regression's, log returns; `p_value` is two-sided by common shifts and at
     least `floor`. n counts a coin and day once; a catalyst of several coins is one for each. NaN with the `reason`
-    where spans cannot be told apart: catalysts that always come together share all their bars.
+    where spans cannot be told apart: catalysts that always come together share all their bars. What the filters leave
+    out, and moves of the price itself, take their share of the bars too but have no row.
 
     Raises
     ------
@@ -136,18 +138,30 @@ def distributed_lags(market: Market, calendar: Calendar, config: StudyConfig | N
     coins = tuple(instrument.base for instrument in market.instruments)
     benchmarks = () if config.model == "mean_adjusted" else benchmark_columns(market, config)
     source = series(panel, "return", "mean_adjusted" if not benchmarks else "market", coins, benchmarks)
-    entered, _ = enter(chosen_catalysts(calendar, config), market, panel, source, windows, config.minimum(windows))
+    chosen = {one.id for one in chosen_catalysts(calendar, config)}
+    entered, _ = enter(calendar, market, panel, source, windows, config.minimum(windows))
+    # Those that are asked for first: of one coin and day the first is the observation.
     legs = [event for event in entered if event.asset]
-    events = [legs[k] for k in np.unique(observations(legs, panel))] if legs else []
+    asked = [event.catalyst.id in chosen and event.counts(config) for event in legs]
+    legs = [legs[k] for k in np.argsort(~np.array(asked, dtype=bool), kind="stable")]
+    events = [legs[k] for k in np.unique(observations(legs, panel))] if any(asked) else []
     step = step_of(panel.bar_ms, weekly=config.match == "hour_and_weekday")
     day = (panel.open_ms // DAY_MS - panel.open_ms[0] // DAY_MS)[: len(panel.close) // step * step]
     tables = []
     for grouping in ("all", "kind") if events else ():
-        of = ["all" if grouping == "all" else event.catalyst.kind for event in events]
+        of = [
+            _OTHERS
+            if event.catalyst.id not in chosen or not event.counts(config)
+            else ("all" if grouping == "all" else event.catalyst.kind)
+            for event in events
+        ]
         groups = sorted(set(of))
         found = _fitted(source, events, [groups.index(name) for name in of], len(groups), spans, day, step, config)
         tables += [
-            (grouping, group, names[v], *found[g][v]) for g, group in enumerate(groups) for v in range(len(names))
+            (grouping, group, names[v], *found[g][v])
+            for g, group in enumerate(groups)
+            for v in range(len(names))
+            if group != _OTHERS
         ]
     return pd.DataFrame(tables, columns=list(COLUMNS))
 

@@ -22,6 +22,7 @@ from backtest.signals.strategy import Intent, Intents
 from backtest.study.alignment import FitRow, place, resample
 from backtest.study.models import Ints, Windows
 from backtest.study.multiplicity import placebo_p
+from backtest.study.sample import chosen_catalysts
 from backtest.study.settings import StudyConfig
 
 FEWEST_DONORS = 3
@@ -80,7 +81,8 @@ def synthetic_controls(market: Market, calendar: Calendar, config: StudyConfig |
     `effect` is the summed gap, log return; `error` the root mean square of the gap summed over as many bars of the
     estimation window. `space_p` is the rank of |effect| / error among the donors' own, each against the other donors;
     `time_p` among the same coin's on every other whole day whose windows lie inside the data, with the same donors.
-    Both are two-sided and count the observed. NaN with the `reason` where fewer than three donors are left.
+    Both are two-sided and count the observed. NaN with the `reason` where fewer than three donors are left. The filters
+    of the configuration choose the rows; a coin with any catalyst of the calendar is no donor.
     """
     config = config or StudyConfig()
     panel = resample(market, config.timeframe)
@@ -89,7 +91,10 @@ def synthetic_controls(market: Market, calendar: Calendar, config: StudyConfig |
     returns[1:] = np.diff(np.log(panel.close), axis=0)
     placed = [(one, row) for one in calendar if (row := place(one, (), panel)) is not None]
     rows = []
+    chosen = {one.id for one in chosen_catalysts(calendar, config)}
     for one, row in placed:
+        if one.id not in chosen:
+            continue
         column = market.column_of(one.assets[0]) if len(one.assets) == 1 else None
         if column is None or not _inside(row, windows, len(returns)):
             continue

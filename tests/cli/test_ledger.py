@@ -77,7 +77,7 @@ def test_a_test_is_registered_and_found(backtest: Command) -> None:
     late = backtest("ledger", "register", "rotation", "-s", "sector_rotation", "--placebo", "99", *where)
     assert late.returncode == 0
     told = " ".join(backtest("run", "-s", "sector_rotation", *QUICK).stdout.split())
-    assert "after #3 had looked at these catalysts: it pays for all" in told
+    assert "after #3 had looked at these catalysts: it is adjusted for all" in told
 
 
 def test_reading_it(backtest: Command, tmp_path: Path) -> None:

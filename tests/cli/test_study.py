@@ -79,6 +79,56 @@ def test_options_reach_the_study(backtest: Command, tmp_path: Path) -> None:
     assert {row["method"] for row in everything} == {"kolari_pynnonen"}
 
 
+def test_overlaps_are_shared_and_each_coin_is_set_against_its_basket(backtest: Command, tmp_path: Path) -> None:
+    """`--share-overlaps` and `--synthetic` add tables of their own; `--clean-estimation` fits on fewer bars."""
+    plain = json.loads(backtest("study", *QUICK, "--json", "--kind", "listing").stdout)
+    assert (plain["distributed_lags"], plain["synthetic_controls"]) == ([], [])
+    asked = ("--share-overlaps", "--synthetic", "--clean-estimation", "--kind", "listing")
+    done = backtest("study", *QUICK, *asked, "--out", "here")
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    words = " ".join(done.stdout.split())
+    for text in (
+        "Overlaps shared: distributed-lag regression",
+        "Synthetic control, returns in %",
+        "two-sided, by common shifts, at least",
+        "Kolari-Pynnonen, adjusted for the correlation between catalysts whose dates overlap; ~ placebo p",
+    ):
+        assert text in words, text
+    document = json.loads((tmp_path / "here" / "study.json").read_text())
+    lags = [row for row in document["distributed_lags"] if row["grouping"] == "all"]
+    assert [row["span"] for row in lags] == ["run_up", "announcement", "after_1d", "after_3d"]
+    assert all(row["floor"] <= row["p_value"] <= 1.0 for row in lags)
+    # One coin and day is one observation, in every table.
+    assert {row["n"] for row in lags} == {
+        row["n"] for row in plain["effects"] if row["grouping"] == "all" and row["measure"] == "return"
+    }
+    told = {row["catalyst_id"] for row in document["synthetic_controls"]}
+    assert told == {row["catalyst_id"] for row in plain["catalysts"]}
+    assert any(row["reason"] == "" and 0.0 < row["space_p"] <= 1.0 for row in document["synthetic_controls"])
+    bars = [{row["catalyst_id"]: row["estimation_bars"] for row in one["catalysts"]} for one in (plain, document)]
+    # One whose clean window is too short is left out, by name.
+    short = {row["catalyst_id"] for row in document["rejected"] if row["reason"] == "SHORT_ESTIMATION"}
+    assert bars[0].keys() - short == bars[1].keys()
+    assert all(bars[1][name] <= bars[0][name] for name in bars[1])
+    assert short or bars[1] != bars[0]
+    assert document["config"]["clean_estimation"] is True
+
+
+def test_overlapping_catalysts_are_left_out_by_name(backtest: Command) -> None:
+    done = backtest("study", *QUICK, "--exclude-overlaps", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    # Two of one coin and day are one observation, and no overlap.
+    assert {row["catalyst_id"]: row["overlaps"] for row in document["catalysts"] if row["overlaps"]} == {
+        "zec-2025-10-01-grayscale-trust": "zec-2025-10-01-naval",
+        "zec-2025-10-01-naval": "zec-2025-10-01-grayscale-trust",
+    }
+    left_out = {row["catalyst_id"] for row in document["rejected"] if row["reason"] == "OVERLAP"}
+    assert {"zec-2025-11-12-cypherpunk", "zec-2025-11-12-hayes"} & left_out
+    assert left_out.isdisjoint(row["catalyst_id"] for row in document["catalysts"])
+
+
 BAD = [
     (("--model", "marke"), 2, "model = 'marke': must be 'market', 'market_adjusted' or 'mean_adjusted'"),
     (("--timeframe", "90m"), 2, "timeframe '90m' is not a multiple of the market's 1h"),

@@ -124,7 +124,7 @@ def test_a_registration_after_a_look_does_not_count(tmp_path: Path, look: TrialR
         assert found.registration is None
         assert found.adjusted > found.p
         assert found.note == (
-            f"registered as #{looked + 1}, after #{looked} had looked at these catalysts: it pays for all"
+            f"registered as #{looked + 1}, after #{looked} had looked at these catalysts: it is adjusted for all"
         )
 
 

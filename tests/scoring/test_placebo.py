@@ -6,6 +6,9 @@ family-wise error of a 5 % test has a standard error of 0.9 %; it must lie in 3.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +33,7 @@ from backtest.scoring.drift import drift_of
 from backtest.scoring.familywise import westfall_young
 from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.metrics import replay_returns
-from backtest.scoring.moved_calendars import circle_of, moved_calendar
+from backtest.scoring.moved_calendars import THREADS, circle_of, moved_calendar, one_thread_each
 from backtest.scoring.overfitting import deflate
 from backtest.scoring.placebo import (
     Null,
@@ -394,6 +397,17 @@ def p_of(seed: int, **how: Any) -> float:
     return placebo_intents([intents_at(market, random_rows(random, 5), **how)], prepare(market, CONFIG), NOTHING, PLAN)[
         0
     ].p
+
+
+def test_processes_begin_with_one_thread_each_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with one_thread_each():
+        command = [sys.executable, "-c", "import os, sys; print(*map(os.environ.get, sys.argv[1:]))", *THREADS]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        assert told == ["3", "1", "1", "1"]
+    assert [os.environ.get(name) for name in THREADS] == ["3", None, None, None]
 
 
 def test_p_is_uniform_on_markets_without_signal() -> None:

@@ -123,6 +123,23 @@ def test_two_catalysts_share_what_came_once() -> None:
     assert table["effect"]["after_12h"] == pytest.approx(0.04, abs=0.012)
 
 
+def test_what_filters_leave_out_shares_its_bars_but_has_no_row() -> None:
+    """8 % from bar 600 on: alone the later catalyst has all that is left; one of another kind takes its share."""
+    other = replace(catalyst("zec-upgrade", "ZEC", 599), kind="upgrade")
+    move = replace(catalyst("zec-record", "ZEC", 599), kind="price_record", endogenous=True)
+    one, asked = catalyst("zec-603", "ZEC", 603), CONFIG.model_copy(update={"kinds": ("listing",)})
+    alone = distributed_lags(market_with(0.08), Calendar("one", (one,)), CONFIG).set_index("span")["effect"]
+    shared = lags_of(0.08, 599, 603)
+    for beside, config in ((other, asked), (move, CONFIG)):
+        table = distributed_lags(market_with(0.08), Calendar("two", (beside, one)), config)
+        assert set(table["group"]) == {"all", "listing"}
+        assert table["n"].tolist() == [1] * 8
+        effect = table.query("grouping == 'all'").set_index("span")["effect"]["after_12h"]
+        assert alone["after_12h"].iloc[0] == pytest.approx(0.053, abs=0.012)
+        assert effect < alone["after_12h"].iloc[0] - 0.01
+    assert shared["n"].tolist() == [2] * 4
+
+
 def test_p_finds_what_is_there_and_no_more() -> None:
     """40 days are 39 shifts."""
     found, none = lags_of(0.08, 599), lags_of(0.0, 599)

@@ -102,6 +102,13 @@ def test_a_coin_with_a_catalyst_of_its_own_is_no_donor() -> None:
     assert (told["reason"] == "2 donors without a catalyst of their own, at least 3 are needed").all()
 
 
+def test_filters_choose_the_rows_and_leave_donors_alone() -> None:
+    some = Calendar("some", (catalyst("zec-one", "ZEC", 598), catalyst("dash-one", "DASH", 620)))
+    table = synthetic_controls(market_with(0.0), some, SMALL.model_copy(update={"assets": ("ZEC",)}))
+    assert set(table["catalyst_id"]) == {"zec-one"}
+    assert "DASH" not in table["donors"].iloc[0]
+
+
 def test_the_error_of_an_announcement_of_a_day_is_that_of_a_day() -> None:
     before, event = np.full(48, 0.01), np.array([0.0, 0.3, 0.0])
     windows = Windows(48, 0, -1, 1)

@@ -71,7 +71,7 @@ def study_section(contents: Contents, progress: Progress) -> Section:
             drawn(
                 "The same by kind of catalyst",
                 f"n is the number of catalysts: a kind with one or two says little, whatever its line does. Bands hold "
-                f"{study.config.level:.0%} bar by bar and pay for neither bars nor kinds.",
+                f"{study.config.level:.0%} bar by bar and are adjusted for neither bars nor kinds.",
                 "abnormal-returns-by-kind",
                 lambda: figures.abnormal_returns_data(study, "kind"),
                 lambda: figures.abnormal_returns(study, "kind"),
@@ -104,8 +104,8 @@ def _labels(note: str, study: Study) -> bool:
 def _effects(study: Study) -> ReportTable:
     rows = study.effects[study.effects["measure"] == "return"]
     head = columns(
-        "Group", "Span", "n", "Mean", "Low", "High", "Chance low", "Chance high", "p", "Adjusted p", "Test",
-        numeric=("n", "Mean", "Low", "High", "Chance low", "Chance high", "p", "Adjusted p"),
+        "Group", "Span", "n", "Mean", "Low", "High", "Chance low", "Chance high", "Found", "p", "Adjusted p",
+        "Test", numeric=("n", "Mean", "Low", "High", "Chance low", "Chance high", "Found", "p", "Adjusted p"),
     )  # fmt: skip
     level, share_of = 1.0 - study.config.level, f"{study.config.level:.0%}"
     return ReportTable(
@@ -117,7 +117,7 @@ def _effects(study: Study) -> ReportTable:
                 words(str(row["span"]).replace("_", " ")),
                 figure_cell(row["n"], ".0f"),
                 share(row["mean"], toned=True),
-                *(share(row[name]) for name in ("low", "high", "chance_low", "chance_high")),
+                *(share(row[name]) for name in ("low", "high", "chance_low", "chance_high", "least_effect")),
                 p_cell(row["p_value"]),
                 p_cell(row["adjusted_p"], level),
                 words(str(row["method"]).replace("_", " ")),
@@ -125,7 +125,10 @@ def _effects(study: Study) -> ReportTable:
             for row in rows.to_dict("records")
         ),
         f"Log returns less the model's. Low and high are the {share_of} interval of the mean, chance low and high hold "
-        f"{share_of} of the means on placebo dates. p is unadjusted; adjusted p ({study.config.multiplicity}) is "
+        f"{share_of} of the means on placebo dates; found is the least mean effect that the placebo would have found "
+        "at 80 % power, empty where none could be found. p is two-sided and unadjusted: Kolari-Pynnonen, adjusted for "
+        "the correlation between catalysts whose dates overlap, or of the placebo, at least "
+        f"{rows['least_p'].min():.2g}; adjusted p ({study.config.multiplicity}) is "
         "adjusted for multiple testing over the spans and groups of one grouping, not over several groupings. n counts "
         "observations: catalysts of one coin and day are one.",
         Download("effects.csv", csv_of(study.effects)),
@@ -284,7 +287,11 @@ def _worth(document: dict[str, Any]) -> Facts:
     """Deflated Sharpe ratio, probability of overfitting, superior predictive ability: number or reason."""
     rows = []
     for key, name, field in (
-        ("deflated_sharpe", "Deflated Sharpe ratio, chance of being above the best expected without skill", "deflated"),
+        (
+            "deflated_sharpe",
+            "Deflated Sharpe ratio: share of estimates below this one, were the true ratio the best by chance",
+            "deflated",
+        ),
         ("overfitting", "Probability of backtest overfitting", "probability"),
         ("superior_ability", "Superior predictive ability, p", "p_consistent"),
     ):
