@@ -139,13 +139,18 @@ POWER_TESTS = (
     "study after_1d: shift",
     "study after_1d: synthetic control",
 )
-HEADLINES = ("`shift`", "verdict: both", *(f"study {name}: shift" for name in STUDY.span_names()))
+HEADLINES = (
+    "`shift`",
+    "verdict: both",
+    *(f"study {name}: {test}" for test in ("shift", "distributed lag") for name in STUDY.span_names()),
+)
 READING = """`shift`, `far_shift` and `dates` are one-sided, the study's tests two-sided. Dash: fewer than 20 defined.
 
 - *verdict: both* is what `backtest run` goes by: the greater p of `shift` with and without the drift of each fortnight.
   In a season that rises tenfold `shift` alone, `far_shift` and `dates` take the rise for an effect.
 - *study: shift* is the common shift of all events, the default and the p of groups below eight observations; *each
   event apart* is what 0.1 did. They part where catalysts share a week or their dates.
+- *distributed lag* is the p of `--share-overlaps`: t of the regression under the same common shifts.
 - *kolari_pynnonen* is the headline of larger groups: BMP, adjusted for the correlation between events. `patell`, its
   adjusted form and `generalised_rank` are printed for comparison with the literature and decide nothing here: hourly
   returns have fatter tails and rougher variance than they assume.
