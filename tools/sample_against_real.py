@@ -1,7 +1,8 @@
 """What every strategy does on the sample and on the real hours of the same bars: `python -m tools.sample_against_real`.
 
 It reads `../shared/market` (or the folder that BACKTEST_SHARED names) and prints a table; with `--write` it puts the
-table into docs/sample-against-real.md. Both markets have the same window and instruments; neither has open interest.
+table into docs/sample-against-real.md and its main columns into the data card. Both markets have the same window and
+instruments; neither has open interest.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from backtest.strategies import REGISTRY
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "sample-against-real.md"
+CARD = ROOT / "datasets" / "README.md"
 BEGIN, END = "<!-- table: python -m tools.sample_against_real --write -->", "<!-- end of table -->"
 DRAWS = 999
 # What the two must have in common, in points of a share.
@@ -141,6 +143,24 @@ def table(found: Sequence[Pair]) -> str:
     return "\n".join(lines)
 
 
+def short_table(found: Sequence[Pair]) -> str:
+    """The pairs of the data card: net, Sharpe ratio, drawdown, before, captured and the verdict."""
+    head = ("strategy", "net", "Sharpe", "drawdown", "before", "captured", "verdict")
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for one in found:
+        cells = [
+            _both(one, name, show)
+            for name, show in zip(
+                ("net_return", "sharpe", "max_drawdown", "before", "captured"),
+                (_percent, _number, _plain, _percent, _percent),
+                strict=True,
+            )
+        ]
+        verdict = one.verdicts[0] if one.verdicts[0] == one.verdicts[1] else " / ".join(one.verdicts)
+        lines.append(f"| {' | '.join((one.strategy, *cells, verdict))} |")
+    return "\n".join(lines)
+
+
 def _both(one: Pair, name: str, show: Callable[[float], str]) -> str:
     return f"{show(one.sample[name])} / {show(one.real[name])}"
 
@@ -170,9 +190,11 @@ def written(page: str, text: str) -> str:
 def main(arguments: list[str]) -> int:
     """Print the table, or write it into the page."""
     shared = Path(os.environ.get("BACKTEST_SHARED", ROOT.parent / "shared"))
-    text = table(pairs(*markets(shared)))
+    found = pairs(*markets(shared))
+    text = table(found)
     if arguments == ["--write"]:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+        for page, part in ((PAGE, text), (CARD, short_table(found))):
+            page.write_text(written(page.read_text(encoding="utf-8"), part), encoding="utf-8")
     else:
         print(text)
     return 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backtest.base.errors import UsageError
-from tools.sample_against_real import PAGE, REASONS, Pair, markets, pairs, table, written
+from tools.sample_against_real import CARD, PAGE, REASONS, Pair, markets, pairs, short_table, table, written
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +17,15 @@ def found(shared: Path) -> tuple[Pair, ...]:
     return pairs(*markets(shared))
 
 
-def test_the_page_is_what_the_bars_say(found: tuple[Pair, ...]) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert written(page, table(found)) == page
+def test_the_page_and_the_data_card_are_what_the_bars_say(found: tuple[Pair, ...]) -> None:
+    for path, text in ((PAGE, table(found)), (CARD, short_table(found))):
+        page = path.read_text(encoding="utf-8")
+        assert text.count("\n") > len(found)
+        assert written(page, text) == page
+        assert text in page
+    apart = sum(bool(one.differs) for one in found)
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"{apart} of {len(found)} differ in the sign of net or the verdict" in " ".join(readme.split())
 
 
 def test_signs_verdicts_and_trades_by_days_are_the_same_or_have_a_reason(found: tuple[Pair, ...]) -> None:
