@@ -339,7 +339,7 @@ def test_plans_that_cannot_be() -> None:
     assert parse_plan("0", "net_return", 1) is None
     for text, said in (
         ("date", "did you mean 'dates'"),
-        ("dates:x", "--placebo 'dates:x' is not KIND, COUNT or KIND:COUNT"),
+        ("dates:x", "`placebo` 'dates:x' is not KIND, COUNT or KIND:COUNT"),
         ("18", "18 placebo draws cannot reach p = 0.05"),
     ):
         with pytest.raises(UsageError, match=said):
