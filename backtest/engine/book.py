@@ -16,6 +16,7 @@ import pandas as pd
 
 from backtest.base.config import RunConfig
 from backtest.engine.costs import last_known
+from backtest.engine.layout import ENTRY, EXITS
 from backtest.market.record import Market
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Replayed(Protocol):
         """One row a closed position."""
 
     @property
+    def equity(self) -> pd.Series[float]:
+        """(T,) equity at each bar's close."""
+
+    @property
     def funding_paid(self) -> pd.Series[float]:
         """(T,) quote currency paid at each bar's close."""
 
@@ -56,7 +61,7 @@ class _Orders:
     last_row: npt.NDArray[np.int64]
 
 
-def _expand(run: Replayed) -> _Orders:
+def _expand(run: Replayed, with_funding: bool = False) -> _Orders:
     """One row a bar, and one more for each further fill in it, so that fills keep their order."""
     bars, instruments = run.market.close.shape
     bar = run.market.index.get_indexer(pd.DatetimeIndex(run.fills["bar"]))
@@ -73,6 +78,10 @@ def _expand(run: Replayed) -> _Orders:
     size[row, column] = run.fills["side"] * run.fills["quantity"]
     price[row, column] = run.fills["price"]
     fees[row, column] = run.fills["fees"] + run.fills["liquidation"]
+    if with_funding:
+        exits = (run.fills["reason"] != EXITS[ENTRY].name).to_numpy()
+        # One exit a trade, both in order of exit.
+        fees[row[exits], np.array(column)[exits]] += run.trades["funding"].to_numpy()
     return _Orders(size, price, fees, last_row)
 
 
@@ -89,14 +98,16 @@ def reserve_of(run: Replayed) -> float:
     return 0.0 if long_only and enough else 3.0 * traded
 
 
-def portfolio_of(run: Replayed) -> vectorbt.Portfolio:
+def portfolio_of(run: Replayed, with_funding: bool = False) -> vectorbt.Portfolio:
     """Vectorbt Portfolio (Rust engine, one cash-sharing group) of the run's fills at the run's prices and fees.
 
-    Its initial cash is the capital plus `reserve_of(run)`; its value leaves funding out.
+    Its initial cash is the capital plus `reserve_of(run)`: it is an audit and a table of trades, and its ratios are not
+    the run's (`backtest.engine.portfolio` has those). Its value leaves funding out, or has that of a trade among the
+    fees of its exit.
     """
     import vectorbt
 
-    orders = _expand(run)
+    orders = _expand(run, with_funding)
     bars = len(run.market.index)
     bar_of_row = np.repeat(np.arange(bars), np.diff(orders.last_row, prepend=-1))
     steps = np.arange(len(bar_of_row)) - np.concatenate(([0], orders.last_row[:-1] + 1))[bar_of_row]

@@ -168,10 +168,10 @@ class Run(Shown):
 
     @property
     def portfolio(self) -> vectorbt.Portfolio:
-        """The vectorbt Portfolio of the same orders (see `backtest.engine.book`)."""
-        from backtest.engine.book import portfolio_of
+        """The account as a vectorbt Portfolio, at its real capital and after funding (`backtest.engine.portfolio`)."""
+        from backtest.engine.portfolio import account_portfolio
 
-        return portfolio_of(self)
+        return account_portfolio(self)
 
     def _line(self) -> str:
         net = percent(self.costs.net / self.config.capital)

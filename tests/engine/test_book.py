@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from backtest.base.config import RunConfig
 from backtest.engine.book import audited_equity, reserve_of
+from backtest.engine.layout import STATISTICS
 from backtest.engine.replay import replay
 from backtest.engine.run import Run
 from backtest.market.record import Market
@@ -95,3 +96,22 @@ def test_a_run_without_fills_has_a_flat_portfolio() -> None:
     run = replay(market, Intents(()), RunConfig())
     assert (run.equity == run.config.capital).all()
     assert (audited_equity(run) == run.config.capital).all()
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 10**6))
+def test_every_ratio_of_the_account_is_the_runs_own(seed: int) -> None:
+    run = random_run(seed)
+    # What follows the statistics says where a fault was.
+    portfolio, mine = run.portfolio, dict(zip(STATISTICS, run.statistics[: len(STATISTICS)], strict=True))
+    np.testing.assert_allclose(portfolio.value().to_numpy(), run.equity.to_numpy(), rtol=1e-9)
+    assert float(portfolio.total_return()) == pytest.approx(mine["net_return"], rel=1e-9, abs=1e-12)
+    assert -float(portfolio.max_drawdown()) == pytest.approx(mine["max_drawdown"], rel=1e-9)
+    assert float(portfolio.drawdowns.max_drawdown()) == pytest.approx(-mine["max_drawdown"], rel=1e-9)
+    shown = portfolio.stats()
+    assert float(shown["Sharpe Ratio"]) == pytest.approx(mine["sharpe"], rel=1e-9)
+    assert float(shown["Sortino Ratio"]) == pytest.approx(mine["sortino"], rel=1e-9)
+    assert float(shown["Total Return [%]"]) == pytest.approx(100 * mine["net_return"], rel=1e-9, abs=1e-9)
+    assert float(shown["Start Value"]) == run.config.capital
+    assert not {"Max Gross Exposure [%]", "Win Rate [%]", "Total Fees Paid"} & set(shown.index)
+    assert float(portfolio.trades.records["pnl"].sum()) == pytest.approx(run.trades["net"].sum(), rel=1e-6, abs=1e-4)
