@@ -49,7 +49,7 @@ def written(folder: Path, text: str) -> Path:
         ("direction = 1", "direction = 2", r"direction = 2: must be 1, -1 or 0"),
         ('kind = "listing"', 'kind = "lisitng"', r"kind = 'lisitng' is unknown; did you mean 'listing'\?"),
         ('assets = ["ZEC"]', "assets = []", r"assets = \[\]: "),
-        ('assets = ["ZEC"]', 'assets = ["zec"]', r"assets.0 = 'zec'"),
+        ('assets = ["ZEC"]', 'assets = ["zec"]', r"assets = 'zec'"),
         ('assets = ["ZEC"]', 'assets = ["ZEC", "ZEC"]', r"name a coin twice"),
         ('id = "zec-one"', 'id = "ZEC one"', r"id = 'ZEC one'"),
         ('source = "test"', 'source = "test"\nconfounded_with = ["zec-two"]', r"confounded_with 'zec-two', which"),

@@ -112,7 +112,7 @@ def test_reading_it(backtest: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("ledger", "show", "9", "--ledger", "l"), 2, "#9 is no trial of l: `backtest ledger list` shows them"),
+        (("ledger", "show", "9", "--ledger", "l"), 2, "ledger l does not exist: `backtest run` makes it"),
         (("ledger", "list", "--ledger", "none"), 2, "there shall be no ledger"),
         (("ledger", "list", "--ledger", "text"), 3, "ledger text is damaged or no ledger"),
         (("run", *MOMENTUM, "--placebo", "99", "--ledger", "text"), 3, "ledger text is damaged or no ledger"),

@@ -139,7 +139,7 @@ BAD = [
     (("--benchmark", "DOGE"), 2, "benchmark 'DOGE' is not in market 'privacy-2025-sample'"),
     (("--kind", "listng"), 2, "has no 'listng'; did you mean 'listing'?"),
     (("--asset", "DOGE"), 2, "assets: calendar 'privacy-2025' has no 'DOGE'"),
-    (("--group", "colour"), 2, "groups.0 = 'colour'"),
+    (("--group", "colour"), 2, "groups = 'colour'"),
     (("--draws", "0"), 2, "draws = 0: must be at least 1"),
     (("--set", "drawss=3"), 2, "unknown key 'drawss'; did you mean 'draws'?"),
     (("--set", "draws=3", "--draws", "5"), 2, "--set 'draws' is also given as an option: keep one"),

@@ -526,5 +526,5 @@ def test_a_file_that_never_matches_its_checksum_is_never_stored(
 
 
 def test_only_binance_has_this_archive(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--archive is Binance's, but the exchange is 'bybit'"):
+    with pytest.raises(UsageError, match="`archive` is Binance's, but the exchange is 'bybit'"):
         downloader(Store(tmp_path), "http://127.0.0.1:1", exchange=ExchangeChoice(id="bybit")).run()

@@ -221,16 +221,22 @@ def test_real_freqtrade_feather(shared: Path) -> None:
     [
         (b"", "is empty: fetch or export it again"),
         (b"\n\r\n ", "is empty: fetch or export it again"),
-        (b"\xef\xbb\xbf", "has no column timestamp: its header is empty"),
+        (b"\xef\xbb\xbf", "has no column timestamp: its header is empty; rename or add it"),
         (HEADER.encode() + b"\n", "has a header and no rows: fetch or export it again"),
         (HEADER.encode() + b"\n,,,,,\n", "has a header and no rows: fetch or export it again"),
         (HEADER.encode() + b"\n1,\xff\n", "line 2: byte 0xff is not UTF-8: save the file as UTF-8"),
         ("timestamp\n1\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8: save the file as UTF-8"),
-        (b"timestamp,open,high,low\n1,1,1,1\n", "has no column close: it has timestamp, open, high, low"),
-        (b"when,open,high,low,close,volume\n", "has no column timestamp: it has when, open, high, low, close, volume"),
+        (
+            b"timestamp,open,high,low\n1,1,1,1\n",
+            "has no column close: it has timestamp, open, high, low; rename or add it",
+        ),
+        (
+            b"when,open,high,low,close,volume\n",
+            "has no column timestamp: it has when, open, high, low, close, volume; rename or add it",
+        ),
         (
             b"1,2,3,4,5,6\n1,2,3,4,5,6\n",
-            "has no column timestamp: its first line is no header but 1, 2, 3, 4, 5, 6",
+            "has no column timestamp: its first line is no header but 1, 2, 3, 4, 5, 6; rename or add it",
         ),
         (b"time,open,Open,high,low,close,volume\n1,1,1,1,1,1,1\n", "has 2 columns 'open': keep one"),
         (
@@ -398,7 +404,7 @@ def test_open_interest_needs_one_of_its_two_columns(tmp_path: Path) -> None:
     path = tmp_path / "ZECUSDT-oi-4h.csv"
     write(path, f"{MIDNIGHT},5", header="timestamp,oi")
     assert refused(path, kind="oi") == (
-        "has no column sum_open_interest or sum_open_interest_value: it has timestamp, oi"
+        "has no column sum_open_interest or sum_open_interest_value: it has timestamp, oi; rename or add it"
     )
     write(path, f"{MIDNIGHT},5", header="timestamp,sum_open_interest")
     samples = read_open_interest(path)
@@ -471,7 +477,7 @@ class TestFeather:
     def test_no_rows_and_no_columns_are_refused(self, tmp_path: Path) -> None:
         assert refused(self.path(tmp_path, self.frame().iloc[:0])).startswith("has a header and no rows")
         assert refused(self.path(tmp_path, self.frame().drop(columns="low"))) == (
-            "has no column low: it has date, open, high, close, volume"
+            "has no column low: it has date, open, high, close, volume; rename or add it"
         )
 
     def test_a_torn_file_is_refused(self, tmp_path: Path) -> None:

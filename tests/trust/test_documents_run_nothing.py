@@ -130,7 +130,7 @@ def test_the_file_of_a_search_runs_nothing(planted: Planted, verb: str) -> None:
     (planted.unpacked / "space.toml").write_text(table)
     said = fails(verb, "--space", "x/space.toml")
     assert not planted.marker.exists()
-    assert "add -s" in said
+    assert "add `strategy " in said
 
 
 @pytest.mark.parametrize("typed", ["file", "folder"])
