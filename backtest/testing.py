@@ -268,7 +268,7 @@ def assert_baseline(
     else:
         assert market is not None
         assert calendar is not None
-        plan = PlaceboPlan(**baseline.placebo.model_dump()) if baseline.placebo else None
+        plan = PlaceboPlan(**baseline.placebo.model_dump(exclude={"family"})) if baseline.placebo else None
         evaluation = evaluate([subject], market, calendar, plan=plan, bootstrap=0)
     found = compare(baseline, evaluation)
     if not found.passed:
