@@ -13,6 +13,7 @@ from backtest.base.errors import UsageError, near_miss, shortened
 from backtest.base.schemas import schema_id
 from backtest.cli.options import Dataset, Json, request_of
 from backtest.cli.progress import progress_bar
+from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
     from backtest.market.auxiliary import AuxiliarySeries
@@ -68,7 +69,7 @@ def claims(
     console = new_console()
     if label:
         show(console, f"{label}: {market.provenance.source}")
-    show(console, claim_table(checks, market.provenance.name), *claim_lines(checks))
+    show(console, claim_table(checks, market.provenance.name), *map(as_typed, claim_lines(checks)))
 
 
 def _series_of(texts: list[str]) -> dict[str, AuxiliarySeries]:

@@ -31,7 +31,7 @@ def test_real_bars_give_windows_verdicts_and_reasons(backtest: Command, shared: 
     assert found["zec-11-07-price"]["window"] == "2025-11-07 to 2025-11-07"
     assert found["zec-spot-volume-ratio"]["verdict"] == "not measurable"
     assert "has no spot of ZEC" in found["zec-spot-volume-ratio"]["reason"]
-    assert "--series zec_shielded_pool=FILE.csv" in found["zec-pool"]["reason"]
+    assert "`series zec_shielded_pool=FILE.csv`" in found["zec-pool"]["reason"]
 
 
 def test_a_claims_file_and_a_series_of_ones_own(backtest: Command, tmp_path: Path) -> None:
