@@ -42,7 +42,8 @@ def _compiled(folder: Path, known: str, extras: tuple[str, ...]) -> dict[str, st
     out.write_text(known)
     command = ["uv", "pip", "compile", str(ROOT / "pyproject.toml"), str(wanted), "--output-file", str(out)]
     command += ["--universal", "--python-version", PYTHON, "--generate-hashes", "--quiet"]
-    command += ["--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--no-strip-extras"]
+    # No address can follow: `pins` keeps the requirements and their hashes of what is written.
+    command += ["--no-annotate", "--no-header", "--no-strip-extras"]
     for extra in extras:
         command += ["--extra", extra]
     subprocess.run(command, check=True)
