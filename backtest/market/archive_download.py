@@ -123,14 +123,17 @@ class ArchiveDownloader:
         start, end = self._span(key)
         if not self._wanted(key, max(month[0], start), min(month[1], end)):
             return
-        whole = month[1] <= self.clock() and key.series not in ("oi", "ratios")
-        if whole and self._file(fetch, key, file_of(key, month[0], "monthly"), result):
+        if self._by_month(key, month) and self._file(fetch, key, file_of(key, month[0], "monthly"), result):
             return
         if key.series == "funding":
             return
         for day in range(max(month[0], start // UNIT_MS["d"] * UNIT_MS["d"]), min(month[1], end), UNIT_MS["d"]):
             if self._wanted(key, max(day, start), min(day + UNIT_MS["d"], end)):
                 self._file(fetch, key, file_of(key, day, "daily"), result)
+
+    def _by_month(self, key: Key, month: tuple[int, int]) -> bool:
+        """Whether the archive has, or will have, a file of the whole month: it is over, and not told by days alone."""
+        return month[1] <= self.clock() and key.series not in ("oi", "ratios")
 
     def pieces(self, key: Key) -> tuple[list[Span], int, int]:
         """Time of a series that would be asked for, and the fewest and most files that hold it."""
@@ -142,7 +145,7 @@ class ArchiveDownloader:
                 continue
             spans.append(inside)
             days = -(-(inside[1] - inside[0]) // UNIT_MS["d"])
-            whole = month[1] <= self.clock() and key.series not in ("oi", "ratios")
+            whole = self._by_month(key, month)
             least += 1 if whole or key.series == "funding" else days
             most += days + whole if key.series != "funding" else 1
         return spans, least, most

@@ -83,16 +83,9 @@ def _bounded(path: Path, source: Any, room: int, page_checksums: bool = False) -
     read a few rows at a time, since no value is longer than all that its column holds.
     """
     with pa.parquet.ParquetFile(source) as told:
-        metadata, schema = told.metadata, told.schema_arrow
+        schema = told.schema_arrow
         text = {field.name for field in schema if _is_text(field.type)}
-        for number in range(metadata.num_row_groups if text else 0):
-            # Arrow ends the process where it is asked what a broken column is; where it reads one row it raises.
-            next(told.iter_batches(batch_size=1, row_groups=[number]), None)
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [group.column(place) for group in groups if text for place in range(group.num_columns)]
-    shortened_ones = [
-        one for one in chunks if one.path_in_schema in text and "DELTA_BYTE_ARRAY" in " ".join(one.encodings)
-    ]
+        shortened_ones = _shortened_chunks(told, text) if text else []
     whole = sorted(text - {one.path_in_schema for one in shortened_ones})
     with pa.parquet.ParquetFile(source, read_dictionary=whole, page_checksum_verification=page_checksums) as file:
         if not shortened_ones:
@@ -108,6 +101,16 @@ def _bounded(path: Path, source: Any, room: int, page_checksums: bool = False) -
             table = pa.Table.from_batches(parts, schema=file.schema_arrow)
     _check_text(path, table, room)
     return table.cast(schema) if text else table
+
+
+def _shortened_chunks(file: Any, text: set[str]) -> list[Any]:
+    """Parts of the text columns that `DELTA_BYTE_ARRAY` shortens."""
+    for number in range(file.metadata.num_row_groups):
+        # Arrow ends the process where it is asked what a broken column is; where it reads one row it raises.
+        next(file.iter_batches(batch_size=1, row_groups=[number]), None)
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+    return [one for one in chunks if one.path_in_schema in text and "DELTA_BYTE_ARRAY" in " ".join(one.encodings)]
 
 
 def _check_text(path: Path, table: Any, room: int) -> None:
