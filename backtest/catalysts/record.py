@@ -337,6 +337,10 @@ class Calendar(Shown):
         told = "its timed catalyst has" if len(timed) == 1 else f"all of its {len(timed)} timed catalysts have"
         return f"{told} direction 0, for none is said: say 1 or -1, which strategies that trade the expected sign need"
 
+    def tested(self, *, endogenous: bool = False) -> Calendar:
+        """The calendar that is traded and tested: without moves of the price itself, unless they are `endogenous`."""
+        return self if endogenous or not self.left_out else self.filter(endogenous=False)
+
     @property
     def left_out(self) -> str:
         """Which catalysts inference leaves out by default, and their share, as a sentence; empty for none."""

@@ -95,8 +95,7 @@ class Request(BaseModel):
 
     def traded(self) -> Calendar:
         """Those that are traded and tested: without moves of the price itself, unless `endogenous`."""
-        whole = self.calendar()
-        return whole if self.endogenous else whole.filter(endogenous=False)
+        return self.calendar().tested(endogenous=self.endogenous)
 
     def document(self) -> dict[str, Any]:
         """What was asked for as JSON values; a setting added after 0.1 only where it says something."""

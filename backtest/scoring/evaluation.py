@@ -148,8 +148,8 @@ def evaluate_prepared(
     """The same over a market that is ready: it is prepared once, and each strategy's intents are converted once."""
     for one in strategies:
         check_filters(one, prepared.market, calendar)
-    whole = calendar if calendar.left_out and not endogenous else None
-    calendar = calendar if whole is None else whole.filter(endogenous=False)
+    asked, calendar = calendar, calendar.tested(endogenous=endogenous)
+    whole = None if calendar is asked else asked
     runs = []
     for done, one in enumerate(strategies):
         progress("replay", done, len(strategies))

@@ -69,8 +69,7 @@ class Sweep:
     endogenous: bool = False
 
     def __post_init__(self) -> None:
-        if not self.endogenous:
-            object.__setattr__(self, "calendar", self.calendar.filter(endogenous=False))
+        object.__setattr__(self, "calendar", self.calendar.tested(endogenous=self.endogenous))
 
     def __repr__(self) -> str:
         return f"<Sweep {self.strategy.name}: {len(self.trials):,} trials by {self.statistic} on {self.market!r}>"

@@ -61,8 +61,7 @@ class WalkForward:
     endogenous: bool = False
 
     def __post_init__(self) -> None:
-        if not self.endogenous:
-            object.__setattr__(self, "calendar", self.calendar.filter(endogenous=False))
+        object.__setattr__(self, "calendar", self.calendar.tested(endogenous=self.endogenous))
 
     def __repr__(self) -> str:
         return f"<WalkForward {self.strategy.name}: {len(self.trials):,} trials, {self.folds} folds on {self.market!r}>"
