@@ -44,7 +44,7 @@ class RunConfig(BaseModel):
     funding_const: NonNegative = Field(
         0.0001, description="rate per 8 h charged against the position under `const`, long or short"
     )
-    in_position: Literal["ignore", "extend"] = Field("ignore", description="a new intent while in position")
+    in_position: Literal["ignore", "extend", "add"] = Field("ignore", description="a new intent while in position")
     reaction: Duration = Field("0m", description="from decision to the order reaching the market")
     max_wait: Duration = Field("24h", description="longest wait for a bar to fill on")
     stop_order: Literal["pessimistic", "optimistic", "adverse_first"] = Field(
@@ -60,6 +60,11 @@ class RunConfig(BaseModel):
         10.0,
         description="ratio of an open to the close before it from which prices are refused; inf for none",
         json_schema_extra=neutral(10.0),
+    )
+    target_orders: Literal["market", "limit"] = Field(
+        "market",
+        description="take-profit as a taker where touched, or as a maker where traded through",
+        json_schema_extra=neutral("market"),
     )
 
     _percent = model_validator(mode="before")(read_percent)

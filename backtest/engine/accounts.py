@@ -46,6 +46,10 @@ def settled(orders: Orders, market: Market) -> Orders:
         trailing_stop=distance(orders.trailing_stop, long),
         take_profit=distance(orders.take_profit, ~long),
         activation=distance(orders.activation, ~long),
+        second_trailing_stop=distance(orders.second_trailing_stop, long),
+        second_activation=distance(orders.second_activation, ~long),
+        break_even=distance(orders.break_even, ~long),
+        late_take_profit=distance(orders.late_take_profit, ~long),
         limit=distance(orders.limit, long),
         stop_entry=distance(orders.stop_entry, ~long),
     )

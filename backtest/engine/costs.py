@@ -28,6 +28,7 @@ from backtest.engine.layout import (
     Rules,
 )
 from backtest.engine.liquidity import impact_coefficient, known_at_open, trailing_liquidity
+from backtest.market.instrument import Tier
 from backtest.market.record import Floats, Market
 
 FUNDING_POLICIES = {"error": FUNDING_ERROR, "zero": FUNDING_ZERO, "const": FUNDING_CONST}
@@ -87,11 +88,43 @@ def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None)
         last_row=last_row,
         ended=ended,
         young=np.ascontiguousarray(young.T),
+        **steps_of(market),
         detail=finer,
         detail_column=column,
         detail_first=first,
         detail_ratio=ratio,
     )
+
+
+def maintenance(tiers: tuple[Tier, ...]) -> Floats:
+    """(K, 2) rate and deduction of tiers (from this notional on, rate): margin is continuous in notional."""
+    rows = np.zeros((len(tiers), 2))
+    for place, (floor, rate) in enumerate(tiers):
+        before = rows[place - 1] if place else np.array((rate, 0.0))
+        rows[place] = rate, before[1] + floor * (rate - before[0])
+    return rows
+
+
+def steps_of(market: Market) -> dict[str, Floats]:
+    """Tick, lot and least notional (N,) and tiers (N, K, 2) of `Bars`; 0 where an instrument does not say.
+
+    The grid of an inverse contract's price is none of 1 / p, in which the kernel works: its tick is 0.
+    """
+    found = market.instruments
+    most = max((len(one.tiers) for one in found), default=0)
+    tiers = np.zeros((len(found), most, 2))
+    for column, one in enumerate(found):
+        if one.tiers:
+            rows = maintenance(one.tiers)
+            tiers[column] = rows[np.minimum(np.arange(most), len(rows) - 1)]
+        else:
+            tiers[column] = np.nan
+    return {
+        "tick": np.array([0.0 if one.inverse else one.tick for one in found]),
+        "lot": np.array([one.lot for one in found]),
+        "least_notional": np.array([one.least_notional for one in found]),
+        "tiers": tiers,
+    }
 
 
 def declared_ended(market: Market) -> npt.NDArray[np.bool_]:
@@ -128,6 +161,8 @@ def kernel_rules(config: RunConfig, bar_ms: int) -> Rules:
         "funding_const": config.funding_const * bar_ms / SETTLEMENT_MS,
         "settles_inside": bar_ms > SETTLEMENT_MS,
         "extend": config.in_position == "extend",
+        "adds": config.in_position == "add",
+        "maker_targets": config.target_orders == "limit",
         "stop_order": STOP_ORDERS.index(config.stop_order),
         "bars_per_year": bars_per_year(bar_ms),
     }

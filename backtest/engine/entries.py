@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +26,11 @@ from backtest.engine.layout import (
     LIQUIDITY_UNKNOWN,
     MAKER_AT_OPEN,
     MAKER_INSIDE,
+    NEVER,
     NO_CASH,
+    SAME_STEP,
     T_CASH,
+    TOO_SMALL,
     UNCUT,
     Bars,
     Book,
@@ -36,8 +40,17 @@ from backtest.engine.layout import (
     Variation,
     Work,
 )
-from backtest.engine.path import bar_of, impact_share, liquidation_level, write_row
+from backtest.engine.path import bar_of, impact_share, liquidation_level, on_tick, write_row
 from backtest.engine.schedule import last_leg
+
+
+@inlined
+def _target(level: float, tick: float, rules: Rules) -> float:
+    """Signed level of a target, inf for none; one that rests as a limit must be traded through."""
+    if math.isnan(level):
+        return np.inf
+    level = on_tick(level, tick, True)
+    return float(np.nextafter(level, np.inf)) if rules.maker_targets else level
 
 
 @inlined
@@ -47,17 +60,22 @@ def worth(state: Positions, p: int, mark: float) -> float:
 
 
 @inlined
-def _verdict_of_leg(k: int, t: int, lone: bool, intent: Variation, bars: Bars, rules: Rules, work: Work) -> int:
+def _verdict_of_leg(
+    k: int, t: int, count: int, lone: bool, intent: Variation, bars: Bars, rules: Rules, work: Work
+) -> int:
     """Why a leg cannot enter at t, whatever its size; under `extend` it lengthens the position held."""
     column = intent.column[k]
-    p = work.slot[np.uintp(column)]
-    if p >= 0:
+    if work.slot[np.uintp(column)] > 0:
         state = work.state
-        if rules.extend and lone and state[p].group < 0 and state[p].side == intent.side[k]:
-            state[p].time_row = max(state[p].time_row, t + intent.hold[k])
-            state[p].signal_row = max(state[p].signal_row, work.exit_row[k])
-            return EXTENDED
-        return IN_POSITION
+        for p in range(count):
+            if state[p].column != column:
+                continue
+            if rules.extend and lone and state[p].group == -1 and state[p].side == intent.side[k]:
+                state[p].time_row = max(state[p].time_row, t + intent.hold[k])
+                state[p].signal_row = max(state[p].signal_row, work.exit_row[k])
+                return EXTENDED
+            if not rules.adds or state[p].side != intent.side[k]:
+                return IN_POSITION
     bar = bar_of(bars, column, t)
     unknown = math.isnan(bar.impact) or math.isnan(bar.capacity)
     return LIQUIDITY_UNKNOWN if unknown else ACCEPTED
@@ -76,7 +94,7 @@ def _scale(
         gross += state[p].quantity * mark
     if equity <= LEAST_SHARE * rules.capital:
         return 0.0, CUT_CASH, NO_CASH, -1
-    total, need = 0.0, 0.0
+    total, need, parts = 0.0, 0.0, intent.group[first] < -1
     scale, cut, verdict, culprit = 1.0, UNCUT, ACCEPTED, -1
     for k in range(first, last):
         wanted = intent.weight[k] * equity if math.isnan(intent.notional[k]) else intent.notional[k]
@@ -84,9 +102,15 @@ def _scale(
         total += wanted
         leverage = rules.leverage if bars.swap[np.uintp(intent.column[k])] else 1.0
         need += wanted * (1.0 / leverage + rules.fee_rate)
-        share = bar_of(bars, intent.column[k], t).capacity / wanted
+        left = bar_of(bars, intent.column[k], t).capacity
+        if rules.adds:
+            for p in range(count):
+                if state[p].column == intent.column[k] and state[p].entry_row == t:
+                    left = max(left - state[p].quantity * state[p].price, 0.0)
+        # Parts of one order share the volume: the last of them has seen all that is wanted.
+        share = left / (total if parts else wanted)
         if share < scale:
-            scale, cut, verdict, culprit = share, CUT_CAPACITY, CAPACITY_ZERO, k
+            scale, cut, verdict, culprit = share, CUT_CAPACITY, CAPACITY_ZERO, -1 if parts else k
     share = (rules.gross_cap * equity - gross) / total
     if share < scale:
         scale, cut, verdict, culprit = share, CUT_GROSS, GROSS_CAP, -1
@@ -96,19 +120,47 @@ def _scale(
     return scale, cut, verdict, culprit
 
 
+class _Size(NamedTuple):
+    """What an entry would fill: prices before and after spread and impact, and the quantity, in whole lots."""
+
+    reference: float
+    price: float
+    quantity: float
+    half_spread: float
+    impact: float
+    parts: float
+
+
 @inlined
-def _open_position(
-    k: int, t: int, p: int, scale: float, cut: int, intent: Variation, bars: Bars, rules: Rules, work: Work,
-    book: Book, record: bool,
-) -> None:  # fmt: skip
-    column, side, notional = intent.column[k], intent.side[k], scale * work.wanted[k]
-    entry, coefficient = work.entry[k], bar_of(bars, column, t).impact
-    reference = bar_of(bars, column, t).open if entry == AT_MARKET else work.level[k]
+def _size(k: int, t: int, scale: float, whole: float, intent: Variation, bars: Bars, rules: Rules, work: Work) -> _Size:
+    """The fill of intent k; parts of one order pay the impact of the `whole` of it."""
+    column, notional, entry = intent.column[k], scale * work.wanted[k], work.entry[k]
+    bar = bar_of(bars, column, t)
+    reference = bar.open if entry == AT_MARKET else work.level[k]
     maker = entry in (MAKER_AT_OPEN, MAKER_INSIDE)
     half_spread = 0.0 if maker else rules.half_spread
-    impact = 0.0 if maker else impact_share(coefficient, notional, half_spread)
-    price = reference * (1.0 + side * (half_spread + impact))
-    quantity = notional / price
+    parts = 1.0 if intent.group[k] >= -1 else math.sqrt(whole / work.wanted[k])
+    impact = 0.0 if maker else impact_share(bar.impact * parts, notional, half_spread)
+    price = reference * (1.0 + intent.side[k] * (half_spread + impact))
+    quantity, lot = notional / price, bars.lot[np.uintp(column)]
+    if lot > 0.0:
+        quantity = lot * math.floor(quantity / lot + SAME_STEP)
+    return _Size(reference, price, quantity, half_spread, impact, parts)
+
+
+@inlined
+def _open_position(
+    k: int, t: int, p: int, scale: float, cut: int, size: _Size, intent: Variation, bars: Bars, rules: Rules,
+    work: Work, book: Book, record: bool,
+) -> None:  # fmt: skip
+    column, side, entry = intent.column[k], intent.side[k], work.entry[k]
+    coefficient = bar_of(bars, column, t).impact
+    maker = entry in (MAKER_AT_OPEN, MAKER_INSIDE)
+    reference, price, quantity, half_spread, impact = (
+        size.reference, size.price, size.quantity, size.half_spread, size.impact,
+    )  # fmt: skip
+    lot, tick = bars.lot[np.uintp(column)], bars.tick[np.uintp(column)]
+    notional = quantity * price if lot > 0.0 else scale * work.wanted[k]
     swap = bars.swap[np.uintp(column)]
     margin = notional / rules.leverage if swap else notional
     fee = (rules.maker_fee_rate if maker else rules.fee_rate) * notional
@@ -121,15 +173,24 @@ def _open_position(
     state[p].reference = reference
     state[p].margin = margin
     stop, target, trail = intent.stop_loss[k], intent.take_profit[k], intent.trailing_stop[k]
-    state[p].stop = -np.inf if math.isnan(stop) else price * (side - stop)
-    state[p].target = np.inf if math.isnan(target) else price * (side + target)
+    state[p].stop = -np.inf if math.isnan(stop) else on_tick(price * (side - stop), tick, False)
+    state[p].target = _target(price * (side + target), tick, rules)
+    late = intent.late_take_profit[k]
+    state[p].late_target = _target(price * (side + late), tick, rules)
+    state[p].late_row = NEVER if math.isnan(late) else t + intent.late[k]
+    state[p].resting = rules.maker_targets
     state[p].trail = np.inf if math.isnan(trail) else trail
     activation = intent.activation[k]
     state[p].activation = -np.inf if math.isnan(activation) else price * (side + activation)
-    state[p].peak = side * price
-    state[p].liquidation = (
-        liquidation_level(side, quantity, price, margin, rules.maintenance_margin) if swap else -np.inf
-    )
+    second, further, even = intent.second_trailing_stop[k], intent.second_activation[k], intent.break_even[k]
+    state[p].staged = not (math.isnan(second) and math.isnan(even))
+    state[p].follows = state[p].staged or not math.isnan(trail)
+    state[p].second_trail = np.inf if math.isnan(second) else second
+    state[p].second_activation = np.inf if math.isnan(second) else price * (side + further)
+    state[p].break_even = np.inf if math.isnan(even) else price * (side + even)
+    state[p].filled = state[p].peak = side * price
+    state[p].liquidation = liquidation_level(side, quantity, price, margin, column, bars, rules) if swap else -np.inf
+    state[p].parts = size.parts
     state[p].time_row = t + intent.hold[k]
     state[p].signal_row = work.exit_row[k]
     state[p].end_row = bars.last_row[np.uintp(column)]
@@ -145,7 +206,7 @@ def _open_position(
     state[p].pending = False
     state[p].unknown_funding_bars = 0
     state[p].due = 0
-    work.slot[np.uintp(column)] = p
+    work.slot[np.uintp(column)] += 1
     work.verdict[k] = ACCEPTED
     if record:
         book.entered[k] = state[p]
@@ -185,9 +246,9 @@ def _enter_unit(
     """Phase B for the legs from `first` to before `last`; returns the number of open positions."""
     verdict, culprit = ACCEPTED, -1
     for k in range(first, last):
-        verdict = _verdict_of_leg(k, t, last - first == 1, intent, bars, rules, work)
+        verdict = _verdict_of_leg(k, t, count, last - first == 1, intent, bars, rules, work)
         for other in range(first, k):
-            if intent.column[other] == intent.column[k]:
+            if intent.column[other] == intent.column[k] and intent.group[k] >= 0:
                 verdict = IN_POSITION
         if verdict != ACCEPTED:
             culprit = k
@@ -197,10 +258,21 @@ def _enter_unit(
         if scale < LEAST_SHARE:
             verdict = verdict_if_small
         else:
+            whole, culprit = 0.0, -1
             for k in range(first, last):
-                _open_position(k, t, count, scale, cut, intent, bars, rules, work, book, record)
-                count += 1
-            return count
+                whole += work.wanted[k]
+            for k in range(first, last):
+                size = _size(k, t, scale, whole, intent, bars, rules, work)
+                column = np.uintp(intent.column[k])
+                small = size.quantity * size.price < bars.least_notional[column] * (1.0 - SAME_STEP)
+                if verdict == ACCEPTED and (small or size.quantity <= 0.0):
+                    verdict, culprit = TOO_SMALL, k
+            if verdict == ACCEPTED:
+                for k in range(first, last):
+                    size = _size(k, t, scale, whole, intent, bars, rules, work)
+                    _open_position(k, t, count, scale, cut, size, intent, bars, rules, work, book, record)
+                    count += 1
+                return count
     for k in range(first, last):
         work.verdict[k] = verdict if culprit in (-1, k) else GROUP_REJECTED
     return count
@@ -211,6 +283,6 @@ def enter(
     first: int, t: int, count: int, intent: Variation, bars: Bars, rules: Rules, work: Work, book: Book, record: bool
 ) -> int:
     """Phase B for one unit; returns the number of open positions."""
-    if intent.group[first] < 0:
+    if intent.group[first] == -1:
         return _enter_unit(first, first + 1, t, count, intent, bars, rules, work, book, record)
     return _enter_unit(first, last_leg(intent.group, first), t, count, intent, bars, rules, work, book, record)

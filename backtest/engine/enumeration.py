@@ -78,7 +78,7 @@ def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats
     first = arithmetic_bounds(orders, prepared, book, statistics, intervals)
     if not first.ambiguous:
         return first
-    written = _writable(prepared)
+    written = _writable(prepared) if not (prepared.rules.adds or (orders.group < -1).any()) else None
     if written is None:
         return first
     tree = _Tree()
@@ -194,7 +194,7 @@ def _paths(doubt: Floats, prepared: Prepared, book: Book) -> list[Floats] | None
         # Straight down, then up: nothing lies between the open and a stop, a liquidation or staying.
         found.append((opening, low))
     if lowest <= highest:
-        if highest - lowest > 1e-9 * abs(highest):
+        if entered["staged"] or highest - lowest > 1e-9 * abs(highest):
             return None
         found.append((_peak_of(entered, highest, opening, high), low))
     if not np.isnan(doubt[columns.DOUBT_TARGET]):

@@ -32,7 +32,19 @@ from backtest.engine.layout import (
     Trade,
     Work,
 )
-from backtest.engine.path import bar_of, charge, decided_reason, funding_of, gap_reason, net_of, settle, write_row
+from backtest.engine.path import (
+    age,
+    bar_of,
+    charge,
+    decided_reason,
+    funding_of,
+    gap_price,
+    gap_reason,
+    net_of,
+    settle,
+    trail_of,
+    write_row,
+)
 from backtest.engine.segments import walk_bar
 
 
@@ -47,7 +59,7 @@ def _leave(
     coefficient = bar_of(bars, state[p].column, t).impact
     if math.isnan(coefficient):
         coefficient = state[p].coefficient
-    price, fee, impact, liquidation, released = settle(state, p, reference, coefficient, reason, rules)
+    price, fee, half_spread, impact, liquidation, released = settle(state, p, reference, coefficient, reason, rules)
     net = net_of(state, p, price, fee, liquidation)
     notional = state[p].quantity * state[p].price
     work.tally[T_CASH] += released
@@ -55,10 +67,10 @@ def _leave(
     if net > 0.0:
         work.tally[T_WINS] += 1.0
     work.tally[T_TRADE_SUM] += net / notional
-    work.slot[column] = -1
+    work.slot[np.uintp(column)] -= 1
     if record:
         traded = state[p].quantity * reference
-        slippage, impact_cost = traded * rules.half_spread, traded * impact
+        slippage, impact_cost = traded * half_spread, traded * impact
         fill = Fill(
             row=float(t),
             phase=float(phase),
@@ -111,7 +123,6 @@ def _compact(count: int, work: Work) -> int:
         if state[p].column >= 0:
             if kept != p:
                 state[kept] = state[p]
-                work.slot[state[kept].column] = kept
             kept += 1
     return kept
 
@@ -137,6 +148,7 @@ def exits_at_open(
     any_due = False
     for p in range(count):
         state[p].due = 0
+        late = age(state, p, t)
         price = bar_of(bars, state[p].column, t).open
         if math.isnan(price) or (state[p].entry_row == t) != entered_now:
             continue
@@ -145,10 +157,12 @@ def exits_at_open(
             state[p].stop,
             state[p].liquidation,
             state[p].target,
-            state[p].trail,
-            state[p].activation,
+            trail_of(state, p),
             state[p].peak,
         )
+        if late and state[p].side * price >= state[p].target:
+            # Passed when it came to rest: a market order.
+            state[p].resting = False
         if reason == 0 and not entered_now:
             reason = decided_reason(state, p, t, rules)
             if reason == 0 and state[p].pending:
@@ -163,7 +177,8 @@ def exits_at_open(
     for p in range(count):
         reason = state[p].due
         if reason > 0:
-            price = bar_of(bars, state[p].column, t).open
+            at = state[p].side * bar_of(bars, state[p].column, t).open
+            price = state[p].side * gap_price(reason, at, state[p].target, state[p].resting)
             _leave(p, t, AT_OPEN, price, reason, bars, rules, work, book, record)
     return _compact(count, work)
 
@@ -215,10 +230,10 @@ def _settle_inside(state: Positions, p: int, t: int, bar: Bar, rules: Rules, wor
 
 
 @inlined
-def _charge_funding(state: Positions, p: int, t: int, bar: Bar, rules: Rules, work: Work) -> float:
+def _charge_funding(state: Positions, p: int, t: int, bar: Bar, bars: Bars, rules: Rules, work: Work) -> float:
     """Phase D for one position; returns what it paid."""
     paid = _funding_due(state, p, t, bar, rules, work)
-    charge(state, p, paid, rules)
+    charge(state, p, paid, bars, rules)
     return paid
 
 
@@ -236,7 +251,7 @@ def close_of_bar(count: int, left: int, t: int, bars: Bars, rules: Rules, work: 
         if state[p].column < 0:
             continue
         bar = bar_of(bars, state[p].column, t)
-        paid = _charge_funding(state, p, t, bar, rules, work)
+        paid = _charge_funding(state, p, t, bar, bars, rules, work)
         if record:
             book.funding[t] += paid
         if state[p].due > 0:

@@ -33,16 +33,19 @@ from backtest.engine.layout import (
     Work,
 )
 from backtest.engine.path import (
+    age,
     bar_of,
     charge,
     decided_reason,
     funding_of,
+    gap_price,
     gap_reason,
     greatest_peak_after,
     net_of,
     peak_below,
     possible_exits,
     settle,
+    trail_of,
 )
 from backtest.engine.schedule import last_leg, schedule
 from backtest.engine.segments import BARE, cover_of, entry_segment, segment_at
@@ -95,7 +98,7 @@ def _note(walk: Walk, i: int, t: int, reference: float, reason: int, bars: Bars,
     coefficient = bar_of(bars, state[i].column, t).impact
     if math.isnan(coefficient):
         coefficient = state[i].coefficient
-    price, fee, _, liquidation, _ = settle(state, i, reference, coefficient, reason, rules)
+    price, fee, _, _, liquidation, _ = settle(state, i, reference, coefficient, reason, rules)
     net = net_of(state, i, price, fee, liquidation)
     table[k, NET_LOW], table[k, NET_HIGH] = min(table[k, NET_LOW], net), max(table[k, NET_HIGH], net)
     if table[k, LAST_ROW] != t:
@@ -133,6 +136,7 @@ def _note_range(walk: Walk, i: int, t: int, lowest: float, highest: float, bars:
     coefficient = bar_of(bars, state[i].column, t).impact
     if math.isnan(coefficient):
         coefficient = state[i].coefficient
+    coefficient *= state[i].parts
     if state[i].side > 0.0 and coefficient > 0.0:
         # price = p (1 - h - c sqrt(q p)) turns at sqrt(q p) = 2 (1 - h) / 3 c, and where the cap of impact sets in.
         quantity, spread = state[i].quantity, rules.half_spread
@@ -149,7 +153,7 @@ def _pay(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     bar = bar_of(bars, state[i].column, t)
     if math.isnan(bar.funding) and rules.funding_unknown == FUNDING_ERROR and walk.table[k, UNKNOWN_ROW] < 0.0:
         walk.table[k, UNKNOWN_ROW] = t
-    charge(state, i, funding_of(state, i, bar, rules), rules)
+    charge(state, i, funding_of(state, i, bar, rules), bars, rules)
 
 
 @linked
@@ -157,18 +161,21 @@ def _leave_later(walk: Walk, i: int, t: int, unpaid: int, bars: Bars, rules: Rul
     """The end of a leg whose group left at t while it could not: at its next open; funding is paid before `unpaid`."""
     state = walk.state
     margin, funding, liquidation = state[i].margin, state[i].funding, state[i].liquidation
+    target, late_row = state[i].target, state[i].late_row
     row = bars.next_tradable[np.uintp(state[i].column), np.uintp(t + 1)]
     if row >= bars.panel.shape[1]:
         return
     for held in range(unpaid, row):
         _pay(walk, i, held, bars, rules)
-    opening = bar_of(bars, state[i].column, row).open
-    reason = gap_reason(
-        state[i].side * opening, state[i].stop, state[i].liquidation, state[i].target, state[i].trail,
-        state[i].activation, walk.greatest[i],
-    )  # fmt: skip
-    _note(walk, i, row, opening, reason if reason > 0 else GROUP_EXIT, bars, rules)
+    age(state, i, row)
+    at = state[i].side * bar_of(bars, state[i].column, row).open
+    reason = gap_reason(at, state[i].stop, state[i].liquidation, state[i].target, trail_of(state, i), walk.greatest[i])
+    resting = state[i].resting
+    state[i].resting = resting and (late_row == state[i].late_row or at < state[i].target)
+    leaves = state[i].side * gap_price(reason, at, state[i].target, state[i].resting)
+    _note(walk, i, row, leaves, reason if reason > 0 else GROUP_EXIT, bars, rules)
     state[i].margin, state[i].funding, state[i].liquidation = margin, funding, liquidation
+    state[i].target, state[i].late_row, state[i].resting = target, late_row, resting
 
 
 @linked
@@ -176,18 +183,21 @@ def _at_open(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     """Whether leg i may and must leave at an open, for a reason of its own; if it may, that end."""
     state = walk.state
     walk.may[i] = walk.must[i] = 0
+    late = age(state, i, t)
     opening = bar_of(bars, state[i].column, t).open
     if math.isnan(opening) or (state[i].entered != AT_MARKET and state[i].entry_row == t):
         return
-    at, trail, activation = state[i].side * opening, state[i].trail, state[i].activation
+    at, trail = state[i].side * opening, trail_of(state, i)
     stop, liquidation, target = state[i].stop, state[i].liquidation, state[i].target
-    reason = gap_reason(at, stop, liquidation, target, trail, activation, walk.greatest[i])
+    reason = gap_reason(at, stop, liquidation, target, trail, walk.greatest[i])
     decided = t > state[i].entry_row and decided_reason(state, i, t, rules) > 0
     if reason > 0 or decided:
         walk.may[i] = 1
-        walk.must[i] = decided or gap_reason(at, stop, liquidation, target, trail, activation, walk.least[i]) > 0
-        _note(walk, i, t, opening, reason if reason > 0 else GROUP_EXIT, bars, rules)
-    walk.greatest[i] = max(walk.least[i], min(walk.greatest[i], peak_below(trail, activation, at)))
+        walk.must[i] = decided or gap_reason(at, stop, liquidation, target, trail, walk.least[i]) > 0
+        state[i].resting = state[i].resting and not (late and at >= target)
+        leaves = state[i].side * gap_price(reason, at, target, state[i].resting)
+        _note(walk, i, t, leaves, reason if reason > 0 else GROUP_EXIT, bars, rules)
+    walk.greatest[i] = max(walk.least[i], min(walk.greatest[i], peak_below(trail, at)))
 
 
 @linked
@@ -202,16 +212,16 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     if math.isnan(bar.open):
         return
     stop, liquidation, target = state[i].stop, state[i].liquidation, state[i].target
-    trail, activation = state[i].trail, state[i].activation
+    trail = trail_of(state, i)
     low, high = (bar.low, bar.high) if side > 0.0 else (-bar.high, -bar.low)
     entering = state[i].entered != AT_MARKET and state[i].entry_row == t
     rest = entry_segment(state, i, bar)
     opening = rest.open if entering else side * bar.open
     least, greatest = max(walk.least[i], opening), max(walk.greatest[i], opening)
-    if trail == np.inf and low > max(stop, liquidation) and high < target:
+    if not state[i].follows and low > max(stop, liquidation) and high < target:
         walk.least[i], walk.greatest[i] = max(least, high), max(greatest, high)
         return
-    passed = gap_reason(opening, stop, liquidation, target, trail, activation, greatest) if entering else 0
+    passed = gap_reason(opening, stop, liquidation, target, trail, greatest) if entering else 0
     if passed > 0:
         walk.may[i] = walk.must[i] = 1
         _note_inside(walk, i, t, opening, passed, bars, rules)
@@ -224,20 +234,20 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     while slot < cover.slots and alive:
         segment = rest if entering else segment_at(bars, column, t, side, cover, slot, price)
         if segment.jumps:
-            reason = gap_reason(segment.open, stop, liquidation, target, trail, activation, greatest)
+            reason = gap_reason(segment.open, stop, liquidation, target, trail, greatest)
             if reason > 0:
                 walk.may[i] = 1
-                _note_inside(walk, i, t, segment.open, reason, bars, rules)
-            alive = gap_reason(segment.open, stop, liquidation, target, trail, activation, free) == 0
-            stays = stays and gap_reason(segment.open, stop, liquidation, target, trail, activation, bound) == 0
-            greatest = max(free, min(greatest, peak_below(trail, activation, segment.open)))
+                _note_inside(walk, i, t, gap_price(reason, segment.open, target, state[i].resting), reason, bars, rules)
+            alive = gap_reason(segment.open, stop, liquidation, target, trail, free) == 0
+            stays = stays and gap_reason(segment.open, stop, liquidation, target, trail, bound) == 0
+            greatest = max(free, min(greatest, peak_below(trail, segment.open)))
         if not alive:
             break
         free, bound = max(free, segment.open), max(bound, segment.open)
         greatest = max(greatest, segment.open)
         ends = possible_exits(
             segment.low, segment.high, segment.least_high, segment.most_low, segment.close, stop, liquidation, target,
-            trail, activation, free, greatest,
+            trail, free, greatest,
         )  # fmt: skip
         if ends.fixed > 0:
             walk.may[i] = 1
@@ -257,15 +267,15 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
             near_high, near_low = max(segment.open, segment.close), min(segment.open, segment.close)
         loose = possible_exits(
             segment.low, segment.high, near_high, near_low, segment.close, stop, liquidation, target, trail,
-            activation, free, greatest,
+            free, greatest,
         )  # fmt: skip
         full = possible_exits(
             segment.low, segment.high, segment.least_high, segment.most_low, segment.close, stop, liquidation, target,
-            trail, activation, bound, greatest,
+            trail, bound, greatest,
         )  # fmt: skip
         alive, stays = loose.stays, stays and full.stays
         free, bound = max(free, near_high), max(bound, segment.least_high)
-        greatest = greatest_peak_after(free, greatest, near_low, segment.high, segment.close, target, trail, activation)
+        greatest = greatest_peak_after(free, greatest, near_low, segment.high, segment.close, target, trail)
         slot, price = segment.end, segment.close
     if in_part and walk.may[i] > 0:
         walk.table[state[i].intent, IS_OUTER] = 1.0
@@ -381,7 +391,8 @@ def walk_trades(
     walk.table[:, :] = np.nan
     first = 0
     while first < verdict.shape[0]:
-        last = last_leg(intent.group, first)
+        # Parts of one order enter together and leave on their own.
+        last = first + 1 if intent.group[first] < 0 else last_leg(intent.group, first)
         if verdict[first] != ACCEPTED:
             first = last
             continue
@@ -392,7 +403,7 @@ def walk_trades(
             row = walk.table[first + i]
             row[NET_LOW], row[NET_HIGH], row[EXITS] = np.inf, -np.inf, 0.0
             row[FIRST_ROW], row[LAST_ROW], row[UNKNOWN_ROW], row[IS_OUTER] = -1.0, -1.0, -1.0, 0.0
-        lengthens = rules.extend and legs == 1 and walk.state[0].group < 0
+        lengthens = rules.extend and legs == 1 and walk.state[0].group == -1
         while lengthens and place < queued and work.queue[place] != first:
             place += 1
         while lengthens and later < queued and work.fill_row[work.queue[later]] < work.fill_row[first]:

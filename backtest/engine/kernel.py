@@ -21,7 +21,10 @@ A. Exits at the open, for positions entered before t whose bar is tradable, all 
 B. Entries at the open. Equity E is cash plus positions at the previous bar's mark (last known close), those
     entered at this open at their fill price. Per leg:
     IN_POSITION if the instrument is held (or wanted by an earlier leg of the same group); under `extend`, a lone
-    intent of the same side lengthens a lone position (EXTENDED: later of both time limits and of both exit rows).
+    intent of the same side lengthens a lone position (EXTENDED: later of both time limits and of both exit rows);
+    under `adds` one of the same side opens a position of its own beside it, which shares the bar's capacity.
+    Parts of one order enter as a group does, into one instrument: their wants share its capacity, each pays the impact
+    share of the whole order (at its exits too), and each leaves on its own.
     LIQUIDITY_UNKNOWN if impact or capacity is NaN. The legs want weight * E each and are scaled down together by the
     smallest of: capacity / wanted of each leg,
     (gross_cap * E - gross) / sum wanted, cash / sum of wanted * (1 / leverage + fee), never above 1; gross is the sum
@@ -30,8 +33,14 @@ B. Entries at the open. Equity E is cash plus positions at the previous bar's ma
     rejected leg rejects its unit: it keeps its reason, the others get GROUP; GROSS_CAP and NO_CASH are every leg's.
     With V the scaled notional: slip = half_spread + min(coefficient * sqrt(V), 0.9 - half_spread);
     price = open * (1 + side * slip); quantity = V / price; cash falls by margin V / leverage (spot: V) and fee * V.
+    With a lot, the quantity is the whole lots in V / price; none, or less than the least notional, rejects the unit
+    (TOO_SMALL). Fixed levels lie on the tick, to the disadvantage of the position.
     Stop, target, trail and its activation are anchored at `price`; the peak starts there, and the trail follows it from
-    the activation on. A level that the open has already passed
+    the activation on. From a second activation on it is the nearer of the trail and the second trail, and from the
+    break-even gain on no further than `price`: one level, which the peak alone decides and which never falls as it
+    rises. From `late` rows after the entry the late target holds. Under `maker_targets` a target is a limit that must
+    be traded through; it fills at its price, at an open beyond it too, as maker; a late target that its first open has
+    passed is a market order. A level that the open has already passed
     exits at that open, once every entry of the bar is made: LIQUIDATION to TAKE_PROFIT of phase A, and GROUP.
     Entries inside the bar follow those at its open, by the same rules; exits inside the bar free nothing for them. The
     rest of their bar is walked from the fill on: the price has still to go as far as it went beyond the fill, and only
@@ -51,7 +60,8 @@ C. Inside a tradable bar the order of prices is unknown. Adverse levels are liqu
     it pays all of it where it owes, optimistic it receives all of it where it is owed.
 D. Funding: a swap open at the close pays side * quantity * mark * rate out of its margin; unknown rates follow the
     policy (error, zero, or const: always paid, never received). The liquidation level follows the margin:
-    the price at which margin + profit = maintenance * notional.
+    the price at which margin + profit = maintenance * notional, less the deduction of the tier of that notional where
+    the instrument has tiers: the nearest of its tiers' levels.
 E. Exits at the close: GROUP legs where the bar is tradable, and everything in the last bar in which its instrument
     trades (DELISTED where that lies a day or more before the end of the data or was declared, else END_OF_DATA).
 F. Equity = cash + sum of max(margin + profit at the mark, 0).
@@ -190,8 +200,8 @@ def new_work(intents: int, instruments: int) -> Work:
         np.empty(intents, np.uint32),
         np.empty(intents, np.uint32),
         np.empty(intents, np.int8),
-        np.full(instruments, -1, np.int32),
-        np.zeros(min(intents, instruments), POSITION),
+        np.zeros(instruments, np.int32),
+        np.zeros(intents, POSITION),
         np.empty(intents),
         np.zeros(intents, np.int8),
         np.empty(intents),
@@ -213,6 +223,11 @@ def _variation(orders: Orders, v: int) -> Variation:
         orders.take_profit[min(v, orders.take_profit.shape[0] - 1)],
         orders.trailing_stop[min(v, orders.trailing_stop.shape[0] - 1)],
         orders.activation[min(v, orders.activation.shape[0] - 1)],
+        orders.second_trailing_stop[min(v, orders.second_trailing_stop.shape[0] - 1)],
+        orders.second_activation[min(v, orders.second_activation.shape[0] - 1)],
+        orders.break_even[min(v, orders.break_even.shape[0] - 1)],
+        orders.late_take_profit[min(v, orders.late_take_profit.shape[0] - 1)],
+        orders.late[min(v, orders.late.shape[0] - 1)],
         orders.notional[min(v, orders.notional.shape[0] - 1)],
         orders.limit[min(v, orders.limit.shape[0] - 1)],
         orders.stop_entry[min(v, orders.stop_entry.shape[0] - 1)],

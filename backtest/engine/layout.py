@@ -60,6 +60,7 @@ VERDICTS = (
     Term("NO_CASH", "no cash is free"),
     Term("GROUP", "another leg of its group was rejected"),
     Term("UNFILLED", "its limit or stop was not reached before it expired"),
+    Term("TOO_SMALL", "less than one lot, or than the venue's least notional"),
 )
 """What became of an intent."""
 (
@@ -75,6 +76,7 @@ VERDICTS = (
     NO_CASH,
     GROUP_REJECTED,
     UNFILLED,
+    TOO_SMALL,
 ) = range(len(VERDICTS))
 PENDING = len(VERDICTS)
 """Verdict of an intent that is queued: never left when a replay ends."""
@@ -154,6 +156,8 @@ SAME_PRICE = 1e-9
 """Share of a price by which finer bars may miss the high and the low of the bar that they make up."""
 SAME_LEVEL = 1e-12
 """Share of a peak by which one that just survives stays below the one whose trailing stop is met."""
+SAME_STEP = 1e-9
+"""Share of a tick or lot by which rounding may miss the grid."""
 LEAST_RATIO = 1e-12
 """Variance as a share of the mean square, or deviation of returns, below which it is rounding and a ratio is NaN."""
 
@@ -166,11 +170,15 @@ class Position:
     group: int  # -1 where it stands alone
     entry_row: int
     time_row: int  # its time limit
+    late_row: int  # from this row on its target is `late_target`
     signal_row: int  # its decided exit
     end_row: int  # last bar in which its instrument trades
     due: int  # reason for which it leaves in this bar, 0 for none
     unknown_funding_bars: int
     pending: bool  # a leg of its group left while it could not
+    follows: bool  # a level follows its peak: `trail` or a second stage
+    staged: bool  # there is a second stage of the trail, or a break-even stop
+    resting: bool  # its target is a limit order that rests
     entered: int  # AT_MARKET, or how it entered inside the bar `entry_row`
     side: float
     quantity: float
@@ -179,13 +187,19 @@ class Position:
     margin: float
     stop: float  # -inf for none
     target: float  # inf for none
+    late_target: float  # its target from `late_row` on
     trail: float  # share of the peak, inf for none
     activation: float  # peak from which it trails, -inf for at once
+    second_trail: float  # share of the peak in the second stage, inf for none
+    second_activation: float  # peak from which the second stage trails, inf for none
+    break_even: float  # peak from which the stop lies at the fill, inf for none
+    filled: float  # signed price of the fill
     peak: float
     liquidation: float  # level, -inf for spot
     floor: float  # at or below this price it may leave
     ceiling: float  # at or above this price it may leave
     coefficient: float  # of impact, at the entry
+    parts: float  # root of the whole order over this part of it: what its impact is multiplied by
     fees: float
     slippage: float
     impact: float
@@ -264,6 +278,8 @@ class Bars(NamedTuple):
     next_tradable (N, T + 1): first tradable row at or after each row, T where none. swap (N,). last_row (N,): last
     tradable row, -1 where none; ended (N,): whether it lies a day or more before the end of the data. young (N, T):
     whether liquidity at the open is estimated from less than a day of bars.
+    tick, lot, least_notional (N,): steps of price and quantity and the least order, 0 for none. tiers (N, K, 2):
+    maintenance rate and deduction of each tier of notional, repeated to K; K is 0 where no instrument has tiers.
     detail (D, S, 4): finer open, high, low, close; detail_column (N,): its first axis, -1 where none;
     detail_first: detail row of bar 0; detail_ratio: detail bars in a bar.
     """
@@ -274,6 +290,10 @@ class Bars(NamedTuple):
     last_row: I4
     ended: npt.NDArray[np.bool_]
     young: npt.NDArray[np.bool_]
+    tick: F8
+    lot: F8
+    least_notional: F8
+    tiers: F8
     detail: F8
     detail_column: I4
     detail_first: int
@@ -296,9 +316,12 @@ class Bar(NamedTuple):
 class Orders(NamedTuple):
     """V variations of K intents in rows and bars, each (V, K) or (1, K); absent levels are NaN, rows NEVER.
 
-    `activation` is the gain from the fill at which a trailing stop begins to follow. `notional` is a fixed size in
-    place of `weight`. `limit` and `stop_entry` are distances from the last close before
-    the order arrives, the one on the better, the other on the worse side of it.
+    `activation` is the gain from the fill at which a trailing stop begins to follow, `second_activation` the one from
+    which it follows at `second_trailing_stop`, `break_even` the one from which the stop lies at the fill.
+    `late_take_profit` is the target from `late` bars after the fill on. `notional` is a fixed size in
+    place of `weight`. `group`: legs of one number enter together; from 0 on they leave together too, from -2 down they
+    are parts of one order that leave on their own; -1 stands alone. `limit` and `stop_entry` are distances from the
+    last close before the order arrives, the one on the better, the other on the worse side of it.
     `shift` (V,) moves every intent of a replay by so many bars around the circle of T bars.
     """
 
@@ -313,6 +336,11 @@ class Orders(NamedTuple):
     take_profit: F8
     trailing_stop: F8
     activation: F8
+    second_trailing_stop: F8
+    second_activation: F8
+    break_even: F8
+    late_take_profit: F8
+    late: I4
     notional: F8
     limit: F8
     stop_entry: F8
@@ -324,7 +352,8 @@ class Rules(NamedTuple):
     """Scalars of a RunConfig; `funding_const` is the rate of one bar, `funding_unknown` a FUNDING_* code.
 
     `stop_order` is one of STOP_ORDERS. `settles_inside`: whether funding is settled inside bars, not only at their
-    closes.
+    closes. `adds`: an intent on the side of a position opens another beside it. `maker_targets`: targets rest as
+    limits.
     """
 
     capital: float
@@ -339,6 +368,8 @@ class Rules(NamedTuple):
     funding_const: float
     settles_inside: bool
     extend: bool
+    adds: bool
+    maker_targets: bool
     stop_order: int
     bars_per_year: float
 
@@ -374,6 +405,11 @@ class Variation(NamedTuple):
     take_profit: F8
     trailing_stop: F8
     activation: F8
+    second_trailing_stop: F8
+    second_activation: F8
+    break_even: F8
+    late_take_profit: F8
+    late: I4
     notional: F8
     limit: F8
     stop_entry: F8
@@ -384,7 +420,7 @@ class Variation(NamedTuple):
 class Work(NamedTuple):
     """Scratch of one worker, reused by each of its replays.
 
-    fill_row, exit_row, queue, buffer, verdict (K,); slot (N,): position held in an instrument, -1 where none;
+    fill_row, exit_row, queue, buffer, verdict (K,); slot (N,): positions held in an instrument;
     state (P,) of POSITION; wanted (K,); entry (K,): how each fills, level (K,): its price; tally (TALLY_WIDTH,).
     """
 

@@ -50,9 +50,9 @@ def calm_from(count: int, t: int, nearest: int, rules: Rules, work: Work) -> Cal
     state = work.state
     end = nearest
     for p in range(count):
-        if state[p].trail < np.inf or state[p].pending:
+        if state[p].follows or state[p].pending:
             end = t
-        end = min(end, min(decided_row(state, p, t, rules), state[p].end_row))
+        end = min(end, min(decided_row(state, p, t, rules), state[p].end_row, state[p].late_row))
         adverse, favourable = max(state[p].stop, state[p].liquidation), state[p].target
         long = state[p].side > 0.0
         state[p].floor = adverse if long else -favourable

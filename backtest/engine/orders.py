@@ -36,13 +36,21 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
     tradable_at = intents.decided_at_ms + reaction
     exit_at = intents.values("exit_at_ms").astype(np.int64)
     exit_at = np.where(exit_at >= NEVER_MS, NEVER_MS, exit_at + reaction)
-    hold = intents.values("hold_ms").astype(np.int64)
-    hold_bars = np.where(hold >= NEVER_MS, layout.NEVER, np.minimum(-(-hold // market.bar_ms), layout.NEVER))
+
+    def bars_of(name: str) -> npt.NDArray[np.int64]:
+        """Bars that a duration takes, begun ones counted."""
+        lasts = intents.values(name).astype(np.int64)
+        return np.where(lasts >= NEVER_MS, layout.NEVER, np.minimum(-(-lasts // market.bar_ms), layout.NEVER))
+
     expires = intents.values("expires_ms").astype(np.int64)
     until = np.where(expires >= NEVER_MS, tradable_at + wait, intents.decided_at_ms + np.minimum(expires, LONGEST_MS))
     latest = np.clip((until - market.start_ms) // market.bar_ms, -1, layout.NEVER)
-    names = list(dict.fromkeys(row.group for row in intents.rows if row.group))
-    group = [names.index(row.group) if row.group else -1 for row in intents.rows]
+    # Legs that leave together are numbered from 0 up, parts of one order from -2 down.
+    legs, parts = (
+        {name: place for place, name in enumerate(dict.fromkeys(getattr(row, field) for row in intents.rows))}
+        for field in ("group", "part_of")
+    )
+    group = [-2 - parts[row.part_of] if row.part_of else legs[row.group] if row.group else -1 for row in intents.rows]
     column = [market.column(row.instrument) for row in intents.rows]
     account_currency(market, column)
     refuse_jumps(market, column, config.largest_jump)
@@ -57,7 +65,7 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
         earliest=whole(rows_at_or_after(tradable_at, market)),
         latest=whole(latest),
         exit_row=whole(rows_at_or_after(exit_at, market)),
-        hold=whole(hold_bars),
+        hold=whole(bars_of("hold_ms")),
         column=whole(column),
         side=real("side"),
         weight=real("weight"),
@@ -65,6 +73,11 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
         take_profit=real("take_profit"),
         trailing_stop=real("trailing_stop"),
         activation=real("activation"),
+        second_trailing_stop=real("second_trailing_stop"),
+        second_activation=real("second_activation"),
+        break_even=real("break_even"),
+        late_take_profit=real("late_take_profit"),
+        late=whole(bars_of("late_ms")),
         notional=real("notional"),
         limit=real("limit"),
         stop_entry=real("stop_entry"),

@@ -24,9 +24,11 @@ from backtest.engine.layout import (
     LOW,
     MARK,
     MOST_SLIP,
+    NEVER,
     OPEN,
     OPTIMISTIC,
     SAME_LEVEL,
+    SAME_STEP,
     SIGNAL,
     STOP_LOSS,
     TAKE_PROFIT,
@@ -66,10 +68,45 @@ def impact_share(coefficient: float, notional: float, half_spread: float) -> flo
     return min(coefficient * math.sqrt(notional), MOST_SLIP - half_spread)
 
 
+class Trail(NamedTuple):
+    """How a stop follows the peak of one position, in signed prices: fields as those of `Position`."""
+
+    share: float
+    activation: float
+    staged: bool
+    second: float
+    second_activation: float
+    break_even: float
+    filled: float
+
+
 @inlined
-def trail_level(trail: float, activation: float, peak: float) -> float:
-    """Signed level of a trailing stop under its peak; -inf where there is none, or the peak has not activated it."""
-    return peak - trail * abs(peak) if trail < np.inf and peak >= activation else -np.inf
+def trail_of(state: Positions, p: int) -> Trail:
+    """How the stop of one position follows its peak."""
+    return Trail(
+        state[p].trail,
+        state[p].activation,
+        state[p].staged,
+        state[p].second_trail,
+        state[p].second_activation,
+        state[p].break_even,
+        state[p].filled,
+    )
+
+
+@inlined
+def trail_level(trail: Trail, peak: float) -> float:
+    """Signed level of a trailing stop under its peak; -inf where there is none, or the peak has not activated it.
+
+    It never falls as the peak rises: the highest of the trail, its second stage and a break-even stop.
+    """
+    level = peak - trail.share * abs(peak) if trail.share < np.inf and peak >= trail.activation else -np.inf
+    if trail.staged:
+        if peak >= trail.second_activation:
+            level = max(level, peak - trail.second * abs(peak))
+        if peak >= trail.break_even:
+            level = max(level, trail.filled)
+    return level
 
 
 @inlined
@@ -79,12 +116,33 @@ def short_of(price: float) -> float:
 
 
 @inlined
-def peak_below(trail: float, activation: float, price: float) -> float:
-    """Greatest peak under which the trailing stop lies below a signed price, which has still to be passed."""
-    if trail == np.inf or (price > 0.0 and trail >= 1.0):
+def _turning(share: float, price: float) -> float:
+    """The peak under which a trailing stop lies at a signed price; inf where it never does."""
+    if share == np.inf or (price > 0.0 and share >= 1.0):
         return np.inf
-    turning = price / (1.0 - trail) if price > 0.0 else price / (1.0 + trail)
-    return max(short_of(activation), short_of(turning))
+    return price / (1.0 - share) if price > 0.0 else price / (1.0 + share)
+
+
+@inlined
+def peak_below(trail: Trail, price: float) -> float:
+    """Greatest peak under which the trailing stop lies below a signed price, which has still to be passed."""
+    most: float = np.inf
+    if _turning(trail.share, price) < np.inf:
+        most = max(short_of(trail.activation), short_of(_turning(trail.share, price)))
+    if trail.staged:
+        if _turning(trail.second, price) < np.inf:
+            most = min(most, max(short_of(trail.second_activation), short_of(_turning(trail.second, price))))
+        if trail.filled >= price:
+            most = min(most, short_of(trail.break_even))
+    return most
+
+
+@inlined
+def peak_reaching(trail: Trail, price: float) -> float:
+    """Least peak under which the trailing stop lies at or above a signed price."""
+    least = max(trail.activation, _turning(trail.share, price))
+    least = min(least, max(trail.second_activation, _turning(trail.second, price)))
+    return min(least, trail.break_even) if trail.filled >= price else least
 
 
 @inlined
@@ -116,7 +174,7 @@ class Possible(NamedTuple):
 @inlined
 def possible_exits(
     low: float, high: float, least_high: float, most_low: float, close: float, stop: float, liquidation: float,
-    target: float, trail: float, activation: float, least_peak: float, greatest_peak: float,
+    target: float, trail: Trail, least_peak: float, greatest_peak: float,
 ) -> Possible:  # fmt: skip
     """Every way to leave on a continuous path that stays within low and high, and whether one path does not leave.
 
@@ -124,33 +182,42 @@ def possible_exits(
     price lies beyond no level. The peak before it lies between `least_peak` and `greatest_peak`.
     """
     fixed = max(stop, liquidation)
-    start = trail_level(trail, activation, least_peak)
+    start = trail_level(trail, least_peak)
     nearest = max(fixed, start)
-    final = max(fixed, trail_level(trail, activation, max(least_peak, least_high)))
+    final = max(fixed, trail_level(trail, max(least_peak, least_high)))
     stays = least_high < target and most_low > nearest and close > final
     reason = 0
     if low <= fixed and fixed >= start:
         reason = LIQUIDATION if liquidation >= stop else STOP_LOSS
     trail_low, trail_high = np.inf, -np.inf
-    if trail < np.inf:
-        first, last = max(least_peak, activation), min(max(greatest_peak, high), target)
-        lowest, highest = first - trail * abs(first), min(last - trail * abs(last), high)
-        if first <= last and first < target and highest >= low and highest > fixed:
-            trail_low, trail_high = max(lowest, low, fixed), highest
+    if trail.share < np.inf or trail.staged:
+        begins = trail.activation if trail.share < np.inf else np.inf
+        last = min(max(greatest_peak, high), target)
+        if trail.staged:
+            # A step of the level at the target itself is never reached.
+            begins, last = min(begins, trail.second_activation, trail.break_even), min(last, short_of(target))
+        first = max(least_peak, begins)
+        if first <= last and first < target:
+            lowest, highest = trail_level(trail, first), min(trail_level(trail, last), high)
+            if highest >= low and highest > fixed:
+                nearest = max(low, fixed)
+                if trail.staged and lowest < nearest:
+                    # The level may step over prices: the first that is not below those that a path reaches.
+                    lowest = trail_level(trail, min(max(first, peak_reaching(trail, nearest)), last))
+                trail_low, trail_high = max(lowest, nearest), highest
     return Possible(stays, reason, fixed, high >= target, trail_low, trail_high)
 
 
 @inlined
 def greatest_peak_after(
-    least: float, greatest: float, low: float, high: float, close: float, target: float, trail: float,
-    activation: float,
+    least: float, greatest: float, low: float, high: float, close: float, target: float, trail: Trail
 ) -> float:  # fmt: skip
     """Greatest peak with which a path is still held after a stretch of prices; `least` is the least.
 
     It is one of those before, if the path could fall to `low` under it, or a new one, if it could end at `close`.
     """
-    before = min(greatest, peak_below(trail, activation, low))
-    return max(least, before, min(high, short_of(target), peak_below(trail, activation, close)))
+    before = min(greatest, peak_below(trail, low))
+    return max(least, before, min(high, short_of(target), peak_below(trail, close)))
 
 
 @inlined
@@ -174,29 +241,26 @@ def chosen(possible: Possible, target: float, stop_order: int) -> tuple[int, flo
 
 @inlined
 def adverse_first(
-    low: float, high: float, close: float, stop: float, liquidation: float, target: float, trail: float,
-    activation: float, peak: float,
+    low: float, high: float, close: float, stop: float, liquidation: float, target: float, trail: Trail, peak: float
 ) -> tuple[int, float]:  # fmt: skip
     """Reason (0: stays) and signed level of one bar walked from its open to its low, its high and its close."""
-    level, reason = nearest_adverse(stop, liquidation, trail_level(trail, activation, peak))
+    level, reason = nearest_adverse(stop, liquidation, trail_level(trail, peak))
     if low <= level:
         return reason, level
     if high >= target:
         return TAKE_PROFIT, target
-    level = trail_level(trail, activation, max(peak, high))
+    level = trail_level(trail, max(peak, high))
     return (TRAILING_STOP, level) if close <= level else (0, 0.0)
 
 
 @inlined
-def gap_reason(
-    price: float, stop: float, liquidation: float, target: float, trail: float, activation: float, peak: float
-) -> int:
+def gap_reason(price: float, stop: float, liquidation: float, target: float, trail: Trail, peak: float) -> int:
     """Reason for an exit at a (signed) open that lies at or beyond a level; 0 where it does not."""
     if price <= liquidation:
         return LIQUIDATION
     if price <= stop:
         return STOP_LOSS
-    if price <= trail_level(trail, activation, peak):
+    if price <= trail_level(trail, peak):
         return TRAILING_STOP
     return TAKE_PROFIT if price >= target else 0
 
@@ -219,26 +283,54 @@ def decided_row(state: Positions, p: int, t: int, rules: Rules) -> int:
 
 
 @inlined
-def liquidation_level(side: float, quantity: float, price: float, margin: float, maintenance: float) -> float:
-    """Signed price at which margin + side * quantity * (p - price) = maintenance * quantity * p."""
-    return side * (price - side * margin / quantity) / (1.0 - side * maintenance)
+def on_tick(price: float, tick: float, up: bool) -> float:
+    """The next signed price on the grid of ticks, up or down; as it is where there is no tick."""
+    if tick == 0.0:
+        return price
+    return tick * (math.ceil(price / tick - SAME_STEP) if up else math.floor(price / tick + SAME_STEP))
+
+
+@inlined
+def liquidation_level(
+    side: float, quantity: float, price: float, margin: float, column: int, bars: Bars, rules: Rules
+) -> float:
+    """Signed price at which margin + side * quantity * (p - price) is the maintenance margin of quantity * p.
+
+    That is the greatest of rate * notional - deduction over the tiers of the instrument, so the level is the nearest
+    of theirs; the rules' rate without deduction where there are none.
+    """
+    if bars.tiers.shape[1] == 0 or math.isnan(bars.tiers[np.uintp(column), 0, 0]):
+        return side * (price - side * margin / quantity) / (1.0 - side * rules.maintenance_margin)
+    level: float = -np.inf
+    for tier in range(bars.tiers.shape[1]):
+        rate, deduction = bars.tiers[np.uintp(column), tier, 0], bars.tiers[np.uintp(column), tier, 1]
+        level = max(level, side * (price - side * (margin + deduction) / quantity) / (1.0 - side * rate))
+    return level
+
+
+@inlined
+def gap_price(reason: int, at: float, target: float, resting: bool) -> float:
+    """Signed price of leaving at an open: the open, or that of a target that rested there before it was passed."""
+    return target if reason == TAKE_PROFIT and resting else at
 
 
 @inlined
 def settle(
     state: Positions, p: int, reference: float, coefficient: float, reason: int, rules: Rules
-) -> tuple[float, float, float, float, float]:
-    """Exit price, fee, impact share, liquidation cost and what returns to cash, of leaving at `reference`."""
+) -> tuple[float, float, float, float, float, float]:
+    """Exit price, fee, half-spread, impact, liquidation cost and what returns to cash, of leaving at `reference`."""
     side, quantity = state[p].side, state[p].quantity
-    impact = impact_share(coefficient, quantity * reference, rules.half_spread)
-    price = reference * (1.0 - side * (rules.half_spread + impact))
-    fee = rules.fee_rate * quantity * price
+    maker = state[p].resting and reason == TAKE_PROFIT
+    half_spread = 0.0 if maker else rules.half_spread
+    impact = 0.0 if maker else impact_share(coefficient * state[p].parts, quantity * reference, half_spread)
+    price = reference * (1.0 - side * (half_spread + impact))
+    fee = (rules.maker_fee_rate if maker else rules.fee_rate) * quantity * price
     liquidation = rules.liquidation_fee * quantity * price if reason == LIQUIDATION else 0.0
     released = state[p].margin + side * quantity * (price - state[p].price) - fee - liquidation
     if released < 0.0:
         liquidation += released
         released = 0.0
-    return price, fee, impact, liquidation, released
+    return price, fee, half_spread, impact, liquidation, released
 
 
 @inlined
@@ -262,14 +354,23 @@ def funding_of(state: Positions, p: int, bar: Bar, rules: Rules) -> float:
 
 
 @inlined
-def charge(state: Positions, p: int, paid: float, rules: Rules) -> None:
+def charge(state: Positions, p: int, paid: float, bars: Bars, rules: Rules) -> None:
     """Take funding out of the margin of a position; its liquidation level follows."""
     if paid != 0.0:
         state[p].margin -= paid
         state[p].funding += paid
         state[p].liquidation = liquidation_level(
-            state[p].side, state[p].quantity, state[p].price, state[p].margin, rules.maintenance_margin
+            state[p].side, state[p].quantity, state[p].price, state[p].margin, state[p].column, bars, rules
         )
+
+
+@inlined
+def age(state: Positions, p: int, t: int) -> bool:
+    """Take the late target from its row on; whether it begins in this one."""
+    if t < state[p].late_row:
+        return False
+    state[p].target, state[p].late_row = state[p].late_target, NEVER
+    return True
 
 
 @linked

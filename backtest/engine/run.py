@@ -160,6 +160,8 @@ class Run(Shown):
     def notes(self) -> tuple[str, ...]:
         """Sentences that must be shown with the results: the label of the data, unknown funding."""
         notes = _notes(self.market, self.config, self.trades, self.currency)
+        if crowded := _crowded_note(self):
+            notes = (*notes, crowded)
         outer = int(self.intervals.outer.sum())
         if outer:
             why = f"intervals of {outer} trades are outer bounds, not exact: docs/methods.md says where"
@@ -350,6 +352,24 @@ def _cut_note(trades: pd.DataFrame) -> str:
     return (
         f"{len(cut)} of {len(trades)} entries got less than they wanted ({counts}), at least "
         f"{math.floor(cut['granted'].min() * 1e3 + 1e-9) / 1e3:.1%} of it each"
+    )
+
+
+def _crowded_note(run: Run) -> str:
+    """How many exits took more of their bar's volume than the cap on entries, in a sentence; empty where none did."""
+    raw = pd.DataFrame(run.book.fills[: run.book.counts[0]], columns=list(layout.FILL_COLUMNS))
+    left = raw[raw["reason"] != layout.ENTRY]
+    capacity = run.prepared.bars.panel[left["column"].astype(int), left["row"].astype(int), layout.CAPACITY]
+    notional = (left["quantity"] * left["price"]).groupby([left["row"], left["phase"], left["column"]]).transform("sum")
+    beyond = notional.to_numpy() > capacity * (1 + layout.SAME_STEP)
+    if not beyond.any():
+        return ""
+    with np.errstate(divide="ignore"):
+        most = float((notional.to_numpy() / capacity)[beyond].max())
+    shown = f"up to {most:.3g} times" if np.isfinite(most) else "some where nothing traded"
+    return (
+        f"{int(beyond.sum())} of {len(left)} exits took more than participation = {run.config.participation:g} of a "
+        f"bar's volume ({shown}): they are filled at once, at an impact that grows with the root of their size"
     )
 
 

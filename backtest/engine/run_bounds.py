@@ -102,7 +102,7 @@ def arithmetic_bounds(
         final_low += notional * min(worst, 0.0)
         final_high += notional * max(best, 0.0)
     final_low = max(final_low, -capital)
-    loose = any(orders.group[0, k] >= 0 or intervals.outer[k] for k in entered)
+    loose = any(orders.group[0, k] != -1 or intervals.outer[k] for k in entered)
     # Two positions on one path cannot both have their best of it.
     shared = [int(orders.column[0, k]) for k in entered if intervals.ambiguous[k]]
     loose = loose or len(set(shared)) < len(shared)
@@ -197,6 +197,8 @@ def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> 
     low_open = float(np.nanmin(opens, initial=entry.least))
     high_open = float(np.nanmax(opens, initial=entry.greatest))
     stop, target = float(orders.stop_loss[0, k]), float(orders.take_profit[0, k])
+    if orders.late[0, k] < NEVER:
+        target = max(target, float(orders.late_take_profit[0, k]))
     if not math.isnan(stop):
         if side > 0:
             lowest = max(lowest, min(entry.least * (1 - stop), low_open))

@@ -29,7 +29,7 @@ from backtest.engine.layout import (
     Variation,
     Work,
 )
-from backtest.engine.path import bar_of
+from backtest.engine.path import bar_of, on_tick
 
 
 @inlined
@@ -67,7 +67,7 @@ def sort_queue(queue: I4, buffer: I4, count: int, key: I4) -> None:
 def last_leg(group: I4, first: int) -> int:
     """One past the last intent of the unit that starts at `first`: itself, or its whole group."""
     last = first + 1
-    while group[first] >= 0 and last < group.shape[0] and group[last] == group[first]:
+    while group[first] != -1 and last < group.shape[0] and group[last] == group[first]:
         last += 1
     return last
 
@@ -98,6 +98,7 @@ def _trigger(k: int, row: int, limit: int, intent: Variation, bars: Bars, work: 
         return bar_count
     resting = not math.isnan(intent.limit[k])
     level = reference * (side - intent.limit[k]) if resting else reference * (side + intent.stop_entry[k])
+    level = on_tick(level, bars.tick[column], not resting)
     work.level[k] = side * level
     t = int(bars.next_tradable[column, np.uintp(row)])
     first = t
@@ -156,7 +157,7 @@ def _fit(first: int, last: int, shift: int, intent: Variation, bars: Bars, work:
                 fault, culprit = EXPIRED, k
                 break
     for k in range(first, last):
-        work.fill_row[k] = row
+        work.fill_row[k], work.entry[k], work.level[k] = row, work.entry[first], work.level[first]
         work.verdict[k] = PENDING if fault == ACCEPTED else fault if culprit in (-1, k) else GROUP_REJECTED
     return fault == ACCEPTED
 
@@ -168,7 +169,7 @@ def schedule(intent: Variation, bars: Bars, work: Work) -> int:
     queued = 0
     first = 0
     while first < intent.earliest.shape[0]:
-        if intent.group[first] < 0:
+        if intent.group[first] == -1:
             last = first + 1
             fits = _fit(first, first + 1, shift, intent, bars, work)
         else:

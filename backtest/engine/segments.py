@@ -31,11 +31,13 @@ from backtest.engine.path import (
     adverse_first,
     bar_of,
     chosen,
+    gap_price,
     gap_reason,
     greatest_peak_after,
     peak_below,
     possible_exits,
     short_of,
+    trail_of,
 )
 
 
@@ -139,7 +141,7 @@ def walk_segments(state: Positions, p: int, t: int, bars: Bars, stop_order: int)
     """`walk_bar` along the detail of a bar. Under `adverse_first` a hole has the low and the high that it must have."""
     side, column = state[p].side, state[p].column
     stop, liquidation, target = state[p].stop, state[p].liquidation, state[p].target
-    trail, activation = state[p].trail, state[p].activation
+    trail, resting = trail_of(state, p), state[p].resting
     least = greatest = max(state[p].peak, side * bar_of(bars, column, t).open)
     cover = cover_of(bars, column, t)
     slot, price = 0, side * bar_of(bars, column, t).open
@@ -147,26 +149,26 @@ def walk_segments(state: Positions, p: int, t: int, bars: Bars, stop_order: int)
         segment = segment_at(bars, column, t, side, cover, slot, price)
         if segment.jumps:
             peak = least if stop_order == OPTIMISTIC else greatest
-            reason = gap_reason(segment.open, stop, liquidation, target, trail, activation, peak)
+            reason = gap_reason(segment.open, stop, liquidation, target, trail, peak)
             if reason > 0:
-                return reason, segment.open
-            greatest = max(least, min(greatest, peak_below(trail, activation, segment.open)))
+                return reason, gap_price(reason, segment.open, target, resting)
+            greatest = max(least, min(greatest, peak_below(trail, segment.open)))
         least, greatest = max(least, segment.open), max(greatest, segment.open)
         low, high, close = segment.low, segment.high, segment.close
         if stop_order == ADVERSE_FIRST:
             reason, level = adverse_first(
-                segment.most_low, segment.least_high, close, stop, liquidation, target, trail, activation, least
+                segment.most_low, segment.least_high, close, stop, liquidation, target, trail, least
             )
         else:
             possible = possible_exits(
-                low, high, segment.least_high, segment.most_low, close, stop, liquidation, target, trail, activation,
+                low, high, segment.least_high, segment.most_low, close, stop, liquidation, target, trail,
                 least, greatest,
             )  # fmt: skip
             reason, level = chosen(possible, target, stop_order)
         if reason > 0:
             return reason, level
         least = max(least, segment.least_high)
-        greatest = greatest_peak_after(least, greatest, segment.most_low, high, close, target, trail, activation)
+        greatest = greatest_peak_after(least, greatest, segment.most_low, high, close, target, trail)
         slot, price = segment.end, close
     return 0, 0.0
 
@@ -194,18 +196,16 @@ def walk_entry_bar(state: Positions, p: int, bar: Bar, stop_order: int) -> tuple
     """
     rest = entry_segment(state, p, bar)
     stop, liquidation, target = state[p].stop, state[p].liquidation, state[p].target
-    trail, activation, before = state[p].trail, state[p].activation, max(state[p].peak, rest.open)
-    passed = gap_reason(rest.open, stop, liquidation, target, trail, activation, before)
+    trail, before = trail_of(state, p), max(state[p].peak, rest.open)
+    passed = gap_reason(rest.open, stop, liquidation, target, trail, before)
     if passed > 0:
         return passed, rest.open
     if stop_order == ADVERSE_FIRST:
-        reason, level = adverse_first(
-            rest.most_low, rest.high, rest.close, stop, liquidation, target, trail, activation, before
-        )
+        reason, level = adverse_first(rest.most_low, rest.high, rest.close, stop, liquidation, target, trail, before)
     else:
         possible = possible_exits(
             rest.low, rest.high, rest.least_high, rest.most_low, rest.close, stop, liquidation, target, trail,
-            activation, before, before,
+             before, before,
         )  # fmt: skip
         reason, level = chosen(possible, target, stop_order)
         if stop_order == PESSIMISTIC and reason == TAKE_PROFIT and rest.least_high < target:
@@ -224,17 +224,16 @@ def walk_bar(state: Positions, p: int, t: int, bars: Bars, stop_order: int) -> t
     if side < 0:
         high, low = -low, -high
     stop, liquidation, target = state[p].stop, state[p].liquidation, state[p].target
-    trail, activation = state[p].trail, state[p].activation
-    if trail == np.inf and low > max(stop, liquidation) and high < target:
+    if not state[p].follows and low > max(stop, liquidation) and high < target:
         return 0, 0.0
-    before = max(state[p].peak, side * bar.open)
+    trail, before = trail_of(state, p), max(state[p].peak, side * bar.open)
     if bars.detail_column[state[p].column] >= 0:
         reason, level = walk_segments(state, p, t, bars, stop_order)
     elif stop_order == ADVERSE_FIRST:
-        reason, level = adverse_first(low, high, side * bar.close, stop, liquidation, target, trail, activation, before)
+        reason, level = adverse_first(low, high, side * bar.close, stop, liquidation, target, trail, before)
     else:
         possible = possible_exits(
-            low, high, high, low, side * bar.close, stop, liquidation, target, trail, activation, before, before
+            low, high, high, low, side * bar.close, stop, liquidation, target, trail, before, before
         )
         reason, level = chosen(possible, target, stop_order)
     state[p].peak = max(before, high)

@@ -30,6 +30,7 @@ REMEDIES = {
     "CAPACITY": "less capital or a larger `participation=...`",
     "GROSS_CAP": "a larger `gross_cap=...`, or a smaller weight",
     "NO_CASH": "a smaller weight, or more `leverage=...`",
+    "TOO_SMALL": "more capital, or a larger weight",
     "GROUP": "what let the other leg be filled",
 }
 

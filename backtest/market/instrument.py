@@ -9,11 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from backtest.base.errors import UsageError, shortened
+from backtest.base.errors import MarketError, UsageError, shortened
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Kind = Literal["swap", "spot"]
+Tier = tuple[float, float]
+"""Notional from which a tier holds, currency of settlement, and its maintenance rate, share of notional."""
 
 RECONSTRUCTED = "RECONSTRUCTED"
 DOLLARS = ("USDT", "USDC", "USD")
@@ -36,6 +38,15 @@ class Instrument:
         First and last instant of trading, milliseconds UTC; None where unknown.
     omits_empty_bars : bool
         Whether its venue writes no bar where nothing traded, so that a missing bar is one of volume zero.
+    tick, lot, least_notional : float
+        Steps of its price, and of its quantity in coins (of an inverse contract in its quote currency, contract size
+        included), and the least notional of an order in the currency of settlement; 0 where unknown: nothing is
+        rounded, nothing refused.
+    tiers : tuple of (float, float)
+        Maintenance margin by notional (`Tier`), the first from 0, rates rising; empty where unknown: the
+        configuration's `maintenance_margin` holds.
+    earlier_names : tuple of (str, float)
+        Symbols under which it traded before, and how many of those units one of its own is (`1000X` is 1000).
     """
 
     symbol: str
@@ -46,9 +57,28 @@ class Instrument:
     listed_ms: int | None = None
     delisted_ms: int | None = None
     omits_empty_bars: bool = False
+    tick: float = 0.0
+    lot: float = 0.0
+    least_notional: float = 0.0
+    tiers: tuple[Tier, ...] = ()
+    earlier_names: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "settle", self.settle or self.quote)
+        for name in ("tick", "lot", "least_notional"):
+            value = getattr(self, name)
+            if not 0.0 <= value < float("inf"):
+                raise MarketError(f"{self.symbol}: {name} = {value!r} must be positive and finite, or 0 where unknown")
+        # Read from a document, tiers are lists.
+        object.__setattr__(self, "tiers", tuple((float(floor), float(rate)) for floor, rate in self.tiers))
+        object.__setattr__(self, "earlier_names", tuple((str(name), float(many)) for name, many in self.earlier_names))
+        floors, rates = [floor for floor, _ in self.tiers], [rate for _, rate in self.tiers]
+        if self.tiers and (floors[0] != 0 or floors != sorted(set(floors)) or rates != sorted(set(rates))):
+            raise MarketError(
+                f"{self.symbol}: tiers = {self.tiers!r} must begin at a notional of 0 and rise in notional and rate"
+            )
+        if self.tiers and not 0 < rates[0] <= rates[-1] < 1:
+            raise MarketError(f"{self.symbol}: maintenance rates {rates!r} must be shares of notional between 0 and 1")
 
     @classmethod
     def parse(cls, symbol: str) -> Instrument:

@@ -88,7 +88,7 @@ def subject_of(intents: Intents, prepared: Prepared) -> Subject:
     names: dict[str, int] = {}
     unit = np.empty(len(intents), np.int32)
     for place, row in enumerate(intents.rows):
-        name = row.catalyst_id or row.group or f"{row.instrument}@{row.decided_at_ms}"
+        name = row.catalyst_id or row.group or row.part_of or f"{row.instrument}@{row.decided_at_ms}"
         if row.group:
             name = of_group.setdefault(row.group, name)
         unit[place] = names.setdefault(name, len(names))

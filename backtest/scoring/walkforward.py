@@ -265,12 +265,18 @@ def _decided(walk: WalkForward, trial: Trial, fold: Fold) -> tuple[Intent, ...]:
     market = walk.market.between(TimeRange(None, min(_ceil(fold.test_end_ms, walk.market), walk.market.end_ms)))
     calendar = Calendar(walk.calendar.name, tuple(one for one in walk.calendar if _known(one, fold.test_end_ms)))
     decided = walk.strategy(dict(trial.parameters)).decide(market, calendar)
-    # Two folds may give a group the same name.
     return tuple(
-        replace(row, group=f"{fold.number} {row.group}") if row.group else row
+        _named_apart(row, fold.number)
         for row in decided.rows
         if fold.test_start_ms <= row.decided_at_ms < fold.test_end_ms
     )
+
+
+def _named_apart(row: Intent, fold: int) -> Intent:
+    """The intent of a fold: two folds may give a group, or the parts of an order, the same name."""
+    if row.part_of:
+        return replace(row, part_of=f"{fold} {row.part_of}")
+    return replace(row, group=f"{fold} {row.group}") if row.group else row
 
 
 def _ceil(moment_ms: int, market: Market) -> int:

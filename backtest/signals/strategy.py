@@ -54,6 +54,18 @@ class Intent:
     activation : float
         Gain from the fill price, share of it, that the best price must reach before the trailing stop follows it; NaN
         for at once.
+    second_trailing_stop, second_activation : float
+        Distance at which a stop follows the best price once that has gained `second_activation` from the fill, beside
+        `trailing_stop`: the nearer of both holds; NaN for none.
+    break_even : float
+        Gain from the fill price that the best price must reach before the stop moves to the fill price; NaN for none.
+    late_take_profit, late_ms : float, int
+        Target from `late_ms` after the fill on, in place of `take_profit`; it may be a loss. NaN, `NEVER_MS` for none.
+    targets : tuple of (float, float)
+        Several targets: gain, and the share of the order that leaves there; what is left keeps the other exits. Such
+        an order is one at the entry, in size and cost, and a row for each part from then on.
+    part_of : str
+        Parts of one order, each with exits of its own, share a name; empty for none.
     exit_at_ms : int
         Decision to leave, at the first open at or after it; `NEVER_MS` for none.
     catalyst_id : str
@@ -76,6 +88,13 @@ class Intent:
     take_profit: float = float("nan")
     trailing_stop: float = float("nan")
     activation: float = float("nan")
+    second_trailing_stop: float = float("nan")
+    second_activation: float = float("nan")
+    break_even: float = float("nan")
+    late_take_profit: float = float("nan")
+    late_ms: int = NEVER_MS
+    targets: tuple[tuple[float, float], ...] = ()
+    part_of: str = ""
     exit_at_ms: int = NEVER_MS
     catalyst_id: str = ""
     group: str = ""
@@ -131,7 +150,8 @@ class Intents:
         every.sort(key=lambda row: row.decided_at_ms)
         object.__setattr__(self, "decisions", tuple(every))
         object.__setattr__(self, "exits", tuple(sorted(self.exits, key=lambda row: row.decided_at_ms)))
-        ordered = tuple(self._bound(row) for row in every if isinstance(row, Intent))
+        entries = [self._bound(row) for row in every if isinstance(row, Intent)]
+        ordered = tuple(part for place, row in enumerate(entries) for part in _parts(row, place))
         object.__setattr__(self, "rows", ordered)
         decided = np.array([row.decided_at_ms for row in ordered], dtype=np.int64)
         decided.flags.writeable = False
@@ -168,6 +188,23 @@ class Intents:
                         f"{format_ms(row.decided_at_ms)} or with others between them: decide its legs together"
                     )
             last[row.group] = number
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Parts of one order stand together and are alike in all that happens before they fill."""
+        last: dict[str, int] = {}
+        for number, row in enumerate(self.rows):
+            if row.part_of and row.part_of in last:
+                before = self.rows[last[row.part_of]]
+                for name in ("instrument", "decided_at_ms", "side", "limit", "stop_entry", "expires_ms"):
+                    one, other = getattr(before, name), getattr(row, name)
+                    if one != other and (one == one or other == other):
+                        raise ConfigError(
+                            f"order {row.part_of!r} has parts with {name} = {one!r} and {other!r}: they fill together"
+                        )
+                if last[row.part_of] != number - 1:
+                    raise ConfigError(f"order {row.part_of!r} has others between its parts: decide them together")
+            last[row.part_of] = number
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -178,6 +215,50 @@ class Intents:
     def values(self, name: str) -> npt.NDArray[Any]:
         """(K,) array of one field of the intents."""
         return np.array([getattr(row, name) for row in self.rows])
+
+
+def _parts(row: Intent, place: int) -> tuple[Intent, ...]:
+    """The parts of an intent with several targets, each with its own; itself where it has none."""
+    if not row.targets:
+        return (row,)
+    name = f"{row.instrument} {row.decided_at_ms} {place}"
+    shares = [(gain, share) for gain, share in row.targets]
+    left = 1.0 - sum(share for _, share in shares)
+    if left > LEAST_WEIGHT:
+        shares.append((row.take_profit, left))
+    return tuple(
+        replace(
+            row, weight=row.weight * share, notional=row.notional * share, take_profit=gain, targets=(), part_of=name
+        )
+        for gain, share in shares
+    )
+
+
+def _check_targets(row: Intent, what: str) -> None:
+    for gain, share in row.targets:
+        if not (0 < gain < (1 if row.side < 0 else float("inf")) and 0 < share <= 1):
+            raise ConfigError(
+                f"{what}: target ({gain!r}, {share!r}) must be a reachable gain and a share of the order up to 1"
+            )
+    if sum(share for _, share in row.targets) > 1 + 1e-9:
+        raise ConfigError(f"{what}: the shares of targets = {row.targets!r} add up to more than 1")
+    if (row.targets or row.part_of) and row.group:
+        raise ConfigError(f"{what}: group {row.group!r} leaves together, parts of an order do not: drop one of both")
+    if row.targets and row.part_of:
+        raise ConfigError(f"{what}: give targets, or write the parts of order {row.part_of!r} yourself, not both")
+    if (row.late_take_profit == row.late_take_profit) != (row.late_ms != NEVER_MS) or row.late_ms <= 0:
+        raise ConfigError(
+            f"{what}: late_take_profit = {row.late_take_profit!r} and late_ms = {row.late_ms!r} need each other"
+        )
+    if not abs(row.late_take_profit) < 1 and row.late_take_profit == row.late_take_profit and row.side < 0:
+        raise ConfigError(f"{what}: late_take_profit = {row.late_take_profit!r} is never reached: it must be below 1")
+    if not -1 < row.late_take_profit < float("inf") and row.late_take_profit == row.late_take_profit:
+        raise ConfigError(f"{what}: late_take_profit = {row.late_take_profit!r} must be a gain above -1")
+    if (row.second_trailing_stop == row.second_trailing_stop) != (row.second_activation == row.second_activation):
+        raise ConfigError(
+            f"{what}: second_trailing_stop = {row.second_trailing_stop!r} and second_activation = "
+            f"{row.second_activation!r} need each other"
+        )
 
 
 def _check(row: Intent) -> None:
@@ -206,13 +287,15 @@ def _check(row: Intent) -> None:
         raise ConfigError(f"{what}: expires_ms = {row.expires_ms!r} must be positive")
     if row.hold_ms <= 0:
         raise ConfigError(f"{what}: it is held for {row.hold_ms} ms: hold must be longer than 0, as in hold=24h")
+    _check_targets(row, what)
     if row.activation == row.activation and not row.trailing_stop > 0:
         raise ConfigError(f"{what}: activation = {row.activation!r} needs a trailing_stop: it says when that begins")
-    for name in ("stop_loss", "take_profit", "trailing_stop", "activation"):
+    distances = ("stop_loss", "trailing_stop", "second_trailing_stop")
+    for name in (*distances, "take_profit", "activation", "second_activation", "break_even"):
         value = getattr(row, name)
         if value <= 0 or value == float("inf"):
             raise ConfigError(f"{what}: {name} = {value!r} must be a positive share of the price, or NaN for none")
-        beyond_zero = name in ("take_profit", "activation") if row.side < 0 else name == "trailing_stop"
+        beyond_zero = name not in distances if row.side < 0 else name in distances
         if value >= 1 and (beyond_zero or name == "stop_loss"):
             raise ConfigError(
                 f"{what}: {name} = {value!r} is never reached: it must be less than 1; for {value:g} percent write "

@@ -27,6 +27,10 @@ def bars_of(
     detail_ratio: int = 1,
     detail_first: int = 0,
     ended: np.ndarray | None = None,
+    tick: F8 | None = None,
+    lot: F8 | None = None,
+    least_notional: F8 | None = None,
+    tiers: F8 | None = None,
 ) -> Bars:
     """Bars of prices (N, T, 4), NaN where there is no bar; `traded` (N, T) is false where the volume is zero."""
     instruments, rows = prices.shape[:2]
@@ -53,6 +57,10 @@ def bars_of(
         last_row=np.array([max(np.flatnonzero(row), default=-1) for row in tradable], dtype=np.int32),
         ended=np.zeros(instruments, dtype=np.bool_) if ended is None else ended,
         young=np.zeros((instruments, rows), dtype=np.bool_),
+        tick=np.zeros(instruments) if tick is None else tick,
+        lot=np.zeros(instruments) if lot is None else lot,
+        least_notional=np.zeros(instruments) if least_notional is None else least_notional,
+        tiers=np.zeros((instruments, 0, 2)) if tiers is None else tiers,
         detail=np.empty((0, 0, 4)) if detail is None else np.ascontiguousarray(detail),
         detail_column=(
             np.full(instruments, -1, dtype=np.int32) if detail is None else np.arange(instruments, dtype=np.int32)
@@ -74,6 +82,11 @@ INTENT: dict[str, Any] = {
     "take_profit": NAN,
     "trailing_stop": NAN,
     "activation": NAN,
+    "second_trailing_stop": NAN,
+    "second_activation": NAN,
+    "break_even": NAN,
+    "late_take_profit": NAN,
+    "late": NEVER,
     "notional": NAN,
     "limit": NAN,
     "stop_entry": NAN,
@@ -82,7 +95,8 @@ INTENT: dict[str, Any] = {
 """A long of everything in the first instrument from the first bar on, without exits."""
 
 FLOATS = (
-    "side", "weight", "stop_loss", "take_profit", "trailing_stop", "activation", "notional", "limit", "stop_entry",
+    "side", "weight", "stop_loss", "take_profit", "trailing_stop", "activation", "second_trailing_stop",
+    "second_activation", "break_even", "late_take_profit", "notional", "limit", "stop_entry",
 )  # fmt: skip
 
 
@@ -108,6 +122,8 @@ RULES = Rules(
     funding_const=0.0,
     settles_inside=False,
     extend=False,
+    adds=False,
+    maker_targets=False,
     stop_order=codes.PESSIMISTIC,
     bars_per_year=8760.0,
 )
@@ -230,6 +246,7 @@ def random_bars(
     spot: bool,
     capital: float,
     volatility: float,
+    stepped: bool = False,
 ) -> Bars:
     ratio = int(random.integers(1, 5)) if detailed else 1
     prices, fine = random_prices(random, instruments, rows, ratio, volatility)
@@ -271,6 +288,15 @@ def random_bars(
         detail_first=first,
         ended=random.random(instruments) < 0.5,
     )
+    if stepped:
+        tiers = np.array([[0.004, 0.0], [0.02, 0.016 * 0.1 * capital], [0.1, (0.016 * 0.1 + 0.08 * 0.4) * capital]])
+        untiered = np.full((3, 2), np.nan)
+        bars = bars._replace(
+            tick=random.choice([0.0, 0.01, 0.7], instruments),
+            lot=random.choice([0.0, 1e-4, 0.3], instruments) * capital / 1000.0,
+            least_notional=random.choice([0.0, 0.05], instruments) * capital,
+            tiers=np.array([tiers if random.random() < 0.7 else untiered for _ in range(instruments)]),
+        )
     if detailed and random.random() < 0.3:
         bars.detail_column[random.integers(0, instruments)] = -1
     return bars
@@ -293,17 +319,29 @@ def random_intents(
     def level(likely: float) -> float:
         return float(stops * np.exp(random.uniform(-2.0, 5.0))) if random.random() < likely else NAN
 
+    def exits() -> dict[str, Any]:
+        late = random.random() < 0.2
+        return {
+            "stop_loss": min(level(0.4), 0.95),
+            "take_profit": level(0.4),
+            # Not the most that a stop may be: a tie of the two would be broken by rounding.
+            "trailing_stop": min(level(0.3), 0.94),
+            "activation": min(level(0.3), 0.94),
+            "late_take_profit": float(np.clip(stops * random.normal(1.0, 3.0), -0.9, 0.9)) if late else NAN,
+            "late": int(random.integers(1, 8)) if late else NEVER,
+        }
+
     group = 0
     while len(made) < intents:
         legs = min(int(random.integers(2, 4)), intents - len(made)) if grouped and random.random() < 0.5 else 1
         earliest = int(random.integers(rows + 1)) if random.random() < 0.5 else int(random.integers(rows // 2))
         latest = earliest + int(random.choice([0, 5, 5, NEVER // 2]))
         columns = random.permutation(instruments)
-        likely = 0.4 if legs == 1 else 0.2
         for leg in range(legs):
             column = int(columns[leg % instruments]) if random.random() < 0.95 else int(random.integers(instruments))
             entry = random.random() if legs == 1 else 1.0
             distance = float(stops * random.normal(1.0, 2.0))
+            second = min(level(0.15), 0.9)
             made.append(
                 {
                     "earliest": earliest + int(random.random() < 0.05),
@@ -313,17 +351,20 @@ def random_intents(
                     "column": column,
                     "side": -1.0 if random.random() < (0.5 if swap[column] else 0.1) else 1.0,
                     "weight": float(random.uniform(0.02, 1.5)),
-                    "stop_loss": min(level(likely), 0.95),
-                    "take_profit": level(likely),
-                    # Not the most that a stop may be: a tie of the two would be broken by rounding.
-                    "trailing_stop": min(level(likely), 0.94),
-                    "activation": min(level(0.3), 0.94),
+                    **exits(),
+                    "second_trailing_stop": second,
+                    "second_activation": NAN if second != second else min(level(1.0), 0.9),
+                    "break_even": min(level(0.2), 0.9),
                     "notional": 0.3 * capital if random.random() < 0.1 else NAN,
                     "limit": np.clip(distance, -0.9, 0.9) if entry < 0.2 else NAN,
                     "stop_entry": np.clip(distance, -0.9, 0.9) if 0.2 <= entry < 0.4 else NAN,
                     "group": group if legs > 1 else -1,
                 }
             )
+            if legs == 1 and random.random() < 0.15 and len(made) < intents:
+                # Two parts of one order, with exits of their own.
+                made[-1]["group"] = -2 - len(made)
+                made.append({**made[-1], **exits(), "weight": float(random.uniform(0.02, 1.5))})
         group += legs > 1
     return made
 
@@ -343,7 +384,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
     gaps, detailed, frictions, unknown, spot, shifted, costs = (draw(flag) for _ in range(7))
     leverage = 1.0 if torn_groups else draw(st.sampled_from([1.0, 2.0, 3.0, 5.0, 20.0, 60.0]))
     policy = draw(st.sampled_from([codes.FUNDING_ERROR, codes.FUNDING_ZERO, codes.FUNDING_CONST]))
-    extend, settles_inside = draw(flag), draw(flag)
+    extend, settles_inside, adds, maker_targets, stepped = (draw(flag) for _ in range(5))
     stop_order = draw(st.sampled_from(range(len(codes.STOP_ORDERS))))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     bars = random_bars(
@@ -357,6 +398,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
         spot=spot,
         capital=capital,
         volatility=volatility,
+        stepped=stepped,
     )
     shifts = [int(random.integers(0, rows)) if shifted else 0 for _ in range(variations)]
     orders = orders_of(
@@ -381,6 +423,8 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
         funding_const=float(random.uniform(0.0, 0.005)),
         settles_inside=settles_inside,
         extend=extend,
+        adds=adds and not extend,
+        maker_targets=maker_targets,
         stop_order=stop_order,
         bars_per_year=float(random.choice([365.0, 8760.0])),
     )

@@ -12,7 +12,7 @@ import math
 from backtest.engine import layout as codes
 from backtest.engine.layout import Bars, Fill, Orders, Rules, Trade
 from tests.engine.reference_paths import inside
-from tests.engine.reference_records import Arrival, Position, Record, Wish, wishes_of
+from tests.engine.reference_records import Arrival, Position, Record, Wish, on_tick, wishes_of
 
 NAN = math.nan
 
@@ -71,7 +71,12 @@ class Replay:
         """Units of legs that may enter, by fill row."""
         units: list[list[Wish]] = []
         for wish in self.wishes:
-            partners = [unit for unit in units if wish.group is not None and unit[0].group == wish.group]
+            partners = [
+                unit
+                for unit in units
+                if (wish.group is not None and unit[0].group == wish.group)
+                or (wish.order is not None and unit[0].order == wish.order)
+            ]
             if partners:
                 partners[0].append(wish)
             else:
@@ -87,9 +92,9 @@ class Replay:
             if unit[0].limit is not None or unit[0].stop_entry is not None:
                 arrival = self.arrival_of(unit[0], possible)
                 if arrival is None:
-                    self.reject(unit, {unit[0].number: codes.UNFILLED})
+                    self.reject(unit, {leg.number: codes.UNFILLED for leg in unit})
                     continue
-                self.arrivals[unit[0].number] = arrival
+                self.arrivals.update({leg.number: arrival for leg in unit})
                 possible = [arrival.row]
             for leg in unit:
                 if not leg.long and not self.bars.swap[leg.column]:
@@ -114,6 +119,7 @@ class Replay:
             level = reference * (1 - leg.limit) if buys else reference * (1 + leg.limit)
         else:
             level = reference * (1 + leg.stop_entry) if buys else reference * (1 - leg.stop_entry)
+        level = on_tick(level, float(self.bars.tick[leg.column]), up=buys != (leg.limit is not None))
         for row in possible:
             opens, high, low = (self.at(leg.column, row, what) for what in (codes.OPEN, codes.HIGH, codes.LOW))
             if leg.limit is not None:
@@ -142,6 +148,12 @@ class Replay:
     def exits_at_open(self, row: int) -> None:
         leaving = []
         for position in self.positions:
+            begins = not position.late and row >= position.entry.row + position.wish.late
+            position.late = position.late or begins
+            if begins and self.tradable(position.wish.column, row):
+                opening = self.at(position.wish.column, row, codes.OPEN)
+                if position.gains_at(opening, position.target()):
+                    position.rests = False
             if self.tradable(position.wish.column, row):
                 reason = self.reason_at_open(position, row)
                 if reason is not None:
@@ -151,7 +163,11 @@ class Replay:
     def leave_at_open(self, leaving: list[tuple[Position, int]], row: int) -> None:
         """Fill these at the open, and the other legs of their groups."""
         for position, reason in leaving:
-            self.leave(position, row, codes.AT_OPEN, reason, self.at(position.wish.column, row, codes.OPEN))
+            price = self.at(position.wish.column, row, codes.OPEN)
+            target = position.target()
+            if reason == codes.TAKE_PROFIT and position.rests and target is not None:
+                price = target
+            self.leave(position, row, codes.AT_OPEN, reason, price)
         for partner in self.partners_of([position for position, _ in leaving]):
             if self.tradable(partner.wish.column, row):
                 price = self.at(partner.wish.column, row, codes.OPEN)
@@ -186,18 +202,23 @@ class Replay:
 
     def enter(self, unit: list[Wish], row: int) -> None:
         taken = {position.wish.column: position for position in self.positions}
+        whole_order = unit[0].order is not None
         if self.rules.extend and unit[0].column in taken and self.lengthen(taken[unit[0].column], unit[0], row):
             return
-        columns = set(taken)
+        columns, seen = set(taken), set[int]()
         for leg in unit:
             liquidity = [self.at(leg.column, row, what) for what in (codes.IMPACT, codes.CAPACITY)]
-            if leg.column in columns:
+            held = [position for position in self.positions if position.wish.column == leg.column]
+            beside = self.rules.adds and all(position.long == leg.long for position in held)
+            again = leg.column in columns and leg.column not in taken
+            if (held and not beside) or (again and not whole_order) or (leg.column in seen and not whole_order):
                 self.reject(unit, {leg.number: codes.IN_POSITION})
                 return
             if any(math.isnan(value) for value in liquidity):
                 self.reject(unit, {leg.number: codes.LIQUIDITY_UNKNOWN})
                 return
             columns.add(leg.column)
+            seen.add(leg.column)
         equity = self.cash + sum(position.worth(self.last_price(position, row)) for position in self.positions)
         if equity <= codes.LEAST_SHARE * self.rules.capital:
             self.reject(unit, {leg.number: codes.NO_CASH for leg in unit})
@@ -206,7 +227,10 @@ class Replay:
         wanted = {leg.number: leg.weight * equity if leg.notional is None else leg.notional for leg in unit}
         total = sum(wanted.values())
         need = sum(wanted[leg.number] * (1 / self.leverage(leg.column) + self.rules.fee_rate) for leg in unit)
-        by_capacity = {leg.number: self.at(leg.column, row, codes.CAPACITY) / wanted[leg.number] for leg in unit}
+        by_capacity = {
+            leg.number: self.volume_left(leg.column, row) / (total if whole_order else wanted[leg.number])
+            for leg in unit
+        }
         limits = [
             (codes.CAPACITY_ZERO, codes.CUT_CAPACITY, min(by_capacity.values())),
             (codes.GROSS_CAP, codes.CUT_GROSS, (self.rules.gross_cap * equity - gross) / total),
@@ -218,12 +242,40 @@ class Replay:
         if scale < codes.LEAST_SHARE:
             if verdict == codes.CAPACITY_ZERO:
                 shortest = min(by_capacity, key=lambda number: by_capacity[number])
-                self.reject(unit, {shortest: verdict})
+                self.reject(unit, {leg.number: verdict for leg in unit} if whole_order else {shortest: verdict})
             else:
                 self.reject(unit, {leg.number: verdict for leg in unit})
             return
+        shares = {leg.number: wanted[leg.number] / total if whole_order else 1.0 for leg in unit}
         for leg in unit:
-            self.open_position(leg, row, wanted[leg.number], scale, cut)
+            _, _, price, quantity = self.size(leg, row, scale * wanted[leg.number], shares[leg.number])
+            least = float(self.bars.least_notional[leg.column]) * (1 - codes.SAME_STEP)
+            if quantity <= 0 or quantity * price < least:
+                self.reject(unit, {leg.number: codes.TOO_SMALL})
+                return
+        for leg in unit:
+            self.open_position(leg, row, wanted[leg.number], scale, cut, shares[leg.number])
+
+    def volume_left(self, column: int, row: int) -> float:
+        """What a bar's capacity has left after what entered the instrument before at this bar, under `adds`."""
+        taken = [
+            position.entry.quantity * position.entry.price
+            for position in self.positions
+            if self.rules.adds and position.wish.column == column and position.entry.row == row
+        ]
+        return max(self.at(column, row, codes.CAPACITY) - sum(taken), 0.0)
+
+    def size(self, leg: Wish, row: int, notional: float, share: float) -> tuple[float, float, float, float]:
+        """Half-spread, impact, price and quantity of an entry; a part pays the impact of its whole order."""
+        arrival = self.arrivals.get(leg.number)
+        spread, impact = self.slip(self.at(leg.column, row, codes.IMPACT), notional / share)
+        if arrival is not None and arrival.maker:
+            spread, impact = 0.0, 0.0
+        reference = self.at(leg.column, row, codes.OPEN) if arrival is None else arrival.price
+        price = reference * (1 + spread + impact) if leg.long else reference * (1 - spread - impact)
+        lot = float(self.bars.lot[leg.column])
+        quantity = notional / price
+        return spread, impact, price, on_tick(quantity, lot, up=False)
 
     def exits_of_entered(self, row: int) -> None:
         """A level that the open has already passed when a position enters."""
@@ -236,7 +288,8 @@ class Replay:
         self.leave_at_open(passed, row)
 
     def lengthen(self, position: Position, leg: Wish, row: int) -> bool:
-        if leg.group is not None or position.wish.group is not None or leg.long != position.long:
+        alone = all(one.group is None and one.order is None for one in (leg, position.wish))
+        if not alone or leg.long != position.long:
             return False
         position.time_row = max(position.time_row, row + leg.hold)
         position.signal_row = max(position.signal_row, leg.exit_row)
@@ -252,17 +305,15 @@ class Replay:
         impact = min(coefficient * math.sqrt(notional), codes.MOST_SLIP - self.rules.half_spread)
         return self.rules.half_spread, impact
 
-    def open_position(self, leg: Wish, row: int, wanted: float, scale: float, cut: int) -> Position:
+    def open_position(self, leg: Wish, row: int, wanted: float, scale: float, cut: int, share: float) -> Position:
         notional = scale * wanted
         arrival = self.arrivals.get(leg.number)
         reference = self.at(leg.column, row, codes.OPEN) if arrival is None else arrival.price
         coefficient = self.at(leg.column, row, codes.IMPACT)
-        spread, impact = self.slip(coefficient, notional)
-        rate = self.rules.fee_rate
-        if arrival is not None and arrival.maker:
-            spread, impact, rate = 0.0, 0.0, self.rules.maker_fee_rate
-        price = reference * (1 + spread + impact) if leg.long else reference * (1 - spread - impact)
-        quantity = notional / price
+        spread, impact, price, quantity = self.size(leg, row, notional, share)
+        notional = quantity * price
+        rate = self.rules.maker_fee_rate if arrival is not None and arrival.maker else self.rules.fee_rate
+        tiers = [(float(rate), float(less)) for rate, less in self.bars.tiers[leg.column] if not math.isnan(rate)]
         fill = Fill(
             row=row,
             phase=codes.INSIDE if arrival is not None and arrival.inside else codes.AT_OPEN,
@@ -291,6 +342,10 @@ class Replay:
             time_row=row + leg.hold,
             signal_row=leg.exit_row,
             arrival=arrival,
+            rests=self.rules.maker_targets,
+            tick=float(self.bars.tick[leg.column]),
+            parts=math.sqrt(1 / share),
+            tiers=tuple(tiers),
         )
         self.positions.append(position)
         self.record.fills.append(fill)
@@ -388,9 +443,12 @@ class Replay:
         coefficient = self.at(position.wish.column, row, codes.IMPACT)
         if math.isnan(coefficient):
             coefficient = position.coefficient
-        spread, impact = self.slip(coefficient, quantity * reference)
+        spread, impact = self.slip(coefficient * position.parts, quantity * reference)
+        rate = self.rules.fee_rate
+        if reason == codes.TAKE_PROFIT and position.rests:
+            spread, impact, rate = 0.0, 0.0, self.rules.maker_fee_rate
         price = reference * (1 - spread - impact) if position.long else reference * (1 + spread + impact)
-        fee = self.rules.fee_rate * quantity * price
+        fee = rate * quantity * price
         liquidation = self.rules.liquidation_fee * quantity * price if reason == codes.LIQUIDATION else 0.0
         left = position.margin + position.profit(price) - fee - liquidation
         if left < 0:

@@ -119,16 +119,17 @@ def allowed(
         trail is None or better(position, fixed.price, trail) == fixed.price
     ):
         exits.append(fixed)
-    if position.wish.trailing_stop is not None:
-        begins = better(position, least, position.activation())
+    if position.follows:
         peak = worse(position, better(position, greatest, reach_best), target)
-        if position.gains_at(peak, begins) and not position.gains_at(begins, target):
-            first, last = position.trail(begins), position.trail(peak)
-            assert first is not None
-            assert last is not None
+        if any(distance is None for _, distance in position.stages()) or len(position.stages()) > 1:
+            # A step at the target itself comes too late.
+            peak = worse(position, peak, short_of(position, target))
+        floor = better(position, reach_worst, fixed.price)
+        last = position.trail(peak) if position.gains_at(peak, least) else None
+        if last is not None:
             last = worse(position, last, reach_best)
             if not position.loses_at(last, fixed.price) and better(position, last, reach_worst) == last:
-                exits.append(Exit(codes.TRAILING_STOP, better(position, first, reach_worst, fixed.price)))
+                exits.append(Exit(codes.TRAILING_STOP, worst_trail(position, least, peak, floor, last)))
                 exits.append(Exit(codes.TRAILING_STOP, last))
     pays = target is not None and position.gains_at(reach_best, target)
     if pays and target is not None:
@@ -137,6 +138,27 @@ def allowed(
     falls = nearest(position, maintenance, least, must_worst)
     ends = nearest(position, maintenance, better(position, least, must_best), part.close)
     return not must_pay and falls is None and ends is None, exits
+
+
+def worst_trail(position: Position, least: float, peak: float, floor: float, last: float) -> float:
+    """The worst price, no worse than the floor, at which the stop can lie for some peak from least to `peak`.
+
+    Between two beginnings of stages it moves without a step: piece by piece, the first that reaches the floor.
+    """
+    cuts = [begins for begins, _ in position.stages() if begins is not None and position.gains_at(peak, begins)]
+    cuts = sorted({least, peak, *(one for one in cuts if position.gains_at(one, least))}, reverse=not position.long)
+    for start, end in zip(cuts, [*cuts[1:], peak], strict=True):
+        level = position.trail(start)
+        if level is None:
+            continue
+        if position.gains_at(level, floor):
+            return level
+        # Where the piece ends, before the step that the next beginning brings.
+        held = [one for one in position.stages() if one[0] is None or position.gains_at(start, one[0])]
+        ends = better(position, *(position.stage_level(distance, end) for _, distance in held))
+        if position.gains_at(ends, floor):
+            return floor
+    return last
 
 
 def nearest_fixed(position: Position, maintenance: float) -> Exit:
@@ -161,7 +183,8 @@ def inside(position: Position, bars: Bars, row: int, maintenance: float, stop_or
             if nearest(position, maintenance, peak, part.open) is not None:
                 return Exit(first_met(position, maintenance, peak, part.open), part.open)
             if position.gains_at(part.open, position.target()):
-                return Exit(codes.TAKE_PROFIT, part.open)
+                target = position.target()
+                return Exit(codes.TAKE_PROFIT, target if position.rests and target is not None else part.open)
             greatest = worse(position, greatest, peak_that_passes(position, part.open))
             greatest = better(position, least, greatest)
         least, greatest = position.raised(least, part.open, part.open), position.raised(greatest, part.open, part.open)
@@ -196,11 +219,15 @@ def certain(part: Stretch) -> Stretch:
 
 def peak_that_passes(position: Position, price: float) -> float | None:
     """The best peak under which a trailing stop is not met at a price, to within rounding; None for any peak."""
-    share = position.wish.trailing_stop
-    if share is None:
-        return None
-    peak = price / (1.0 - share) if position.long else price / (1.0 + share)
-    return better(position, short_of(position, peak), short_of(position, position.activation()))
+    found: list[float] = []
+    for begins, distance in position.stages():
+        if distance is None:
+            if position.loses_at(price, position.entry.price):
+                found.append(float(short_of(position, begins) or 0.0))
+            continue
+        peak = price / (1.0 - distance) if position.long else price / (1.0 + distance)
+        found.append(better(position, short_of(position, peak), short_of(position, begins)))
+    return worse(position, *found) if found else None
 
 
 def short_of(position: Position, price: float | None) -> float | None:

@@ -25,10 +25,16 @@ class Wish:
     take_profit: float | None
     trailing_stop: float | None
     activation: float | None
+    second_trailing_stop: float | None
+    second_activation: float | None
+    break_even: float | None
+    late_take_profit: float | None
+    late: int
     notional: float | None
     limit: float | None
     stop_entry: float | None
     group: int | None
+    order: int | None = None
 
 
 @dataclass
@@ -57,6 +63,11 @@ class Position:
     left_behind: bool = False
     leaves_at_close: bool = False
     arrival: Arrival | None = None
+    late: bool = False
+    rests: bool = False
+    tick: float = 0.0
+    parts: float = 1.0
+    tiers: tuple[tuple[float, float], ...] = ()
 
     @property
     def long(self) -> bool:
@@ -74,13 +85,18 @@ class Position:
         share = self.wish.stop_loss
         if share is None:
             return None
-        return self.entry.price * (1 - share) if self.long else self.entry.price * (1 + share)
+        return on_tick(self.at_gain(-share), self.tick, up=not self.long)
+
+    def at_gain(self, share: float) -> float:
+        return self.entry.price * (1 + share) if self.long else self.entry.price * (1 - share)
 
     def target(self) -> float | None:
-        share = self.wish.take_profit
+        share = self.wish.late_take_profit if self.late else self.wish.take_profit
         if share is None:
             return None
-        return self.entry.price * (1 + share) if self.long else self.entry.price * (1 - share)
+        level = on_tick(self.at_gain(share), self.tick, up=self.long)
+        # A limit that rests must be traded through: the next number is the least move there is.
+        return math.nextafter(level, math.inf if self.long else -math.inf) if self.rests else level
 
     def activation(self) -> float | None:
         """Price from which the trailing stop follows; None for any."""
@@ -89,17 +105,57 @@ class Position:
             return None
         return self.entry.price * (1 + share) if self.long else self.entry.price * (1 - share)
 
+    @property
+    def follows(self) -> bool:
+        wish = self.wish
+        return any(one is not None for one in (wish.trailing_stop, wish.second_trailing_stop, wish.break_even))
+
+    def stages(self) -> list[tuple[float | None, float | None]]:
+        """Peak from which each stage holds (None: any), and its distance from the peak (None: at the fill)."""
+        wish = self.wish
+        found: list[tuple[float | None, float | None]] = []
+        if wish.trailing_stop is not None:
+            found.append((self.activation(), wish.trailing_stop))
+        if wish.second_trailing_stop is not None and wish.second_activation is not None:
+            found.append((self.at_gain(wish.second_activation), wish.second_trailing_stop))
+        if wish.break_even is not None:
+            found.append((self.at_gain(wish.break_even), None))
+        return found
+
+    def stage_level(self, distance: float | None, peak: float) -> float:
+        if distance is None:
+            return self.entry.price
+        return peak * (1 - distance) if self.long else peak * (1 + distance)
+
     def trail(self, peak: float) -> float | None:
-        share, activation = self.wish.trailing_stop, self.activation()
-        if share is None or (activation is not None and not self.gains_at(peak, activation)):
+        """The nearest of the stages that hold at a peak."""
+        levels = [
+            self.stage_level(distance, peak)
+            for begins, distance in self.stages()
+            if begins is None or self.gains_at(peak, begins)
+        ]
+        if not levels:
             return None
-        return peak * (1 - share) if self.long else peak * (1 + share)
+        return max(levels) if self.long else min(levels)
 
     def liquidation(self, maintenance: float) -> float:
-        per_unit = self.margin / self.entry.quantity
+        """Where equity of the position meets the maintenance margin of the tier that its notional there is in."""
+        if not self.tiers:
+            return self.liquidation_at(maintenance, 0.0)
+        levels = [self.liquidation_at(rate, deduction) for rate, deduction in self.tiers]
+
+        def short(price: float) -> float:
+            """What is missing at a price: the margin that the dearest tier asks for, less what there is."""
+            notional = self.entry.quantity * price
+            return max(rate * notional - less for rate, less in self.tiers) - self.margin - self.profit(price)
+
+        return min(levels, key=lambda price: abs(short(price)))
+
+    def liquidation_at(self, rate: float, deduction: float) -> float:
+        per_unit = (self.margin + deduction) / self.entry.quantity
         if self.long:
-            return (self.entry.price - per_unit) / (1 - maintenance)
-        return (self.entry.price + per_unit) / (1 + maintenance)
+            return (self.entry.price - per_unit) / (1 - rate)
+        return (self.entry.price + per_unit) / (1 + rate)
 
     def raised(self, peak: float, high: float, low: float) -> float:
         return max(peak, high) if self.long else min(peak, low)
@@ -120,6 +176,17 @@ class Position:
         if level is None:
             return False
         return price >= level if self.long else price <= level
+
+
+def on_tick(price: float, tick: float, *, up: bool) -> float:
+    """The next price on the grid, up or down."""
+    if tick == 0:
+        return price
+    steps = price / tick
+    near = round(steps)
+    if abs(steps - near) < codes.SAME_STEP:
+        return near * tick
+    return (math.ceil(steps) if up else math.floor(steps)) * tick
 
 
 @dataclass
@@ -174,10 +241,16 @@ def wishes_of(orders: Orders, variation: int, rows: int) -> list[Wish]:
                 take_profit=level("take_profit", intent),
                 trailing_stop=level("trailing_stop", intent),
                 activation=level("activation", intent),
+                second_trailing_stop=level("second_trailing_stop", intent),
+                second_activation=level("second_activation", intent),
+                break_even=level("break_even", intent),
+                late_take_profit=level("late_take_profit", intent),
+                late=int(one("late", intent)),
                 notional=level("notional", intent),
                 limit=level("limit", intent),
                 stop_entry=level("stop_entry", intent),
                 group=group if group >= 0 else None,
+                order=group if group < -1 else None,
             )
         )
     return wishes

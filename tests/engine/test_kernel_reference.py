@@ -56,6 +56,9 @@ def compare(scenario: Scenario) -> None:
     agree(found.equity, np.array(expected.equity), rules.capital, "equity")
     agree(found.funding, np.array(expected.funding), rules.capital, "funding")
     for name, value in zip(codes.STATISTICS, found.statistics, strict=True):
+        if name == "hit_rate" and any(abs(trade.net) < TOLERANCE * rules.capital for trade in expected.trades):
+            # A break-even stop without costs nets nothing: on which side of zero is rounding.
+            continue
         # The angle: a ratio of tens of thousands has a denominator near rounding.
         shown = np.arctan if name in ("sharpe", "sortino") else np.asarray
         agree(shown(value), shown(expected.statistics[name]), 1.0, name)

@@ -47,6 +47,7 @@ OUTCOMES = {
     "GROSS_CAP": "the limit on gross exposure was reached",
     "NO_CASH": "no cash was left",
     "GROUP": "another leg of its group was refused",
+    "TOO_SMALL": "smaller than the venue takes",
 }
 """Why a catalyst or an intent opened nothing."""
 _BEATS = ("beats placebo", "beats placebo on every path")
