@@ -137,15 +137,15 @@ PLANTED = (
     Planted(
         "an exit without its fee",
         PATH,
-        "fee = rules.fee_rate * quantity * price",
+        "fee = (rules.maker_fee_rate if maker else rules.fee_rate) * quantity * price",
         "fee = 0.0 * quantity * price",
         ("has its bars and prices and another net: fees, funding, liquidation or size changed", "fees_drag", CALLED),
     ),
     Planted(
         "a maintenance margin of the wrong sign",
         PATH,
-        "(1.0 - side * maintenance)",
-        "(1.0 + side * maintenance)",
+        "(1.0 - side * rules.maintenance_margin)",
+        "(1.0 + side * rules.maintenance_margin)",
         ("is entered in its bar and leaves in another or for another reason", "liquidation_drag", CALLED),
     ),
     Planted(

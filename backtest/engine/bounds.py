@@ -98,7 +98,7 @@ def open_in_doubt(intervals: Intervals, book: Book) -> int | None:
     Only a trailing stop after a fill inside a bar, which leaves its peak open, can be in doubt there.
     """
     opened: Any = book.entered
-    follows = (opened["entered"] != AT_MARKET) & np.isfinite(opened["trail"])
+    follows = (opened["entered"] != AT_MARKET) & opened["follows"]
     found = intervals.first_row[intervals.ambiguous & follows & (opened["entry_row"] < intervals.first_row)]
     return int(found.min()) if len(found) else None
 

@@ -21,7 +21,7 @@ from backtest.engine import layout
 from backtest.engine.bounds import Intervals, intervals_of, open_in_doubt
 from backtest.engine.compiling import interpreted
 from backtest.engine.layout import Book, Orders
-from backtest.engine.path import short_of
+from backtest.engine.path import under_target
 from backtest.engine.prepared import Prepared, empty_book
 from backtest.engine.run_bounds import RunBounds, arithmetic_bounds
 from backtest.market.record import Floats
@@ -194,7 +194,8 @@ def _paths(doubt: Floats, prepared: Prepared, book: Book) -> list[Floats] | None
         # Straight down, then up: nothing lies between the open and a stop, a liquidation or staying.
         found.append((opening, low))
     if lowest <= highest:
-        if entered["staged"] or highest - lowest > 1e-9 * abs(highest):
+        single = highest - lowest <= 1e-9 * abs(highest)
+        if entered["staged"] or entered["late_row"] < layout.NEVER or not single:
             return None
         found.append((_peak_of(entered, highest, opening, high), low))
     if not np.isnan(doubt[columns.DOUBT_TARGET]):
@@ -208,7 +209,7 @@ def _peak_of(entered: Any, level: float, opening: float, high: float) -> float:
     trail = float(entered["trail"])
     peak = level / (1.0 - trail) if level > 0 else level / (1.0 + trail)
     risen = max(peak + layout.SAME_LEVEL * abs(peak), float(entered["activation"]), opening)
-    return min(risen, high, interpreted(short_of)(float(entered["target"])))
+    return min(risen, high, interpreted(under_target)(float(entered["target"])))
 
 
 def _written(opening: float, peak: float, fall: float, high: float, close: float, side: float) -> Floats:

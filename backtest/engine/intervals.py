@@ -167,11 +167,11 @@ def _leave_later(walk: Walk, i: int, t: int, unpaid: int, bars: Bars, rules: Rul
         return
     for held in range(unpaid, row):
         _pay(walk, i, held, bars, rules)
-    age(state, i, row)
+    arrives = age(state, i, row) and late_row == row
     at = state[i].side * bar_of(bars, state[i].column, row).open
     reason = gap_reason(at, state[i].stop, state[i].liquidation, state[i].target, trail_of(state, i), walk.greatest[i])
     resting = state[i].resting
-    state[i].resting = resting and (late_row == state[i].late_row or at < state[i].target)
+    state[i].resting = resting and not (arrives and at >= state[i].target)
     leaves = state[i].side * gap_price(reason, at, state[i].target, state[i].resting)
     _note(walk, i, row, leaves, reason if reason > 0 else GROUP_EXIT, bars, rules)
     state[i].margin, state[i].funding, state[i].liquidation = margin, funding, liquidation

@@ -82,7 +82,9 @@ class Trail(NamedTuple):
 
 @inlined
 def trail_of(state: Positions, p: int) -> Trail:
-    """How the stop of one position follows its peak."""
+    """How the stop of one position follows its peak; of one without stages no more is read than it needs."""
+    if not state[p].staged:
+        return Trail(state[p].trail, state[p].activation, False, np.inf, np.inf, np.inf, 0.0)
     return Trail(
         state[p].trail,
         state[p].activation,
@@ -113,6 +115,12 @@ def trail_level(trail: Trail, peak: float) -> float:
 def short_of(price: float) -> float:
     """The signed price just short of one that is not reached."""
     return price - SAME_LEVEL * abs(price) if abs(price) < np.inf else price
+
+
+@inlined
+def under_target(target: float) -> float:
+    """The greatest signed price at which a target is not met: a level that begins at the target comes too late."""
+    return float(np.nextafter(target, -np.inf))
 
 
 @inlined
@@ -192,12 +200,13 @@ def possible_exits(
     trail_low, trail_high = np.inf, -np.inf
     if trail.share < np.inf or trail.staged:
         begins = trail.activation if trail.share < np.inf else np.inf
-        last = min(max(greatest_peak, high), target)
+        # A new peak lies below the target; one from before may lie beyond a target that has come nearer since.
+        last = max(greatest_peak, min(high, target))
         if trail.staged:
-            # A step of the level at the target itself is never reached.
-            begins, last = min(begins, trail.second_activation, trail.break_even), min(last, short_of(target))
+            begins = min(begins, trail.second_activation, trail.break_even)
+            last = max(greatest_peak, min(high, under_target(target)))
         first = max(least_peak, begins)
-        if first <= last and first < target:
+        if first <= last and (first < target or first <= greatest_peak):
             lowest, highest = trail_level(trail, first), min(trail_level(trail, last), high)
             if highest >= low and highest > fixed:
                 nearest = max(low, fixed)
@@ -217,7 +226,7 @@ def greatest_peak_after(
     It is one of those before, if the path could fall to `low` under it, or a new one, if it could end at `close`.
     """
     before = min(greatest, peak_below(trail, low))
-    return max(least, before, min(high, short_of(target), peak_below(trail, close)))
+    return max(least, before, min(high, under_target(target), peak_below(trail, close)))
 
 
 @inlined

@@ -83,7 +83,8 @@ def arithmetic_bounds(
     for k in entered:
         notional = float(notionals[k])
         paid = float(opened["price"][k])
-        worst, best = _returns(orders, prepared, _Entry(int(k), int(entry_row[k]), paid, paid), notional)
+        whole = notional * float(opened["parts"][k]) ** 2
+        worst, best = _returns(orders, prepared, _Entry(int(k), int(entry_row[k]), paid, paid), whole)
         low[first:] += notional * min(worst, 0.0)
         high[first:] += notional * max(best, 0.0)
         final_low += float(intervals.net_low[k])
@@ -91,12 +92,11 @@ def arithmetic_bounds(
     for one in later:
         k, row = one.intent, one.row
         equity = base + high[row]
-        fixed = float(orders.notional[0, k])
-        wanted = float(orders.weight[0, k]) * equity if math.isnan(fixed) else fixed
-        wanted = min(wanted, prepared.rules.gross_cap * equity)
-        capacity = float(prepared.bars.panel[orders.column[0, k], row, layout.CAPACITY])
-        notional = min(wanted, capacity) if not math.isnan(capacity) else 0.0
-        worst, best = _returns(orders, prepared, _priced(one, orders, prepared, notional), notional)
+        notional = _most(k, row, equity, orders, prepared)
+        # Parts of one order pay the impact of all of it.
+        parts = np.flatnonzero(orders.group[0] == orders.group[0, k]) if orders.group[0, k] < -1 else [k]
+        whole = sum(_most(int(part), row, equity, orders, prepared) for part in parts)
+        worst, best = _returns(orders, prepared, _priced(one, orders, prepared, whole), whole)
         low[row:] += notional * min(worst, 0.0)
         high[row:] += notional * max(best, 0.0)
         final_low += notional * min(worst, 0.0)
@@ -120,6 +120,15 @@ def arithmetic_bounds(
         len(doubtful),
         len(later),
     )
+
+
+def _most(k: int, row: int, equity: float, orders: Orders, prepared: Prepared) -> float:
+    """Largest notional that an intent can have at a row, if equity is no more than this."""
+    fixed = float(orders.notional[0, k])
+    wanted = float(orders.weight[0, k]) * equity if math.isnan(fixed) else fixed
+    wanted = min(wanted, prepared.rules.gross_cap * equity)
+    capacity = float(prepared.bars.panel[orders.column[0, k], row, layout.CAPACITY])
+    return min(wanted, capacity) if not math.isnan(capacity) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +190,9 @@ def _opens(prepared: Prepared, column: int, row: int, until: int) -> Floats:
 def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> tuple[float, float]:
     """Bounds of what a position can be worth, per unit of notional, at any size up to `most`, at its end or before.
 
-    Its price lies within the bars from its entry to the last row on which it can be held; a stop or target that it has
-    bounds it nearer, but for opens beyond it. Spread and fees of the exit are in the worst bound only.
+    `most` is the notional whose impact it pays. Its price lies within the bars from its entry to the last row on which
+    it can be held; a stop or target that it has bounds it nearer, but for opens beyond it. Spread and fees of the exit
+    are in the worst bound only.
     """
     rules, bars, k, row = prepared.rules, prepared.bars, entry.intent, entry.row
     column, side = int(orders.column[0, k]), float(orders.side[0, k])
@@ -199,16 +209,18 @@ def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> 
     stop, target = float(orders.stop_loss[0, k]), float(orders.take_profit[0, k])
     if orders.late[0, k] < NEVER:
         target = max(target, float(orders.late_take_profit[0, k]))
+    # Levels lie on the tick, away from the position's advantage.
+    tick = float(bars.tick[column])
     if not math.isnan(stop):
         if side > 0:
-            lowest = max(lowest, min(entry.least * (1 - stop), low_open))
+            lowest = max(lowest, min(entry.least * (1 - stop) - tick, low_open))
         else:
-            highest = min(highest, max(entry.greatest * (1 + stop), high_open))
+            highest = min(highest, max(entry.greatest * (1 + stop) + tick, high_open))
     if not math.isnan(target):
         if side > 0:
-            highest = min(highest, max(entry.greatest * (1 + target), high_open))
+            highest = min(highest, max(entry.greatest * (1 + target) + tick, high_open))
         else:
-            lowest = max(lowest, min(entry.least * (1 - target), low_open))
+            lowest = max(lowest, min(entry.least * (1 - target) - tick, low_open))
     worst_slip = _worst_slip(panel[:, layout.IMPACT], coefficient, most * highest / entry.least, rules.half_spread)
     swap = bool(bars.swap[column])
     levered = rules.leverage if swap else 1.0

@@ -36,8 +36,8 @@ from backtest.engine.path import (
     greatest_peak_after,
     peak_below,
     possible_exits,
-    short_of,
     trail_of,
+    under_target,
 )
 
 
@@ -205,12 +205,12 @@ def walk_entry_bar(state: Positions, p: int, bar: Bar, stop_order: int) -> tuple
     else:
         possible = possible_exits(
             rest.low, rest.high, rest.least_high, rest.most_low, rest.close, stop, liquidation, target, trail,
-             before, before,
+            before, before,
         )  # fmt: skip
         reason, level = chosen(possible, target, stop_order)
         if stop_order == PESSIMISTIC and reason == TAKE_PROFIT and rest.least_high < target:
             reason, level = 0, 0.0
-    state[p].peak = max(before, rest.least_high if stop_order == OPTIMISTIC else min(rest.high, short_of(target)))
+    state[p].peak = max(before, rest.least_high if stop_order == OPTIMISTIC else min(rest.high, under_target(target)))
     return reason, level
 
 

@@ -27,6 +27,12 @@ class Leg:
     take_profit: float | None = None
     trailing_stop: float | None = None
     activation: float | None = None
+    second_trailing_stop: float | None = None
+    second_activation: float | None = None
+    break_even: float | None = None
+    late_take_profit: float | None = None
+    late: int = NEVER
+    rests: bool = False
     leverage: float = 1.0
     hold: int = NEVER
     exit_row: int = NEVER
@@ -36,6 +42,7 @@ class Leg:
     maker: bool = False
     reference: float = 100.0
     entry_row: int = 0
+    is_late: bool = False
 
     @property
     def sign(self) -> int:
@@ -55,17 +62,34 @@ class Leg:
 
     @property
     def target(self) -> float | None:
-        return self.at(self.take_profit, 1)
+        return self.at(self.late_take_profit if self.is_late else self.take_profit, 1)
 
     @property
     def liquidation(self) -> float | None:
         return None if self.long and self.leverage == 1.0 else self.at(1.0 / self.leverage, -1)
 
+    @property
+    def stages(self) -> list[tuple[float | None, float | None]]:
+        """From which peak on (None: from the first) a stop follows at which distance (None: it lies at the fill)."""
+        found: list[tuple[float | None, float | None]] = []
+        if self.trailing_stop is not None:
+            found.append((self.at(self.activation, 1), self.trailing_stop))
+        if self.second_trailing_stop is not None:
+            found.append((self.at(self.second_activation, 1), self.second_trailing_stop))
+        if self.break_even is not None:
+            found.append((self.at(self.break_even, 1), None))
+        return found
+
     def trail(self, peak: float) -> float | None:
-        begins = self.at(self.activation, 1)
-        if self.trailing_stop is None or (begins is not None and self.sign * peak < self.sign * begins):
+        """The nearest of the levels whose stage the peak has begun."""
+        levels = [
+            self.entry if distance is None else peak * (1 - self.sign * distance)
+            for begins, distance in self.stages
+            if begins is None or self.sign * peak >= self.sign * begins
+        ]
+        if not levels:
             return None
-        return peak * (1 - self.sign * self.trailing_stop)
+        return max(levels) if self.long else min(levels)
 
     def met(self, before: float, price: float, peak: float) -> float | None:
         """Where a move of one step leaves, if it does; adverse levels first, the nearest of them."""
@@ -74,9 +98,33 @@ class Leg:
         reached = [level for level in adverse if sign * price <= sign * level <= sign * before]
         if reached:
             return max(reached) if self.long else min(reached)
-        if self.target is not None and sign * price >= sign * self.target:
-            return self.target
+        if self.pays(price):
+            return self.received(self.target)
         return None
+
+    def received(self, target: float | None) -> float | None:
+        """The price from which a taker would get what a target pays: one that rests pays no half-spread."""
+        if target is None or not self.rests:
+            return target
+        return target / (1 - self.sign * self.half_spread)
+
+    def pays(self, price: float) -> bool:
+        """Whether the target is met: touched by a taker, passed by an order that rests."""
+        if self.target is None:
+            return False
+        gain = self.sign * (price - self.target)
+        return gain > 0 if self.rests else gain >= 0
+
+    def leaves_at(self, opening: float, peak: float, row: int) -> float | None:
+        """Price of leaving at an open at or beyond a level: a target that rested there fills at its own."""
+        if not self.beyond(opening, peak):
+            return None
+        rested = self.rests and row != self.entry_row + self.late
+        sign, trail = self.sign, self.trail(peak)
+        adverse = [level for level in (self.stop, trail, self.liquidation) if level is not None]
+        if rested and self.target is not None and not any(sign * opening <= sign * level for level in adverse):
+            return self.received(self.target)
+        return opening
 
     def beyond(self, price: float, peak: float) -> bool:
         """Whether an open lies at or beyond a level."""
@@ -110,19 +158,19 @@ class State(NamedTuple):
 def grid(leg: Leg, low: float, high: float, marks: tuple[float, ...]) -> list[float]:
     """Prices of a stretch in steps, and the peaks between two steps at which something changes.
 
-    They are the peaks whose trail just passes one of the `marks`, or just begins, and the last before the target.
+    They are the peaks whose trail just passes one of the `marks`, or just begins, and the last before the target; of a
+    target that rests also the first beyond it.
     """
     places = {low + STEP * number for number in range(round((high - low) / STEP) + 1)}
     nudge = 1e-11 * leg.sign
-    if leg.trailing_stop is not None:
-        for mark in marks:
-            peak = mark / (1 - leg.sign * leg.trailing_stop)
+    for begins, distance in leg.stages:
+        for mark in marks if distance is not None else ():
+            peak = mark / (1 - leg.sign * distance)
             places |= {peak * (1 + nudge), peak * (1 - nudge)}
-        begins = leg.at(leg.activation, 1)
         if begins is not None:
             places |= {begins, begins * (1 - nudge)}
     if leg.target is not None:
-        places.add(leg.target * (1 - nudge))
+        places |= {leg.target * (1 - nudge), leg.target, leg.target * (1 + nudge)}
     return sorted(place for place in places if low <= place <= high)
 
 
@@ -184,15 +232,17 @@ def search_trades(legs: list[Leg], bars: list[list[Bar]]) -> list[tuple[float, f
     ]
     for row in range(legs[0].entry_row, len(bars[0])):
         for place, leg in enumerate(legs):
-            opening = bars[place][row][0]
-            out = {peak for peak in peaks[place] if peak is not None and leg.beyond(opening, peak)}
-            if out:
-                found[place].add(opening)
-                peaks[place] -= out
+            opening, leg.is_late = bars[place][row][0], row >= leg.entry_row + leg.late
+            for peak in list(peaks[place]):
+                price = None if peak is None else leg.leaves_at(opening, peak, row)
+                if price is not None:
+                    found[place].add(price)
+                    peaks[place].discard(peak)
         timed = any(row > leg.entry_row and (row >= leg.entry_row + leg.hold or row >= leg.exit_row) for leg in legs)
         if timed or not all(peaks):
             for place, bar in enumerate(bars):
-                found[place].add(bar[row][0])
+                if peaks[place]:
+                    found[place].add(bar[row][0])
             break
         ends = [search(leg, bar[row], at, mark) for leg, bar, at, mark in zip(legs, bars, peaks, marks, strict=True)]
         for place, (exits, stays) in enumerate(ends):

@@ -120,10 +120,8 @@ def allowed(
     ):
         exits.append(fixed)
     if position.follows:
-        peak = worse(position, better(position, greatest, reach_best), target)
-        if any(distance is None for _, distance in position.stages()) or len(position.stages()) > 1:
-            # A step at the target itself comes too late.
-            peak = worse(position, peak, short_of(position, target))
+        # New peaks lie short of the target; one from before may lie beyond a target that has come nearer.
+        peak = better(position, greatest, worse(position, reach_best, before_target(position)))
         floor = better(position, reach_worst, fixed.price)
         last = position.trail(peak) if position.gains_at(peak, least) else None
         if last is not None:
@@ -205,7 +203,7 @@ def inside(position: Position, bars: Bars, row: int, maintenance: float, stop_or
         new = worse(
             position,
             better(position, part.highest, part.lowest),
-            short_of(position, position.target()),
+            before_target(position),
             peak_that_passes(position, part.close),
         )
         greatest = better(position, least, old, new)
@@ -230,6 +228,12 @@ def peak_that_passes(position: Position, price: float) -> float | None:
     return worse(position, *found) if found else None
 
 
+def before_target(position: Position) -> float | None:
+    """The best price at which the target is not met: the number next to it."""
+    target = position.target()
+    return None if target is None else math.nextafter(target, -math.inf if position.long else math.inf)
+
+
 def short_of(position: Position, price: float | None) -> float | None:
     """The price just short of one that is not reached."""
     return None if price is None else price * (1.0 - codes.SAME_LEVEL if position.long else 1.0 + codes.SAME_LEVEL)
@@ -252,7 +256,7 @@ def rest_of_bar(position: Position, bars: Bars, row: int, maintenance: float, st
         position.peak = position.raised(before, rise, fall)
     else:
         best = better(position, high, low)
-        position.peak = better(position, before, worse(position, best, short_of(position, position.target())))
+        position.peak = better(position, before, worse(position, best, before_target(position)))
     if stop_order == codes.ADVERSE_FIRST:
         ahead = (high, fall) if position.long else (rise, low)
         return adverse_first(position, maintenance, Stretch(filled, *ahead, rise, fall, close, False), before)

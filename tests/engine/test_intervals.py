@@ -54,7 +54,16 @@ def random_leg(random: np.random.Generator, leverage: float, half_spread: float)
     activation = share(0.3) if trail is not None else None
     hold = int(random.integers(1, 6)) if random.random() < 0.3 else codes.NEVER
     exit_row = int(random.integers(2, 7)) if random.random() < 0.15 else codes.NEVER
-    return Leg(long, stop, target, trail, activation, leverage, hold, exit_row, half_spread=half_spread)
+    leg = Leg(long, stop, target, trail, activation, leverage=leverage, hold=hold, exit_row=exit_row)
+    leg.half_spread = half_spread
+    if random.random() < 0.5:
+        leg.break_even = share(0.4)
+        leg.second_trailing_stop = share(0.5)
+        leg.second_activation = None if leg.second_trailing_stop is None else share(1.0)
+        if random.random() < 0.3:
+            leg.late_take_profit = float(random.choice([-0.02, -0.005, 0.005, 0.02]))
+            leg.late = int(random.integers(1, 4))
+    return leg
 
 
 def rest_at(random: np.random.Generator, leg: Leg, bars: list[Bar]) -> tuple[dict[str, float], bool]:
@@ -92,11 +101,13 @@ def random_case(seed: int) -> tuple[list[Leg], list[list[Bar]], list[dict[str, A
     random = np.random.default_rng(seed)
     count, legs = int(random.integers(1, 6)), 2 if random.random() < 0.3 else 1
     leverage, half_spread = float(random.choice([1.0, 1.0, 20.0])), float(random.choice([0.0, 0.0, 0.004]))
-    rules = RULES._replace(leverage=leverage, gross_cap=100.0, half_spread=half_spread)
+    rests = bool(random.random() < 0.3)
+    rules = RULES._replace(leverage=leverage, gross_cap=100.0, half_spread=half_spread, maker_targets=rests)
     resting = legs == 1 and random.random() < 0.6
     found, bars, intents = [], [], []
     for column in range(legs):
         leg, prices = random_leg(random, leverage, half_spread), random_bars(random, count + resting)
+        leg.rests = rests
         asked, fills = rest_at(random, leg, prices) if resting else ({}, True)
         sized = {"notional": 250.0} if random.random() < 0.3 else {"weight": 0.2}
         found.append(leg)
@@ -106,19 +117,25 @@ def random_case(seed: int) -> tuple[list[Leg], list[list[Bar]], list[dict[str, A
         intents.append(
             {
                 "column": column, "side": float(leg.sign), "hold": leg.hold, "exit_row": leg.exit_row,
-                "group": 0 if legs > 1 else -1, "earliest": int(resting), **asked, **sized,
+                "late": leg.late, "group": 0 if legs > 1 else -1, "earliest": int(resting), **asked, **sized,
                 **{name: NAN if getattr(leg, name) is None else getattr(leg, name) for name in LEVELS},
             }
         )  # fmt: skip
     return found, bars, intents, rules
 
 
-LEVELS = ("stop_loss", "take_profit", "trailing_stop", "activation")
+LEVELS = (
+    "stop_loss", "take_profit", "trailing_stop", "activation", "second_trailing_stop", "second_activation",
+    "break_even", "late_take_profit",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_the_interval_of_a_trade_is_that_of_every_path_on_a_grid(part: int) -> None:
-    wide = {"any": 0, "trailing": 0, "activated": 0, "limit": 0, "stop entry": 0, "grouped": 0, "unfilled": 0}
+    wide = dict.fromkeys(
+        ("any", "trailing", "activated", "staged", "break-even", "late", "resting target", "limit", "stop entry",
+         "grouped", "unfilled"), 0,
+    )  # fmt: skip
     for seed in range(400 * part, 400 * (part + 1)):
         legs, prices, intents, rules = random_case(seed)
         orders, bars = orders_of(intents), bars_of(np.array(prices))
@@ -133,7 +150,7 @@ def test_the_interval_of_a_trade_is_that_of_every_path_on_a_grid(part: int) -> N
         for place, (leg, (least, greatest)) in enumerate(zip(legs, expected, strict=True)):
             quantity = intents[place].get("notional", 0.2 * rules.capital) / leg.entry
             nets = sorted(leg.net(quantity, price) for price in (least, greatest))
-            slack = 1e-7 + (quantity * STEP * 1.04 if leg.trailing_stop is not None else 0.0)
+            slack = 1e-7 + (quantity * STEP * 1.04 if leg.stages else 0.0)
             actual = table[place, columns.NET_LOW], table[place, columns.NET_HIGH]
             assert table[place, columns.IS_OUTER] == 0
             assert actual == pytest.approx(nets, abs=slack), (seed, place, leg, prices)
@@ -144,6 +161,10 @@ def test_the_interval_of_a_trade_is_that_of_every_path_on_a_grid(part: int) -> N
             wide["any"] += doubtful
             wide["trailing"] += doubtful and leg.trailing_stop is not None
             wide["activated"] += doubtful and leg.activation is not None
+            wide["staged"] += doubtful and leg.second_trailing_stop is not None
+            wide["break-even"] += doubtful and leg.break_even is not None
+            wide["late"] += doubtful and leg.is_late
+            wide["resting target"] += doubtful and leg.rests and leg.target is not None
             wide["limit"] += doubtful and leg.level is not None and leg.is_limit
             wide["stop entry"] += doubtful and leg.level is not None and not leg.is_limit
             wide["grouped"] += doubtful and len(legs) > 1
@@ -162,11 +183,15 @@ PLANTED = (
     ("most_low > nearest and close > final", "most_low > nearest"),
     ("least_high < target and", ""),
     ("low <= fixed and fixed >= start", "low <= fixed"),
-    ("max(lowest, low, fixed), highest", "lowest, highest"),
-    ("max(lowest, low, fixed), highest", "max(lowest, low), highest"),
-    ("max(greatest_peak, high), target)", "greatest_peak, target)"),
-    ("min(max(greatest_peak, high), target)", "max(greatest_peak, high)"),
+    ("max(lowest, nearest), highest", "lowest, highest"),
+    ("nearest = max(low, fixed)\n", "nearest = low\n"),
+    ("max(greatest_peak, min(high, under_target(target)))", "greatest_peak"),
+    ("max(greatest_peak, min(high, under_target(target)))", "max(greatest_peak, high)"),
+    ("max(greatest_peak, min(high, target))", "greatest_peak"),
+    ("max(greatest_peak, min(high, target))", "max(greatest_peak, high)"),
     ("high >= target, trail_low", "False, trail_low"),
+    ("min(begins, trail.second_activation, trail.break_even)", "begins"),
+    ("peak_reaching(trail, nearest)", "first"),
 )
 
 
@@ -180,13 +205,27 @@ def one_bar(possible_exits: Any, seed: int) -> bool:
 
     trail = share(0.004, 0.011, 0.027)
     leg = Leg(True, share(0.003, 0.011, 0.023), share(0.003, 0.011, 0.023), trail, trail and share(0.006, 0.013))
+    if random.random() < 0.5:
+        leg.break_even, leg.second_trailing_stop = share(0.004, 0.011), share(0.002, 0.009)
+        leg.second_activation = leg.second_trailing_stop and float(random.choice([0.007, 0.016]))
     exits, peaks = search(leg, bar, {100.0}, bar)
-    activation = -np.inf if leg.activation is None else 100.0 * (1 + leg.activation)
+
+    def level(gain: float | None, none: float) -> float:
+        return none if gain is None else 100.0 * (1 + gain)
+
+    follows = path.Trail(
+        share=np.inf if trail is None else trail,
+        activation=level(leg.activation, -np.inf),
+        staged=leg.break_even is not None or leg.second_trailing_stop is not None,
+        second=np.inf if leg.second_trailing_stop is None else leg.second_trailing_stop,
+        second_activation=level(leg.second_activation, np.inf),
+        break_even=level(leg.break_even, np.inf),
+        filled=100.0,
+    )
     _, high, low, close = bar
     found = possible_exits(
         low, high, high, low, close, -np.inf if leg.stop is None else leg.stop, -np.inf,
-        np.inf if leg.target is None else leg.target, np.inf if trail is None else trail, activation, 100.0,
-        100.0,
+        np.inf if leg.target is None else leg.target, follows, 100.0, 100.0,
     )  # fmt: skip
     fixed, target = leg.stop in exits, leg.target in exits
     trails = exits - {leg.stop, leg.target}
@@ -240,6 +279,22 @@ def test_an_optimistic_end_does_not_bound_the_other_path() -> None:
         found = only(prices, {"trailing_stop": 0.2}, capital=50_000.0, stop_order=stop_order)
         # At worst up to 125 and back to 100.
         assert found == pytest.approx((0.0, 100_000.0))
+
+
+def test_a_stage_that_begins_at_the_target_comes_too_late_but_where_the_target_rests() -> None:
+    # The target of 105 is met before the stop can move to 100. One that rests is only touched: the stop has moved, and
+    # a path that falls after the high leaves at 100, one that fell before it is held until 101.
+    prices, exits = [(100, 105, 99, 101), (101,) * 4], {"take_profit": 0.05, "break_even": 0.05}
+    assert only(prices, exits) == pytest.approx((50.0, 50.0))
+    assert only(prices, exits, maker_targets=True) == pytest.approx((0.0, 10.0))
+
+
+def test_a_late_target_may_lie_below_the_peak_and_its_trail_still_leaves() -> None:
+    # Peak 110, trail at 104.5; from the second hour on the target is 107: up to it, or back to the trail first.
+    prices = [(100, 110, 100, 106), (106, 108, 104, 106), (106,) * 4]
+    exits = {"trailing_stop": 0.05, "late_take_profit": 0.07, "late": 1}
+    assert only(prices, exits) == pytest.approx((0.0, 70.0))
+    assert only([(100, 110, 105, 106), *prices[1:]], exits) == pytest.approx((45.0, 70.0))
 
 
 def test_bars_may_mix_their_orders() -> None:

@@ -23,6 +23,9 @@ def random_case(seed: int) -> tuple[Leg, list[Bar], list[list[Bar | None]]]:
 
     trail = share(0.5)
     leg = Leg(bool(random.random() < 0.5), share(0.5), share(0.5), trail, share(0.3) if trail else None)
+    if random.random() < 0.5:
+        leg.break_even, leg.second_trailing_stop = share(0.4), share(0.5)
+        leg.second_activation = None if leg.second_trailing_stop is None else share(1.0)
     return (leg, *random_detail(random, int(random.integers(1, 4)), RATIO))
 
 
@@ -49,7 +52,7 @@ def test_the_interval_along_finer_bars_is_that_of_every_path_on_a_grid() -> None
         # On the grid nothing is found that lies outside; where the interval is called exact, nothing is added to it.
         assert low <= least + 1e-7, (seed, leg, bars, fines)
         assert high >= greatest - 1e-7, (seed, leg, bars, fines)
-        slack = 1e-7 + (quantity * STEP * 1.04 if leg.trailing_stop is not None else 0.0)
+        slack = 1e-7 + (quantity * STEP * 1.04 if leg.stages else 0.0)
         equal = (low, high) == pytest.approx((least, greatest), abs=slack)
         assert equal or outer, (seed, leg, bars, fines)
         in_part = any(None in fine and any(fine) for fine in fines)

@@ -73,10 +73,14 @@ def test_equity_is_never_below_zero(scenario: Scenario) -> None:
 @RANDOM_MARKETS
 @given(any_scenario.map(with_known_funding))
 def test_doubling_all_prices_changes_no_return(scenario: Scenario) -> None:
-    """Doubling is exact in binary, so quantities halve and money stays the same to the last bit."""
+    """Doubling is exact in binary, so quantities halve and money stays the same to the last bit.
+
+    The venue's steps move with what they are steps of: the tick with the price, the lot with the quantity.
+    """
     panel = scenario.bars.panel.copy()
     panel[:, :, [codes.OPEN, codes.HIGH, codes.LOW, codes.CLOSE, codes.MARK]] *= 2
-    doubled = scenario.bars._replace(panel=panel, detail=scenario.bars.detail * 2)
+    bars = scenario.bars
+    doubled = bars._replace(panel=panel, detail=bars.detail * 2, tick=bars.tick * 2, lot=bars.lot / 2)
     found, again = replayed(scenario), recorded(scenario.orders, doubled, scenario.rules)
     np.testing.assert_array_equal(again.statistics, found.statistics)
     np.testing.assert_array_equal(again.equity, found.equity)
@@ -87,14 +91,22 @@ def test_doubling_all_prices_changes_no_return(scenario: Scenario) -> None:
 @RANDOM_MARKETS
 @given(any_scenario.map(with_known_funding))
 def test_capital_and_liquidity_fourfold_change_no_return(scenario: Scenario) -> None:
-    """Impact goes with the square root of notional over liquidity: four times both leaves it as it was."""
+    """Impact goes with the square root of notional over liquidity: four times both leaves it as it was.
+
+    So do the least order and the notionals at which tiers begin, whose deductions grow as they do, and the lot.
+    """
     panel = scenario.bars.panel.copy()
     panel[:, :, codes.IMPACT] /= 2
     panel[:, :, codes.CAPACITY] *= 4
     found = replayed(scenario)
     again = recorded(
         scenario.orders._replace(notional=4 * scenario.orders.notional),
-        scenario.bars._replace(panel=panel),
+        scenario.bars._replace(
+            panel=panel,
+            lot=4 * scenario.bars.lot,
+            least_notional=4 * scenario.bars.least_notional,
+            tiers=scenario.bars.tiers * np.array([1.0, 4.0]),
+        ),
         scenario.rules._replace(capital=4 * scenario.rules.capital),
     )
     np.testing.assert_array_equal(again.statistics, found.statistics)
