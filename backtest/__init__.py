@@ -3,11 +3,20 @@
 The public names stand in `__init__.pyi`, once; each loads on first use, so that `import backtest` costs nothing.
 """
 
-import lazy_loader
+from typing import Any
 
 __version__ = "0.2.0"
-__getattr__, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    # The first name that is asked for reads the stub, which the command line never needs, and replaces this function.
+    import lazy_loader
+
+    load, _, names = lazy_loader.attach_stub(__name__, __file__)
+    globals().update(__getattr__=load, __all__=names)
+    return names if name == "__all__" else load(name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    names = globals().get("__all__") or __getattr__("__all__")
+    return sorted([*names, "__version__"])

@@ -9,12 +9,14 @@ that it was public. A bar is stamped with its open and known at its close; an or
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from backtest.base.units import UNIT_MS, to_ms
 from backtest.catalysts.record import Catalyst
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 PRECISION_MS = {"second": UNIT_MS["s"], "minute": UNIT_MS["m"], "hour": UNIT_MS["h"], "day": UNIT_MS["d"]}
 
@@ -46,4 +48,4 @@ def first_open_at_or_after(moments_ms: npt.NDArray[np.int64], first_open_ms: int
 
     Rows past the last bar are returned as they are: the caller knows how many bars there are.
     """
-    return np.maximum(-((first_open_ms - moments_ms) // bar_ms), 0)
+    return (-((first_open_ms - moments_ms) // bar_ms)).clip(min=0)

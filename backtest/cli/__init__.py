@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Heavy imports happen inside the verb that needs them."""
+"""The command line: parse, call, print. A verb is read when it is asked for, and imports what is heavy inside."""
 
 from __future__ import annotations
 
@@ -12,31 +12,16 @@ from typing import Annotated
 import typer
 
 from backtest.base.errors import BacktestError, UsageError, near_miss
-from backtest.cli import baseline, data, events, ledger, strategies
-from backtest.cli.audit import audit
-from backtest.cli.claims import claims
-from backtest.cli.compare import compare
-from backtest.cli.detail import detail
-from backtest.cli.doctor import doctor
-from backtest.cli.fetch import fetch
 from backtest.cli.leaving import EXIT_INTERRUPTED, check_folder, end_on_signals, fault_of_system, interrupted
-from backtest.cli.report import report
-from backtest.cli.run import run
-from backtest.cli.schema import print_schema
-from backtest.cli.serve import serve
 from backtest.cli.streams import UnwritableError, leave_quietly, prepare_streams
-from backtest.cli.study import study
-from backtest.cli.sweep import sweep
-from backtest.cli.verbs import Verbs
-from backtest.cli.walkforward import walkforward
-from backtest.cli.why import why
+from backtest.cli.verbs import Program
 from backtest.cli.wording import as_typed, register
 
 EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
 
 app = typer.Typer(
     name="backtest",
-    cls=Verbs,
+    cls=Program,
     help="Which privacy-coin catalysts could have been traded, net of every cost, and was it more than luck?",
     epilog="Exit codes: 0 ok, 1 internal, 2 usage or config, 3 data, 4 baseline regression, 5 look-ahead, "
     "129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, 141 the reader of a pipe left.",
@@ -44,25 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(run)
-app.command()(why)
-app.command()(detail)
-app.command()(sweep)
-app.command()(walkforward)
-app.command()(study)
-app.command()(fetch)
-app.command()(audit)
-app.command()(report)
-app.command()(compare)
-app.command()(serve)
-app.command("schema")(print_schema)
-app.command()(doctor)
-app.add_typer(data.app, name="data")
-events.app.command()(claims)
-app.add_typer(events.app, name="events")
-app.add_typer(strategies.app, name="strategies")
-app.add_typer(baseline.app, name="baseline")
-app.add_typer(ledger.app, name="ledger")
 register(app)
 
 

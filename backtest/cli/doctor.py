@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +16,6 @@ ENGINE = ("numba", "llvmlite", "numpy", "pandas")
 OTHERS = ("vectorbt", "ccxt", "pyarrow", "pydantic", "typer", "scipy", "matplotlib")
 OPTIONAL = {"jupyterlab": "notebooks", "distributed": "--cluster"}
 REACHED = "api.bybit.com"
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def version_line() -> str:
@@ -51,6 +42,9 @@ def doctor(
 
 
 def _version(name: str) -> str:
+    """The version that is installed; empty where none is."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:
@@ -62,8 +56,8 @@ def _installed() -> Iterator[tuple[bool, str]]:
     for name in (*ENGINE, *OTHERS):
         yield bool(_version(name)), f"{name} {_version(name) or '(pip install it)'}"
     for name, use in OPTIONAL.items():
-        there = _is_installed(name)
-        yield True, f"{name} {_version(name)}" if there else f"{name} is not installed: only {use} needs it"
+        found = _version(name)
+        yield True, f"{name} {found}" if found else f"{name} is not installed: only {use} needs it"
 
 
 def _kept() -> Iterator[tuple[bool, str]]:

@@ -12,6 +12,7 @@ import typer
 
 from backtest.base.errors import UsageError
 from backtest.base.schemas import schema_id
+from backtest.cli.claims import claims
 from backtest.cli.options import Calendars, Json, Timerange, request_of
 from backtest.cli.verbs import Verbs
 from backtest.cli.wording import as_typed
@@ -185,6 +186,9 @@ def import_events(
     except OSError as problem:
         raise UsageError(f"{target} cannot be written: {problem.strerror}") from None
     typer.echo(f"{target}: {plural(len(calendar), 'catalyst', 'catalysts')}; backtest run -c {target}")
+
+
+app.command()(claims)
 
 
 def _confidences(names: list[str]) -> list[str]:

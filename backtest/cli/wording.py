@@ -8,8 +8,8 @@ from functools import cache
 import typer
 
 _NAMED = re.compile(r"`([a-z_]+)(?:[ =]([^`]*))?`")
-_SHORT = {"strategy": "-s", "param": "-p"}
-"""Options that everybody types by their letter."""
+_SHORT = {"strategy": "-s", "param": "-p", "funding_unknown": "--funding"}
+"""Options that everybody types by their letter, and those that are named apart: found without asking every verb."""
 _APPS: list[typer.Typer] = []
 
 
@@ -23,7 +23,7 @@ def as_typed(text: str) -> str:
 
 def _option(match: re.Match[str]) -> str:
     name, value = match.groups()
-    options, settings = _known()
+    options, settings = (_SHORT, frozenset[str]()) if name in _SHORT else _known()
     if name in options:
         return f"{options[name]} {value}" if value else options[name]
     if name in settings:
@@ -52,4 +52,4 @@ def _known() -> tuple[dict[str, str], frozenset[str]]:
     options: dict[str, str] = {}
     for app in _APPS:
         walk(typer.main.get_command(app))
-    return options | _SHORT | {"funding_unknown": "--funding"}, frozenset(RunConfig.model_fields)
+    return options, frozenset(RunConfig.model_fields)

@@ -1,8 +1,9 @@
 """How the kernel is compiled: strict IEEE arithmetic, kept between processes, free of reference counts.
 
-Machine code is kept in a folder named after a hash of all that it was made of: every source file of `engine/`, the
-versions of Python, numba and llvmlite, numba's own settings and the processor. numba's own cache looks only at the file
-of the one function, so that an edit of a function called by a kept one would go on running as it was.
+Machine code is kept in a folder named after a hash of all that it was made of: the files of `engine/` that hold
+compiled functions, those that these import, the versions of Python, numba and llvmlite, numba's own settings and the
+processor. numba's own cache looks only at the file of the one function, so that an edit of a function called by a kept
+one would go on running as it was.
 
 It is read from the first of `NUMBA_CACHE_DIR`, `engine/__pycache__` and the user's cache folder that has it, and
 written into the first of them that can be written. Where none can, it stays in memory and a note says so.
@@ -15,6 +16,7 @@ import hashlib
 import os
 import pickle
 import platform
+import re
 import shutil
 import sys
 import sysconfig
@@ -33,6 +35,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.event import Listener, register
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
@@ -42,6 +45,8 @@ FOLDER = "NUMBA_CACHE_DIR"
 KEPT = 6
 """Versions of the kernel that one folder keeps; older ones are deleted when a new one is written."""
 _PREFIX, _SEAL = "kernel-", 32
+_DECORATED = re.compile(r"^@(?:compiled|inlined|linked)\b", re.MULTILINE)
+_IMPORTED = re.compile(r"^\s*from (?:\w+\.)*engine(?:\.(\w+) import| import \(?([\w\s,]+))", re.MULTILINE)
 
 
 def compiled(function: Function) -> Function:
@@ -126,13 +131,24 @@ class _Words(Listener):  # type: ignore[misc]
 register("numba:compile", _Words())
 
 
+def sources(folder: Path) -> tuple[Path, ...]:
+    """Files of the engine that machine code is made of: those of compiled functions, and all that these import."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+    reached: set[str] = set()
+    asked = {"compiling", *(name for name, text in texts.items() if _DECORATED.search(text))} & texts.keys()
+    while asked:
+        reached |= asked
+        words = " ".join(" ".join(found) for name in asked for found in _IMPORTED.findall(texts[name]))
+        asked = set(re.split(r"\W+", words)) & texts.keys() - reached
+    return tuple(folder / f"{name}.py" for name in sorted(reached))
+
+
 @cache
 def identity() -> str:
     """Hash of all that decides what the machine code is, as 24 hexadecimal digits."""
     whole = hashlib.sha256()
-    here = Path(__file__).parent
-    for path in sorted(here.rglob("*.py")):
-        whole.update(f"{path.relative_to(here).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+    for path in sources(Path(__file__).parent):
+        whole.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     whole.update(f"{sys.version}\0{sysconfig.get_platform()}\0{numba.__version__}\0{llvmlite.__version__}\0".encode())
     features = binding.get_host_cpu_features().flatten()
     settings = (config.CPU_NAME, config.CPU_FEATURES, config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
@@ -185,7 +201,8 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Machine code of this signature; None where no folder has a whole one."""
-        target_context.refresh()
+        # What is kept needs numba's runtime, not its registries of what can be compiled: these take half a second.
+        rtsys.initialize(target_context)
         name = self._name_of(signature, target_context.codegen())
         for folder in places():
             try:
@@ -194,6 +211,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
                     return self._impl.rebuild(target_context, pickle.loads(data))
             except Exception:
                 continue
+        target_context.refresh()
         return None
 
     def save_overload(self, signature: Any, data: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from backtest.base.errors import UsageError, shortened
 from backtest.market.record import Floats
@@ -200,6 +199,9 @@ def _without_blocks(statistic: Statistics, series: Floats, block: float) -> Floa
 
 def _bca_tails(tails: Floats, value: float, drawn: Floats, jackknife: Floats) -> Floats:
     """Share of the draws below each bound: bias z0 from the draws below the value, acceleration from the jackknife."""
+    # Imported here: a run takes percentiles, and scipy.special costs as much as all of its bootstrap.
+    from scipy.special import ndtr, ndtri
+
     below = (np.count_nonzero(drawn < value) + 0.5 * np.count_nonzero(drawn == value)) / len(drawn)
     away = jackknife.mean() - jackknife if len(jackknife) else np.zeros(1)
     spread = float((away**2).sum())

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from backtest.base.errors import UsageError
 from backtest.market.record import Flags, Floats
@@ -121,6 +120,9 @@ def probabilistic_sharpe(moments: SharpeMoments, benchmark_per_bar: float = 0.0)
     Phi((SR - SR*) sqrt(T - 1) / sqrt(1 - skew SR + (kurtosis - 1) / 4 SR^2)): Bailey and Lopez de Prado, Journal of
     Risk 15(2) (2012), doi:10.21314/JOR.2012.255.
     """
+    # Imported where it is used: a run without a ledger needs none of it.
+    from scipy.special import ndtr
+
     away = moments.sharpe_per_bar - benchmark_per_bar
     return float(ndtr(away * math.sqrt(moments.bars - 1) / moments.unit_error))
 
@@ -133,6 +135,8 @@ def minimum_track_record(moments: SharpeMoments, benchmark_per_bar: float = 0.0,
     """
     if not 0.5 < confidence < 1.0:
         raise UsageError(f"confidence = {confidence} is not between 0.5 and 1: write 0.95 for 95%")
+    from scipy.special import ndtri
+
     away = moments.sharpe_per_bar - benchmark_per_bar
     return 1.0 + (moments.unit_error * float(ndtri(confidence)) / away) ** 2 if away > 0.0 else NAN
 
@@ -151,6 +155,8 @@ def expected_maximum_sharpe(trials: float, deviation_per_bar: float) -> float:
     """
     if not trials >= 1.0 or deviation_per_bar < 0.0:
         raise UsageError(f"trials = {trials} must be at least 1 and deviation_per_bar = {deviation_per_bar} at least 0")
+    from scipy.special import ndtri
+
     upper, far = (float(ndtri(1.0 - 1.0 / count)) for count in (trials, trials * math.e))
     return deviation_per_bar * max(0.0, (1.0 - float(np.euler_gamma)) * upper + float(np.euler_gamma) * far)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import shutil
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 import backtest.engine.compiling as compiling
 
@@ -106,14 +109,65 @@ def test_old_versions_do_not_pile_up(tmp_path: Path) -> None:
     assert (tmp_path / f"kernel-{11:024d}").is_dir()
 
 
-def test_every_file_of_the_engine_and_the_processor_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+ENGINE = Path(compiling.__file__).parent
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of this project that a file imports anywhere, as Python parses it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {one.name for one in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, path
+            found |= {str(node.module), *(f"{node.module}.{one.name}" for one in node.names)}
+    return {name for name in found if name.startswith("backtest.")}
+
+
+def test_the_key_covers_all_that_compiled_code_is_made_of_and_no_more() -> None:
+    covered = {path.stem for path in compiling.sources(ENGINE)}
+    dispatched = {
+        function.py_func.__module__.rpartition(".")[2]
+        for name in sorted(path.stem for path in ENGINE.glob("*.py") if path.stem != "__init__")
+        for function in vars(importlib.import_module(f"backtest.engine.{name}")).values()
+        if isinstance(function, Dispatcher)
+    }
+    assert len(dispatched) > 8
+    assert dispatched <= covered
+    for name in covered:
+        # A constant of another room would be frozen into the code too.
+        rooms = {one for one in imported(ENGINE / f"{name}.py") if not one.startswith("backtest.engine")}
+        assert rooms == set(), name
+        inside = {one.split(".")[2] for one in imported(ENGINE / f"{name}.py") if one.count(".") >= 2}
+        assert {one for one in inside if (ENGINE / f"{one}.py").is_file()} <= covered, name
+    assert "why" not in covered, "an edit of what is not compiled would compile the kernel anew"
+
+
+def test_a_constant_of_a_module_without_compiled_functions_is_in_the_key(package: Path) -> None:
+    (package / "rates.py").write_text("RATE = 1.0\n")
+    for form in (
+        "from fake.engine.rates import RATE\n",
+        "from fake.engine import (\n    rates,\n)\nRATE = rates.RATE\n",
+    ):
+        (package / "inner.py").write_text(form + INNER.format(factor="RATE"))
+        assert "rates" in {path.stem for path in compiling.sources(package)}
+
+
+def test_kept_code_runs_before_numba_knows_what_can_be_compiled(package: Path) -> None:
+    told = "\nimport sys\nprint('numba.np.npyimpl' in sys.modules)\n"
+    (package / "outer.py").write_text((package / "outer.py").read_text() + told)
+    assert run(package).stdout.split() == ["2.0", "0", "True"]
+    assert run(package).stdout.split() == ["2.0", "1", "False"]
+
+
+def test_every_file_of_the_key_and_the_processor_are_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def now() -> str:
         compiling.identity.cache_clear()
         return compiling.identity()
 
     first = now()
     read = Path.read_bytes
-    files = sorted(Path(compiling.__file__).parent.rglob("*.py"))
+    files = compiling.sources(ENGINE)
     assert len(files) > 8
     for file in files:
         with monkeypatch.context() as planted:
