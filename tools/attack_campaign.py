@@ -1,18 +1,19 @@
-"""Attacks a checkout and counts: signals at random moments, flipped bytes of a store, many processes at once, leaks.
+"""Attacks a checkout and counts: signals at random moments, flipped bytes of a store, many processes and series, leaks.
 
-python -m tools.attack_campaign [--kills 40] [--flips 200] [--processes 20] [--cold 10] [--rounds 50] [--seed 1]
+python -m tools.attack_campaign [--kills 42] [--flips 200] [--processes 20] [--cold 10] [--series 10000] [--rounds 1000]
 
 Each line says what was tried and what was lost; the exit code is 1 where anything was. It works in a folder of its own
-below the system's temporary folder, needs no network, and takes some seconds a kill.
+below the system's temporary folder, needs no network (a venue on loopback answers what is fetched), and takes some
+seconds a kill. `--seed` draws other moments and bytes; a number of 0 leaves a part out.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -26,11 +27,14 @@ from pathlib import Path
 from backtest.base.errors import BacktestError
 from backtest.ledger.store import open_ledger
 from backtest.ledger.verification import verify_ledger
-from backtest.market.importing import Said, import_paths
+from backtest.market.folder import read_folder
+from backtest.market.from_store import open_stored
+from backtest.market.importing import import_paths
+from backtest.market.plain_files import Said
 from backtest.market.rows import Key
 from backtest.market.store import Store
-from backtest.request.request import Request
-from backtest.strategies import REGISTRY
+from tests.market.loopback import Listing, Loopback, options, serving
+from tools.attack_leaks import leaks
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("--placebo", "200", "--bootstrap", "0")
@@ -41,12 +45,17 @@ VERBS: dict[str, tuple[str, ...]] = {
     "sweep": ("sweep", "-s", "listing_momentum", "-p", "hold=24h,48h,72h", "--placebo", "200", "--out", "out"),
     "walkforward": ("walkforward", "-s", "catalyst_momentum", "-p", "hold=24h,48h", "--placebo", "0", "--out", "out"),
     "import": ("data", "import", "bars", "--venue", "bybit", "--kind", "swap", "--store", "out"),
+    "fetch": (
+        *("fetch", "--exchange", "bybit", "--symbols", "ZEC/USDT:USDT", "--series", "ohlcv,oi,funding"),
+        *("--timerange", "20250801-20251101", "--exchange-config", "venue.json", "--store", "out"),
+    ),
 }
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL)
 DERIVED = {".lock", "fingerprint", "lock"}
+LAUNCH = 1_700_000_000_000
 HOUR, START = 3_600_000, 1_735_689_600_000
 BARS = 2_000
-NUMBERS = {"kills": 40, "flips": 200, "processes": 20, "cold": 10, "rounds": 50, "seed": 1}
+NUMBERS = {"kills": 42, "flips": 200, "processes": 20, "cold": 10, "series": 10_000, "rounds": 1_000, "seed": 1}
 
 
 def started(verb: str, folder: Path, **more: str) -> subprocess.Popen[str]:
@@ -77,25 +86,34 @@ def write_bars(folder: Path) -> None:
     (folder / "ZECUSDT-1h.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def kills(count: int, draw: random.Random, root: Path) -> list[str]:
+def ready(folder: Path, venue: Loopback) -> Path:
+    """A folder with all that the verbs read."""
+    folder.mkdir()
+    write_bars(folder / "bars")
+    (folder / "venue.json").write_text(json.dumps(options("bybit", venue.url)), encoding="utf-8")
+    return folder
+
+
+def kills(count: int, draw: random.Random, root: Path, verbs: Sequence[str] = tuple(VERBS)) -> list[str]:
     """End commands at random moments; each must end by its code and a sentence, and run again to the same files."""
+    with serving(Loopback({"ZECUSDT": Listing("ZEC", LAUNCH)}, delay=0.01)) as venue:
+        return _kills(count, draw, root, verbs, venue)
+
+
+def _kills(count: int, draw: random.Random, root: Path, verbs: Sequence[str], venue: Loopback) -> list[str]:
     lost: list[str] = []
     codes: Counter[str] = Counter()
     whole: dict[str, tuple[float, dict[str, str]]] = {}
     for number in range(count):
-        verb = list(VERBS)[number % len(VERBS)]
+        verb = verbs[number % len(verbs)]
         if verb not in whole:
-            folder = root / f"whole-{verb}"
-            folder.mkdir()
-            write_bars(folder / "bars")
+            folder = ready(root / f"whole-{verb}", venue)
             began = time.monotonic()
             _, said = (child := started(verb, folder)).communicate()
             whole[verb] = time.monotonic() - began, contents(folder / "out")
             if child.returncode:
                 lost.append(f"{verb} fails undisturbed: {said[-200:]}")
-        folder = root / f"kill-{number}"
-        folder.mkdir()
-        write_bars(folder / "bars")
+        folder = ready(root / f"kill-{number}", venue)
         sent = draw.choice(SIGNALS)
         child = started(verb, folder)
         time.sleep(draw.uniform(0.05, 1.1) * whole[verb][0])
@@ -112,8 +130,10 @@ def kills(count: int, draw: random.Random, root: Path) -> list[str]:
             lost.append(
                 f"{verb} after {sent.name}: rerun ends with {child.returncode}, files differ or fail: {said[-200:]}"
             )
+        if list(out.rglob("quarantine")) or list(out.rglob(".*.partial")):
+            lost.append(f"{verb} after {sent.name}: the rerun leaves files aside or half-written")
         shutil.rmtree(folder)
-    print(f"kills: {count} of {', '.join(VERBS)}; {dict(sorted(codes.items()))}; lost: {len(lost)}")
+    print(f"kills: {count} of {', '.join(verbs)}; {dict(sorted(codes.items()))}; lost: {len(lost)}", flush=True)
     return lost
 
 
@@ -170,25 +190,44 @@ def processes(count: int, root: Path, cold: bool = False) -> list[str]:
             kept, faults = len(ledger.trials()), verify_ledger(ledger).faults
         if kept != 1 or faults:
             lost.append(f"the ledger holds {kept} trials instead of 1: {faults}")
-    print(f"{'cold starts' if cold else 'processes'}: {count} at once into one folder; lost: {len(lost)}")
+    print(f"{'cold starts' if cold else 'processes'}: {count} at once into one folder; lost: {len(lost)}", flush=True)
     return lost
 
 
-def leaks(rounds: int) -> list[str]:
-    """Memory that replays, portfolios and studies in one process keep; after a first round, it may grow by 64 MB."""
-    session = Request().session()
-    strategy = REGISTRY["listing_momentum"]()
-    lost, first = [], 0
-    for number in range(rounds):
-        run = session.replay(strategy)
-        _ = run.portfolio
-        session.study()
-        if number == min(10, rounds - 1):
-            first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first) // 1024
-    if grown > 64:
-        lost.append(f"{rounds} rounds keep {grown} MB")
-    print(f"leaks: {rounds} replays, portfolios and studies; {grown} MB more; lost: {len(lost)}")
+def many_series(count: int, root: Path) -> list[str]:
+    """Import so many series of a day each, again, and read them as a market of store and folder; each is there once."""
+    folder = root / "futures"
+    folder.mkdir()
+    hours = range(24)
+    for number in range(count):
+        lines = [f"{START + HOUR * row},{number + 1},{number + 3},{number + 1},{number + 2},10" for row in hours]
+        text = "\n".join(["timestamp,open,high,low,close,volume", *lines])
+        (folder / f"C{number}USDT-1h.csv").write_text(text + "\n", encoding="utf-8")
+    store = Store(root / "store-of-many")
+    lost: list[str] = []
+    began = time.process_time()
+    first = import_paths([folder], store, Said("bybit", "swap"))
+    middle = time.process_time()
+    again = import_paths([folder], store, Said("bybit", "swap"))
+    end = time.process_time()
+    for market in (open_stored(store, "bybit"), read_folder(folder)):
+        closes = {int(symbol.split("/")[0][1:]) + 2: market.close[:, n] for n, symbol in enumerate(market.symbols)}
+        if len(closes) != count or any((own != close).any() for close, own in closes.items()):
+            lost.append(f"{market!r} is not what was imported")
+    read = time.process_time()
+    found = store.contents()
+    if not len(found) == len(first.rows) == again.again == count or sum(first.rows.values()) != 24 * count:
+        lost.append(f"{count} series: {len(found)} stored, {sum(first.rows.values())} rows, {again.again} known again")
+    for key in found[:: max(1, count // 100)]:
+        number = int(key.symbol.split("/")[0][1:])
+        if store.problems(key) or set(store.read(key).values[:, 3]) != {float(number + 2)}:
+            lost.append(f"{key} is not what was imported")
+    print(
+        f"series: {count:,} imported in {middle - began:.0f} s of CPU, known again in {end - middle:.0f} s, "
+        f"read as two markets in {read - end:.0f} s; "
+        f"lost: {len(lost)}",
+        flush=True,
+    )
     return lost
 
 
@@ -197,6 +236,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     for name, default in NUMBERS.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--verbs", type=lambda text: text.split(","), default=list(VERBS), help="verbs to end")
     asked = parser.parse_args(words)
     draw = random.Random(asked.seed)
     lost: list[str] = []
@@ -205,11 +245,13 @@ def main(words: Sequence[str] | None = None) -> int:
         if asked.flips:
             lost += flips(asked.flips, draw, root)
         if asked.kills:
-            lost += kills(asked.kills, draw, root)
+            lost += kills(asked.kills, draw, root, asked.verbs)
         if asked.processes:
             lost += processes(asked.processes, root)
         if asked.cold:
             lost += processes(asked.cold, root, cold=True)
+        if asked.series:
+            lost += many_series(asked.series, root)
     if asked.rounds:
         lost += leaks(asked.rounds)
     print(*lost, sep="\n")

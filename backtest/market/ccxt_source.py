@@ -116,9 +116,13 @@ class Venue:
         return other
 
     def now_ms(self) -> int:
-        """The venue's clock, or this machine's where the venue has none."""
+        """The venue's clock; where it has none the earlier of this machine's and that of its last answer.
+
+        A clock that is ahead would take a bar that is still open for one that is over.
+        """
         if not self.exchange.has.get("fetchTime"):
-            return time.time_ns() // 1_000_000
+            own = time.time_ns() // 1_000_000
+            return own if self.session.told_ms is None else min(own, self.session.told_ms)
         now = self._call("the time", self.exchange.fetch_time)
         if not isinstance(now, int):
             raise MarketError(f"{self.identifier} answers {now!r} when asked for the time: try again later")

@@ -78,10 +78,10 @@ def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = 
         found[instrument, piece.key.series] = path, piece
         notes.append(f"{path.name} read as {piece.described}")
     name = folder.resolve().name
-    data = [
-        _series(instrument, {series: one for (of, series), one in found.items() if of == instrument})
-        for instrument in sorted(with_bars, key=lambda one: one.symbol)
-    ]
+    of: dict[Instrument, dict[SeriesName, tuple[Path, Piece]]] = {}
+    for (instrument, series), one in found.items():
+        of.setdefault(instrument, {})[series] = one
+    data = [_series(instrument, of.get(instrument, {})) for instrument in sorted(with_bars, key=lambda one: one.symbol)]
     return assemble(Provenance(name, f"files of folder {name}", repairs=tuple(notes)), wanted, data)
 
 

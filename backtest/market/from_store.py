@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import ValidationError
@@ -53,7 +54,11 @@ def open_stored(store: Store, name: str, timeframe: str | None = None) -> Market
     dataset = _fetched(store, name) or _of_venue(store, name, timeframe)
     wanted = timeframe or dataset.timeframe
     keys = store.contents()
-    bars = {key.symbol: key for key in keys if _same(key, dataset.venue, "ohlcv", wanted)}
+    bars = {
+        key.symbol: key
+        for key in keys
+        if key.venue == dataset.venue and key.series == "ohlcv" and timeframe_ms(key.timeframe) == timeframe_ms(wanted)
+    }
     symbols = [symbol for symbol in dataset.symbols if symbol in bars]
     if not symbols:
         have = sorted({key.timeframe for key in keys if key.venue == dataset.venue and key.series == "ohlcv"})
@@ -61,17 +66,22 @@ def open_stored(store: Store, name: str, timeframe: str | None = None) -> Market
             f"dataset {name!r} has no {wanted} bars; the store has {', '.join(have) or 'none'}: fetch them"
         )
     notes = [f"{symbol} left out: the store has no bars of it" for symbol in dataset.symbols if symbol not in bars]
+    own: dict[str, list[Key]] = {symbol: [] for symbol in symbols}
+    for key in keys:
+        if key.venue == dataset.venue and key.symbol in own:
+            own[key.symbol].append(key)
     series = []
     for symbol in symbols:
-        one = _series(store, bars[symbol], keys, dataset)
+        one = _series(store, bars[symbol], own[symbol], dataset)
         if one is None:
             notes.append(f"{symbol} left out: it has no bars from {format_ms(dataset.start_ms)} on")
         else:
             series.append(one)
     notes += [
         f"{key.symbol} {key.series} {key.timeframe}: {remark}"
-        for key in keys
-        if key.venue == dataset.venue and key.symbol in symbols and (key.series != "ohlcv" or key in bars.values())
+        for symbol in sorted(own)
+        for key in own[symbol]
+        if key.series != "ohlcv" or key == bars[symbol]
         for remark in _remarks(store, key)
     ]
     sources = sorted({source for key in bars.values() for source in _sources(store, key)})
@@ -128,7 +138,7 @@ def _of_venue(store: Store, name: str, timeframe: str | None) -> StoredDataset:
     )
 
 
-def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDataset) -> InstrumentData | None:
+def _series(store: Store, bars: Key, keys: Sequence[Key], dataset: StoredDataset) -> InstrumentData | None:
     def rows(key: Key) -> Rows:
         # What was sampled before the first bar is known in it, and the last settlement may be stamped a little late.
         before = 0 if key.series == "ohlcv" else 3 * DAY_MS
@@ -146,16 +156,12 @@ def _series(store: Store, bars: Key, keys: tuple[Key, ...], dataset: StoredDatas
         settled = Key.of(bars.venue, bars.symbol, "funding", bars.timeframe)
         if settled in keys and "funding" in dataset.series:
             funding = clean_funding(_table(settled, rows(settled)))
-        sampled = _best_samples(
-            [key for key in keys if _same(key, bars.venue, "oi") and key.symbol == bars.symbol], bars
-        )
+        sampled = _best_samples([key for key in keys if key.series == "oi"], bars)
         if sampled is not None and "oi" in dataset.series:
             samples = clean_open_interest(_table(sampled, rows(sampled)), sampled.timeframe)
     stored: dict[str, tuple[Key, Rows]] = {}
     for series in dict.fromkeys(declared.stored[0] for declared in SERIES.values()):
-        found = _best_samples(
-            [key for key in keys if _same(key, bars.venue, series) and key.symbol == bars.symbol], bars
-        )
+        found = _best_samples([key for key in keys if key.series == series], bars)
         if found is not None:
             stored[found.series] = found, rows(found)
     further = further_series(stored, timeframe_ms(bars.timeframe))
@@ -168,12 +174,6 @@ def _best_samples(keys: list[Key], bars: Key) -> Key | None:
     ordered = sorted(keys, key=lambda key: timeframe_ms(key.timeframe))
     fitting = [key for key in ordered if timeframe_ms(key.timeframe) <= bar_ms]
     return fitting[-1] if fitting else ordered[0] if ordered else None
-
-
-def _same(key: Key, venue: str, series: str, timeframe: str | None = None) -> bool:
-    if key.venue != venue or key.series != series:
-        return False
-    return timeframe is None or timeframe_ms(key.timeframe) == timeframe_ms(timeframe)
 
 
 def _sources(store: Store, key: Key) -> tuple[str, ...]:

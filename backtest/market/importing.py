@@ -15,7 +15,7 @@ from backtest.base.progress import Progress, silent
 from backtest.base.units import format_ms, timeframe_ms
 from backtest.market.archive import LARGEST, archive_name, checked, read_archive_file, series_of_path
 from backtest.market.files import market_file, told_kind
-from backtest.market.plain_files import Piece, Said, plain_piece
+from backtest.market.plain_files import Piece, Said, StoredBars, plain_piece
 from backtest.market.record import Kind
 from backtest.market.rows import UNITS, Key
 from backtest.market.spans import intersect
@@ -71,6 +71,10 @@ class _Import:
     touched: dict[Key, None] = field(default_factory=dict)
     _known: dict[Key, set[str]] = field(default_factory=dict)
     _everywhere: set[str] | None = None
+    bars: StoredBars = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bars = StoredBars(self.store)
 
     def known(self, key: Key, mark: str) -> bool:
         """Whether a file of this content was imported into a series."""
@@ -99,6 +103,7 @@ class _Import:
             imported=mark,
             remarks=[f"{path.name}: {remark}" for remark in (*piece.remarks, *piece.repairs)],
         )
+        self.bars.add(piece.key)
         done = self.done
         self.touched[piece.key] = None
         self._known.setdefault(piece.key, set()).add(mark)
@@ -213,7 +218,7 @@ def _plain_file(path: Path, task: _Import, *, given: bool) -> bool:
         task.done.again += 1
         return True
     try:
-        piece = plain_piece(path, task.said, task.store)
+        piece = plain_piece(path, task.said, task.bars)
     except MarketError as problem:
         if wanted or task.said.options.columns:
             raise

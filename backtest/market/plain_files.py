@@ -79,6 +79,32 @@ class Piece:
     remarks: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class StoredBars:
+    """Bars of a store by coin and kind, listed once for all files of an import."""
+
+    store: Store
+    _keys: dict[tuple[str, Kind], list[Key]] | None = None
+
+    def of(self, instrument: Instrument) -> list[Key]:
+        """Series of bars of the same coin and kind, of any venue."""
+        if self._keys is None:
+            self._keys = {}
+            for key in self.store.contents():
+                self.add(key)
+        return list(self._keys.get((instrument.base, instrument.kind), ()))
+
+    def add(self, key: Key) -> None:
+        """A series that was stored since, where the store was listed before."""
+        if key.series != "ohlcv" or self._keys is None:
+            return
+        instrument = Instrument.parse(key.symbol)
+        known = self._keys.setdefault((instrument.base, instrument.kind), [])
+        if key not in known:
+            known.append(key)
+            known.sort()
+
+
 @dataclass(frozen=True, slots=True)
 class _Named:
     """What a file's name tells: the pair, the kind and series where it does, and the period."""
@@ -90,7 +116,7 @@ class _Named:
     period: str = ""
 
 
-def plain_piece(path: Path, said: Said, store: Store | None) -> Piece:
+def plain_piece(path: Path, said: Said, stored: StoredBars | None) -> Piece:
     """Rows of one file with their key, its units checked against itself and the bars of the store.
 
     Raises
@@ -103,17 +129,17 @@ def plain_piece(path: Path, said: Said, store: Store | None) -> Piece:
     file = market_file(path)
     if file is not None and not given:
         kind = said.kind or file.kind or told_kind(path.parent, swap_data=file.content != "bars")
-        return _native(path, file.content, file.instrument(kind), said.timeframe or file.period, said, store)
+        return _native(path, file.content, file.instrument(kind), said.timeframe or file.period, said, stored)
     named = _named(path)
     foreign = read_foreign(path, options, said.series or named.series, _base(said, named), say=said.say)
     told = [f"{name} said to be in {unit}" for name, unit in sorted(options.units.items())]
     told += [f"times read in zone {options.zone}"] * bool(options.zone)
     taken = f"read as {foreign.described}" + "".join(f", {one}" for one in told)
-    piece = _foreign(path, foreign, named, said, store)
+    piece = _foreign(path, foreign, named, said, stored)
     return replace(piece, described=foreign.described, remarks=(taken,))
 
 
-def _foreign(path: Path, foreign: Foreign, named: _Named, said: Said, store: Store | None) -> Piece:
+def _foreign(path: Path, foreign: Foreign, named: _Named, said: Said, stored: StoredBars | None) -> Piece:
     options = said.options
     instrument = _instrument(path, foreign, named, said)
     series = foreign.profile.series
@@ -125,7 +151,7 @@ def _foreign(path: Path, foreign: Foreign, named: _Named, said: Said, store: Sto
     period = _period(path, table, named, said)
     table = without_bad_rows(table, series, period) if options.skip_bad else table
     if series == "oi":
-        return _samples(path, clean_open_interest(table, period), instrument, period, said, store)
+        return _samples(path, clean_open_interest(table, period), instrument, period, said, stored)
     if series == "liquidations":
         sums = clean_ratios(table, period)
         key = Key.of(_venue(path, said), instrument.symbol, series, period)
@@ -140,34 +166,36 @@ def _foreign(path: Path, foreign: Foreign, named: _Named, said: Said, store: Sto
         covered = slots(clean.time_ms, timeframe_ms(period))
         return Piece(key, Rows(clean.time_ms, clean.values), covered, (), clean.repairs, f"file {path.name}")
     table = check_volumes(table, foreign.helpers if not options.skip_bad else {}, options.units.get("volume", ""))
-    return _bars(path, clean_bars(table, period), instrument, period, said, store)
+    return _bars(path, clean_bars(table, period), instrument, period, said, stored)
 
 
-def _native(path: Path, content: str, instrument: Instrument, period: str, said: Said, store: Store | None) -> Piece:
+def _native(
+    path: Path, content: str, instrument: Instrument, period: str, said: Said, stored: StoredBars | None
+) -> Piece:
     if content == "funding":
         funding = read_funding(path)
         table = _table(path, funding.settled_ms, funding.rate[:, np.newaxis], funding.repairs)
         settlements(table, {})
         return _funding(path, funding, instrument, said)
     if content == "open interest":
-        return _samples(path, read_open_interest(path), instrument, period, said, store)
+        return _samples(path, read_open_interest(path), instrument, period, said, stored)
     bars = read_bars(path)
     if path.suffix == ".csv":
         head = read_foreign(path, ReadOptions(zone="UTC"), "ohlcv", instrument.base, most=_HEAD)
         check_volumes(head.table, head.helpers)
-    return _bars(path, bars, instrument, period, said, store)
+    return _bars(path, bars, instrument, period, said, stored)
 
 
-def _bars(path: Path, bars: CheckedBars, instrument: Instrument, period: str, said: Said, store: Store | None) -> Piece:
+def _bars(
+    path: Path, bars: CheckedBars, instrument: Instrument, period: str, said: Said, stored: StoredBars | None
+) -> Piece:
     rows = Rows(bars.open_ms, np.stack((bars.open, bars.high, bars.low, bars.close, bars.volume)).T)
     key = Key.of(_venue(path, said), instrument.symbol, "ohlcv", period)
-    if "stamp" not in said.options.units and store is not None:
-        for other in store.contents():
-            if other.series == "ohlcv" and other.timeframe == key.timeframe and _same_coin(other, instrument):
-                stored = store.read(other, int(rows.time_ms[0]), int(rows.time_ms[-1]) + 1)
-                check_stamps(
-                    str(path), rows.time_ms, bars.close, stored.time_ms, stored.values[:, 3], timeframe_ms(period)
-                )
+    if "stamp" not in said.options.units and stored is not None:
+        for other in stored.of(instrument):
+            if other.timeframe == key.timeframe:
+                held = stored.store.read(other, int(rows.time_ms[0]), int(rows.time_ms[-1]) + 1)
+                check_stamps(str(path), rows.time_ms, bars.close, held.time_ms, held.values[:, 3], timeframe_ms(period))
     return Piece(key, rows, slots(rows.time_ms, timeframe_ms(period)), (), bars.repairs, f"file {path.name}")
 
 
@@ -178,22 +206,17 @@ def _funding(path: Path, funding: CheckedFunding, instrument: Instrument, said: 
 
 
 def _samples(
-    path: Path, samples: OpenInterest, instrument: Instrument, period: str, said: Said, store: Store | None
+    path: Path, samples: OpenInterest, instrument: Instrument, period: str, said: Said, stored: StoredBars | None
 ) -> Piece:
     rows = Rows(samples.sampled_ms, np.column_stack((samples.coins, samples.value)))
     key = Key.of(_venue(path, said), instrument.symbol, "oi", period)
-    if "coins" not in said.options.units and rows.time_ms.size and store is not None:
-        bars = [one for one in store.contents() if one.series == "ohlcv" and _same_coin(one, instrument)]
+    if "coins" not in said.options.units and rows.time_ms.size and stored is not None:
+        bars = stored.of(instrument)
         for one in sorted(bars, key=lambda bar: (bar.venue != key.venue, timeframe_ms(bar.timeframe)))[:1]:
-            stored = store.read(one, int(rows.time_ms[0]) - UNIT_MS["d"], int(rows.time_ms[-1]) + UNIT_MS["d"])
-            closes, volumes = stored.values[:, 3], stored.values[:, 4]
-            check_open_interest(str(path), rows.time_ms, samples.coins, samples.value, stored.time_ms, closes, volumes)
+            held = stored.store.read(one, int(rows.time_ms[0]) - UNIT_MS["d"], int(rows.time_ms[-1]) + UNIT_MS["d"])
+            closes, volumes = held.values[:, 3], held.values[:, 4]
+            check_open_interest(str(path), rows.time_ms, samples.coins, samples.value, held.time_ms, closes, volumes)
     return Piece(key, rows, slots(rows.time_ms, timeframe_ms(period)), (), samples.repairs, f"file {path.name}")
-
-
-def _same_coin(key: Key, instrument: Instrument) -> bool:
-    other = Instrument.parse(key.symbol)
-    return (other.base, other.kind) == (instrument.base, instrument.kind)
 
 
 def _priced(table: RawTable) -> RawTable:

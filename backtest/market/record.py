@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -233,9 +234,9 @@ class Market(Shown):
     @property
     def currency(self) -> str:
         """The currency in which most instruments settle; USDT, USDC, USD, then the alphabet break a tie."""
-        settled = [instrument.settle for instrument in self.instruments]
+        settled = Counter(instrument.settle for instrument in self.instruments)
         preferred = {name: place for place, name in enumerate(DOLLARS)}
-        return min(settled, key=lambda name: (-settled.count(name), preferred.get(name, len(DOLLARS)), name))
+        return min(settled, key=lambda name: (-settled[name], preferred.get(name, len(DOLLARS)), name))
 
     def column(self, symbol: str) -> int:
         """Column of a unified symbol; an unknown one raises `UsageError`."""

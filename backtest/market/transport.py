@@ -7,7 +7,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -118,6 +118,7 @@ class CheckedSession(requests.Session):
         super().__init__()
         self.answer: Answer | None = None
         self.wants_rows = False
+        self.told_ms: int | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request; raises `MalformedAnswer` where the body of a good answer is not a document of the API."""
@@ -133,6 +134,7 @@ class CheckedSession(requests.Session):
                 response.close()
                 raise MalformedAnswer(f"HTTP {response.status_code} with more than {LARGEST_ANSWER >> 20} MiB")
         response._content = bytes(body)
+        self.told_ms = _told_ms(response.headers)
         document, complaint = _document(response.content)
         rows = _longest_list(document)
         self.answer = Answer(
@@ -148,6 +150,15 @@ class CheckedSession(requests.Session):
             if self.wants_rows and rows is None and self.answer.code in ("", "0"):
                 raise MalformedAnswer("HTTP 200 with a document that has no list of rows")
         return response
+
+
+def _told_ms(headers: Mapping[str, str]) -> int | None:
+    """The time of an answer by its own headers, what it was kept on the way included; None where they do not tell."""
+    try:
+        told = parsedate_to_datetime(headers["Date"])
+        return int(told.timestamp() * 1000) + 1000 * min(int(headers.get("Age", "0")), 10**9)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _leads_away(first: str, last: str) -> bool:
