@@ -160,7 +160,7 @@ class Run(Shown):
     def notes(self) -> tuple[str, ...]:
         """Sentences that must be shown with the results: the label of the data, unknown funding."""
         notes = _notes(self.market, self.config, self.trades, self.currency)
-        if crowded := _crowded_note(self):
+        if crowded := _crowded_note(self.trades, self.config):
             notes = (*notes, crowded)
         outer = int(self.intervals.outer.sum())
         if outer:
@@ -279,8 +279,24 @@ def _trades(run: Run) -> pd.DataFrame:
             "cut": _named(entries["cut"].loc[raw["intent"]].astype(np.int64), CUTS),
             "granted": entries["granted"].loc[raw["intent"]].to_numpy(),
             "young": prepared.bars.young[raw["column"], raw["entry_row"]],
+            "exit_load": _exit_loads(book, prepared.bars)[at],
         }
     )
+
+
+def _exit_loads(book: layout.Book, bars: layout.Bars) -> npt.NDArray[np.float64]:
+    """(K,) what leaves with an intent at its fill, over what `participation` of the bar lets in; NaN where unknown.
+
+    All that leaves an instrument at one moment counts: above 1 it took more of the volume than an entry may.
+    """
+    raw = _table(book.fills[: book.counts[0]], layout.FILL_COLUMNS, ("row", "phase", "column", "intent", "reason"))
+    left = raw[raw["reason"] != layout.ENTRY]
+    capacity = bars.panel[left["column"], left["row"], layout.CAPACITY]
+    together = (left["quantity"] * left["price"]).groupby([left["row"], left["phase"], left["column"]]).transform("sum")
+    loads = np.full(len(book.verdict), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loads[left["intent"]] = together.to_numpy() / capacity
+    return loads
 
 
 def _entries(book: layout.Book) -> pd.DataFrame:
@@ -355,21 +371,16 @@ def _cut_note(trades: pd.DataFrame) -> str:
     )
 
 
-def _crowded_note(run: Run) -> str:
+def _crowded_note(trades: pd.DataFrame, config: RunConfig) -> str:
     """How many exits took more of their bar's volume than the cap on entries, in a sentence; empty where none did."""
-    raw = pd.DataFrame(run.book.fills[: run.book.counts[0]], columns=list(layout.FILL_COLUMNS))
-    left = raw[raw["reason"] != layout.ENTRY]
-    capacity = run.prepared.bars.panel[left["column"].astype(int), left["row"].astype(int), layout.CAPACITY]
-    notional = (left["quantity"] * left["price"]).groupby([left["row"], left["phase"], left["column"]]).transform("sum")
-    beyond = notional.to_numpy() > capacity * (1 + layout.SAME_STEP)
-    if not beyond.any():
+    crowded = trades.loc[trades["exit_load"] > 1 + layout.SAME_STEP, "exit_load"]
+    if not len(crowded):
         return ""
-    with np.errstate(divide="ignore"):
-        most = float((notional.to_numpy() / capacity)[beyond].max())
+    most = float(crowded.max())
     shown = f"up to {most:.3g} times" if np.isfinite(most) else "some where nothing traded"
     return (
-        f"{int(beyond.sum())} of {len(left)} exits took more than participation = {run.config.participation:g} of a "
-        f"bar's volume ({shown}): they are filled at once, at an impact that grows with the root of their size"
+        f"{len(crowded)} of {len(trades)} exits took more than participation = {config.participation:g} of a bar's "
+        f"volume ({shown}): they are filled at once, at an impact that grows with the root of their size"
     )
 
 

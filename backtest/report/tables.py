@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _LEAST_NAME = 8
 INTERVAL = "the least to the greatest net over all price paths that its bars allow"
 """What the interval of a trade is, wherever one is shown."""
+CROWDED = 1.0 + 1e-9
+"""Load of an exit from which it takes more of its bar than an entry may."""
 _TRAILING = re.compile(r"(?<![ \t])[ \t]++((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 _UNWRAPPED = 1_000
 BLANK = "    \n"
@@ -68,10 +70,14 @@ def trade_table(run: Run) -> Table:
             percent(trade["waited"]),
             percent(trade["captured"]),
             percent(trade["net_return"]),
-            f"{reasons[trade['reason']]}{'?' if trade['ambiguous'] else ''}",
+            f"{reasons[trade['reason']]}{'?' if trade['ambiguous'] else ''}{'!' if trade['exit_load'] > CROWDED else ''}",
         )
+    told = []
     if run.trades["ambiguous"].any():
-        table.caption = f"? may end in another way inside a bar: its interval (net_low to net_high) is {INTERVAL}"
+        told.append(f"? may end in another way inside a bar: its interval (net_low to net_high) is {INTERVAL}")
+    if (run.trades["exit_load"] > CROWDED).any():
+        told.append(f"! leaves with more than participation = {run.config.participation:g} of the volume of its bar")
+    table.caption = "\n".join(told) or None
     return table
 
 

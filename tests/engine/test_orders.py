@@ -146,6 +146,8 @@ def test_a_fixed_notional_and_a_risk_per_stop_size_a_trade() -> None:
         ({"limit": 95.0}, "limit = 95.0 must be a share of the price between -1 and 1"),
         ({"limit": 0.1, "group": "pair"}, "group 'pair' enters at market"),
         ({"expires_ms": 0}, "expires_ms = 0 must be positive"),
+        ({"weight": 1e-300}, "weight = 1e-300 must be a share of equity of at least"),
+        ({"stop_loss": 10.0}, "stop_loss = 10.0 is never reached: it must be less than 1; for 10 percent write 0.1"),
     ],
 )
 def test_an_order_that_cannot_be_meant_is_refused(entry: dict[str, Any], message: str) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from backtest.base.config import load_config
 from backtest.base.errors import ConfigError, MarketError
 from backtest.engine.replay import Run, replay
 from backtest.market.record import Market
+from backtest.report.tables import trade_table
 from backtest.signals.strategy import Exit, Intent, Intents
 from tests.engine.test_orders import FLAT, FREE, HOUR, ZEC, market_of, run_of
 
@@ -205,3 +207,13 @@ def test_exits_beyond_the_volume_of_their_bar_are_named() -> None:
     dry, wet = (several(one, an_intent(one, 30), participation=0.1, liquidity_window="1d") for one in (thin, market))
     assert any("1 of 1 exits took more than participation = 0.1" in note for note in dry.notes)
     assert not any("exits took more" in note for note in wet.notes)
+    # 10,000 of money leave through a bar of whose 100 of volume a tenth may be taken.
+    load = dry.trades["exit_load"].tolist()
+    assert load == pytest.approx([dry.trades["quantity"].iloc[0] * 100 / 10.0], rel=0.02)
+    assert load[0] > 1 > wet.trades["exit_load"].iloc[0]
+    for run, marked in ((dry, True), (wet, False)):
+        console = Console(width=100)
+        with console.capture() as told:
+            console.print(trade_table(run))
+        assert ("end!" in told.get()) == marked
+        assert ("! leaves with more than participation = 0.1" in told.get()) == marked
