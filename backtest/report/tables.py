@@ -70,7 +70,7 @@ def trade_table(run: Run) -> Table:
             percent(trade["waited"]),
             percent(trade["captured"]),
             percent(trade["net_return"]),
-            f"{reasons[trade['reason']]}{'?' if trade['ambiguous'] else ''}{'!' if trade['exit_load'] > CROWDED else ''}",
+            reasons[trade["reason"]] + "?" * trade["ambiguous"] + "!" * (trade["exit_load"] > CROWDED),
         )
     told = []
     if run.trades["ambiguous"].any():

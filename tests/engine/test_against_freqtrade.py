@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from backtest.base.config import load_config
-from backtest.engine.replay import Run, replay
+from backtest.engine.replay import replay
+from backtest.engine.run import Run
 from backtest.signals.strategy import Exit, Intent, Intents
 from tests.engine.test_orders import FREE, HOUR, ZEC, market_of
 
