@@ -153,6 +153,8 @@ def runs(count: int = RUN_WORKSPACES) -> str:
                 beaten |= _beaten([card.verdict for card in recorded.cards])
                 passed |= any(one.passes for one in recorded.judgements)
         told, statistic, alone = told + beaten, statistic + passed, alone + unkept
+        # An hour's work: whoever ends it early keeps what was seen.
+        print(f"{seed + 1} workspaces: with the ledger {told}, without {alone}", file=sys.stderr, flush=True)
     return (
         f"{count} workspaces of {RUN_COMMANDS} evaluations of {RUN_TRIALS} strategies, {DRAWS} shifts: 'beats placebo' "
         f"ever told in {told} ({told / count:.1%}; by p alone, drift kept, in {statistic / count:.1%}); without "

@@ -6,7 +6,8 @@ processor. numba's own cache looks only at the file of the one function, so that
 one would go on running as it was.
 
 It is read from the first of `NUMBA_CACHE_DIR`, `engine/__pycache__` and the user's cache folder that has it, and
-written into the first of them that can be written. Where none can, it stays in memory and a note says so.
+written into the first of them that can be written. Where none can, it stays in memory and a note says so. Of several
+processes that need it one compiles, and the others wait for it: a minute of a core each would cost all of them minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -39,6 +40,8 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from backtest.base.locks import locked
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 FOLDER = "NUMBA_CACHE_DIR"
@@ -47,6 +50,8 @@ KEPT = 6
 _PREFIX, _SEAL = "kernel-", 32
 _DECORATED = re.compile(r"^@(?:compiled|inlined|linked)\b", re.MULTILINE)
 _IMPORTED = re.compile(r"^\s*from (?:\w+\.)*engine(?:\.(\w+) import| import \(?([\w\s,]+))", re.MULTILINE)
+_WAIT_SECONDS = 600.0
+"""How long a process waits for another that compiles the same, before it compiles by itself."""
 
 
 def compiled(function: Function) -> Function:
@@ -118,17 +123,22 @@ class _Words(Listener):  # type: ignore[misc]
 
     def on_start(self, event: object) -> None:  # noqa: ARG002
         """Called before a function is compiled; one that is loaded from the cache is not."""
+        self.tell("compiling the replay kernel, once for this installation: about a minute")
+
+    def tell(self, words: str) -> None:
+        """The words, the first time, where somebody reads them."""
         watched = sys.stderr.isatty() or "ipykernel" in sys.modules
         if self.told or not watched or os.environ.get("BACKTEST_QUIET"):
             return
         self.told = True
-        print("compiling the replay kernel, once for this installation: about a minute", file=sys.stderr, flush=True)
+        print(words, file=sys.stderr, flush=True)
 
     def on_end(self, event: object) -> None:
         """Called when a function has been compiled."""
 
 
-register("numba:compile", _Words())
+_WORDS = _Words()
+register("numba:compile", _WORDS)
 
 
 def sources(folder: Path) -> tuple[Path, ...]:
@@ -166,7 +176,14 @@ def places() -> tuple[Path, ...]:
 def _kept(dispatcher: Any) -> Any:
     """The dispatcher, with our cache in the place of numba's; as it is where numba compiles nothing."""
     if not config.DISABLE_JIT:
-        dispatcher._cache = _Cache(dispatcher.py_func)
+        dispatcher._cache = kept = _Cache(dispatcher.py_func)
+        compile_one = dispatcher.compile
+
+        def alone(signature: Any) -> Any:
+            with kept.turn:
+                return compile_one(signature)
+
+        dispatcher.compile = alone
     return dispatcher
 
 
@@ -199,11 +216,36 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
     _impl_class = _Implementation
 
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.turn = ExitStack()
+        """Holds the lock of what is being compiled, from the look at the folders until it is kept."""
+
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Machine code of this signature; None where no folder has a whole one."""
+        """Machine code of this signature; None where no folder has a whole one, and it is our turn to compile it."""
         # What is kept needs numba's runtime, not its registries of what can be compiled: these take half a second.
         rtsys.initialize(target_context)
         name = self._name_of(signature, target_context.codegen())
+        found = self._read(name, target_context)
+        if found is None:
+            self._wait(name)
+            found = self._read(name, target_context)
+        return found
+
+    def _wait(self, name: str) -> None:
+        """Until nobody else compiles it; not at all where no folder can hold a lock."""
+        for folder in places():
+            with suppress(OSError):
+                _make_room(folder)
+                try:
+                    self.turn.enter_context(locked(folder / f"{name}.lock", 0.0))
+                except TimeoutError:
+                    _WORDS.tell("another process compiles the replay kernel: waiting for it, about a minute")
+                    with suppress(TimeoutError):
+                        self.turn.enter_context(locked(folder / f"{name}.lock", _WAIT_SECONDS))
+                return
+
+    def _read(self, name: str, target_context: Any) -> Any:
         for folder in places():
             try:
                 seal, data = (content := (folder / name).read_bytes())[:_SEAL], content[_SEAL:]

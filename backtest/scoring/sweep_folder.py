@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from backtest.base.errors import DataError, UsageError
 from backtest.engine.layout import STATISTICS
-from backtest.market.locks import locked
+from backtest.base.locks import locked
 from backtest.market.record import Floats
 from backtest.market.rows import replace_file
 from backtest.scoring.placebo import Null

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,29 @@ def run(package: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_one_of_several_processes_compiles_and_the_others_take_what_it_made(package: Path) -> None:
+    slow = """
+import time
+from numba.core.event import Listener, register
+
+
+class Slow(Listener):
+    def on_start(self, event):
+        time.sleep(4)
+
+    def on_end(self, event):
+        pass
+
+
+register("numba:compile", Slow())
+"""
+    outer = package / "outer.py"
+    outer.write_text(outer.read_text().replace("\n\n\n@compiled", f"\n{slow}\n\n@compiled"))
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(lambda _: run(package).stdout.split(), range(4)))
+    assert sorted(ends) == [["2.0", "0"], *[["2.0", "1"]] * 3]
+
+
 def test_an_edit_of_a_called_function_compiles_its_callers_anew(package: Path) -> None:
     assert run(package).stdout.split() == ["2.0", "0"]
     (package / "inner.py").write_text(INNER.format(factor="400."))
@@ -74,7 +98,7 @@ def test_one_folder_serves_every_checkout_of_the_same_source(package: Path, tmp_
 
 def test_a_broken_file_of_the_cache_is_written_anew(package: Path) -> None:
     run(package)
-    files = sorted(package.glob("__pycache__/kernel-*/*"))
+    files = sorted(path for path in package.glob("__pycache__/kernel-*/*") if path.suffix != ".lock")
     assert len(files) == 1
     for path in files:
         whole = path.read_bytes()

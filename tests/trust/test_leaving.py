@@ -15,7 +15,7 @@ import pytest
 from backtest.base.errors import UsageError
 from backtest.cli import app
 from backtest.cli.leaving import fault_of_system
-from backtest.market.locks import locked
+from backtest.base.locks import locked
 from backtest.scoring.sweep_folder import LOCK, written
 from tests.cli.conftest import ROOT
 from tests.cli.test_exit_codes import SLOW
