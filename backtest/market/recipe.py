@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from backtest.base.documents import build, datasets_root, read_json, read_toml, user_path
 from backtest.base.errors import BacktestError, ConfigError, MarketError, UsageError, near_miss, shortened
 from backtest.base.fields import Duration, Milliseconds
-from backtest.base.units import TimeRange, parse_timerange, timeframe_ms
 from backtest.base.locks import LOCK_SECONDS, locked
+from backtest.base.units import TimeRange, parse_timerange, timeframe_ms
 from backtest.market.record import Instrument
 from backtest.market.rows import DEFAULT_SERIES, SeriesName, replace_file
 from backtest.market.spans import Span, merged

@@ -26,8 +26,8 @@ import numpy as np
 
 from backtest.base.documents import user_path
 from backtest.base.errors import MarketError, UsageError, near_miss
-from backtest.base.units import format_ms, timeframe_ms
 from backtest.base.locks import LOCK_SECONDS, locked
+from backtest.base.units import format_ms, timeframe_ms
 from backtest.market.manifest import (
     MANIFEST,
     Gap,

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.base.errors import DataError, UsageError
-from backtest.engine.layout import STATISTICS
 from backtest.base.locks import locked
+from backtest.engine.layout import STATISTICS
 from backtest.market.record import Floats
 from backtest.market.rows import replace_file
 from backtest.scoring.placebo import Null

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: a process of its own."""
+"""The command line as a user meets it: a process of its own, forked from a warm one unless a cold one is asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.cli import prepared
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
@@ -21,10 +23,13 @@ def backtest(tmp_path: Path) -> Command:
     """Run `backtest ARGUMENTS` in an empty folder, 80 columns wide, without colour."""
 
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        asked = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **environment}
+        if prepared.fit(asked):
+            return prepared.call(arguments, tmp_path, asked)
         return subprocess.run(
             [sys.executable, "-m", "backtest", *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1", **UTF8, **environment},
+            env={**asked, "PYTHONPATH": str(ROOT), **UTF8, **environment},
             capture_output=True,
             text=True,
             timeout=300,

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from backtest.base.errors import UsageError
+from backtest.base.locks import locked
 from backtest.cli import app
 from backtest.cli.leaving import fault_of_system
-from backtest.base.locks import locked
 from backtest.scoring.sweep_folder import LOCK, written
 from tests.cli.conftest import ROOT
 from tests.cli.test_exit_codes import SLOW

@@ -1,0 +1,5 @@
+"""Imported once by the process that commands are forked from."""
+
+from tests.cli.prepared import load
+
+load()
