@@ -87,7 +87,7 @@ def _print(
     show(console, run_table(evaluation, console.width, wanted), *map(as_typed, screen_lines(evaluation, wanted)))
     rest = (note for note in evaluation.notes if note not in labels or not market.provenance.label)
     show(console, "", *(f"- {as_typed(note)}" for note in rest))
-    show(console, *map(as_typed, data_lines(market.provenance.repairs, everything=everything)))
+    show(console, *map(as_typed, data_lines(market.provenance, everything=everything)))
     show(console, *search_parts(recorded))
     idle = runs if everything else [one for one in runs if not len(one.trades)]
     show(console, *(f"{one.strategy}: {as_typed(note)}" for one in idle for note in one.intents.notes))

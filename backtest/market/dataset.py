@@ -99,6 +99,7 @@ class Metadata(BaseModel):
     repairs: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()
     origins: tuple[OriginTable, ...] = ()
+    held_against: str = ""
     columns: dict[str, dict[str, str]]
     files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)], str]
     content_sha256: str
@@ -179,7 +180,8 @@ def write_dataset(
     """Write a market as a dataset folder, replacing an older one file by file, the metadata last.
 
     The same market gives the same bytes under one pyarrow version, and the same `content_sha256` under all.
-    Prices, volumes and rates are stored as given; name, label, licence, source and repairs are the provenance's.
+    Prices, volumes and rates are stored as given; all that is said of them (name, label, repairs and so on) is the
+    provenance's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     columns = {BARS: _bar_columns(market), FUNDING: _funding_columns(market)}
@@ -200,6 +202,7 @@ def write_dataset(
         "repairs": provenance.repairs,
         "readings": tuple(readings),
         "origins": tuple(asdict(origin) for origin in provenance.origins),
+        "held_against": provenance.held_against,
         "columns": COLUMNS,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "content_sha256": market.sha256(),
@@ -336,6 +339,7 @@ def _assemble(metadata: Metadata, bars: pa.Table, funding: pa.Table, folder: Pat
                 metadata.licence,
                 metadata.repairs,
                 tuple(Origin(**one.model_dump()) for one in metadata.origins),
+                metadata.held_against,
             ),
         )
     except MarketError as problem:

@@ -124,7 +124,8 @@ class Provenance:
     """Where a market came from and what was repaired on the way in.
 
     `label` is empty for measured data and `RECONSTRUCTED` for a reconstruction; it is shown wherever results are.
-    `origins` says it by instrument and series where they differ.
+    `origins` says it by instrument and series where they differ. `held_against` is what became of a reconstruction when
+    it was held against what was measured.
     """
 
     name: str
@@ -133,3 +134,4 @@ class Provenance:
     licence: str = ""
     repairs: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
+    held_against: str = ""

@@ -80,4 +80,6 @@ def _provenance(parts: Sequence[Provenance]) -> Provenance:
         joined("label", ", "),
         joined("licence", "; "),
         repairs,
+        tuple(origin for part in parts for origin in part.origins),
+        joined("held_against", "; "),
     )

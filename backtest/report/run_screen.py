@@ -19,6 +19,7 @@ from backtest.scoring.metrics import named
 
 if TYPE_CHECKING:
     from backtest.engine.run import Run
+    from backtest.market.instrument import Provenance
     from backtest.scoring.evaluation import Evaluation
     from backtest.scoring.scorecard import Scorecard
 
@@ -155,12 +156,13 @@ def verdict_sentence(cards: Sequence[Scorecard]) -> str:
     return f"Verdict: {len(winners)} {of} {beats} placebos at an adjusted p of {level}: {', '.join(winners)}."
 
 
-def data_lines(remarks: Sequence[str], *, everything: bool) -> list[str]:
-    """What was repaired, skipped or said of the data, the first few unless all is wanted."""
+def data_lines(provenance: Provenance, *, everything: bool) -> list[str]:
+    """What a reconstruction was held against, and what was repaired or skipped: the first few unless all is wanted."""
+    held, remarks = provenance.held_against, provenance.repairs
     shown = list(remarks if everything else remarks[:REMARKS_SHOWN])
     left = len(remarks) - len(shown)
     more = [f"- data: {left} more remarks: `all`"] if left else []
-    return [f"- data: {one}" for one in shown] + more
+    return [f"- {held}"] * bool(held) + [f"- data: {one}" for one in shown] + more
 
 
 def rows_of(evaluation: Evaluation, wanted: Wanted) -> list[ScreenRow]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from backtest.base.errors import UsageError
+from backtest.market.dataset import default_dataset, open_dataset
 from tools.sample_against_real import CARD, PAGE, REASONS, Pair, markets, pairs, short_table, table, written
 
 
@@ -26,6 +27,9 @@ def test_the_page_and_the_data_card_are_what_the_bars_say(found: tuple[Pair, ...
     apart = sum(bool(one.differs) for one in found)
     readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
     assert f"{apart} of {len(found)} differ in the sign of net or the verdict" in " ".join(readme.split())
+    said = open_dataset(default_dataset()).provenance.held_against
+    assert f"{apart} of {len(found)} strategies differ in the sign of net or the verdict" in said
+    assert said.partition(": ")[2].partition(" (")[0] == ", ".join(one.strategy for one in found if one.differs)
 
 
 def test_signs_verdicts_and_trades_by_days_are_the_same_or_have_a_reason(found: tuple[Pair, ...]) -> None:

@@ -67,6 +67,7 @@ def reconstruct(facts: Facts) -> Market:
             RECONSTRUCTED,
             plan.licence,
             origins=tuple(origin for column in columns for origin in column.origins),
+            held_against=plan.held_against,
         ),
     )
 

@@ -75,6 +75,7 @@ class Plan(_Table):
     source: str
     licence: str
     how_made: str
+    held_against: str
     seed: int = Field(ge=0, lt=2**32)
     start: AwareDatetime
     end: AwareDatetime
