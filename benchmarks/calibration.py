@@ -142,7 +142,7 @@ POWER_TESTS = (
 HEADLINES = (
     "`shift`",
     "verdict: both",
-    *(f"study {name}: {test}" for test in ("shift", "kolari_pynnonen", "distributed lag") for name in STUDY.span_names()),
+    *(f"study {span}: {p}" for p in ("shift", "kolari_pynnonen", "distributed lag") for span in STUDY.span_names()),
 )
 READING = """`shift`, `far_shift` and `dates` are one-sided, the study's tests two-sided. Dash: fewer than 20 defined.
 

@@ -161,7 +161,7 @@ def test_the_key_covers_all_that_compiled_code_is_made_of_and_no_more() -> None:
     for name in covered:
         # A constant of another room would be frozen into the code too.
         rooms = {one for one in imported(ENGINE / f"{name}.py") if not one.startswith("backtest.engine")}
-        assert rooms == set(), name
+        assert rooms <= {"backtest.base.locks", "backtest.base.locks.locked"}, name  # it waits, and is not compiled
         inside = {one.split(".")[2] for one in imported(ENGINE / f"{name}.py") if one.count(".") >= 2}
         assert {one for one in inside if (ENGINE / f"{one}.py").is_file()} <= covered, name
     assert "why" not in covered, "an edit of what is not compiled would compile the kernel anew"
