@@ -355,7 +355,7 @@ def options(venue: str, url: str, **more: Any) -> dict[str, Any]:
         return url + parts.path
 
     api = getattr(ccxt, venue)().urls["api"]
-    return {"urls": {"api": rewritten(api)}, "rateLimit": 0.2, "timeout": 400, **more}
+    return {"urls": {"api": rewritten(api)}, "rateLimit": 0.2, "timeout": 5_000, **more}
 
 
 def bars_of(listing: Listing, period: int, start: int, end: int, now: int = NOW) -> tuple[np.ndarray, np.ndarray]:

@@ -37,7 +37,7 @@ def listings(*bases: str, **more: Any) -> dict[str, Listing]:
 def recipe(venue: str, state: Loopback, timerange: str = "20250815-20251130", **more: Any) -> Recipe:
     more = {"symbols": (ZEC,), "timeframe": "1h", "name": "test", **more}
     extra = more.pop("options", {})
-    choice = ExchangeChoice(id=venue, options=options(venue, state.url, **extra))
+    choice = ExchangeChoice(id=venue, options=options(venue, state.url, **{"timeout": 400, **extra}))
     return Recipe(exchange=choice, timerange=timerange, **more)
 
 

@@ -430,7 +430,12 @@ def test_a_series_that_never_comes_ends_named_with_its_range(store: Store, kind:
     state.rate, state.kinds, state.only = 1.0, (kind,), "open-interest"
     with serving(state):
         report = download(
-            store, state, "20251101-20251110", series=("ohlcv", "oi"), patience=replace(QUICK, attempts=3)
+            store,
+            state,
+            "20251101-20251110",
+            series=("ohlcv", "oi"),
+            patience=replace(QUICK, attempts=3),
+            options={"timeout": 400},
         )
     assert "oi 1h: missing 2025-11-01 00:00 to 2025-11-10 00:00" in report.complaint()
     assert "ohlcv" not in report.complaint()

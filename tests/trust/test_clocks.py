@@ -16,12 +16,12 @@ import pytest
 
 import backtest.ledger.store as ledger_store
 from backtest.base.errors import MarketError
+from backtest.base.locks import locked
 from backtest.ledger.store import open_ledger
 from backtest.ledger.verification import verify_ledger
 from backtest.market.ccxt_source import Venue
 from backtest.market.checking import checked_series
 from backtest.market.importing import import_paths
-from backtest.market.locks import locked
 from backtest.market.manifest import ASKED_APART_MS, ASKED_LEAST
 from backtest.market.plain_files import Said
 from backtest.market.store import Store
