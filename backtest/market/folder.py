@@ -2,7 +2,7 @@
 
 Every file takes the way of an import: the same profiles, the same checks of units. What a file does not tell (its zone,
 its unit) nobody can say for a folder, so it is left out with the reason, or refused where nothing else is there: import
-it with the option that says it.
+it with the option that says it. Rules of the venue are read from `instruments.toml` beside the bars.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from backtest.market.archive import archive_name
 from backtest.market.assembling import assemble
 from backtest.market.files import MarketFile, market_file, told_kind
 from backtest.market.further import further_series
+from backtest.market.instrument_file import with_rules
 from backtest.market.plain_files import Piece, Said, plain_piece
 from backtest.market.plausibility import check_open_interest
 from backtest.market.quality import CheckedBars, CheckedFunding, OpenInterest
@@ -81,7 +82,10 @@ def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = 
     of: dict[Instrument, dict[SeriesName, tuple[Path, Piece]]] = {}
     for (instrument, series), one in found.items():
         of.setdefault(instrument, {})[series] = one
-    data = [_series(instrument, of.get(instrument, {})) for instrument in sorted(with_bars, key=lambda one: one.symbol)]
+    ruled, told = with_rules(folder, with_bars)
+    notes += told
+    chosen_of = sorted(with_bars, key=lambda one: one.symbol)
+    data = [_series(ruled[instrument.symbol], of.get(instrument, {})) for instrument in chosen_of]
     return assemble(Provenance(name, f"files of folder {name}", repairs=tuple(notes)), wanted, data)
 
 

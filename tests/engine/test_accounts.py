@@ -79,6 +79,29 @@ def test_an_inverse_contract_is_liquidated_where_its_coins_are_used_up(side: int
                   leverage=5, gross_cap=5).trades["reason"].tolist() == ["end_of_data"]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("side", "rate", "level", "net"),
+    [
+        # 50 coins' worth pay 0.2 of the margin of 10: 9.8 + 50 - 5000 / p = 100 / p at p = 5100 / 59.8. What is left,
+        # 100 / p, is 1.1725 coins.
+        (1, 0.004, 5100 / 59.8, 59.8 / 51 - 10),
+        # The short receives 0.2: 10.2 + 5000 / p - 50 = 100 / p at p = 4900 / 39.8, and keeps 100 / p.
+        (-1, 0.004, 4900 / 39.8, 39.8 / 49 - 10),
+        # At a negative rate the long receives, and its level moves away.
+        (1, -0.004, 5100 / 60.2, 60.2 / 51 - 10),
+    ],
+)
+def test_funding_moves_the_liquidation_of_an_inverse_contract(side: int, rate: float, level: float, net: float) -> None:
+    for beyond, reason in ((level * (1 - 0.001 * side), "liquidation"), (level * (1 + 0.001 * side), "end_of_data")):
+        market = market_of((INVERSE,), [100, 100, beyond, beyond], row_1=rate)
+        settings = {"leverage": 5, "gross_cap": 5, "liquidation_fee": 0.0}
+        trade = run_of(market, an_intent(market, side=side, weight=5.0), **settings).trades.iloc[0]
+        assert trade["funding"] == pytest.approx(50 * rate * side)
+        assert trade["reason"] == reason
+        if reason == "liquidation":
+            assert (trade["exit_price"], trade["net"]) == (pytest.approx(level), pytest.approx(net))
+
+
 def test_funding_of_an_inverse_contract_is_paid_in_coins() -> None:
     # 1,000 dollars at a close of 125 are 8 coins: a rate of 1 % costs the long 0.08 and pays the short as much.
     for side in (1, -1):
