@@ -201,7 +201,7 @@ class Venue:
         name, out = f"{self.identifier} has no {_MEANING[series]}", self._way_out(series)
         if series == "liquidations":
             return f"{name} of the past that can be paged: import an export of Coinalyze or CoinGlass"
-        if not self.exchange.has.get(_HAS[series]):
+        if not self.exchange.has.get(_HAS[series]) or series in self.rules.lacks:
             return f"{name} that ccxt can read: {out}"
         if series in ("ohlcv", *PRICE_SERIES) and timeframe not in (self.exchange.timeframes or {timeframe: ""}):
             return f"{name} of {timeframe}; {near_miss(timeframe, self.exchange.timeframes)}"
@@ -330,8 +330,11 @@ class Venue:
             return self._checked(exchange.fetch_funding_rate_history(symbol, since_ms, limit, until))
         if series in _SAMPLES:
             until = {"until": until_ms} if rules.oi_until else {}
+            if series == "ratios":
+                begin, end = rules.ratio_window
+                until = {**({begin: since_ms} if begin else {}), end: until_ms}
             return self._checked(getattr(exchange, _SAMPLES[series])(symbol, period, since_ms, limit, until))
-        most = limit if rules.swap_limit or listed.instrument.kind == "spot" else None
+        most = limit if rules.swap_limit or series != "ohlcv" or listed.instrument.kind == "spot" else None
         return self._checked(getattr(exchange, _BARS[series])(symbol, period, since_ms, most, {"until": until_ms}))
 
     def _checked(self, rows: Any) -> list[Any]:

@@ -30,6 +30,7 @@ from backtest.market.quality import (
     clean_funding,
     clean_open_interest,
     epoch_ms,
+    once_in_order,
 )
 from backtest.market.series import BASE, SERIES
 
@@ -189,7 +190,7 @@ def _told_timeframe(tables: Mapping[str, RawTable]) -> str:
 
 
 def _period(where: str, time_ms: Int64s) -> str:
-    steps = np.diff(np.unique(time_ms))
+    steps = np.diff(once_in_order(time_ms))
     if steps.size == 0:
         raise MarketError(f"{where} has one time only, which tells no timeframe: give timeframe='1h' or whatever it is")
     lengths, counts = np.unique(steps, return_counts=True)

@@ -20,7 +20,7 @@ import numpy as np
 from backtest.base.errors import MarketError
 from backtest.base.units import DAY_MS
 from backtest.market.align import LONGEST_CADENCE_MS, funding_coverage
-from backtest.market.quality import Int64s, snap
+from backtest.market.quality import Int64s, once_in_order, snap
 from backtest.market.record import Flags
 from backtest.market.rows import Rows
 from backtest.market.spans import Span, intersect, merged, runs, subtract
@@ -329,6 +329,6 @@ def _fetch_settlement_window(pager: Pager, window: Span, *, first: bool, open_en
 
 def _settlement_holes(rows: Rows, window: Span) -> tuple[Span, ...]:
     """Time of a window in which a settlement may be absent from the rows."""
-    coverage = funding_coverage(np.unique(snap(rows.time_ms)))
+    coverage = funding_coverage(once_in_order(snap(rows.time_ms)))
     known = zip((coverage.after_ms + 1).tolist(), (coverage.until_ms + 1).tolist(), strict=True)
     return subtract([window], known)

@@ -26,6 +26,7 @@ from backtest.market.quality import (
     clean_open_interest,
     clean_price_bars,
     clean_ratios,
+    once_in_order,
 )
 from backtest.market.record import Floats, Instrument, Kind
 from backtest.market.rows import PRICE_SERIES, Key, Rows, SeriesName, plain_timeframe
@@ -275,7 +276,7 @@ def _instrument(path: Path, foreign: Foreign, named: _Named, said: Said) -> Inst
 def _period(path: Path, table: RawTable, named: _Named, said: Said) -> str:
     if said.timeframe or named.period:
         return said.timeframe or named.period
-    steps = np.diff(np.unique(table.time_ms))
+    steps = np.diff(once_in_order(table.time_ms))
     if steps.size == 0:
         raise MarketError(f"{path} has one row and its name tells no period: say `timeframe`, as in `timeframe=1h`")
     lengths, counts = np.unique(steps, return_counts=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from backtest.base.errors import MarketError, UsageError
 from backtest.base.units import UNIT_MS
-from backtest.market.quality import Int64s, RawTable, epoch_ms, snap
+from backtest.market.quality import Int64s, RawTable, epoch_ms, once_in_order, snap
 from backtest.market.record import Floats
 
 HOUR_MS = UNIT_MS["h"]
@@ -40,7 +40,7 @@ def settlements(table: RawTable, helpers: Mapping[str, Floats], unit: str = "") 
         raise UsageError(f"`unit rate={unit}` is unknown; allowed: {', '.join(RATE_UNITS)}")
     if "settles" in helpers:
         table = _last_before_settlement(table, helpers["settles"])
-    steps = np.diff(np.unique(snap(table.time_ms)))
+    steps = np.diff(once_in_order(snap(table.time_ms)))
     cadence = float(np.median(steps)) if steps.size else 8.0 * HOUR_MS
     if steps.size and cadence < LEAST_STEP_MS:
         raise MarketError(

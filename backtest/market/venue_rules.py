@@ -7,7 +7,7 @@ from typing import Literal
 
 from backtest.base.units import DAY_MS, timeframe_ms
 from backtest.market.record import Kind
-from backtest.market.rows import SeriesName
+from backtest.market.rows import PRICE_SERIES, SeriesName
 
 OiUnit = Literal["base", "contracts"]
 Paging = Literal["windows", "pages", "whole"]
@@ -25,12 +25,17 @@ class VenueRules:
         Most rows of a page.
     price_rows : int or None
         Most bars of a mark price, an index or a premium; None is as of bars.
-    spot_depth, swap_depth : int or None
-        How many of its newest bars a venue serves of any timeframe; None is back to the listing.
+    spot_depth, swap_depth, price_depth : int or None
+        How many of its newest bars a venue serves of any timeframe, the last of mark prices, indices and premiums; None
+        is back to the listing.
     oi_days, funding_days : int or None
         How far back its history goes; None is to the listing.
     oi_depth : int or None
-        How many samples of any period it keeps.
+        How many samples of open interest and ratios it keeps of any period.
+    lacks : tuple of SeriesName
+        What ccxt offers of it though no request reaches the past of it.
+    ratio_window : (str, str)
+        Parameters that begin and end a page of ratios; without the first ccxt says where it begins.
     oi_unit : OiUnit or None
         Unit of its open interest; None where it is not known.
     oi_both : bool
@@ -65,6 +70,7 @@ class VenueRules:
     swap_depth: int | None = None
     oi_days: int | None = None
     funding_days: int | None = None
+    price_depth: int | None = None
     oi_depth: int | None = None
     oi_unit: OiUnit | None = None
     oi_periods: tuple[str, ...] = _OI_PERIODS
@@ -79,10 +85,13 @@ class VenueRules:
     funding_field: str = ""
     funding_sampled: bool = False
     checked_rows: bool = False
+    lacks: tuple[SeriesName, ...] = ()
+    ratio_window: tuple[str, str] = ("", "until")
 
     def oldest_ms(self, series: SeriesName, kind: Kind, period: str, now_ms: int) -> int:
         """First time of a series that is served; by days with room for what the requests take, 0 is the listing."""
-        depth = {"ohlcv": self.spot_depth if kind == "spot" else self.swap_depth, "oi": self.oi_depth}.get(series)
+        depths = {"oi": self.oi_depth, "ratios": self.oi_depth, **dict.fromkeys(PRICE_SERIES, self.price_depth)}
+        depth = (self.spot_depth if kind == "spot" else self.swap_depth) if series == "ohlcv" else depths.get(series)
         if depth is not None:
             # The newest of them is still open.
             period_ms = timeframe_ms(period)
@@ -96,7 +105,15 @@ _BINANCE = VenueRules(1000, 500, 1000, oi_days=30, oi_unit="base", checked_rows=
 RULES: dict[str, VenueRules] = {
     "binance": _BINANCE,
     "binanceusdm": _BINANCE,
-    "bybit": VenueRules(1000, 200, 200, oi_unit="base", oi_periods=_FEW_PERIODS, checked_rows=True),
+    "bybit": VenueRules(
+        1000,
+        200,
+        200,
+        oi_unit="base",
+        oi_periods=_FEW_PERIODS,
+        checked_rows=True,
+        ratio_window=("startTime", "endTime"),
+    ),
     "okx": VenueRules(
         300,
         100,
@@ -128,12 +145,15 @@ RULES: dict[str, VenueRules] = {
         oi_periods=("1h", "4h", "12h", "1d"),
         oi_until=False,
         swap_limit=False,
+        price_rows=2000,
+        price_depth=2000,
+        lacks=("index",),
         funding_until="end_time",
     ),
     "mexc": VenueRules(
         500, volume_in_contracts=True, funding_rows=1000, funding_paging="pages", funding_page="page_num"
     ),
-    "bitget": VenueRules(200, funding_rows=100, funding_paging="pages", funding_page="pageNo"),
+    "bitget": VenueRules(200, funding_rows=100, funding_paging="pages", funding_page="pageNo", lacks=("ratios",)),
     "hyperliquid": VenueRules(5000, funding_rows=500, spot_depth=5000, swap_depth=5000),
     "krakenfutures": VenueRules(2000, funding_paging="whole"),
     "kraken": VenueRules(720, spot_depth=720),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import socket
 import struct
 import threading
@@ -41,6 +42,16 @@ BOTH_FAULTS = (
 FAULTS = {"bybit": (*BOTH_FAULTS, "10006", "10016", "10001"), "binanceusdm": (*BOTH_FAULTS, "-1003", "-1001")}
 
 
+def price_series(path: str, query: dict[str, str]) -> str:
+    """Of which price a request asks for bars: as the venues name them, `ohlcv` where it names none."""
+    text = f"{path} {query}".lower()
+    if "premium" in text:
+        return "premium"
+    if re.search(r"mark(?!et)|fair_price", text):
+        return "mark"
+    return "index" if re.search(r"index(?!/market)|/v1/spot/", text) else "ohlcv"
+
+
 def noise(*key: object) -> float:
     """A number in [0, 1) that only depends on the key."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=6).digest()
@@ -62,6 +73,16 @@ class Listing:
         mid = 50 + 40 * noise(self.base, slot)
         open_, close = mid * (1 + 0.01 * noise("o", slot)), mid * (1 - 0.01 * noise("c", slot))
         return tuple(round(x, 4) for x in (open_, max(open_, close) * 1.002, min(open_, close) * 0.998, close, mid * 7))  # type: ignore[return-value]
+
+    def price_bar(self, slot: int, series: str) -> tuple[float, float, float, float]:
+        """Mark, index or premium: each of its own, the premium on both sides of zero."""
+        open_, high, low, close, _ = self.bar(slot)
+        times, less = {"mark": (1.01, 0), "index": (1.02, 0), "premium": (1e-4, 0.005)}[series]
+        return tuple(round(x * times - less, 8) for x in (open_, high, low, close))  # type: ignore[return-value]
+
+    def longs(self, slot: int) -> float:
+        """Share of accounts that are long."""
+        return round(0.4 + 0.2 * noise("longs", self.base, slot), 4)
 
     def oi(self, slot: int) -> tuple[float, float]:
         coins = round(1000 + 500 * noise("oi", self.base, slot), 3)
@@ -139,10 +160,14 @@ class Loopback:
             if listing is None:
                 return {"retCode": 10001, "retMsg": "symbol invalid", "result": {}, "time": self.now_ms}
             result = {"symbol": query["symbol"], "category": query["category"]}
-            if path == "/v5/market/kline":
-                period = PERIODS[query["interval"]]
+            rows: list[Any]
+            if "kline" in path:
+                period, price = PERIODS[query["interval"]], price_series(path, {})
                 slots = listing.slots(period, number["start"], number.get("end", self.now_ms), self.now_ms)
-                rows = [[str(slot), *map(str, listing.bar(slot)), "1"] for slot in slots]
+                if price == "ohlcv":
+                    rows = [[str(slot), *map(str, listing.bar(slot)), "1"] for slot in slots]
+                else:
+                    rows = [[str(slot), *map(str, listing.price_bar(slot, price))] for slot in slots]
                 result["list"] = spoilt(rows[::-1], kind, self.random)[: number.get("limit", 200)]
             elif path == "/v5/market/open-interest":
                 period = PERIODS[query["intervalTime"]]
@@ -153,6 +178,20 @@ class Loopback:
                 page = spoilt(rows[skip:], kind, self.random)[:most]
                 more = len(rows) > skip + most
                 result |= {"list": page, "nextPageCursor": str(skip + most) if more else ""}
+            elif path == "/v5/market/account-ratio":
+                period = PERIODS[query["period"]]
+                # Without a start and an end the newest come.
+                slots = listing.slots(
+                    period, number.get("startTime", 0), number.get("endTime", self.now_ms), self.now_ms
+                )
+                slots = slots[-min(number.get("limit", 50), 500) :]
+                longs = [(slot, listing.longs(slot)) for slot in slots]
+                rows = [
+                    {"symbol": query["symbol"], "buyRatio": f"{share:.4f}", "sellRatio": f"{1 - share:.4f}", **stamp}
+                    for slot, share in longs
+                    for stamp in ({"timestamp": str(slot)},)
+                ]
+                result["list"] = spoilt(rows[::-1], kind, self.random)
             elif path == "/v5/market/funding/history":
                 found = listing.settlements(number["startTime"], min(number["endTime"], self.now_ms))
                 rows = [
@@ -184,12 +223,18 @@ class Loopback:
             return {"serverTime": self.now_ms}
         if path == "/fapi/v1/exchangeInfo":
             return {"symbols": [self._binance_market(one) for one in self.listings.values()]}
-        listing = self.listings.get(query["symbol"])
+        listing = self.listings.get(query.get("symbol") or query["pair"])
         if listing is None:
             return {"code": -1121, "msg": "Invalid symbol."}
         start, end = number.get("startTime", 0), number.get("endTime", self.now_ms)
-        if path == "/fapi/v1/klines":
+        if path.endswith("Klines"):
             rows: list[Any] = [
+                [slot, *map(str, listing.price_bar(slot, price_series(path, {}))), "0", slot + 1, "0", 1, "0", "0", "0"]
+                for slot in listing.slots(PERIODS[query["interval"]], start, end, self.now_ms)
+            ]
+            return spoilt(rows, kind, self.random)[: min(number.get("limit", 500), 1500)]
+        if path == "/fapi/v1/klines":
+            rows = [
                 [slot, *map(str, listing.bar(slot)), slot + 1, "1", 1, "1", "1", "0"]
                 for slot in listing.slots(PERIODS[query["interval"]], start, end, self.now_ms)
             ]
@@ -207,6 +252,19 @@ class Loopback:
                 for slot in listing.slots(PERIODS[query["period"]], start, end, self.now_ms)
             ]
             # Binance gives the newest rows of the range.
+            return spoilt(rows, kind, self.random)[-min(number.get("limit", 30), 500) :]
+        if path == "/futures/data/globalLongShortAccountRatio":
+            if start < self.now_ms - 30 * DAY:
+                return {"code": -1130, "msg": "parameter 'startTime' is invalid."}
+            rows = [
+                {
+                    "symbol": query["symbol"],
+                    "longShortRatio": repr(listing.longs(slot) / (1 - listing.longs(slot))),
+                    "longAccount": str(listing.longs(slot)),
+                    "timestamp": slot,
+                }
+                for slot in listing.slots(PERIODS[query["period"]], start, end, self.now_ms)
+            ]
             return spoilt(rows, kind, self.random)[-min(number.get("limit", 30), 500) :]
         rows = [
             {"symbol": query["symbol"], "fundingRate": str(rate), "fundingTime": stamp, "markPrice": ""}

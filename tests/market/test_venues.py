@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from backtest.base.errors import UsageError
+from backtest.base.errors import MarketError, UsageError
 from backtest.market.ccxt_source import Venue
 from backtest.market.download import Downloader, Fetched
 from backtest.market.planning import Plan, plan_download
@@ -25,7 +26,11 @@ from tests.market.venues import LAUNCH, SPECS, VenueLoopback, closed_bars, liste
 PAGE = Path(__file__).parents[2] / "docs" / "venues.md"
 QUICK = Patience(attempts=4, doubtful=2, first=0.001, longest=0.002)
 START = NOW // DAY * DAY - 59 * DAY
-SERIES: tuple[SeriesName, ...] = ("ohlcv", "oi", "funding")
+COLUMNS: dict[SeriesName, str] = {
+    "ohlcv": "bars", "oi": "open interest", "funding": "funding",
+    "mark": "mark price", "index": "index price", "premium": "premium", "ratios": "long/short ratio",
+}  # fmt: skip
+SERIES = tuple(COLUMNS)
 CASES = [(venue, series) for venue in SPECS for series in SERIES] + [("gate spot", "ohlcv")]
 
 
@@ -89,19 +94,33 @@ def test_a_series_comes_complete_or_is_refused_before_the_first_request(
     if done.fetched is None:
         assert done.requests == 0
         assert done.plan.refused == (done.refused,)
-        assert "choose another" in done.refused or "fetch it from bybit" in done.refused
+        assert re.search("choose another|fetch it from bybit", done.refused)
         settled(case, "refused")
         return
     assert done.times is not None
     assert done.values is not None
     listing = Listing("ZEC", LAUNCH, ((0, spec.hours),))
-    first = {"ohlcv": spec.first_bar, "oi": spec.first_oi, "funding": spec.first_funding}[series]
+    first = {
+        "ohlcv": spec.first_bar, "oi": spec.first_oi, "funding": spec.first_funding, "ratios": spec.first_ratio
+    }.get(series, 0)  # fmt: skip
     wanted = max(START, first)
     assert bool(done.said) == (first > START), "what is not served is said before the first request"
     if series == "funding":
         rates = listing.settlements(wanted, NOW)
         assert done.times.tolist() == [stamp for stamp, _ in rates]
         np.testing.assert_allclose(done.values[:, 0], [rate for _, rate in rates], rtol=1e-9)
+    elif series in ("mark", "index", "premium"):
+        slots = [slot for slot in listing.slots(HOUR, wanted, NOW, NOW) if slot + HOUR <= NOW]
+        assert done.times.tolist() == slots
+        expected = np.array([listing.price_bar(slot, series) for slot in slots])
+        np.testing.assert_allclose(done.values, expected, rtol=1e-9)
+        assert (expected.min() < 0 < expected.max()) == (series == "premium")
+    elif series == "ratios":
+        slots = [slot for slot in listing.slots(HOUR, wanted, NOW, NOW) if slot + HOUR <= NOW]
+        assert done.times.tolist() == slots
+        shares = np.array([listing.longs(slot) for slot in slots])
+        np.testing.assert_allclose(done.values[:, 2], shares / (1 - shares), rtol=1e-9)
+        assert np.isnan(done.values[:, [0, 1, 3]]).all(), "a venue's ratio is of its accounts alone"
     elif series == "oi":
         slots = [slot for slot in listing.slots(HOUR, wanted, NOW, NOW) if slot + HOUR <= NOW]
         assert done.times.tolist() == slots
@@ -113,7 +132,7 @@ def test_a_series_comes_complete_or_is_refused_before_the_first_request(
         np.testing.assert_allclose(done.values, bars, rtol=1e-9)
     assert done.fetched.gaps == ()
     assert [span for span in done.fetched.missing if span[1] > wanted] == []
-    bound = {"ohlcv": 40, "oi": 60, "funding": 80}[series]
+    bound = {"oi": 60, "funding": 80}.get(series, 40)
     assert done.requests <= bound
     (planned,) = done.plan.series
     assert planned.least <= done.requests <= planned.most
@@ -140,24 +159,69 @@ FOUND: dict[str, dict[str, str]] = {}
 def page(found: dict[str, dict[str, str]]) -> str:
     """The table of the documents."""
     rows = [
-        f"| {venue} | {cells.get('ohlcv', '-')} | {cells.get('oi', '-')} | {cells.get('funding', '-')} |"
+        f"| {venue} | {' | '.join(cells.get(series, '-') for series in SERIES)} |"
         for venue, cells in sorted(found.items())
     ]
     return "\n".join(
         [
             "# What each venue serves",
             "",
-            "Sixty days of hourly bars, open interest and funding, asked of servers on loopback that answer as ccxt's",
-            "readers and the venues' documentation say. `tests/market/test_venues.py` writes this table, and fails if",
-            "it differs; *refused* is said before the first request. A venue that is not here is probed with an old",
-            "window first: if it answers with newer rows, it is taken for one that keeps its newest rows only.",
+            "Sixty days of hourly bars, open interest, funding, prices at which nothing trades and ratios, asked of",
+            "servers on loopback that answer as ccxt's readers and the venues' documentation say.",
+            "`tests/market/test_venues.py` writes this table, and fails if it differs; *refused* is said before the",
+            "first request. A venue that is not here is probed with an old window first: if it answers with newer",
+            "rows, it is taken for one that keeps its newest rows only. No venue serves liquidations of the past that",
+            "can be paged: they are refused everywhere, and imported from exports of Coinalyze and CoinGlass.",
             "",
-            "| venue | bars | open interest | funding |",
-            "|---|---|---|---|",
+            f"| venue | {' | '.join(COLUMNS.values())} |",
+            f"|---{'|---' * len(COLUMNS)}|",
             *rows,
             "",
         ]
     )
+
+
+@pytest.mark.parametrize("venue", ["bybit", "okx", "kraken"])
+def test_liquidations_are_refused_before_the_first_request(
+    venue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = outcome((venue, "liquidations"), tmp_path / "store", monkeypatch)
+    assert done.requests == 0
+    if SPECS[venue].swap:
+        assert done.refused == (
+            f"{venue} has no liquidations of the past that can be paged: import an export of Coinalyze or CoinGlass"
+        )
+    else:
+        assert "has no liquidations" in done.refused
+
+
+@pytest.mark.parametrize(("venue", "series"), [("htx", "index"), ("bitget", "ratios")])
+def test_what_ccxt_offers_of_a_venue_without_a_way_to_the_past_would_store_nothing(
+    venue: str, series: SeriesName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why the rules name it: asked for, it comes to an error or to no row, and never to a gap."""
+    monkeypatch.setitem(RULES, venue, replace(RULES[venue], lacks=()))
+    try:
+        done = outcome((venue, series), tmp_path / "store", monkeypatch, 20)
+    except MarketError:
+        return
+    assert done.times is not None
+    assert done.times.size == 0
+    assert done.fetched is not None
+    assert done.fetched.gaps == ()
+
+
+def test_a_page_of_ratios_that_is_not_bounded_is_not_taken_for_its_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a start, which ccxt does not send, Bybit answers any window with its newest rows."""
+    monkeypatch.setitem(RULES, "bybit", replace(RULES["bybit"], ratio_window=("", "until")))
+    done = outcome(("bybit", "ratios"), tmp_path / "store", monkeypatch, 20)
+    assert done.fetched is not None
+    assert done.fetched.gaps == ()
+    assert done.times is not None
+    named = sum((end - start) // HOUR for start, end in done.fetched.missing)
+    assert done.times.size + named >= 20 * 24
 
 
 @pytest.mark.parametrize("venue", ["htx", "kraken", "hyperliquid", "gate spot"])

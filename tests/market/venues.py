@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.market.loopback import DAY, HOUR, MINUTE, NOW, PERIODS, Listing, Loopback
+from tests.market.loopback import DAY, HOUR, MINUTE, NOW, PERIODS, Listing, Loopback, price_series
 
 LAUNCH = NOW // DAY * DAY - 470 * DAY
 CONTRACT = 0.1
@@ -32,6 +32,7 @@ class Spec:
     first_bar: int = 0
     first_oi: int = 0
     first_funding: int = 0
+    first_ratio: int = 0
 
 
 def newest(count: int, now: int = NOW) -> int:
@@ -41,8 +42,8 @@ def newest(count: int, now: int = NOW) -> int:
 
 SPECS: dict[str, Spec] = {
     "bybit": Spec(),
-    "binanceusdm": Spec(first_oi=NOW - 30 * DAY + 5 * MINUTE),
-    "okx": Spec(identity="ZEC-USDT-SWAP", first_oi=newest(1440)),
+    "binanceusdm": Spec(first_oi=NOW - 30 * DAY + 5 * MINUTE, first_ratio=NOW - 30 * DAY + 5 * MINUTE),
+    "okx": Spec(identity="ZEC-USDT-SWAP", first_oi=newest(1440), first_ratio=newest(1440)),
     "gate": Spec(spot="ZEC/USDT", identity="ZEC_USDT"),
     "kucoinfutures": Spec(identity="ZECUSDTM"),
     "htx": Spec(identity="ZEC-USDT", first_oi=newest(200)),
@@ -85,7 +86,14 @@ class Asked:
 
     def bars(self, start: int, end: int, period: int = HOUR) -> list[tuple[int, tuple[float, ...]]]:
         slots = self.listing.slots(period, start, min(end, self.state.now_ms), self.state.now_ms)
-        return [(slot, self.listing.bar(slot)) for slot in slots]
+        price = price_series(self.path, self.query)
+        if price == "ohlcv":
+            return [(slot, self.listing.bar(slot)) for slot in slots]
+        return [(slot, (*self.listing.price_bar(slot, price), 0.0)) for slot in slots]
+
+    def ratios(self, start: int, end: int) -> list[tuple[int, float]]:
+        slots = self.listing.slots(HOUR, start, min(end, self.state.now_ms), self.state.now_ms)
+        return [(slot, self.listing.longs(slot) / (1 - self.listing.longs(slot))) for slot in slots]
 
     def rates(self, start: int, end: int) -> list[tuple[int, float]]:
         known = self.state.known or self.listing.settlements(0, self.state.now_ms)
@@ -100,8 +108,11 @@ class Asked:
 def _okx(asked: Asked) -> Any:
     number, limit = asked.number, asked.number.get("limit", 100)
     before, after = number.get("before", 0) + 1, number.get("after", NOW) - 1
-    if "candles" in asked.path:
-        rows: list[Any] = [
+    if "account-ratio" in asked.path:
+        found = asked.ratios(max(number.get("begin", 0), newest(1440)), number.get("end", NOW))
+        rows: list[Any] = [[str(slot), repr(ratio)] for slot, ratio in found]
+    elif "candles" in asked.path:
+        rows = [
             [str(slot), *map(str, bar[:4]), str(bar[4] / CONTRACT), str(bar[4]), "1", "1"]
             for slot, bar in asked.bars(before, after)
         ]
@@ -144,6 +155,10 @@ def _gate(asked: Asked) -> Any:
 
 def _kucoin(asked: Asked) -> Any:
     number = asked.number
+    if "/ua/" in asked.path and "kline" in asked.path:
+        bars = asked.bars(number["startAt"] * 1000, number["endAt"] * 1000)[:500]
+        candles = [[str(slot // 1000), *map(str, (o, c, h, low)), "0", "0"] for slot, (o, h, low, c, _) in bars]
+        return {"code": "200000", "data": {"tradeType": "FUTURES", "symbol": "ZECUSDTM", "list": candles[::-1]}}
     if "kline" in asked.path:
         rows: list[Any] = [
             [slot, *bar[:4], bar[4] / CONTRACT] for slot, bar in asked.bars(number["from"], number.get("to", NOW))
@@ -164,13 +179,21 @@ def _kucoin(asked: Asked) -> Any:
 
 def _htx(asked: Asked) -> Any:
     number = asked.number
+    if "linear_swap_" in asked.path and "kline" in asked.path:
+        if not 1 <= number.get("size", 0) <= 2000:
+            return {"status": "error", "err_code": 1067, "err_msg": "size invalid.", "ts": NOW}
+        rows: list[Any] = [
+            {"id": slot // 1000, **dict(zip(("open", "high", "low", "close"), map(str, bar), strict=False))}
+            for slot, bar in asked.bars(0, NOW)[-number["size"] :]
+        ]
+        return {"status": "ok", "ch": "x", "data": rows, "ts": NOW}
     if "kline" in asked.path:
         if "size" in number:
             # With a size, from and to are ignored: the newest come.
             bars = asked.bars(0, NOW)[-number["size"] :]
         else:
             bars = asked.bars(number["from"] * 1000, number["to"] * 1000)[:2000]
-        rows: list[Any] = [
+        rows = [
             {"id": slot // 1000, "open": o, "high": h, "low": low, "close": c, "amount": v}
             for slot, (o, h, low, c, v) in bars
         ]
