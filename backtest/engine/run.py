@@ -356,7 +356,7 @@ def funding_note(instruments: Collection[str], config: RunConfig) -> str:
         "const": f"charged at {config.funding_const:.4%} per 8 h against the position",
     }
     names = ", ".join(sorted(instruments))
-    return f"funding unknown for {names}: {how[config.funding_unknown]} (`funding_unknown`: error, zero or const)"
+    return f"funding unknown for {names}: {how[config.funding_unknown]} (`funding_unknown` takes error, zero or const)"
 
 
 def _cut_note(trades: pd.DataFrame) -> str:
