@@ -12,8 +12,16 @@ from backtest.base.units import DAY_MS, UNIT_MS
 from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.record import Floats
 from backtest.study.alignment import FitRow, Panel
-from backtest.study.cumulation import Cumulated, cumulate, sum_over
-from backtest.study.models import AbnormalReturns, Ints, Windows, market_adjusted, market_model, mean_adjusted
+from backtest.study.cumulation import Cumulated, cumulate, member_of, sum_over
+from backtest.study.models import (
+    AbnormalReturns,
+    Ints,
+    Windows,
+    market_adjusted,
+    market_model,
+    mean_adjusted,
+    seasonal_mean,
+)
 
 Model = Literal["market", "market_adjusted", "mean_adjusted"]
 Measure = str
@@ -29,14 +37,14 @@ class Series:
     """What is explained and by what: `values` (T, N), one model for all rows.
 
     `benchmarks` are columns of `values`; a row that holds one of `coins` (N,) of a benchmark does without it.
-    `seasons` (T, S) are further regressors that all rows share.
+    `seasons` (T,) number what each bar's own mean is taken over, from 0: then there are no benchmarks.
     """
 
     values: Floats
     model: Model
     coins: tuple[str, ...]
     benchmarks: tuple[int, ...] = ()
-    seasons: Floats | None = None
+    seasons: Ints | None = None
 
     def benchmarks_of(self, row: FitRow) -> tuple[int, ...]:
         """The benchmarks whose coin is not the row's own."""
@@ -53,9 +61,8 @@ def series(panel: Panel, measure: Measure, model: Model, coins: tuple[str, ...],
     their own mean.
     """
     if measure == "volume":
-        hour = panel.open_ms % DAY_MS // UNIT_MS["h"]
-        seasons = (hour[:, None] == np.unique(hour)[1:]).astype(np.float64)
-        return Series(_log(panel.volume), "market" if seasons.shape[1] else "mean_adjusted", coins, seasons=seasons)
+        hours, hour = np.unique(panel.open_ms % DAY_MS // UNIT_MS["h"], return_inverse=True)
+        return Series(_log(panel.volume), "mean_adjusted", coins, seasons=hour if len(hours) > 1 else None)
     levels = _log(panel.close if measure == "return" else panel.open_interest)
     changes = np.full(levels.shape, np.nan)
     changes[1:] = np.diff(levels, axis=0)
@@ -94,9 +101,12 @@ def fit(source: Series, rows: Sequence[FitRow], windows: Windows, minimum: int) 
     one column more, which carries the extra variance of a bar 0 that is many bars; `beta` is padded with NaN.
     """
     parts: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    left: dict[tuple[int, ...], tuple[int, ...]] = {}
     for place, row in enumerate(rows):
-        parts.setdefault((row.width, source.benchmarks_of(row)), []).append(place)
-    seasons = 0 if source.seasons is None else source.seasons.shape[1]
+        if row.columns not in left:
+            left[row.columns] = source.benchmarks_of(row)
+        parts.setdefault((row.width, left[row.columns]), []).append(place)
+    seasons = 0 if source.seasons is None else int(source.seasons.max())
     done: list[AbnormalReturns] = []
     order: list[int] = []
     for (width, benchmarks), places in parts.items():
@@ -119,17 +129,19 @@ def _fit_alike(
     at = onset[:, None] + np.arange(full.start, full.last + 1)
     count = len(source.values)
     inside, at = (at >= 0) & (at < count), np.clip(at, 0, count - 1)
-    asset = np.full(at.shape, np.nan)
+    baskets = {columns: place for place, columns in enumerate(dict.fromkeys(row.columns for row in rows))}
+    means = np.array([source.values[:, list(columns)].mean(axis=1) for columns in baskets]).reshape(-1, count)
+    asset = means[np.array([baskets[row.columns] for row in rows], dtype=np.int64)[:, None], at]
     for k, row in enumerate(rows):
-        asset[k] = source.values[at[k]][:, list(row.columns)].mean(axis=1)
         for first, last in row.unused:
             asset[k, max(first - full.start, 0) : min(last - full.start + 1, full.estimation)] = np.nan
     asset[~inside] = np.nan
-    if source.model == "mean_adjusted":
+    if source.seasons is not None:
+        returns = seasonal_mean(asset, source.seasons[at], int(source.seasons.max()) + 1, full, onset, minimum=minimum)
+    elif source.model == "mean_adjusted":
         returns = mean_adjusted(asset, full, onset, minimum=minimum)
     else:
-        shared = [source.values[:, list(benchmarks)], *(() if source.seasons is None else (source.seasons,))]
-        regressors = np.concatenate(shared, axis=1)[at]
+        regressors = source.values[:, list(benchmarks)][at]
         model = market_model if source.model == "market" else market_adjusted
         returns = model(asset, regressors, full, onset, minimum=minimum)
     return _collapse(returns, windows, width)
@@ -141,6 +153,10 @@ def _collapse(returns: AbnormalReturns, windows: Windows, width: int) -> Abnorma
     Their variance is sigma^2 (width + ||sum h||^2) where one bar's is sigma^2 (1 + h'h), so a column of its own, which
     no other bar shares, holds sqrt(width - 1).
     """
+    if width == 1:
+        leverage = np.zeros((*returns.leverage.shape[:2], returns.leverage.shape[2] + 1))
+        np.copyto(leverage[:, :, :-1], returns.leverage, where=~np.isnan(returns.leverage))
+        return replace(returns, windows=windows, leverage=leverage)
     bars = returns.windows.bars
     target = np.where(bars < width, np.minimum(bars, 0), bars - width + 1)
     member = (target == windows.bars[:, None]).astype(np.float64)
@@ -188,7 +204,16 @@ def effects(measure: Measure, returns: AbnormalReturns, spans: Ints, width: Ints
     `scar`, and with it every test, is that of the sum.
     """
     cumulated = cumulate(returns, spans)
-    if measure != "volume":
-        return cumulated
+    return replace(cumulated, car=cumulated.car / _bars_of(spans, width)) if measure == "volume" else cumulated
+
+
+def sums(measure: Measure, returns: AbnormalReturns, spans: Ints, width: Ints) -> Floats:
+    """(R, V) the `car` of `effects`, without the forecast errors, which cost most of it."""
+    car = sum_over(member_of(returns.windows.bars, spans), returns.abnormal)
+    return car / _bars_of(spans, width) if measure == "volume" else car
+
+
+def _bars_of(spans: Ints, width: Ints) -> Ints:
+    """(R, V) bars of each span, bar 0 counting as its `width` (R,) bars."""
     holds_0 = (spans[:, 0] <= 0) & (spans[:, 1] >= 0)
-    return replace(cumulated, car=cumulated.car / (cumulated.length + holds_0 * (width[:, None] - 1)))
+    return spans[:, 1] - spans[:, 0] + 1 + holds_0 * (width[:, None] - 1)

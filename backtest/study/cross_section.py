@@ -205,27 +205,20 @@ def effects_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequenc
 
 def tests_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequence[str]) -> pd.DataFrame:
     """Every test of sums, one row a group, span and test, for groups of enough observations."""
-    tables = []
+    rows: list[tuple[object, ...]] = []
     for group in groups:
         part = subset(data.cumulated, data.kept(group))
         enough = part.known.sum(axis=0) >= data.config.minimum_catalysts
         if not enough.any():
             continue
         for result in significance(part, SUM_TESTS):
-            table = pd.DataFrame(
-                {
-                    "measure": data.measure,
-                    "grouping": group.grouping,
-                    "group": group.name,
-                    "span": names,
-                    "test": result.name,
-                    "n": result.n,
-                    "value": result.value,
-                    "p_value": result.p_value,
-                }
-            )
-            tables.append(table[enough])
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_TEST_COLUMNS)
+            told = zip(names, result.n.tolist(), result.value.tolist(), result.p_value.tolist(), enough, strict=True)
+            rows += [
+                (data.measure, group.grouping, group.name, name, result.name, n, value, p_value)
+                for name, n, value, p_value, shown in told
+                if shown
+            ]
+    return pd.DataFrame(rows, columns=_TEST_COLUMNS)
 
 
 def paths_table(data: MeasuredEffects, groups: Sequence[Group]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from backtest.base.errors import UsageError
 from backtest.market.record import Flags, Floats
@@ -98,7 +98,7 @@ def cumulate(returns: AbnormalReturns, spans: npt.ArrayLike) -> Cumulated:
     if wrong.any():
         first, last = spans[wrong][0].tolist()
         raise UsageError(f"span [{first}, {last}] is not inside the event window [{bars[0]}, {bars[-1]}]: narrow it")
-    member = ((bars >= spans[:, :1]) & (bars <= spans[:, 1:])).astype(np.float64)
+    member = member_of(bars, spans)
     car = sum_over(member, returns.abnormal)
     # A bar without leverage has no abnormal return, so a span that holds it has no CAR to correct.
     leverage = np.where(np.isnan(returns.leverage), 0.0, returns.leverage)
@@ -115,11 +115,19 @@ def cumulate(returns: AbnormalReturns, spans: npt.ArrayLike) -> Cumulated:
     )
 
 
+def member_of(bars: Ints, spans: Ints) -> Floats:
+    """(V, W) one where a bar belongs to a span, else zero."""
+    return ((bars >= spans[:, :1]) & (bars <= spans[:, 1:])).astype(np.float64)
+
+
 def sum_over(member: Floats, series: Floats) -> Floats:
     """(..., V) sums of (..., W) series over spans; NaN where a bar of the span is missing."""
     missing = np.isnan(series)
-    total = np.where(missing, 0.0, series) @ member.T
-    return np.where(missing.astype(np.float64) @ member.T > 0, np.nan, total)
+    total: Floats = np.where(missing, 0.0, series) @ member.T
+    holed = missing.any(axis=-1)
+    if holed.any():
+        total[holed] = np.where(missing[holed].astype(np.float64) @ member.T > 0, np.nan, total[holed])
+    return total
 
 
 def thinnest(cumulated: Cumulated) -> Ints:
@@ -193,11 +201,11 @@ def conclude(
 
 def normal_p(value: Floats) -> Floats:
     """Two-sided p under N(0, 1)."""
-    p: Floats = 2.0 * stats.norm.sf(np.abs(value))
+    p: Floats = 2.0 * special.ndtr(-np.abs(value))
     return p
 
 
 def student_p(value: Floats, degrees: Floats | Ints) -> Floats:
     """Two-sided p under Student's t; NaN where `degrees` is not positive."""
-    p: Floats = 2.0 * stats.t.sf(np.abs(value), np.where(degrees > 0, degrees, np.nan))
+    p: Floats = 2.0 * special.stdtr(np.where(degrees > 0, degrees, np.nan), -np.abs(value))
     return p

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
 
 from backtest.base.errors import UsageError
 from backtest.market.record import Floats
@@ -45,11 +44,12 @@ def shrink(mean: Floats, variance: Floats) -> Shrunken:
     if not (v > 0).all():
         raise UsageError(f"variance holds {v[~(v > 0)][0]:g}: every known mean needs a positive sampling variance")
 
-    def excess(tau_squared: float) -> float:
-        return float((np.square(y) / (v + tau_squared)).sum() - len(y))
-
-    # At the largest y^2 every summand is below 1.
-    tau_squared = optimize.brentq(excess, 0.0, float(np.square(y).max())) if len(y) and excess(0.0) > 0 else 0.0
+    # The sum falls and is convex in tau^2, so Newton's steps from 0 rise to the root and never pass it.
+    tau_squared, before = 0.0, -1.0
+    while tau_squared > before:
+        scaled = np.square(y) / (v + tau_squared)
+        slope = float((scaled / (v + tau_squared)).sum())
+        before, tau_squared = tau_squared, tau_squared + max(float(scaled.sum()) - len(y), 0.0) / max(slope, 1e-300)
     weight = np.full(mean.shape, np.nan)
     weight[known] = tau_squared / (tau_squared + v)
     return Shrunken(mean * weight, weight, float(np.sqrt(tau_squared)))

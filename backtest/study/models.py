@@ -221,6 +221,44 @@ def market_adjusted(
     return _record(asset, asset - benchmarks.mean(axis=2), fit, windows, onset, minimum, convention)
 
 
+def seasonal_mean(
+    asset: Floats, season: Ints, seasons: int, windows: Windows, onset: Ints, *, minimum: int = 30
+) -> AbnormalReturns:
+    """A mean for each of S seasons: `market_model` on S - 1 dummies and its leverage, solved in closed form.
+
+    The mean of season s over its n_s usable estimation bars is exact OLS; bars of one season share the covariance
+    sigma^2 / n_s and bars of two share none, so h_it holds 1 / sqrt(n_s) in column s. The determinant of the dummies'
+    correlations, by which a season without bars is rejected, is p_0 / prod_(s > 0) (1 - p_s), p_s = n_s / n.
+
+    Parameters
+    ----------
+    season : (K, L) from 0 to `seasons` - 1, of each bar
+    """
+    asset, _, onset = _checked(asset, np.empty((*np.shape(asset), 0)), windows, onset)
+    events, before = len(asset), season[:, : windows.estimation]
+    complete = ~np.isnan(asset[:, : windows.estimation])
+    cell = (np.arange(events)[:, None] * seasons + before)[complete]
+    size = events * seasons
+    number = np.bincount(cell, minlength=size).reshape(events, seasons)
+    total = np.bincount(cell, asset[:, : windows.estimation][complete], size).reshape(events, seasons)
+    mean = total / np.maximum(number, 1)
+    share = number / np.maximum(number.sum(axis=1, keepdims=True), 1)
+    lone = (number[:, 1:] == 0) | (share[:, 1:] == 1.0)
+    spread = np.where(lone.any(axis=1), 1.0, np.prod(1.0 - share[:, 1:], axis=1))
+    singular = lone.any(axis=1) | (share[:, 0] / spread < COLLINEAR)
+    abnormal = asset - np.take_along_axis(mean, season, axis=1)
+    event = season[:, windows.estimation + windows.gap :]
+    leverage = (event[:, :, None] == np.arange(seasons)) / np.sqrt(np.maximum(number, 1))[:, None, :]
+    fit = _Fit(
+        alpha=mean[:, 0].copy(),
+        beta=mean[:, 1:] - mean[:, :1],
+        leverage=leverage,
+        parameters=seasons,
+        singular=singular,
+    )
+    return _record(asset, abnormal, fit, windows, onset, minimum, "textbook")
+
+
 def _checked(asset: Floats, benchmarks: Floats, windows: Windows, onset: Ints) -> tuple[Floats, Floats, Ints]:
     asset = np.asarray(asset, dtype=np.float64)
     benchmarks = np.asarray(benchmarks, dtype=np.float64)

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import false_discovery_control
 
 from backtest.base.errors import UsageError
 from backtest.market.record import Floats
@@ -24,7 +23,7 @@ def adjust(p_values: npt.ArrayLike, method: Adjustment) -> Floats:
     adjusted = np.array(p_values, dtype=np.float64)
     tested = ~np.isnan(adjusted)
     if tested.any():
-        adjusted[tested] = (_holm if method == "holm" else false_discovery_control)(adjusted[tested])
+        adjusted[tested] = (_holm if method == "holm" else _benjamini_hochberg)(adjusted[tested])
     return adjusted
 
 
@@ -33,6 +32,13 @@ def _holm(p_values: Floats) -> Floats:
     order = np.argsort(p_values)
     stepped = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
     return np.minimum(stepped, 1.0)[np.argsort(order)]
+
+
+def _benjamini_hochberg(p_values: Floats) -> Floats:
+    """Step up: each p times their number over its rank, none above the one behind it."""
+    order = np.argsort(p_values)
+    stepped = p_values[order] * (len(order) / np.arange(1, len(order) + 1))
+    return np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0)[np.argsort(order)]
 
 
 def placebo_p(observed: npt.ArrayLike, draws: npt.ArrayLike) -> Floats:

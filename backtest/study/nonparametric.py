@@ -8,7 +8,6 @@ in bar t. The estudy2 convention scales a sum over N_t events up to all K.
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from backtest.market.record import Floats
 from backtest.study.cumulation import (
@@ -24,6 +23,9 @@ from backtest.study.cumulation import (
     thinnest,
 )
 from backtest.study.models import AbnormalReturns
+
+_EXACT = 50
+"""Most sums of which every assignment of signs is counted."""
 
 
 def sign(cumulated: Cumulated) -> StatisticOfTest:
@@ -131,7 +133,7 @@ def wilcoxon(cumulated: Cumulated) -> StatisticOfTest:
     p_value = np.full(len(n), np.nan)
     tested = n > 0
     if tested.any():
-        p_value[tested] = stats.wilcoxon(car[:, tested], axis=0, nan_policy="omit").pvalue
+        p_value[tested] = [_signed_rank_p(column[~np.isnan(column)]) for column in car.T[tested]]
     value = np.where(tested, positive, np.nan)
     return conclude("wilcoxon", value, p_value, n, ((Undefined.TOO_FEW_EVENTS, ~tested),))
 
@@ -151,8 +153,37 @@ def _full(returns: AbnormalReturns) -> Floats:
 def _ranks(values: Floats) -> Floats:
     """Ranks along each row, ties shared, NaN kept."""
     missing = np.isnan(values)
-    ranks: Floats = stats.rankdata(np.where(missing, np.inf, values), axis=1)
+    at = np.argsort(np.where(missing, np.inf, values), axis=1, kind="stable")
+    ordered = np.take_along_axis(values, at, axis=1)
+    place = np.arange(1.0, values.shape[1] + 1.0)
+    begins = np.ones(values.shape, dtype=bool)
+    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    # The first and the last place of those that are equal; NaN equals nothing, and stands behind.
+    ends = np.ones(values.shape, dtype=bool)
+    ends[:, :-1] = begins[:, 1:]
+    first = np.maximum.accumulate(np.where(begins, place, 0.0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, place, np.inf)[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, at, (first + last) / 2.0, axis=1)
     return np.where(missing, np.nan, ranks)
+
+
+def _signed_rank_p(car: Floats) -> float:
+    """Two-sided p of the signed ranks of (n,) known sums, none of them 0."""
+    n = len(car)
+    if n > _EXACT or len(np.unique(np.abs(car))) < n:
+        # Imported here: it takes as long as the study itself, which seldom asks for it.
+        from scipy import stats
+
+        return float(stats.wilcoxon(car).pvalue)
+    chance = np.ones(1)
+    for rank in range(1, n + 1):
+        longer = np.zeros(len(chance) + rank)
+        longer[: len(chance)] += chance * 0.5
+        longer[rank:] += chance * 0.5
+        chance = longer
+    positive = int(np.where(car > 0, _ranks(np.abs(car)[None])[0], 0.0).sum())
+    return float(min(2.0 * min(chance[: positive + 1].sum(), chance[positive:].sum()), 1.0))
 
 
 def _scored(name: str, cumulated: Cumulated, scores: Floats, power: float) -> StatisticOfTest:

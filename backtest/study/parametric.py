@@ -7,9 +7,10 @@ the span, A_it = AR_it / (sigma_i sqrt(C_it)) a standardised abnormal return. Ba
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from backtest.base.errors import UsageError
 from backtest.market.record import Floats
@@ -163,7 +164,7 @@ def average(cumulated: Cumulated, level: float = 0.95) -> Average:
     car = moments(cumulated.car)
     degrees = np.where(car.n > 1, car.n - 1.0, np.nan)
     error = np.sqrt(car.variance / np.maximum(car.n, 1)) * _inflation(cumulated)
-    half = stats.t.ppf(0.5 + level / 2.0, degrees) * error
+    half = special.stdtrit(degrees, 0.5 + level / 2.0) * error
     ordered = np.sort(cumulated.car, axis=0)
     columns = np.arange(ordered.shape[1])
     middle = (ordered[(car.n - 1) // 2, columns] + ordered[car.n // 2, columns]) / 2.0 if ordered.size else car.mean
@@ -185,6 +186,8 @@ class Pairs:
     correlation: Floats
 
 
+# Every test of a group asks for them anew.
+@lru_cache(maxsize=2)
 def overlapping_pairs(returns: AbnormalReturns) -> Pairs:
     """Pairs of events whose event windows share a bar; memory and time grow with their number."""
     onset, width = returns.onset, returns.windows.width
@@ -201,13 +204,16 @@ def overlapping_pairs(returns: AbnormalReturns) -> Pairs:
     apart = onset[second] - onset[first]
     by_distance = np.argsort(apart, kind="stable")
     # Pairs equally far apart overlap in the same columns.
-    for pairs in np.split(by_distance, np.flatnonzero(np.diff(apart[by_distance])) + 1):
-        lag = int(apart[pairs[0]]) if len(pairs) else bars
+    for alike in np.split(by_distance, np.flatnonzero(np.diff(apart[by_distance])) + 1):
+        lag = int(apart[alike[0]]) if len(alike) else bars
         step = max(_CELLS // max(bars - lag, 1), 1)
-        for start in range(0, len(pairs) if lag < bars else 0, step):
-            part = pairs[start : start + step]
+        for start in range(0, len(alike) if lag < bars else 0, step):
+            part = alike[start : start + step]
             correlation[part] = _row_correlation(z[first[part], lag:], z[second[part], : bars - lag])
-    return Pairs(np.minimum(first, second), np.maximum(first, second), correlation)
+    pairs = Pairs(np.minimum(first, second), np.maximum(first, second), correlation)
+    for values in (pairs.first, pairs.second, pairs.correlation):
+        values.flags.writeable = False
+    return pairs
 
 
 def _row_correlation(x: Floats, y: Floats) -> Floats:

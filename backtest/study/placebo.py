@@ -18,7 +18,7 @@ import numpy as np
 
 from backtest.base.units import DAY_MS
 from backtest.market.record import Floats
-from backtest.study.abnormal import Measure, Series, effects, fit
+from backtest.study.abnormal import Measure, Series, effects, fit, sums
 from backtest.study.alignment import FitRow
 from backtest.study.cumulation import ROUNDING
 from backtest.study.models import Ints, Windows
@@ -83,7 +83,8 @@ def turn(observed: Sequence[FitRow], bars: int, step: int, windows: Windows, mos
 
     `bars` is the length of the panel; the circle is as many whole steps as it holds.
     """
-    places: dict[FitRow, int] = {}
+    places: list[FitRow] = []
+    alike: dict[FitRow, dict[int, int]] = {}
     circle = bars // step * step
     longest = windows.length + max((row.width for row in observed), default=1)
     turns = np.arange(1, circle // step, dtype=np.int64)
@@ -98,7 +99,13 @@ def turn(observed: Sequence[FitRow], bars: int, step: int, windows: Windows, mos
     moved += np.where(moved + windows.start < 1, circle, 0)
     table = np.empty(moved.shape, dtype=np.int64)
     for event, row in enumerate(observed):
-        table[:, event] = [places.setdefault(replace(row, onset=int(at)), len(places)) for at in moved[:, event]]
+        # What is the same but for its onset shares its rows.
+        of_onset = alike.setdefault(replace(row, onset=0), {})
+        for at in moved[:, event].tolist():
+            if at not in of_onset:
+                of_onset[at] = len(places)
+                places.append(replace(row, onset=at))
+        table[:, event] = [of_onset[at] for at in moved[:, event].tolist()]
     return Turns(tuple(places), table, circle)
 
 
@@ -127,7 +134,7 @@ def placebo_sums(
         found = effects(measure, returns, spans, width)
         car[part], scar[part] = found.car, found.scar
         unit[part] = unit_of(found.car, found.scar)
-        path[part] = effects(measure, returns, steps, width).car
+        path[part] = sums(measure, returns, steps, width)
     return Sums(car, scar, unit, path)
 
 
