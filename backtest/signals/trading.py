@@ -31,6 +31,26 @@ class TradeParameters(Parameters):
         description="gain from the fill from which the trailing stop follows, share of price; 0 for at once",
         json_schema_extra=neutral(0.0),
     )
+    second_trailing_stop: Share = Field(
+        0.0,
+        description="distance from the best price once that has gained second_activation; 0 for none",
+        json_schema_extra=neutral(0.0),
+    )
+    second_activation: Share = Field(
+        0.0,
+        description="gain from the fill from which second_trailing_stop holds too, share of price",
+        json_schema_extra=neutral(0.0),
+    )
+    break_even: Share = Field(
+        0.0,
+        description="gain from the fill from which the stop lies no further than the fill; 0 for none",
+        json_schema_extra=neutral(0.0),
+    )
+    scale_out: Share = Field(
+        0.0,
+        description="gain from the fill at which half of the trade leaves, share of price; 0 for none",
+        json_schema_extra=neutral(0.0),
+    )
 
     @model_validator(mode="after")
     def _activates_something(self) -> Self:
@@ -38,6 +58,11 @@ class TradeParameters(Parameters):
             raise ValueError(
                 f"activation = {self.activation:g} says when the trailing stop begins, and there is none: "
                 "set trailing_stop, or activation to 0"
+            )
+        if bool(self.second_trailing_stop) != bool(self.second_activation):
+            raise ValueError(
+                f"second_trailing_stop = {self.second_trailing_stop:g} and second_activation = "
+                f"{self.second_activation:g} need each other: give both, or neither"
             )
         return self
 
@@ -62,6 +87,10 @@ class TradeParameters(Parameters):
             take_profit=level(self.take_profit),
             trailing_stop=level(self.trailing_stop),
             activation=level(self.activation),
+            second_trailing_stop=level(self.second_trailing_stop),
+            second_activation=level(self.second_activation),
+            break_even=level(self.break_even),
+            targets=((self.scale_out, 0.5),) if self.scale_out else (),
             catalyst_id=catalyst_id,
             group=group,
         )
