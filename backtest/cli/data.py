@@ -57,7 +57,7 @@ def list_data(store: StoreOption = None, as_json: Json = False) -> None:
 def show_data(venue: VenueArgument = None, symbol: Symbol = None, store: StoreOption = None) -> None:
     """Show units, source, coverage and gaps of series."""
     from backtest.market.store import Store, store_root
-    from backtest.report.data_tables import LEGEND, manifest_lines
+    from backtest.report.data_tables import LEGEND, manifest_lines, rules_lines
     from backtest.report.tables import new_console, show
 
     shelf = Store(store_root(store))
@@ -65,6 +65,8 @@ def show_data(venue: VenueArgument = None, symbol: Symbol = None, store: StoreOp
     manifests = shelf.manifests(venue, symbol)
     for one in manifests:
         show(console, *manifest_lines(one, console.width))
+    for told in dict.fromkeys(one.venue for one in manifests):
+        show(console, *rules_lines(shelf.root / told, {one.symbol for one in manifests if one.venue == told}))
     if not manifests:
         typer.echo(_EMPTY.format(shelf.root), err=True)
     show(console, LEGEND)

@@ -45,6 +45,9 @@ def fetch(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked, how often and how long, and what is refused.")
     ] = False,
+    instruments: Annotated[
+        bool, typer.Option("--instruments", help="Keep tick, lot, least notional and tiers of today too.")
+    ] = False,
     insecure: InsecureOption = False,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Series fetched at once.")] = 4,
     store: StoreOption = None,
@@ -58,6 +61,8 @@ def fetch(
     from backtest.market.store import Store, store_root
 
     shelf = Store(store_root(store))
+    if archive and instruments:
+        raise UsageError("Binance's archive has no --instruments: leave out --archive, or write instruments.toml")
     if archive:
         from backtest.market.archive_download import ArchiveDownloader
         from backtest.market.archive_host import ARCHIVE_URL
@@ -75,7 +80,9 @@ def fetch(
             options = merged_deep(chosen.exchange.options, read_exchange_config(exchange_config))
             choice = chosen.exchange.model_copy(update={"options": options})
             chosen = chosen.model_copy(update={"exchange": choice})
-        pages = Downloader(chosen, shelf, workers=workers, again=again, insecure=insecure, say=_say)
+        pages = Downloader(
+            chosen, shelf, workers=workers, again=again, insecure=insecure, instruments=instruments, say=_say
+        )
         if plan:
             _show_plan(plan_download(pages))
             return

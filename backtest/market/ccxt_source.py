@@ -183,6 +183,14 @@ class Venue:
                     return int(page.rows.time_ms[0])
         return start_ms
 
+    def tiers(self, listed: Listed) -> list[Any]:
+        """Maintenance tiers of a swap as ccxt reads them; raises as `page` does."""
+        symbol, exchange = listed.instrument.symbol, self.exchange
+        what = f"tiers of {symbol}"
+        if exchange.has.get("fetchMarketLeverageTiers") is True:
+            return self._checked(self._call(what, lambda: exchange.fetch_market_leverage_tiers(symbol)))
+        return self._checked(self._call(what, lambda: exchange.fetch_leverage_tiers([symbol])).get(symbol))
+
     def symbol_hint(self, symbol: str) -> str:
         """What the venue has instead of a symbol that it has not."""
         base = Instrument.parse(symbol).base

@@ -21,6 +21,7 @@ from backtest.market.rows import Key, Rows, SeriesName
 from backtest.market.spans import Span, bridged, intersect, merged, subtract, total_ms
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped
+from backtest.market.venue_instruments import keep_rules, rules_of
 from backtest.market.venue_rules import RULES
 
 WORKERS = 4
@@ -131,7 +132,8 @@ class Downloader:
     """A recipe, the store it fills, and the way to stop it; `run` does everything.
 
     Where `named`, the recipe's name becomes a dataset of the store. A gap that was not asked for often enough, over
-    long enough, is asked for again; with `again` every gap is. `say` is told before the first request what of the
+    long enough, is asked for again; with `again` every gap is. With `instruments` the rules of the venue are asked for
+    too, and kept beside its bars. `say` is told before the first request what of the
     recipe the venue does not serve.
     """
 
@@ -145,6 +147,7 @@ class Downloader:
     named: bool = True
     again: bool = False
     insecure: bool = False
+    instruments: bool = False
     say: Callable[[str], None] = lambda _: None
 
     def run(self) -> Report:
@@ -167,11 +170,19 @@ class Downloader:
         try:
             tasks, notes = self._plan(venue)
             fetched = self._fetch(venue, tasks)
+            notes += self._rules(venue, tasks) if self.instruments else []
         except Stopped:
             raise KeyboardInterrupt from None
         if self.named:
             remember(self.store, self.recipe, tuple(dict.fromkeys(task.key.symbol for task in tasks)))
         return Report(tuple(fetched), tuple(notes))
+
+    def _rules(self, venue: Venue, tasks: Sequence[Task]) -> list[str]:
+        told, notes = {}, []
+        for symbol, listed in {task.key.symbol: task.listed for task in tasks}.items():
+            told[symbol], note = rules_of(venue, listed, self.clock())
+            notes += [note] * bool(note)
+        return [*notes, *keep_rules(self.store.root, venue.identifier, told)]
 
     def _plan(self, venue: Venue) -> tuple[list[Task], list[str]]:
         recipe = self.recipe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from backtest.base.units import DAY_MS, format_ms, timeframe_ms
 from backtest.market.align import InstrumentData
 from backtest.market.assembling import assemble
 from backtest.market.further import further_series
+from backtest.market.instrument_file import with_rules
 from backtest.market.quality import (
     SNAP_MS,
     CheckedFunding,
@@ -42,7 +44,8 @@ def stored_names(store: Store) -> tuple[str, ...]:
 def open_stored(store: Store, name: str, timeframe: str | None = None) -> Market:
     """Market of a fetched name or of a venue.
 
-    Of a fetched name, `timeframe` is its own where none is given; of a venue it must be given where it has several.
+    The rules of the venue that were fetched, or written, into its `instruments.toml` are its instruments'. Of a fetched
+    name, `timeframe` is its own where none is given; of a venue it must be given where it has several.
 
     Raises
     ------
@@ -84,6 +87,9 @@ def open_stored(store: Store, name: str, timeframe: str | None = None) -> Market
         if key.series != "ohlcv" or key == bars[symbol]
         for remark in _remarks(store, key)
     ]
+    ruled, told = with_rules(store.root / dataset.venue, (one.instrument for one in series), name_others=False)
+    series = [replace(one, instrument=ruled[one.instrument.symbol]) for one in series]
+    notes += told
     sources = sorted({source for key in bars.values() for source in _sources(store, key)})
     return assemble(Provenance(name, "; ".join(sources), repairs=tuple(notes)), wanted, series)
 

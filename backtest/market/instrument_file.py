@@ -10,20 +10,25 @@ from typing import Any
 
 from backtest.base.documents import read_toml
 from backtest.base.errors import MarketError, near_miss, shortened
-from backtest.base.units import to_ms
+from backtest.base.units import format_ms, to_ms
 from backtest.market.instrument import Instrument
 
 INSTRUMENTS = "instruments.toml"
 """Name of the file."""
+AS_OF = "as_of"
+"""Key of a table that a venue told: the day."""
 
 
-def with_rules(folder: Path, instruments: Iterable[Instrument]) -> tuple[dict[str, Instrument], list[str]]:
+def with_rules(
+    folder: Path, instruments: Iterable[Instrument], *, name_others: bool = True
+) -> tuple[dict[str, Instrument], list[str]]:
     """Each instrument by its symbol with what `instruments.toml` of its folder says of it, and sentences about that.
 
     Keys of a table: `tick`; `lot` in contracts of `contract_size` (coins, or for an inverse contract its quote
     currency; 1 where not given); `least_notional`; `tiers`, pairs of a notional and the maintenance rate from it on;
     `listed` and `delisted`, instants or days UTC; `omits_empty_bars`; `earlier_names`, pairs of a symbol and how many
-    of its units one of today's is. Linear or inverse, and the currency of settlement, are told by the symbol.
+    of its units one of today's is; `as_of`, the day on which a venue told them. With `name_others` a table without
+    bars is a sentence. Linear or inverse, and the currency of settlement, are told by the symbol.
 
     Raises
     ------
@@ -38,17 +43,25 @@ def with_rules(folder: Path, instruments: Iterable[Instrument]) -> tuple[dict[st
     for symbol, table in read_toml(path, MarketError).items():
         if not isinstance(table, dict):
             raise MarketError(f'{path}: {shortened(symbol)} must be a table: write ["ZEC/USDT:USDT"] above its rules')
+        if symbol not in found and not name_others:
+            continue
         if symbol not in found:
             notes.append(f"{INSTRUMENTS}: no bars of {shortened(symbol)}; {near_miss(symbol, found)}")
             continue
         found[symbol] = _ruled(found[symbol], table, f"{path}, {symbol}")
-        notes.append(f"rules of {symbol} read from {INSTRUMENTS}: {', '.join(table)}")
+        names = ", ".join(key for key in table if key != AS_OF)
+        since = (
+            f"; those of {format_ms(_instant(table[AS_OF], path.name))[:10]}, for all bars" if AS_OF in table else ""
+        )
+        notes.append(f"rules of {symbol} read from {INSTRUMENTS}: {names}{since}")
     return found, notes
 
 
 def _ruled(instrument: Instrument, table: dict[str, Any], where: str) -> Instrument:
     given: dict[str, Any] = {}
     for key, value in table.items():
+        if key == AS_OF:
+            continue
         if key not in _KEYS:
             raise MarketError(f"{where}: unknown key {shortened(key)}; {near_miss(key, _KEYS)}")
         name, read = _KEYS[key]

@@ -34,6 +34,8 @@ class VenueRules:
         How many samples of open interest and ratios it keeps of any period.
     lacks : tuple of SeriesName
         What ccxt offers of it though no request reaches the past of it.
+    tiers_in_money : bool
+        Whether its maintenance tiers begin at amounts of the currency of settlement.
     ratio_window : (str, str)
         Parameters that begin and end a page of ratios; without the first ccxt says where it begins.
     oi_unit : OiUnit or None
@@ -86,6 +88,7 @@ class VenueRules:
     funding_sampled: bool = False
     checked_rows: bool = False
     lacks: tuple[SeriesName, ...] = ()
+    tiers_in_money: bool = False
     ratio_window: tuple[str, str] = ("", "until")
 
     def oldest_ms(self, series: SeriesName, kind: Kind, period: str, now_ms: int) -> int:
@@ -113,6 +116,7 @@ RULES: dict[str, VenueRules] = {
         oi_periods=_FEW_PERIODS,
         checked_rows=True,
         ratio_window=("startTime", "endTime"),
+        tiers_in_money=True,
     ),
     "okx": VenueRules(
         300,
@@ -153,7 +157,9 @@ RULES: dict[str, VenueRules] = {
     "mexc": VenueRules(
         500, volume_in_contracts=True, funding_rows=1000, funding_paging="pages", funding_page="page_num"
     ),
-    "bitget": VenueRules(200, funding_rows=100, funding_paging="pages", funding_page="pageNo", lacks=("ratios",)),
+    "bitget": VenueRules(
+        200, funding_rows=100, funding_paging="pages", funding_page="pageNo", lacks=("ratios",), tiers_in_money=True
+    ),
     "hyperliquid": VenueRules(5000, funding_rows=500, spot_depth=5000, swap_depth=5000),
     "krakenfutures": VenueRules(2000, funding_paging="whole"),
     "kraken": VenueRules(720, spot_depth=720),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from backtest.base.documents import read_toml
+from backtest.base.errors import MarketError
 from backtest.base.units import DAY_MS, format_ms
+from backtest.market.instrument_file import INSTRUMENTS
 from backtest.report.tables import new_table
 
 if TYPE_CHECKING:
@@ -61,6 +65,17 @@ def store_table(manifests: Sequence[Manifest]) -> Table:
             str(len(one.gap_spans)),
         )
     return table
+
+
+def rules_lines(folder: Path, symbols: Collection[str]) -> list[str]:
+    """What `instruments.toml` of a venue in the store says of its symbols, a line each."""
+    path = folder / INSTRUMENTS
+    tables = read_toml(path, MarketError) if path.is_file() else {}
+    return [
+        f"{folder.name} {symbol}  rules  " + ", ".join(f"{key} {value}" for key, value in tables[symbol].items())
+        for symbol in sorted(symbols)
+        if isinstance(tables.get(symbol), dict)
+    ]
 
 
 def comparison_parts(found: Comparison) -> list[Table | str]:

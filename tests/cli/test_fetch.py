@@ -228,3 +228,17 @@ def test_a_plan_asks_for_nothing_and_says_what_is_refused(
     archive = backtest(*(word.replace("bybit", "binanceusdm") for word in asked), "--plan", "--archive", *shelf)
     assert archive.returncode == 0, archive.stderr
     assert "ZEC/USDT:USDT oi 5m 19.0 38" in [" ".join(line.split()) for line in archive.stdout.splitlines()]
+
+
+def test_the_rules_of_the_venue_are_kept_and_shown_on_request(backtest: Command, config: str, tmp_path: Path) -> None:
+    words = ("--exchange", "bybit", "--symbols", "ZEC/USDT:USDT", "--series", "ohlcv")
+    words = (*words, "--timerange", "20251101-20251105")
+    shelf = ("--store", str(tmp_path / "shelf"))
+    done = backtest("fetch", *words, "--exchange-config", config, "--instruments", *shelf)
+    assert done.returncode == 0, done.stderr
+    shown = backtest("data", "show", *shelf)
+    assert "bybit ZEC/USDT:USDT  rules  as_of " in shown.stdout
+    assert "tick 0.01, lot 0.01" in shown.stdout
+    refused = backtest("fetch", *words, "--archive", "--instruments", *shelf)
+    assert refused.returncode == 2
+    assert "has no --instruments" in refused.stderr

@@ -34,6 +34,12 @@ PERIODS = {
     **{f"{n}h": n * HOUR for n in (1, 2, 4, 6, 8, 12)},
     "1d": DAY,
 }
+BYBIT_TIERS = (
+    {"id": 1, "riskLimitValue": "200000", "maintenanceMargin": "0.01", "initialMargin": "0.02", "maxLeverage": "50"},
+    {"id": 2, "riskLimitValue": "500000", "maintenanceMargin": "0.025", "initialMargin": "0.04", "maxLeverage": "25"},
+    {"id": 3, "riskLimitValue": "900000", "maintenanceMargin": "0.025", "initialMargin": "0.05", "maxLeverage": "20"},
+    {"id": 4, "riskLimitValue": "2000000", "maintenanceMargin": "0.05", "initialMargin": "0.1", "maxLeverage": "10"},
+)
 BOTH_FAULTS = (
     *("429", "418", "403", "451", "500", "502", "503", "504"),
     *("timeout", "reset", "short body", "truncated", "html", "blank", "null"),
@@ -155,6 +161,9 @@ class Loopback:
         if path == "/v5/market/instruments-info":
             listed = [] if "status" in query else [self._bybit_market(one) for one in self.listings.values()]
             result = {"category": query["category"], "list": listed, "nextPageCursor": ""}
+        elif path == "/v5/market/risk-limit":
+            listed = [{"symbol": query["symbol"], **tier} for tier in BYBIT_TIERS]
+            result = {"category": query["category"], "list": listed}
         elif path != "/v5/market/time":
             listing = self.listings.get(query["symbol"])
             if listing is None:

@@ -44,7 +44,9 @@ def store(tmp_path: Path) -> Store:
 def download(store: Store, state: Loopback, timerange: str, **more: Any) -> Report:
     venue, extra, patience = more.pop("venue", "bybit"), more.pop("options", {}), more.pop("patience", QUICK)
     downloader = {
-        name: more.pop(name) for name in ("workers", "stop", "progress", "again", "clock", "say") if name in more
+        name: more.pop(name)
+        for name in ("workers", "stop", "progress", "again", "clock", "say", "instruments")
+        if name in more
     }
     values = {"symbols": (ZEC,), "series": ("ohlcv",), "name": "test", "timeframe": "1h", **more}
     choice = ExchangeChoice(id=venue, options=options(venue, state.url, **extra))

@@ -1,0 +1,142 @@
+"""What a venue says today of its instruments, kept beside its bars in the store: `ROOT/bybit/instruments.toml`.
+
+A table that was fetched carries `as_of`; one without was written by a person and is never replaced. Rules have no past
+that could be asked for: those of the day they were asked hold for all bars, and every market that has them says so.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import ccxt
+
+from backtest.base.documents import read_toml
+from backtest.base.errors import MarketError
+from backtest.base.locks import LOCK_SECONDS, locked
+from backtest.base.units import from_ms
+from backtest.market.ccxt_source import Listed, Venue
+from backtest.market.instrument import Tier
+from backtest.market.instrument_file import AS_OF, INSTRUMENTS
+from backtest.market.rows import replace_file
+
+
+def rules_of(venue: Venue, listed: Listed, now_ms: int) -> tuple[dict[str, Any], str]:
+    """The table of an instrument as `instruments.toml` has it, and a sentence about what the venue does not tell.
+
+    Raises
+    ------
+    MarketError
+        When the venue does not answer.
+    """
+    market = venue.exchange.markets[listed.instrument.symbol]
+    told: dict[str, Any] = {AS_OF: from_ms(now_ms).date()}
+    if (tick := _step(venue, market, "price")) is not None:
+        told["tick"] = tick
+    if (lot := _step(venue, market, "amount")) is not None:
+        told |= {"lot": lot} | ({"contract_size": listed.contract} if listed.contract != 1 else {})
+    least = ((market.get("limits") or {}).get("cost") or {}).get("min")
+    if least and least > 0:
+        told["least_notional"] = float(least)
+    if listed.created_ms is not None:
+        told["listed"] = from_ms(listed.created_ms).date()
+    if listed.instrument.kind != "swap":
+        return told, ""
+    if not venue.rules.tiers_in_money:
+        return told, f"{venue.identifier} does not tell the maintenance tiers of {listed.instrument.symbol} in money"
+    try:
+        told["tiers"] = [list(tier) for tier in tiers_of(venue.tiers(listed))]
+    except MarketError as problem:
+        return told, f"the maintenance tiers of {listed.instrument.symbol} are left out: {problem}"
+    return told, ""
+
+
+def _step(venue: Venue, market: Mapping[str, Any], name: str) -> float | None:
+    """A step of price or amount; None where it is not told, or told in significant digits."""
+    value, mode = (market.get("precision") or {}).get(name), venue.exchange.precisionMode
+    if value is None or mode == ccxt.SIGNIFICANT_DIGITS:
+        return None
+    step = float(value) if mode == ccxt.TICK_SIZE else 10.0 ** -int(value)
+    return step if 0 < step < float("inf") else None
+
+
+def tiers_of(rows: Sequence[Mapping[str, Any]]) -> tuple[Tier, ...]:
+    """Tiers of ccxt's rows: a floor, notional, and the maintenance rate from it on; equal rates are one tier.
+
+    A rate cannot be above the initial margin, one over the highest leverage: one that is, though a hundredth of it is
+    not, is told in percent.
+
+    Raises
+    ------
+    MarketError
+        Where a figure is missing or the tiers do not begin at 0 and rise.
+    """
+    names = ("minNotional", "maintenanceMarginRate", "maxLeverage")
+    figures = [[float("nan") if row.get(name) is None else float(row[name]) for name in names] for row in rows]
+    if not figures or not all(one >= 0 for row in figures for one in row):
+        raise MarketError("a floor, a rate or a leverage is missing")
+    ordered = sorted(figures)
+    for scale in (1.0, 0.01):
+        if all(0 < rate * scale * leverage <= 1 for _, rate, leverage in ordered):
+            break
+    else:
+        raise MarketError("rates are above the initial margin that their leverage allows, as shares and as percent")
+    found: list[Tier] = []
+    for floor, rate, _ in ordered:
+        if not found or rate * scale != found[-1][1]:
+            found.append((floor, round(rate * scale, 12)))
+    floors, rates = [floor for floor, _ in found], [rate for _, rate in found]
+    if floors[0] != 0 or rates != sorted(set(rates)) or floors != sorted(set(floors)):
+        raise MarketError(f"they do not begin at 0 and rise: {found}")
+    return tuple(found)
+
+
+def keep_rules(root: Path, venue: str, told: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Write what a venue says of symbols into its `instruments.toml`; sentences about tables that were left alone.
+
+    Raises
+    ------
+    MarketError
+        Where the file is not what `with_rules` reads, or the store cannot be written.
+    """
+    folder = root / venue
+    notes = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".instruments.lock", LOCK_SECONDS):
+            path = folder / INSTRUMENTS
+            tables: dict[str, Any] = dict(read_toml(path, MarketError)) if path.exists() else {}
+            for symbol, table in told.items():
+                known = tables.get(symbol)
+                if isinstance(known, dict) and AS_OF not in known:
+                    notes.append(f"{path} says itself what the rules of {symbol} are: what {venue} says is not kept")
+                else:
+                    tables[symbol] = dict(table)
+            text = _text(tables)
+            tomllib.loads(text)
+            replace_file(path, text.encode())
+    except OSError as problem:
+        raise MarketError(
+            f"the store {root} cannot be written ({problem.strerror or problem}): choose another with `store`"
+        ) from None
+    return notes
+
+
+def _text(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = ["# Rules of the venue on the day `as_of`. A table without `as_of` is yours: fetching leaves it alone."]
+    for symbol in sorted(tables):
+        lines += ["", f'["{symbol}"]', *(f"{key} = {_value(value)}" for key, value in tables[symbol].items())]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
