@@ -1,6 +1,6 @@
 """Event backtester for privacy-coin catalysts: point in time, net of every cost, tested against luck.
 
-The public names stand in `__init__.pyi`, once; each loads on first use, so that `import backtest` costs nothing.
+The public names are listed once, in `__init__.pyi`; each loads on first use, so that `import backtest` costs nothing.
 """
 
 from typing import Any

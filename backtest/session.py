@@ -1,7 +1,7 @@
-"""One market, one calendar and one configuration, bound once and asked anything.
+"""One market, one calendar and one configuration, bound once for any number of replays, evaluations and studies.
 
-The kernel's arrays are prepared when they are first needed, and each set of intents is converted once, so that a search
-of one's own reaches the kernel's speed.
+The kernel's arrays are prepared when they are first needed, and each set of intents is converted once, so that your own
+search reaches the kernel's speed.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Session:
         return pd.DataFrame(np.concatenate(blocks), columns=list(STATISTICS))
 
     def statistics_by_block(self, intents: Intents, block: int = BLOCK, **varied: npt.ArrayLike) -> Iterator[Floats]:
-        """The same as arrays (at most `block`, 8), one after the other, so that a search of any size fits in memory."""
+        """The same in successive arrays (at most `block`, 8), so that a search of any size fits in memory."""
         orders, count = self._varied(intents, varied)
         for first in range(0, count, block):
             rows_of_block: Any = (rows if len(rows) == 1 else rows[first : first + block] for rows in orders)

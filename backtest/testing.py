@@ -1,11 +1,11 @@
-"""What a repository of one's own strategies needs in its tests.
+"""Test helpers for a repository with your own strategies.
 
     # conftest.py
     pytest_plugins = ["backtest.testing"]
 
-makes each function below a fixture of the same name, and `from backtest.testing import synthetic_market` makes it a
-function as any other. Nothing is loaded by itself: a plugin that registers itself would cost every pytest on the
-machine the import of pandas. A runnable example is in docs/testing.md.
+makes each function below a fixture of the same name; `from backtest.testing import synthetic_market` imports it as an
+ordinary function. The plugin does not register itself, because every pytest run on the machine would then import
+pandas. A runnable example is in docs/testing.md.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def synthetic_market(
     open_interest: bool = True,
     spot: Sequence[str] = (),
 ) -> Market:
-    """Hourly random walks without drift from 2025-10-01, one swap a coin, then one spot for each coin in `spot`.
+    """Hourly random walks without drift from 2025-10-01: one swap per coin, then one spot for each coin in `spot`.
 
     The same arguments give the same market, which carries the label SYNTHETIC wherever results are shown.
 
     Parameters
     ----------
     volatility
-        Standard deviation of an hour's log return; 0 for prices that stand still.
+        Standard deviation of an hour's log return; 0 for constant prices.
     gaps
         Share of bars that are missing (NaN), and of those in which nothing was traded (volume 0); the first bar is
         whole.
@@ -208,12 +208,12 @@ def planted_effect(
 def assert_no_lookahead(
     strategy: Strategy[Any], market: Market, calendar: Calendar, *, cuts: int = DEFAULT_CUTS
 ) -> Audit:
-    """Audit a strategy by `backtest.audit`, and fail where it looks ahead or where nothing was tested.
+    """Audit a strategy with `backtest.audit`, and fail if it looks ahead or if nothing was tested.
 
     Raises
     ------
     AssertionError
-        In the audit's own words; also where no decision was tested, which proves nothing.
+        In the audit's own words; also if no decision was tested, since that proves nothing.
     UsageError
         As `backtest.audit`.
     """
@@ -237,7 +237,7 @@ def assert_baseline(
     market: Market | None = None,
     calendar: Calendar | None = None,
 ) -> Comparison:
-    """Fail where a strategy does not do what its baseline file says, with each difference in a sentence.
+    """Fail if a strategy differs from its baseline file, with one sentence per difference.
 
     Nothing is ever written: `backtest baseline record` is the only writer, so that a baseline is looked at before it
     counts. The file may have been recorded from Python too, for a market that is in memory only.
@@ -251,7 +251,7 @@ def assert_baseline(
     Raises
     ------
     AssertionError
-        Where there is no baseline, its data are others, or a metric, trade or verdict is.
+        If there is no baseline, or if its data, a metric, a trade or the verdict differ.
     UsageError
         For a strategy without a market and a calendar.
     """
@@ -277,7 +277,7 @@ def assert_baseline(
 
 
 def _how_to_record(strategy: Strategy[Any], path: Path) -> str:
-    """What to type, for data that has a name and for data that is in memory only."""
+    """What to type, for data with a name and for data in memory only."""
     kind = type(strategy)
     file = inspect.getsourcefile(kind)
     reference = strategy.name

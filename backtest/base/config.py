@@ -83,7 +83,7 @@ class RunConfig(BaseModel):
         return maintenance
 
     def hash(self) -> str:
-        """First 16 hex digits of the sha256 of the settings that mean something (`backtest.base.identity`)."""
+        """First 16 hex digits of the sha256 of the settings that have an effect (`backtest.base.identity`)."""
         return hash_of(self)
 
 

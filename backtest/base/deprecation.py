@@ -1,4 +1,4 @@
-"""What is renamed keeps its old name for one minor release, warns there, and is then gone (docs/stability.md)."""
+"""A renamed name keeps working for one minor release with a warning, and is then removed (docs/stability.md)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def warn_deprecated(old: str, instead: str, gone_in: str, *, depth: int = 1) -> None:
-    """Say where the caller stands that `old` goes away in version `gone_in`, and what to write instead.
+    """Warn, at the caller's line, that `old` goes away in version `gone_in`, and say what to write instead.
 
     `depth` counts the frames of ours between the caller's line and this function.
     """

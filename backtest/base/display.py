@@ -1,7 +1,7 @@
-"""How records show themselves: a line in a terminal, a line and a small table in a notebook.
+"""How records are displayed: a line in a terminal, a line and a small table in a notebook.
 
-Nothing here knows a record. Every text is cut and escaped; colours are the notebook's own, but for the label of data
-that were not measured, which brings its background with it.
+Nothing here knows a record. Every text is cut and escaped; colours are the notebook's own, except for the label of data
+that were not measured, which has its own background.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _QUIET = "opacity:.75;font-size:.92em;max-width:60em"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A number as text, flush right; `why` tells on hover why it is absent."""
+    """A number as text, flush right; `why` gives, on hover, the reason it is missing."""
 
     text: str
     why: str = ""
@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a record shows below its line: a table of R rows, and sentences below it."""
+    """What is shown below a record's line: a table of R rows, and sentences below it."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
@@ -42,20 +42,20 @@ class View:
 
 
 class Shown(ABC):
-    """A record that says in a line what it is, and shows itself as a small table in a notebook."""
+    """A record with a one-line description in a terminal and a small table in a notebook."""
 
     __slots__ = ()
 
     @abstractmethod
     def _line(self) -> str:
-        """What it is, in a line without its arrays."""
+        """One line that describes the record, without its arrays."""
 
     @abstractmethod
     def _view(self) -> View:
         """What a notebook shows below the line."""
 
     def _label(self) -> str:
-        """Label of the data behind it: `RECONSTRUCTED`, or empty for measured data and what holds no data."""
+        """Label of the data behind it: `RECONSTRUCTED`, or empty for measured data and for records without data."""
         return ""
 
     def __repr__(self) -> str:
@@ -100,12 +100,12 @@ def p_value(value: float) -> str:
 
 
 def cell(value: float, show: Callable[[float], str], why: str = "") -> Cell:
-    """A number as `show` writes it; where it is undefined, a dash that tells why."""
+    """A number as `show` writes it; if undefined, a dash that gives the reason."""
     return Cell(show(value), why if math.isnan(value) else "")
 
 
 def count(value: int) -> Cell:
-    """A whole number with its thousands apart."""
+    """A whole number with thousands separators."""
     return Cell(f"{value:,}")
 
 
@@ -115,7 +115,7 @@ def plural(count: int, one: str, many: str) -> str:
 
 
 def plain(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Text of one line, without the characters that control or turn it, cut after `most` of them."""
+    """The text on one line, without control and bidirectional characters, cut after `most` characters."""
     kept = "".join(
         " " if unicodedata.category(one) in ("Zl", "Zp") or one in "\n\r\t" else one
         for one in text[: 4 * most]
@@ -176,7 +176,7 @@ def inert(text: str, *, terminal: bool = False) -> str:
     r"""Text whose control, bidirectional and line-separating characters are written as Python's escapes.
 
     On a terminal the codes of colours and progress bars pass. `##[`, `##vso[` and `##teamcity[`, which runners obey
-    anywhere in a line, lose their shape.
+    anywhere in a line, are broken up.
     """
     if not text.isascii() or not text.isprintable():
         if terminal:

@@ -79,7 +79,7 @@ def _complaint(one: dict[str, Any], unknown: bool, allowed: list[str]) -> str:
 
 
 def _plainly(kind: str, context: dict[str, Any], message: str) -> str:
-    """What pydantic says of a value, in the words of somebody who typed it; a pattern is said as what it allows."""
+    """Pydantic's complaint about a value, worded for whoever typed it; a pattern is given as what it allows."""
     bounds = {"greater_than_equal": "at least {ge}", "greater_than": "above {gt}", "less_than_equal": "at most {le}",
               "less_than": "below {lt}"}  # fmt: skip
     if kind in bounds:
@@ -97,7 +97,7 @@ def _plainly(kind: str, context: dict[str, Any], message: str) -> str:
 
 
 def datasets_root() -> Path:
-    """Folder of the data that comes with the project: inside the installed package, else the checkout's `datasets/`.
+    """Folder of the data shipped with the project: inside the installed package, otherwise the checkout's `datasets/`.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def datasets_root() -> Path:
 
 
 def user_path(text: str) -> Path:
-    """Path that a user typed, `~` read as a home folder; one that nobody has raises `UsageError`."""
+    """Path as typed by a user, with `~` expanded to the home folder; an unknown home folder raises `UsageError`."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -150,7 +150,7 @@ def _text_of(path: Path, error: type[BacktestError], most: int = LARGEST_TEXT) -
 
 
 def read_toml(path: Path, error: type[BacktestError], keys: Collection[str] | None = None) -> dict[str, Any]:
-    """Parse a TOML file; every failure becomes `error` with the file named, a key that is none of `keys` too."""
+    """Parse a TOML file; every failure, a key outside `keys` included, becomes `error` with the file named."""
     text = _text_of(path, error, LARGEST_TOML)
     # The time that a dotted key takes grows with the square of its parts.
     if _DOTTED.search(text):
@@ -172,7 +172,7 @@ def read_toml(path: Path, error: type[BacktestError], keys: Collection[str] | No
 def read_json(path: Path, error: type[BacktestError]) -> Any:
     """Parse a JSON file strictly; every failure becomes `error` with the file named.
 
-    NaN and infinities, which are no JSON, and a key that stands twice are failures too.
+    NaN and infinities, which are not JSON, and a duplicate key are failures too.
     """
     text = _text_of(path, error)
     try:
@@ -206,7 +206,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _check_depth(value: Any, path: Path, error: type[BacktestError]) -> None:
-    """Refuse what Python's own functions, which call themselves for each level, could not walk through."""
+    """Refuse nesting too deep for Python's own recursive functions."""
     level = [value]
     for _ in range(DEEPEST + 1):
         level = [

@@ -24,7 +24,7 @@ LONGEST, LONGEST_SHOWN, MOST_COMPARED = 8_000, 80, 1_000
 
 
 class BacktestError(Exception):
-    """Root of the tree; `exit_code` is what the command line ends with.
+    """Root of the tree; `exit_code` is the exit code of the command line.
 
     As text it is one printable line of at most `LONGEST` characters, whatever a file or venue put into it.
     """
@@ -46,7 +46,7 @@ class ConfigError(UsageError):
 
 
 class DataError(BacktestError):
-    """Data is missing, malformed or does not cover what was asked of it."""
+    """Data is missing, malformed or does not cover the request."""
 
     exit_code: ClassVar[int] = 3
 
@@ -72,7 +72,7 @@ class LookaheadError(BacktestError):
 
 
 def one_line(text: str) -> str:
-    """The text on one line, cut at `LONGEST` characters, what cannot be printed as it is written in Python."""
+    """The text on one line, cut at `LONGEST` characters, with unprintable characters as Python escapes."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST - 3]}..."
     if text.isprintable():
@@ -82,9 +82,8 @@ def one_line(text: str) -> str:
 
 
 def near_miss(name: str, allowed: Iterable[str]) -> str:
-    """Text for an unknown `name`: the one it begins, is part of or comes closest to, then all that are allowed.
-
-    Capital letters make no difference.
+    """Text for an unknown `name`: the allowed name that it begins, is part of or comes closest to, then all allowed
+    names. Case does not matter.
     """
     names, wanted = sorted(allowed), name[:LONGEST_SHOWN].casefold()
     lower = {one[:LONGEST_SHOWN].casefold(): one for one in reversed(names[:MOST_COMPARED])}
@@ -97,7 +96,7 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
 
 
 def shortened(value: object) -> str:
-    """The value as Python writes it, cut where it is long: what a message may show of it."""
+    """The value as Python writes it, shortened if long, for use in a message."""
     if isinstance(value, int) and value.bit_length() > 256:
         return "a whole number of more than 77 digits"
     if isinstance(value, date):

@@ -28,7 +28,7 @@ Milliseconds = Annotated[int, Field(ge=0, lt=4_133_980_800_000)]
 
 
 def below_one(share: float) -> float:
-    """The share if it is less than 1, else a `ValueError` that says how to write percent."""
+    """The share if it is less than 1; otherwise a `ValueError` that says how to write percent."""
     if share >= 1:
         raise ValueError(f"a share is less than 1; for {share:g} percent write {share / 100:g} or {share:g}%")
     return share

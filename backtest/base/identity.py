@@ -1,7 +1,7 @@
-"""What a document says and a hash covers: the settings that mean something.
+"""What a document states and a hash covers: the settings that have an effect.
 
-A setting added after the first release names its neutral value, under which everything stays as it was. While it has
-that value it stands in no document and in no hash, so that adding a setting changes no recorded run.
+A setting added after the first release names its neutral value, under which nothing changes. A setting at its neutral
+value is left out of documents and hashes, so that adding a setting changes no recorded run.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def unsaid(model: BaseModel) -> set[str]:
 
 
 def document_of(model: BaseModel) -> dict[str, Any]:
-    """The fields that mean something, as JSON values."""
+    """The fields that have an effect, as JSON values."""
     said: dict[str, Any] = json.loads(model.model_dump_json(exclude=unsaid(model)))
     return said
 
 
 def hash_of(model: BaseModel) -> str:
-    """First 16 hex digits of the sha256 of the fields that mean something, as JSON in order of declaration."""
+    """First 16 hex digits of the sha256 of the fields that have an effect, as JSON in order of declaration."""
     return hashlib.sha256(model.model_dump_json(exclude=unsaid(model)).encode()).hexdigest()[:SHORT]

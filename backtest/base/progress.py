@@ -1,4 +1,4 @@
-"""How far a long computation is: who computes tells, who listens shows."""
+"""Progress of a long computation: the computation reports it, a listener shows it."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Nobody is told."""
+    """Reports to nobody."""

@@ -1,4 +1,4 @@
-"""Time as the project counts it: int64 milliseconds since 1970-01-01 UTC, which is ccxt's unit.
+"""Time in the project's unit: int64 milliseconds since 1970-01-01 UTC, as in ccxt.
 
 This module reads the forms people type: ccxt timeframes (`1h`), durations (`90m`, `3d`), ISO instants and time ranges.
 """

@@ -1,4 +1,4 @@
-"""Many baselines checked at once, and the one exit code that they come to."""
+"""Many baselines checked at once, with one exit code for all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backtest.baseline.comparison import Comparison
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A baseline file and what became of it."""
+    """A baseline file and the outcome of its check."""
 
     file: str
     comparison: Comparison
@@ -34,12 +34,12 @@ class Checklist:
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """Strategies that fail for want of a baseline."""
+        """Strategies that fail because they have no baseline."""
         return self.missing if self.all_required else ()
 
     @property
     def exit_code(self) -> int:
-        """3 where any was refused, else 4 where any regressed or a required one is missing, else 0."""
+        """3 if any was refused; otherwise 4 if any regressed or a required one is missing; otherwise 0."""
         if self.having("refused"):
             return DataError.exit_code
         return BaselineError.exit_code if self.having("regressed") or self.lacking else 0
@@ -53,12 +53,13 @@ class Checklist:
         return f"{plural(len(self.checked), 'baseline', 'baselines')}: {told}"
 
     def check(self) -> None:
-        """Raise what the list comes to.
+        """Raise the error that sums up the list.
 
         Raises
         ------
         DataError
-            Where any file was refused: data come before metrics, since on other data no metric says anything.
+            If any file was refused: data take precedence over metrics, since metrics of different data cannot be
+            compared.
         BaselineError
             Where any regressed, or a required one is missing.
         """

@@ -1,4 +1,4 @@
-"""A baseline against what the strategy does now: the causes first, then the first trade that differs, then metrics."""
+"""Compares a baseline with the strategy of today: causes first, then the first trade that differs, then metrics."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ LEDGER, VERDICT = "ledger", "verdict"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not as it was recorded.
+    """One difference from what was recorded.
 
-    `baseline` and `now` are None where there was or is none; `allowed` is how far a number may move, None where it
-    is no number.
+    `baseline` and `now` are None if there was or is none; `allowed` is how far a number may move, None for other
+    values.
     """
 
     kind: DifferenceKind
@@ -44,7 +44,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a baseline and the strategy of today differ in.
+    """Differences between a baseline and the strategy as it is today.
 
     Attributes
     ----------
@@ -72,12 +72,12 @@ class Comparison:
 
     @property
     def status(self) -> Status:
-        """Passed, regressed, or refused because the data are others."""
+        """Passed, regressed, or refused because the data differ."""
         return "refused" if self.data_differences else "regressed" if self.differences else "passed"
 
     @property
     def passed(self) -> bool:
-        """Whether everything is as recorded, within the tolerances."""
+        """Whether everything is as recorded, within tolerance."""
         return self.status == "passed"
 
     @property
@@ -86,7 +86,7 @@ class Comparison:
         return tuple(one.sentence for one in (*self.data_differences, *self.differences)) + self.notes
 
     def check(self) -> None:
-        """Raise what the comparison amounts to.
+        """Raise the error that the comparison calls for, if any.
 
         Raises
         ------
@@ -103,12 +103,12 @@ class Comparison:
 
 
 def refused(strategy: str, dataset: str, sentence: str) -> Comparison:
-    """A comparison that could not be made for want of the baseline or its data."""
+    """A comparison that could not be made because the baseline or its data are missing."""
     return Comparison(strategy, dataset, (Difference("data", dataset, None, None, None, sentence),), ())
 
 
 def failed(baseline: Baseline, sentence: str, config: RunConfig | None) -> Comparison:
-    """A comparison of a strategy that cannot be run any more; `config` is that of today, None where it is at fault."""
+    """A comparison of a strategy that can no longer be run; `config` is today's, None if it is the cause."""
     today = document_of(config) if config else baseline.config.values
     causes = _settings("config", baseline.config.values, today, "configuration")
     one = Difference("request", "run", None, None, None, f"it cannot be run as it was recorded: {sentence}")
@@ -116,12 +116,12 @@ def failed(baseline: Baseline, sentence: str, config: RunConfig | None) -> Compa
 
 
 def compare(baseline: Baseline, evaluation: Evaluation, accept: Collection[str] = ()) -> Comparison:
-    """Hold an evaluation of one strategy against its baseline.
+    """Compare an evaluation of one strategy with its baseline.
 
     Parameters
     ----------
     accept
-        Metrics that may be better than allowed; `ledger` where trades and rejections, `verdict` where it may be others.
+        Metrics that may be better than allowed; `ledger` if trades and rejections may differ, `verdict` if it may.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def compare(baseline: Baseline, evaluation: Evaluation, accept: Collection[str] 
 
 
 def changes(before: Baseline, now: Baseline) -> tuple[Difference, ...]:
-    """Everything that recording anew changes in a file, tolerances or not; the versions left out."""
+    """Everything that recording again would change in a file, whatever the tolerances; versions excluded."""
     exact = {name: one.model_copy(update={"absolute": 0.0, "relative": 0.0}) for name, one in before.metrics.items()}
     before = before.model_copy(update={"metrics": exact})
     return (
@@ -168,7 +168,7 @@ def changes(before: Baseline, now: Baseline) -> tuple[Difference, ...]:
 
 
 def data_differences(baseline: Baseline, data: Data, calendar: CatalystRows) -> tuple[Difference, ...]:
-    """Instruments and catalysts that are not those of the baseline; names and labels inform and are not compared."""
+    """Instruments and catalysts that differ from those of the baseline; names and labels are for information only."""
     return (*_bars(baseline.data, data), *_catalysts(baseline.calendar, calendar))
 
 
@@ -200,7 +200,7 @@ def _catalysts(was: CatalystRows, now: CatalystRows) -> Iterator[Difference]:
 
 
 def _mismatches(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Keys of either mapping with the values of both, where those differ."""
+    """Keys whose values differ between two mappings, with both values."""
     for key in dict.fromkeys((*was, *now)):
         if key not in was or key not in now or was[key] != now[key]:
             yield key, was.get(key), now.get(key)
@@ -307,7 +307,7 @@ def _shown(metric: RecordedMetric) -> str:
 
 
 def _notes(was: Baseline, now: Baseline, explained: bool, outcomes: tuple[Difference, ...]) -> Iterator[str]:
-    """What is certain of the cause."""
+    """What is known for certain about the cause."""
     kinds = {one.kind for one in outcomes}
     if not explained and outcomes:
         if "ledger" in kinds:

@@ -1,4 +1,4 @@
-"""The trades of a run as text, one line each, that is the same wherever it is computed."""
+"""The trades of a run as text, one line each; the same on every machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Line(NamedTuple):
 
 
 def ledger_lines(trades: pd.DataFrame) -> tuple[str, ...]:
-    """One line a closed position, in order of exit: the fields of `Line`, a space between."""
+    """One line per closed position, in order of exit: the fields of `Line`, separated by spaces."""
     return tuple(" ".join(_line(row)) for row in trades.to_dict("records"))
 
 
@@ -68,7 +68,7 @@ def ledger_hash(lines: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LedgerChange:
-    """How one ledger became another: counts of trades, and the first place where they differ, from 0."""
+    """How two ledgers differ: counts of trades, and the first place where they differ, from 0."""
 
     added: int
     removed: int
@@ -84,7 +84,7 @@ class LedgerChange:
 
 
 def ledger_change(was: Sequence[str], now: Sequence[str]) -> LedgerChange | None:
-    """How a ledger became another; None where they are equal."""
+    """How two ledgers differ; None if they are equal."""
     blocks = [
         code for code in difflib.SequenceMatcher(None, was, now, autojunk=False).get_opcodes() if code[0] != "equal"
     ]
@@ -103,9 +103,10 @@ def ledger_change(was: Sequence[str], now: Sequence[str]) -> LedgerChange | None
 
 
 def what_stayed(change: LedgerChange, bar_ms: int) -> str:
-    """What the first trade that differs still shares with the one recorded, and so where the change must be.
+    """What the first trade that differs still shares with the recorded one, which tells where the change must be.
 
-    Later trades are sized by what earlier ones earned, so only the first tells. Empty where it was another decision.
+    Later trades are sized by what earlier ones earned, so only the first is informative. Empty if it came from another
+    decision.
     """
     if change.was is None or change.now is None:
         return ""

@@ -1,4 +1,4 @@
-"""What a baseline holds: what was asked for, on which data, under which configuration, and what came of it."""
+"""Contents of a baseline: the request, its data, its configuration, and the results."""
 
 from __future__ import annotations
 
@@ -59,9 +59,8 @@ class _Part(BaseModel):
 
 
 class Data(_Part):
-    """Which bars: what they are called, their span (end exclusive), and hashes of what a replay reads.
-
-    `instruments` hashes each instrument's own bars; `detail` the finer bars, empty where there were none.
+    """Which bars: their name, their span (end exclusive), and hashes of what a replay reads. `instruments` hashes each
+    instrument's own bars; `detail` the finer bars, empty if there were none.
     """
 
     name: str
@@ -96,7 +95,7 @@ class CatalystRows(_Part):
 
 
 class Configuration(_Part):
-    """The whole RunConfig, what was given and what was default alike."""
+    """The whole RunConfig, given and default values alike."""
 
     hash: str
     values: dict[str, JsonValue]
@@ -155,8 +154,8 @@ class RecordedMetric(_Part):
 class Baseline(_Part):
     """What one strategy did on one dataset, as it was recorded.
 
-    `request` is what the user asked for, by which `check` asks again; null where it was recorded from Python.
-    `versions` inform and are never compared.
+    `request` is what the user asked for, which `check` runs again; null if recorded from Python. `versions` are for
+    information and never compared.
     """
 
     schema_: Literal["backtest.baseline/2"] = Field(alias="schema")
@@ -174,7 +173,7 @@ class Baseline(_Part):
 
 
 def in_family(card: Scorecard, size: int) -> Scorecard:
-    """The scorecard of one of so many strategies, each evaluated alone: the verdict goes by p times their number."""
+    """The scorecard of one of several strategies, each evaluated alone: the verdict uses p times their number."""
     luck = card.placebo
     if luck is None or luck.reason or size < 2:
         return card
@@ -246,7 +245,7 @@ def _metric(score: Score) -> RecordedMetric:
 
 
 def data_of(market: Market, prepared: Prepared | None = None) -> Data:
-    """What a baseline says of a market; the finer bars are read from `prepared`."""
+    """What a baseline records of a market; the finer bars are read from `prepared`."""
     digests = {}
     for column, symbol in enumerate(market.symbols):
         digest = hashlib.sha256()
@@ -285,7 +284,7 @@ def _iso(milliseconds: int) -> str:
 
 
 def rows_of(calendar: Calendar) -> CatalystRows:
-    """What a baseline says of a calendar."""
+    """What a baseline records of a calendar."""
     return CatalystRows(
         name=calendar.name, hash=calendar.hash(), catalysts={one.id: _row_hash(one) for one in calendar}
     )

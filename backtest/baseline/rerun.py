@@ -1,4 +1,4 @@
-"""Baselines of what was asked for: recorded from a request, and checked by running its request again."""
+"""Baselines recorded from a request, and checked by running the request again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from backtest.strategies import REGISTRY
 
 
 def record_baseline(request: Request, family: Sequence[str] = ()) -> Baseline:
-    """Baseline of a request of one strategy: what was given is kept, what was not stays open to tomorrow's default.
+    """Baseline of a request of one strategy: given values are kept, the others follow tomorrow's defaults.
 
     `family` names the strategies recorded together, this one too, for which the verdict's p is adjusted.
 
@@ -38,7 +38,7 @@ def baseline_files(given: Sequence[Path]) -> list[Path]:
     Raises
     ------
     UsageError
-        Where a folder holds none: nothing to check is no pass.
+        If a folder holds none: an empty check does not pass.
     """
     found: list[Path] = []
     for path in given:
@@ -57,7 +57,7 @@ def check_baselines(
     progress: Progress = silent,
     trust: Sequence[Path] = (),
 ) -> Checklist:
-    """Every file compared; what is wrong with one is its own outcome, and the next is checked all the same.
+    """Compare every file; a fault in one is its own outcome, and the others are still checked.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def check_baselines(
 def check_baseline(path: Path | str, accept: Collection[str] = (), trust: Sequence[Path] = ()) -> Comparison:
     """Run the request of one baseline file again, on the bars that it was recorded on, and compare.
 
-    What is wrong with the file or its data is told by the comparison, whose `check` raises it. No strategy file that it
+    A fault in the file or its data is part of the comparison, whose `check` raises it. No strategy file that it
     names is executed but those in `trust`.
     """
     place = Path(path)
@@ -118,7 +118,7 @@ def check_baseline(path: Path | str, accept: Collection[str] = (), trust: Sequen
 
 
 def _not_run(baseline: Baseline, request: Request, problem: Exception) -> Comparison:
-    """What a failed run amounts to: other data where they differ, else a regression."""
+    """The outcome of a failed run: refused if the data differ, otherwise a regression."""
     try:
         bars = data_of(request.market(baseline.data.span))
         differences = data_differences(

@@ -1,1 +1,1 @@
-"""Events in: catalysts, the calendar that holds them, and the clock that says when each was known."""
+"""Event input: catalysts, their calendar, and the clock that says when each was known."""

@@ -1,4 +1,4 @@
-"""Figures that an article prints, and what a market says to each."""
+"""Figures that an article prints, each checked against a market."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VERDICTS: tuple[ClaimVerdict, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Reading:
-    """Another way to read a claim's words: `name` says it (`the 00:00 UTC snapshot`), `measure` is its expression."""
+    """Another reading of a claim's words: `name` describes it (`the 00:00 UTC snapshot`), `measure` computes it."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     measure: str
@@ -152,12 +152,12 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
 
 
 def embedded_claims() -> tuple[str, ...]:
-    """Names of the claims files that come with the project."""
+    """Names of the claims files shipped with the project."""
     return tuple(sorted(path.stem for path in (datasets_root() / "claims").glob("*.toml")))
 
 
 def open_claims(name_or_path: str) -> tuple[Claim, ...]:
-    """Claims of a name that comes with the project, or of a TOML file; neither raises `UsageError`."""
+    """Claims by a name in the project, or from a TOML file; anything else raises `UsageError`."""
     if name_or_path in embedded_claims():
         return read_claims(datasets_root() / "claims" / f"{name_or_path}.toml")
     path = user_path(name_or_path)
@@ -172,11 +172,11 @@ def open_claims(name_or_path: str) -> tuple[Claim, ...]:
 def check_claim(
     claim: Claim, market: Market, series: Mapping[str, AuxiliarySeries] | None = None, *, all_venues: bool = False
 ) -> Check:
-    """What a market says to a claim.
+    """Check a claim against a market.
 
-    A figure that the article's other figures do not allow is `inconsistent`, whatever the data say; a total over all
-    venues that one venue's part does not settle is `not measurable`, and so is what was read from a series that the
-    market says is reconstructed.
+    A figure that contradicts the article's other figures is `inconsistent`, whatever the data say; a total over all
+    venues that one venue's part cannot settle is `not measurable`, as is a value read from a series that the market
+    declares as reconstructed.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def check_claim(
 
 
 def _otherwise(claim: Claim, market: Market, series: Mapping[str, AuxiliarySeries], first: Check) -> Check:
-    """The check by the first other reading that confirms; else the first one's with what the others give."""
+    """The check by the first other reading that confirms; if none does, the first reading's with the others' values."""
     told = []
     for other in claim.readings:
         try:
@@ -239,7 +239,7 @@ def verdict_of(claim: Claim, measured: float) -> ClaimVerdict:
 
 
 def _inconsistency(claim: Claim) -> str:
-    """Why the article's own figures do not allow this one; empty where they do or are silent."""
+    """Why the article's own figures contradict this one; empty if they agree or say nothing."""
     if not claim.implied:
         return ""
     implied = measure(claim.implied, None, {}).value

@@ -1,4 +1,4 @@
-"""Which catalysts came too close together for their effects to be told apart: computed from their clocks."""
+"""Finds catalysts too close together for their effects to be separated, from the times at which they were known."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Cluster:
 
 
 def confounding(calendar: Calendar, within_ms: int, *, sector: bool = False) -> dict[str, tuple[str, ...]]:
-    """For each catalyst the ids of those known within `within_ms` of it that share a coin with it.
+    """For each catalyst, the ids of those that share a coin with it and were known within `within_ms` of it.
 
     With `sector` all coins of the calendar count as one. An untimed catalyst confounds none that can be named.
 
@@ -52,7 +52,7 @@ def confounding(calendar: Calendar, within_ms: int, *, sector: bool = False) -> 
 
 
 def clusters(calendar: Calendar, within_ms: int, *, sector: bool = False) -> tuple[Cluster, ...]:
-    """Groups of catalysts linked by `confounding`, earliest first; a catalyst that stands alone is in none."""
+    """Groups of catalysts linked by `confounding`, earliest first; an isolated catalyst is in none."""
     linked = confounding(calendar, within_ms, sector=sector)
     timed = _known(calendar)
     known = {one.id: at for one, at in timed}

@@ -1,8 +1,9 @@
-"""Measures of a market in words, `move('ZEC', '2025-09-30', '2025-10-01')`, for figures that an article prints.
+"""Expressions that measure a market, as in `move('ZEC', '2025-09-30', '2025-10-01')`, for figures that an article
+prints.
 
 An expression is numbers, `+ - * /`, and the functions below; nothing else is executed. A day is a UTC day,
-`YYYY-MM-DD`; windows of two days hold both. A coin is its swap first, or the symbol given in full. Where the market
-does not hold what is asked for, or a bar in the window is missing, nothing is measured and the reason is said.
+`YYYY-MM-DD`; windows of two days hold both. A coin means its swap if there is one, or the symbol given in full. If the
+market lacks what is asked for, or a bar in the window is missing, nothing is measured and the reason is given.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 class MeasuredValue:
     """A value, and the window of the data that it was taken from; the window is empty where no bar was read.
 
-    `reconstructed` names what was read from a series that the market says is invented, as `prices of RAIL/USDT:USDT`.
+    `reconstructed` names what was read from a series that the market declares as invented, such as `prices of
+    RAIL/USDT:USDT`.
     """
 
     value: float
@@ -51,7 +53,7 @@ class MeasuredValue:
 
 @dataclass(slots=True)
 class Tape:
-    """Reads one market, and keeps the first and last instant that it read, and what of it was reconstructed."""
+    """Reads one market, and records the first and last instant read, and which series read were reconstructed."""
 
     market: Market | None
     series_by_name: Mapping[str, AuxiliarySeries] = field(default_factory=dict)
@@ -92,11 +94,11 @@ class Tape:
         return float(int(above[0]) * self._market().bar_ms // DAY_MS)
 
     def snapshot_move(self, coin: str, first: str, last: str) -> float:
-        """From the price at 00:00 UTC of one day to that of another, share of the first."""
+        """Move from the price at 00:00 UTC of one day to that of another, share of the first."""
         return self.open(coin, last) / self.open(coin, first) - 1.0
 
     def move(self, coin: str, first: str, last: str) -> float:
-        """From the close of one day to the close of another, share of the first."""
+        """Move from the close of one day to the close of another, share of the first."""
         return self.close(coin, last) / self.close(coin, first) - 1.0
 
     def farthest(self, coin: str, first: str, last: str) -> float:

@@ -1,4 +1,4 @@
-"""Calendars from files: TOML as the project writes them, CSV as people keep them, and every fault of either at once."""
+"""Reads calendars from files, TOML as the project writes it or CSV as people keep it, and lists all faults at once."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ _CLOSE = 0.8
 def read_calendar(path: Path) -> Calendar:
     """Calendar of a TOML file (`name`, `description`, optional `extra_kinds`, a `[[catalyst]]` table each) or a CSV.
 
-    A CSV has a row a catalyst under the names of its keys; see `backtest.catalysts.rows` for what may be left out.
+    A CSV has one row per catalyst, with the keys as column names; see `backtest.catalysts.rows` for what may be left
+    out.
 
     Raises
     ------
     CalendarError
-        Naming the file, the catalyst and the key of the first thing unknown, missing, duplicated or malformed, and how
-        many more there are.
+        Naming the file, catalyst and key of the first fault (unknown, missing, duplicated or malformed), and the number
+        of others.
     """
     name, reading = _read(path)
     if len(reading.faults) > 1:
@@ -47,7 +48,7 @@ def read_csv_calendar(
     extra_kinds: Collection[str] = (),
     zone: tzinfo | None = None,
 ) -> RowsRead:
-    """Catalysts and faults of a CSV: `mapping` of key to column, `zone` of times that carry none."""
+    """Catalysts and faults of a CSV: `mapping` maps keys to columns, `zone` applies to times without one."""
     header, rows = read_csv_rows(path)
     check_columns(str(path), header, mapping, KEYS)
     named = [keys_of(row, KEYS, mapping, {"source": path.name, **defaults}, zone) for _, row in rows]
@@ -59,7 +60,7 @@ def read_csv_calendar(
 
 
 def _read(path: Path) -> tuple[str, RowsRead]:
-    """Name and reading of a file; what is wrong with the file as a whole raises `CalendarError`."""
+    """Name and contents of a file; a fault of the file as a whole raises `CalendarError`."""
     if path.suffix.lower() == ".csv":
         return path.stem, read_csv_calendar(path, {}, {})
     table = read_toml(path, CalendarError, {"name", "description", "extra_kinds", "catalyst"})
@@ -82,10 +83,10 @@ def _read(path: Path) -> tuple[str, RowsRead]:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A calendar with everything that is wrong with it.
+    """A calendar with all its faults.
 
-    `faults` keep it from being read. `doubts` do not: coins and actors that come close to a known one, or coins that
-    no dataset or calendar of this project has.
+    `faults` prevent it from being read. `doubts` do not: coins and actors similar to a known one, or coins unknown to
+    every dataset and calendar of this project.
     """
 
     calendar: Calendar
@@ -94,7 +95,7 @@ class Survey:
 
 
 def survey_calendar(name_or_path: str) -> Survey:
-    """Read a calendar for its faults; one that cannot be parsed at all raises as `open_calendar`."""
+    """Read a calendar and collect its faults; one that cannot be parsed at all raises as `open_calendar`."""
     name, reading = _read(path_of(name_or_path))
     first = {one.id: one for one in reversed(reading.catalysts)}
     calendar = Calendar(name, tuple(first.values()))
@@ -125,7 +126,7 @@ def _doubts(calendar: Calendar) -> Iterable[str]:
 
 @cache
 def known_coins() -> frozenset[str]:
-    """Coins of the datasets and calendars that come with the project."""
+    """Coins of the datasets and calendars shipped with the project."""
     coins = {coin for name in embedded_calendars() for one in open_calendar(name) for coin in one.assets}
     for path in datasets_root().glob("*/metadata.json"):
         coins |= {str(symbol).partition("/")[0] for symbol in read_json(path, DataError).get("instruments", ())}
@@ -134,17 +135,17 @@ def known_coins() -> frozenset[str]:
 
 @cache
 def known_actors() -> frozenset[str]:
-    """Actors of the calendars that come with the project."""
+    """Actors of the calendars shipped with the project."""
     return frozenset(one.actor for name in embedded_calendars() for one in open_calendar(name))
 
 
 def embedded_calendars() -> tuple[str, ...]:
-    """Names of the calendars that come with the project."""
+    """Names of the calendars shipped with the project."""
     return tuple(sorted(path.stem for path in (datasets_root() / "catalysts").glob("*.toml")))
 
 
 def path_of(name_or_path: str) -> Path:
-    """File of a calendar by its path, or its name in the project; what is neither raises `UsageError`."""
+    """File of a calendar by its path, or its name in the project; anything else raises `UsageError`."""
     if name_or_path in embedded_calendars():
         return datasets_root() / "catalysts" / f"{name_or_path}.toml"
     path = user_path(name_or_path)
@@ -157,7 +158,7 @@ def path_of(name_or_path: str) -> Path:
 
 
 def open_calendar(name_or_path: str) -> Calendar:
-    """Calendar of a name that comes with the project, or of a TOML or CSV file.
+    """Calendar by a name in the project, or from a TOML or CSV file.
 
     Raises
     ------
@@ -189,5 +190,5 @@ def _toml(value: Any) -> str:
 
 
 def merge_calendars(calendars: Collection[Calendar]) -> Calendar:
-    """One calendar of several; an id that stands in two of them is an error."""
+    """Merge several calendars into one; a duplicate id is an error."""
     return Calendar("+".join(one.name for one in calendars), tuple(c for one in calendars for c in one))

@@ -75,33 +75,33 @@ Coin = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, config=ConfigDict(extra="forbid"))
 class Catalyst(Shown):
-    """One thing that happened, and what was public about it when.
+    """One event, and what was public about it at what time.
 
     Attributes
     ----------
     id : str
         Unique in its calendar, lower case with hyphens.
     assets : tuple of str
-        Base coins it is about; the first is the one it is named after.
+        Base coins it is about; it is named after the first.
     kind, actor : str
         What it was and who did it.
     direction : {1, -1, 0}
-        Expected sign of the price reaction when it happened; 0 where none can be said.
+        Expected sign of the price reaction, as of the event; 0 if there is no expectation.
     announced_at : datetime or None
         Start of the period in which it became public, UTC, truncated to `precision`; None only where untimed.
     precision : {second, minute, hour, day, untimed}
         Length of that period. An untimed catalyst is never tradable.
     between : (datetime, datetime) or None
-        For an untimed one, the days it fell between, where that much is known.
+        For an untimed one, the days between which it fell, if known.
     effective_at : datetime or None
-        When the announced thing took effect, where that differs.
+        When the announced change took effect, if at another time.
     source, confidence, note : str
         Who says so, how sure that is (high: several independent sources, medium: one good one, low: doubtful).
     confounded_with : tuple of str
-        Ids of catalysts whose effect cannot be told from this one's.
+        Ids of catalysts whose effects cannot be separated from this one's.
     endogenous : bool
         Whether it is a move of the price or of positions itself, dated by looking at them. Such catalysts are shown
-        apart and left out of inference by default. As its kind has it (`ENDOGENOUS`) where it is not said.
+        separately and left out of inference by default. Defaults to that of its kind (`ENDOGENOUS`).
 
     Raises
     ------
@@ -147,7 +147,7 @@ class Catalyst(Shown):
         return self
 
     def said(self) -> dict[str, Any]:
-        """Every field that means something: `endogenous` only where it is not as the kind has it."""
+        """Every field that has an effect: `endogenous` only if it differs from the kind's default."""
         usual = self.endogenous == (self.kind in ENDOGENOUS)
         return {key: getattr(self, key) for key in KEYS if key != "endogenous" or not usual}
 
@@ -219,7 +219,7 @@ class Calendar(Shown):
         extra_kinds: Collection[str] = (),
         zone: tzinfo | None = None,
     ) -> Calendar:
-        """Calendar of dicts with the keys of a catalyst; what is left out is taken cautiously (`catalysts.rows`).
+        """Calendar of dicts with the keys of a catalyst; omitted keys get cautious defaults (`catalysts.rows`).
 
         Parameters
         ----------
@@ -254,12 +254,12 @@ class Calendar(Shown):
         extra_kinds: Collection[str] = (),
         zone: tzinfo | None = None,
     ) -> Calendar:
-        """Calendar of a DataFrame, one row a catalyst; see `from_records`."""
+        """Calendar of a DataFrame, one row per catalyst; see `from_records`."""
         records = frame.to_dict("records")
         return cls.from_records(records, name, columns=columns, extra_kinds=extra_kinds, zone=zone)  # type: ignore[arg-type]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a catalyst in order of announcement, every key a column; `from_frame` reads it back."""
+        """One row per catalyst in order of announcement, one column per key; `from_frame` reads it back."""
         import pandas as pd
 
         return pd.DataFrame([{key: getattr(one, key) for key in KEYS} for one in self], columns=list(KEYS))
@@ -324,13 +324,13 @@ class Calendar(Shown):
                     raise UsageError(f"{key}: calendar {self.name!r} has no {name!r}; {near_miss(name, held)}")
 
     def confounded(self, identifier: str) -> tuple[str, ...]:
-        """Ids tied to one catalyst by a `confounded_with` on either side, in calendar order."""
+        """Ids linked to one catalyst by `confounded_with` on either side, in calendar order."""
         own = self[identifier].confounded_with
         return tuple(one.id for one in self.catalysts if one.id in own or identifier in one.confounded_with)
 
     @property
     def undirected(self) -> str:
-        """A sentence where no timed catalyst says the expected sign; empty where one does."""
+        """A sentence if no timed catalyst has an expected sign; otherwise empty."""
         timed = [one for one in self if one.timed]
         if not timed or any(one.direction for one in timed):
             return ""
@@ -343,7 +343,7 @@ class Calendar(Shown):
 
     @property
     def left_out(self) -> str:
-        """Which catalysts inference leaves out by default, and their share, as a sentence; empty for none."""
+        """A sentence that says which catalysts inference leaves out by default, and their share; empty for none."""
         moves = [one.id for one in self.catalysts if one.endogenous]
         if not moves:
             return ""
@@ -365,7 +365,7 @@ class Calendar(Shown):
         return View(columns, rows)
 
     def hash(self) -> str:
-        """First 16 hex digits of the sha256 over what every catalyst says."""
+        """First 16 hex digits of the sha256 over the contents of all catalysts."""
         rows = [one.said() for one in self.catalysts]
         return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -382,13 +382,13 @@ def _inside(catalyst: Catalyst, timerange: TimeRange) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RowsRead:
-    """What became of rows: the catalysts that can be used, and one sentence a fault of the others, in order."""
+    """Result of reading rows: the usable catalysts, and one sentence per fault of the others, in order."""
 
     catalysts: tuple[Catalyst, ...]
     faults: tuple[str, ...]
 
     def calendar(self, name: str, where: str) -> Calendar:
-        """The calendar of rows without a fault; else `CalendarError` with the first, and how many more there are."""
+        """The calendar if no row has a fault; otherwise `CalendarError` with the first fault and how many more."""
         if self.faults:
             more = f" (and {plural(len(self.faults) - 1, 'more fault', 'more faults')})" if len(self.faults) > 1 else ""
             raise CalendarError(f"{where}: {self.faults[0]}{more}")
@@ -400,7 +400,7 @@ def read_rows(
 ) -> RowsRead:
     """Catalysts of (label, keys) rows, and every fault of every row; the label names a row without an id.
 
-    With `by_label` it names every row: ids that nobody wrote say nothing to who has to mend them.
+    With `by_label` it names every row: generated ids mean nothing to whoever has to correct the rows.
     """
     kinds = KINDS | set(extra_kinds)
     catalysts: list[Catalyst] = []

@@ -1,8 +1,8 @@
-"""Rows of a table of catalysts, as people keep them in CSV files, frames and lists, made into the keys of a catalyst.
+"""Turns the rows of a table of catalysts (CSV file, frame or list) into the keys of a catalyst.
 
-A row needs a coin (`assets`), a `kind` and a time (`announced_at`, or `between` for an untimed one). What is left out
-takes the cautious choice: `confidence` low, `direction` 0, `actor` unknown, and a `precision` no finer than the time is
-written: a bare date, or midnight sharp, is a day, and counts as known at the next midnight.
+A row needs a coin (`assets`), a `kind` and a time (`announced_at`, or `between` for an untimed one). Omitted keys get
+cautious defaults: `confidence` low, `direction` 0, `actor` unknown, and a `precision` no finer than the time as
+written: a bare date, or exactly midnight, is a day, and counts as known at the next midnight.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _LARGEST = 16 * 2**20
 
 
 def read_csv_rows(path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
-    """Header, and rows with their line numbers, of a CSV; its header tells comma, semicolon, tab or bar.
+    """Header, and rows with their line numbers, of a CSV; the header shows whether comma, semicolon, tab or bar
+    separates.
 
     Raises
     ------
@@ -66,9 +67,8 @@ def read_csv_rows(path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str
 
 
 def check_columns(where: str, columns: Collection[str], mapping: Mapping[str, str], keys: Collection[str]) -> None:
-    """Refuse by `CalendarError` a key or column of `mapping` that does not exist, and a column that is none of `keys`.
-
-    Where columns are mapped, the others are not read.
+    """Raise `CalendarError` for a key or column of `mapping` that does not exist, and for a column outside `keys`. If
+    columns are mapped, the others are not read.
     """
     for key, column in mapping.items():
         if key not in keys and column in keys and key in columns:
@@ -98,8 +98,8 @@ def keys_of(
 ) -> dict[str, Any]:
     """Keys of a catalyst, of those in `names`, from one row; `mapping` says which column a key is read from.
 
-    What is blank takes `defaults`, then the cautious choice. A time without a zone is read in `zone` where one is
-    given, else left for the catalyst to refuse.
+    Blank cells take `defaults`, then the cautious default. A time without a zone is read in `zone` if given; otherwise
+    the catalyst refuses it.
     """
     named = {key: row[mapping.get(key, key)] for key in names if mapping.get(key, key) in row}
     keys = {key: _value(key, value) for key, value in named.items() if not _blank(value)}
@@ -118,7 +118,7 @@ def keys_of(
 
 
 def name_rows(rows: Sequence[dict[str, Any]]) -> None:
-    """Give each row without an id one of its coin, day and actor, numbered where several would be the same."""
+    """Give each row without an id one made from coin, day and actor, numbered if several would be equal."""
     taken = {str(row["id"]) for row in rows if "id" in row}
     for row in rows:
         if "id" in row:
@@ -164,7 +164,7 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _moment(value: Any, zone: tzinfo | None) -> Any:
-    """The time of a cell: a date stays a date; text that is no time is left for the catalyst to refuse."""
+    """The time in a cell: a date stays a date; text that is not a time is passed on, and the catalyst refuses it."""
     if hasattr(value, "to_pydatetime"):
         value = value.to_pydatetime(warn=False)
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""When a catalyst was known, when it could be traded: the one module that compares clocks.
+"""When a catalyst was known and when it could be traded: the only module that compares clocks.
 
     announced_at ── width(precision) ──> known_at ── reaction ──> tradable_at ──> first bar open at or after it
 

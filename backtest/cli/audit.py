@@ -1,4 +1,4 @@
-"""`backtest audit`: does a strategy decide otherwise when only its future is changed?"""
+"""`backtest audit`: does a strategy decide differently when only the future changes?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def audit(
     cuts: Annotated[int, typer.Option(help="Most instants after which everything is corrupted.")] = 60,
     as_json: Json = False,
 ) -> None:
-    """Cut and corrupt the future of market and calendar; exit code 5 where a decision changes."""
+    """Cut and corrupt the future of market and calendar; exit code 5 if a decision changes."""
     from backtest.report.signal_tables import audit_lines, audit_table
     from backtest.report.tables import new_console, show
     from backtest.signals.audit import audit as audit_one

@@ -1,4 +1,4 @@
-"""`backtest baseline`: write down what strategies do, and see in CI that they still do it."""
+"""`backtest baseline`: record what strategies do, and check in CI that they still do it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def record(
     folder: Annotated[Path, typer.Option(help="Where the baselines stand, DATASET/STRATEGY.json each.")] = FOLDER,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
 ) -> None:
-    """Write the baseline of each strategy, and print what changes against the one that is there."""
+    """Write the baseline of each strategy, and print what changes from the existing one."""
     requests = request.each_alone()
 
     from backtest.baseline import (
@@ -90,8 +90,8 @@ def check(
 ) -> None:
     """Run each baseline's request again, on the bars it was recorded on, and compare.
 
-    Exit code 4 where anything left its tolerance, for the better too; 3 where bars or catalysts are others (not
-    compared), which wins over 4.
+    Exit code 4 if anything left its tolerance, even for the better; 3 if bars or catalysts differ (not compared), which
+    takes precedence over 4.
     """
     from backtest.baseline import check_baselines
     from backtest.report.baseline_formats import check_document, github_annotations, junit_xml, print_checklist
@@ -120,7 +120,7 @@ def check(
 
 
 def _summarise(checklist: Checklist) -> None:
-    """Append the summary to the file that the runner names, where it names one."""
+    """Append the summary to the file that the runner names, if any."""
     from backtest.report.baseline_formats import summary_markdown
 
     file = os.environ.get("GITHUB_STEP_SUMMARY")

@@ -1,4 +1,4 @@
-"""`backtest events claims`: the figures that an article prints, against a market."""
+"""`backtest events claims`: an article's figures, checked against a market."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`backtest data`: what the store holds, whether it is whole, and what comes into it without a download."""
+"""`backtest data`: list, check and compare stored data, and add data without a download."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _say(sentence: str) -> None:
 
 
 def _show_plan(plan: Plan) -> None:
-    """Print a plan; what the venue refuses is an error after the table of what it serves."""
+    """Print a plan; a series that the venue refuses is an error, after the table of what it serves."""
     from backtest.report.data_tables import plan_parts
     from backtest.report.tables import new_console, show
 
@@ -109,7 +109,7 @@ def _show_plan(plan: Plan) -> None:
 
 
 def show_report(report: Report) -> None:
-    """Print what became of each series, the gaps of the venue, and the notes."""
+    """Print the outcome for each series, the venue's gaps, and the notes."""
     from backtest.report.data_tables import fetched_table
     from backtest.report.tables import new_console, show
 

@@ -1,4 +1,4 @@
-"""The two streams, through which every verb writes: a line of theirs drives no terminal and commands no CI runner."""
+"""The two streams that every verb writes through: no line can control a terminal or command a CI runner."""
 
 from __future__ import annotations
 

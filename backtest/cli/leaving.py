@@ -1,4 +1,4 @@
-"""How a command ends when something outside ends it: a signal, a stream or a disk that takes no more, a lost folder."""
+"""How a command ends when something outside ends it: a signal, a full disk, a closed stream, a lost folder."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ _ended_by: list[int] = []
 
 
 def end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, so that nothing half written stays; a second one at once.
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, leaving nothing half written; a second one ends it at
+    once.
 
-    Who ignores them already, as `nohup` does, goes on ignoring them.
+    If they are ignored already, as under `nohup`, they stay ignored.
     """
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -54,7 +55,7 @@ def interrupted() -> tuple[str, int]:
 
 
 def check_folder() -> None:
-    """Raise `UsageError` where the folder one is in was deleted."""
+    """Raise `UsageError` if the current folder was deleted."""
     try:
         os.getcwd()
     except OSError:

@@ -1,4 +1,4 @@
-"""The options that verbs share, each written once, and the request that a verb is given for them."""
+"""The options that verbs share, each written once, and the request built from them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ REPLAYED = (*BARS, "calendar", "config", "setting", "funding", "detail", "placeb
 
 
 def asking(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a verb, as `request`, what these options of `REQUEST` say; its own options stand behind them.
+    """Give a verb, as `request`, the request made of these options of `REQUEST`; its own options follow them.
 
     The verb is written with a first parameter `request`, which the command line does not see.
     """
@@ -135,7 +135,7 @@ def asking(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 def request_of(**given: Any) -> Request:
-    """The request that options amount to; those that a verb has not keep their defaults."""
+    """The request made of the options given; options that a verb lacks keep their defaults."""
     from backtest.base.config import RunConfig
     from backtest.base.errors import UsageError, near_miss, shortened
     from backtest.request.request import Request, assignments

@@ -1,4 +1,4 @@
-"""Progress on a terminal's stderr, and silence wherever else stderr goes."""
+"""Progress bars if stderr is a terminal; otherwise nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE_S = 2.0
 
 
 def terminal() -> Console | None:
-    """The console of stderr where it is a terminal that can redraw a line, else None."""
+    """The console of stderr if it is a terminal that can redraw a line; otherwise None."""
     from backtest.report.tables import new_console
 
     if not sys.stderr.isatty():
@@ -33,7 +33,7 @@ def terminal() -> Console | None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """One bar with the step that is worked on and its time left, shown once two seconds have passed, then removed."""
+    """One bar with the current step and the time left, shown after two seconds and removed at the end."""
     console = terminal()
     if console is None:
         yield silent
@@ -62,7 +62,7 @@ def progress_bar() -> Iterator[Progress]:
 
 
 class _Steps:
-    """Shows the step that was told last."""
+    """Shows the step reported last."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars, self._what = bars, "reading"
@@ -78,7 +78,7 @@ class _Steps:
 
 @contextmanager
 def series_bars() -> Iterator[SeriesProgress]:
-    """A bar a series that is downloaded, with rate and time left, which stay."""
+    """One bar per downloaded series, with rate and time left; the bars stay."""
     from backtest.market.download import Silent
 
     console = terminal()
@@ -109,7 +109,7 @@ def _interrupted() -> Iterator[None]:
 
 
 class _Series:
-    """One bar a series."""
+    """One bar per series."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars

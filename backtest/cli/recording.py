@@ -1,4 +1,4 @@
-"""Writing what a verb tried into the research ledger, before anything of it is shown."""
+"""Records what a verb tried in the research ledger, before any result is shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WITHOUT = "no ledger: p is adjusted within this command only, and nothing of it 
 
 
 def recorded_by(chosen: str | None, record: Callable[[Ledger], Recorded]) -> Recorded | None:
-    """What `record` makes of the ledger that was chosen; None where there shall be none."""
+    """Result of `record` on the chosen ledger; None if no ledger is used."""
     from backtest.ledger.store import Ledger, ledger_path
 
     path = ledger_path(chosen)
@@ -38,7 +38,7 @@ def write_recorded(folder: Path, recorded: Recorded | None) -> None:
 
 
 def search_parts(recorded: Recorded | None) -> list[Table | str]:
-    """What the adjusted p of a run is for, and each p where they differ."""
+    """What the p of a run is adjusted for, and each p if they differ."""
     from backtest.report.ledger_tables import adjusted_table, recorded_lines
 
     if recorded is None:

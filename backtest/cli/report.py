@@ -80,7 +80,7 @@ def write_report_of(folder: Path, document: dict[str, Any], evaluation: Evaluati
 
 
 def evaluated(request: Request, within: TimeRange, progress: Progress) -> Evaluation:
-    """The run made again without draws, whose results are recorded; its plan is kept for the fans of equity."""
+    """The run repeated without draws, whose results are recorded; its plan is kept for the equity fans."""
     from dataclasses import replace
 
     plain = request.model_copy(update={"bootstrap": 0, "placebo": "0"})
@@ -89,7 +89,7 @@ def evaluated(request: Request, within: TimeRange, progress: Progress) -> Evalua
 
 
 def command_of(request: Request, document: dict[str, Any]) -> str:
-    """The command line that asks for a run again, on exactly its bars."""
+    """The command line that repeats a run on exactly its bars."""
     bars = document["dataset"]
     words = ["backtest", "run"]
     words += ["--dataset", request.dataset or bars["name"]]

@@ -12,7 +12,7 @@ from backtest.base.schemas import VERSION, schema, schema_id, schema_text
 def print_schema(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a document, as in run.")] = None,
 ) -> None:
-    """Print the JSON Schema of a document, or list those there are."""
+    """Print the JSON Schema of a document, or list all schemas."""
     if name is not None:
         typer.echo(schema_text(name), nl=False)
         return

@@ -1,4 +1,4 @@
-"""`backtest strategies`: what there is, and a starting point for one's own."""
+"""`backtest strategies`: list strategies, or write a starting point for your own."""
 
 from __future__ import annotations
 

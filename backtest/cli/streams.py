@@ -1,4 +1,4 @@
-"""What stdout and stderr can carry, and the reader who leaves before the end."""
+"""What stdout and stderr can carry, and readers of a pipe that close it early."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ _C_LOCALES = ("C", "POSIX")
 
 
 class UnwritableError(UsageError):
-    """Stdout takes no more: its disk is full, or it was closed before the command began."""
+    """Stdout cannot be written: its disk is full, or it was closed before the command began."""
 
 
 def prepare_streams() -> None:
-    r"""Let no character end a command: what a stream cannot carry is written plainly, or as its `\u` escape.
+    r"""Make sure that no character ends a command: what a stream cannot encode is written plainly, or as its `\u`
+    escape.
 
-    What others wrote is made inert on both streams: see `backtest.cli.inert`. Stderr that takes no more is left alone.
+    Text from others is made inert on both streams: see `backtest.cli.inert`. A stderr that cannot be written is
+    ignored.
 
     Python writes UTF-8 under the C locale; whoever asks for that locale by name gets ASCII.
 
@@ -46,7 +48,7 @@ def prepare_streams() -> None:
 
 
 def _fill_closed() -> bool:
-    """Put something in the place of streams that were closed, lest a file that is opened gets their number."""
+    """Replace closed streams, so that no file opened later gets their number."""
     closed = sys.stdout is None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -89,7 +91,7 @@ def _or_dropped(write: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def workflow_command(line: str) -> None:
-    """Write one workflow command of ours to stderr, past what breaks those of others."""
+    """Write one workflow command of our own to stderr, past the filter that breaks those of others."""
     write = sys.stderr.write
     if isinstance(write, Writer):
         write.command(line)
@@ -98,7 +100,7 @@ def workflow_command(line: str) -> None:
 
 
 def leave_quietly(*, stdout_only: bool = False) -> None:
-    """Let nothing more be written or complained of: the reader of a pipe has gone, or stdout takes no more."""
+    """Suppress all further output and errors: the reader of a pipe has gone, or stdout cannot be written."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.__stdout__, sys.__stderr__)[: 1 if stdout_only else 2]:
         if stream is not None:

@@ -1,4 +1,4 @@
-"""What the parser of the command line complains of, in one sentence as every other error."""
+"""Turns complaints of the command-line parser into one sentence, like every other error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backtest.base.errors import UsageError, near_miss, shortened
 
 @contextmanager
 def plain_usage() -> Iterator[None]:
-    """Turn a complaint of the parser into `UsageError`; help that is shown for want of arguments stays help."""
+    """Turn a complaint of the parser into `UsageError`; help shown because arguments are missing stays help."""
     try:
         yield
     except TyperException as problem:
@@ -24,7 +24,7 @@ def plain_usage() -> Iterator[None]:
 
 
 def sentence(problem: TyperException) -> str:
-    """The option or argument, the value that was typed, what is allowed, and where help is."""
+    """The option or argument, the value typed, what is allowed, and where to find help."""
     context: Any = getattr(problem, "ctx", None)
     verb = _verb(context)
     told = problem.format_message().strip().rstrip(".")

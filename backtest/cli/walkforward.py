@@ -1,4 +1,4 @@
-"""`backtest walkforward`: choose on what came before, trade what comes next."""
+"""`backtest walkforward`: choose parameters on the past, trade what comes next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`backtest why`: what became of a catalyst, and what would change that."""
+"""`backtest why`: what happened to a catalyst, and what would change that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def why(
     request: Request,
     identifier: Annotated[str, typer.Argument(metavar="CATALYST", help="Id of a catalyst of the calendar.")],
 ) -> None:
-    """Say what became of a catalyst under each strategy: traded, filtered or refused, and what would change that."""
+    """Say what happened to a catalyst under each strategy: traded, filtered or refused, and what would change that."""
     strategies, catalyst = request.chosen(), request.calendar()[identifier]
 
     from backtest.base.units import DAY_MS, format_ms

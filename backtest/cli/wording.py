@@ -1,4 +1,4 @@
-"""Messages from below the command line, which name a setting, worded for whoever types options."""
+"""Rewords messages that name a setting for users who type options."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _option(match: re.Match[str]) -> str:
 
 
 def register(app: typer.Typer) -> None:
-    """Tell of which verbs the options are."""
+    """Register the verbs whose options are named."""
     _APPS.append(app)
 
 

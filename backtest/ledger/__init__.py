@@ -1,1 +1,1 @@
-"""The research ledger: every trial on the same catalysts is kept with its null draws, so that p is adjusted for all."""
+"""The research ledger: keeps every trial on the same catalysts with its null draws, so that p is adjusted for all."""

@@ -1,14 +1,14 @@
 """Verdicts that are never withdrawn: each is decided once, when its trial is new, and all of them share one 5 %.
 
-p adjusted for everything up to now grows with the ledger, so a verdict that went by it alone would be right of any one
-moment and, read after every command, wrong far more often than at 5 %. Instead each command may use half of what is
-left of the 5 %. Of the B + 1 calendars of a family, the real one among them, those on which any trial up to now stands
-out as much as a verdict would ask for are *used up*: they are the calendars on which a search like this one, had they
-been the real one, would have told of something by now. They are found without asking which of them is the real one, so
-where nothing is to be found the real one is among them with chance (used up) / (B + 1), and their number never passes
-5 %. Trials that resemble earlier ones use up few new calendars, and what they leave is kept for later.
+p adjusted for everything up to now grows with the ledger, so a verdict based on it alone would be right at any one
+moment but, read after every command, wrong far more often than 5 %. Instead each command may use half of what is left
+of the 5 %. Of the B + 1 calendars of a family, the real one among them, those on which any trial up to now stands out
+as much as a verdict would require are *used up*: had one of them been the real calendar, a search like this one would
+have reported something by now. They are found without asking which calendar is the real one, so if there is no effect
+the real one is among them with probability (used up) / (B + 1), and their number never passes 5 %. Trials that resemble
+earlier ones use up few new calendars, and what they leave is kept for later.
 
-Levels of families with other draws add up (Bonferroni). A registered test has a level of its own and uses up nothing.
+Levels of families with other draws add up (Bonferroni). A registered test has its own level and uses up nothing.
 Alpha spending: Lan and DeMets, Biometrika 70 (1983), 659-663; the maximum statistic: Westfall and Young (1993).
 """
 
@@ -27,7 +27,7 @@ SHARE = 0.5
 
 
 def decide_trials(ledger: Ledger, seqs: Sequence[int]) -> tuple[Judgement, ...]:
-    """Judgement of the trials of a command, those decided that are not yet; what is decided is on the disk."""
+    """Judgement of the trials of a command; undecided ones are decided, and the decisions written to disk."""
     with ledger.writing():
         view = LedgerView(ledger)
         groups: dict[tuple[str, str], list[Judgement]] = {}
@@ -62,7 +62,7 @@ def _decided(view: LedgerView, common: str, scope: str, members: Sequence[Judgem
 
 
 def level_left(view: LedgerView, scope: str) -> float:
-    """What is left of the 5 % for trials that look at a scope."""
+    """What is left of the 5 % for trials on a scope."""
     used: dict[str, set[int]] = {}
     counts: dict[str, int] = {}
     for one in view.decisions:

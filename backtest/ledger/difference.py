@@ -1,4 +1,4 @@
-"""Two trials against each other on the same draws."""
+"""Compares two trials on the same draws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from backtest.ledger.store import Ledger
 class TrialDifference:
     """Observed difference of a statistic between two trials, the first less the second, and its two-sided p.
 
-    NaN with the `reason` where the two were not moved by the same draws.
+    NaN with the `reason` if the two were not moved by the same draws.
     """
 
     value: float
@@ -40,7 +40,7 @@ def two_sided(first: float, second: float, draws: Singles, others: Singles) -> T
 
     Draws (B,) and (B,) float32, undefined ones (NaN in either) left out. p is twice the lesser share of the B
     differences that are at least, and at most, the observed one, which is counted among them; at most 1. It asks
-    whether the real calendar parts the two more than others do, and not which is the better on any calendar.
+    whether the real calendar separates the two more than others do, not which is better on any calendar.
     """
     pairs = draws.astype(np.float64) - others.astype(np.float64)
     pairs = pairs[~np.isnan(pairs)]
@@ -67,7 +67,7 @@ def difference_of(ledger: Ledger, first: int, second: int) -> TrialDifference:
 
 
 def differing(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name and both values, as text, of everything that differs between two trials; `-` where one has it not."""
+    """Name and both values, as text, of everything that differs between two trials; `-` where one lacks it."""
     was, now = dict(_flat(first)), dict(_flat(second))
     unlike = ("time", "what", "draws", "asked", "scope")
     names = [name for name in {**was, **now} if name not in unlike]

@@ -14,7 +14,7 @@ from backtest.ledger.store import Ledger
 
 
 def trial_frame(ledger: Ledger) -> pd.DataFrame:
-    """One row a trial: what was asked, its scores, and each p as of now; NaN where undefined."""
+    """One row per trial: its request, its scores, and each p as of now; NaN where undefined."""
     rows = []
     for one in judge_trials(ledger):
         body = one.trial.body
@@ -32,6 +32,6 @@ def trial_frame(ledger: Ledger) -> pd.DataFrame:
 
 
 def export_draws(ledger: Ledger, path: Path) -> None:
-    """Write the draws of every tested trial as one array a trial, `seq_12`, of an npz file."""
+    """Write the draws of every tested trial as one array per trial, `seq_12`, of an npz file."""
     tested = [one.seq for one in ledger.trials() if one.tested]
     np.savez(path, **{f"seq_{seq}": ledger.draws_of(seq) for seq in tested})  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ class DrawsBlock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepDown:
-    """What a family of M trials with B draws comes to.
+    """Step-down result of a family of M trials with B draws.
 
     `p` (M,) adjusted, in the order in which the trials came; `most` (B + 1,) float32 the greatest standardised
     statistic of any trial on the real calendar, first, and on each placebo calendar. Both are empty for no trial.

@@ -1,18 +1,17 @@
-"""p adjusted for everything in the ledger that looked at the same catalysts.
+"""p adjusted for everything in the ledger on the same catalysts.
 
-Trials *overlap* where their data hold one catalyst of one coin and day (`Scope.overlaps`). For a trial, those that
+Trials *overlap* if their data share a catalyst of the same coin and day (`Scope.overlaps`). For a trial, those that
 overlap it and were moved by the same draws are its *family*, over which the maximum statistic is exact. Overlapping
 trials with other draws (another span or timeframe, another kind of placebo or seed) form K - 1 families more, and each
-of the K has an equal share of the level (Bonferroni). U overlapping trials were replayed without placebos, so that
-nothing is known of them but their number: each costs a p more. With p the trial's own and q adjusted in its family,
+of the K has an equal share of the level (Bonferroni). U overlapping trials were replayed without placebos, so that only
+their number is known: each adds one p. With p the trial's own and q adjusted in its family,
 
     p adjusted = min(1, K q + U p).
 
-For families of which any two overlap, the chance that any trial without effect gets a p adjusted <= a is at most a:
-the shares add up to it. Families that share no catalyst pay nothing for each other.
-
-A registered trial stands apart: where its registration was written before any overlapping trial, it is adjusted for
-the R registered tests on these catalysts alone, R p.
+For families that all overlap each other, the chance that any trial without effect gets a p adjusted <= a is at most a:
+the shares add up to it. Families that share no catalyst are not adjusted for each other. A registered trial is
+separate: if its registration was written before any overlapping trial, it is adjusted for the R registered tests on
+these catalysts alone, R p.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ LEVEL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a trial is worth given all that is in the ledger; p are NaN, with the `reason`, where it was not tested.
+    """Judgement of a trial given everything in the ledger; p are NaN, with the `reason`, if it was not tested.
 
     Attributes
     ----------
     trial : KeptTrial
     p, command : float
-        Alone, and adjusted within the command that it was first run by.
+        Alone, and adjusted within the command that first ran it.
     family : float
         Adjusted for the overlapping trials with the same draws.
     adjusted : float
@@ -49,7 +48,7 @@ class Judgement:
     registration : Registration or None
         The registration that counts for it.
     note : str
-        Why a registration of it does not count; empty where none does not.
+        Why a registration of it does not count; empty if there is no such registration.
     registered : int
         Registered tests that a registered one is adjusted for; 0 for another.
     decided, level : float
@@ -77,7 +76,7 @@ class Judgement:
 
     @property
     def passes(self) -> bool:
-        """Whether it was decided that chance alone would not do as well."""
+        """Whether the decided verdict is that the trial beats chance."""
         return self.decided <= self.level
 
     @property
@@ -100,14 +99,14 @@ def judge_trials(ledger: Ledger, seqs: Sequence[int] | None = None) -> tuple[Jud
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """A family worked out: adjusted p by place, and the greatest statistic on each calendar (`StepDown.most`)."""
+    """Result for a family: adjusted p by place, and the greatest statistic on each calendar (`StepDown.most`)."""
 
     p: dict[int, float]
     most: Singles
 
 
 class LedgerView:
-    """The ledger as it is now, each family worked out once."""
+    """The ledger as it is now; each family is computed once."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -125,13 +124,13 @@ class LedgerView:
         self.blind = lru_cache(maxsize=None)(self._blind)
 
     def add(self, decision: Decision) -> None:
-        """Take a decision in that was made since."""
+        """Add a decision made since."""
         self.decisions.append(decision)
         for seq, p, paid in zip(decision.trials, decision.adjusted, decision.paid, strict=True):
             self.decided[seq] = (p, decision.level, paid)
 
     def judgement(self, trial: KeptTrial) -> Judgement:
-        """What a trial is worth in this ledger."""
+        """Judgement of a trial in this ledger."""
         if not trial.tested:
             reason = trial.body["reason"] or "no placebo was asked for"
             return Judgement(trial, math.nan, math.nan, math.nan, math.nan, 0, 0, 0, reason=reason)
@@ -173,7 +172,7 @@ class LedgerView:
         return Family(dict(zip(places, found.p.tolist(), strict=True)), found.most)
 
     def _registered(self, trial: KeptTrial, groups: Iterable[TrialGroup]) -> tuple[Registration | None, str]:
-        """The registration that counts for a trial, or why the one there is does not."""
+        """The registration that counts for a trial, or why an existing one does not."""
         asked = trial.body["asked"]
         found = next((one for one in self.registrations if asked and one.asked == asked), None)
         if found is None:
@@ -189,7 +188,7 @@ class LedgerView:
         )
 
     def _registered_tests(self, trial: KeptTrial) -> int:
-        """Registered tests on these catalysts, those not run yet among them, as they may come to be."""
+        """Registered tests on these catalysts, including those not run yet, since they may still be run."""
         own = self.scopes[trial.scope]
         ran = self.ledger.scopes_asked([one.asked for one in self.registrations])
         elsewhere = {
@@ -211,7 +210,7 @@ def known(ledger: Ledger, number: int) -> KeptTrial:
 
 
 def leading(judgements: Sequence[Judgement], most: int) -> list[Judgement]:
-    """At most so many, the least adjusted p first, those without p last, else in order of writing."""
+    """At most so many, smallest adjusted p first, those without p last, ties in order of writing."""
 
     def order(one: Judgement) -> tuple[bool, float, float, int]:
         untested = math.isnan(one.adjusted)

@@ -1,4 +1,4 @@
-"""From what was evaluated or searched to trials of the ledger, and back to scorecards judged by all of it."""
+"""Turns evaluations and searches into trials of the ledger, and back into scorecards judged by all of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GRID_KINDS = ("shift", "calendar")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """What a command came to, given all that is in the ledger.
+    """Result of a command, given everything in the ledger.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Recorded:
     head : LedgerHead
         The newest entry once its trials were written.
     judgements : tuple of Judgement
-        One a strategy or trial of the command, in its order.
+        One per strategy or trial of the command, in its order.
     cards : tuple of Scorecard
         The scorecards of an evaluation with the verdict by the ledger; empty for a search.
     deflated : tuple of float
@@ -62,7 +62,7 @@ class Recorded:
 
     @property
     def others(self) -> bool:
-        """Whether p is adjusted for more, or for less, than the command itself."""
+        """Whether p is adjusted for more or fewer trials than those of the command itself."""
         return any(not math.isclose(one.adjusted, one.command, abs_tol=5e-4) for one in tested(self.judgements))
 
 
@@ -74,16 +74,16 @@ def record_evaluation(
     parent: str = "",
     parameters: dict[str, Any] | None = None,
 ) -> Recorded:
-    """Write every strategy of an evaluation into the ledger, and judge each by all that is in it.
+    """Write every strategy of an evaluation into the ledger, and judge each by everything in it.
 
     Parameters
     ----------
     request
-        What was asked for, by which a registration is found; None where it was built in Python.
+        The request, used to find a registration; None if it was built in Python.
     parent
         The walk-forward that it is the result of.
     parameters
-        Stand for those of the strategy, where it is the result of a choice among several.
+        Replace those of the strategy if it was chosen among several.
     """
     prepared, calendar, plan = evaluation.prepared, evaluation.calendar, evaluation.plan
     hashes, scope = _hashes(prepared, calendar), Scope.of(evaluation.market, calendar)
@@ -120,7 +120,7 @@ def record_evaluation(
 
 
 def record_walk_forward(ledger: Ledger, evaluation: Evaluation, result: WalkForwardResult) -> Recorded:
-    """Write what a walk-forward traded into the ledger: one trial, as its trainings are judged by no test."""
+    """Write what a walk-forward traded into the ledger: one trial, because its trainings are not tested."""
     walk = result.walk
     chosen = {
         "trials": [dict(trial.parameters) for trial in walk.trials],
@@ -133,7 +133,7 @@ def record_walk_forward(ledger: Ledger, evaluation: Evaluation, result: WalkForw
 
 
 def record_sweep(ledger: Ledger, result: SweepResult) -> Recorded:
-    """Write every trial of a sweep into the ledger, and judge each by all that is in it."""
+    """Write every trial of a sweep into the ledger, and judge each by everything in it."""
     sweep = result.sweep
     prepared = prepare(sweep.market, sweep.config, sweep.detail)
     hashes, scope = _hashes(prepared, sweep.calendar), Scope.of(sweep.market, sweep.calendar)
@@ -163,7 +163,7 @@ def record_sweep(ledger: Ledger, result: SweepResult) -> Recorded:
 
 
 def judged_card(card: Scorecard, judgement: Judgement) -> Scorecard:
-    """The scorecard with the verdict by the ledger: the p and the level by which it was decided when it was new."""
+    """The scorecard with the ledger's verdict: the p and the level at which it was decided when new."""
     luck = card.placebo
     if luck is None or luck.reason:
         return card
@@ -173,7 +173,7 @@ def judged_card(card: Scorecard, judgement: Judgement) -> Scorecard:
 
 
 def deflated_sharpe(ledger: Ledger, judgement: Judgement, moments: SharpeMoments, bars_a_year: float) -> float:
-    """DSR of a trial among all that looked at the same catalysts, tested or not; NaN where undefined.
+    """DSR of a trial among all trials on the same catalysts, tested or not; NaN where undefined.
 
     The probabilistic Sharpe ratio against the expected maximum of as many trials, their Sharpe ratios spread as those
     in the ledger are: Bailey and Lopez de Prado, doi:10.3905/jpm.2014.40.5.094. A registered test is one of the
@@ -211,7 +211,7 @@ def asked_hash(request: Request) -> str:
 def _evidence(
     luck: Placebo | None, plan: PlaceboPlan | None, prepared: Prepared, calendar: Calendar, held: float, trades: float
 ) -> dict[str, Any]:
-    """What a trial keeps of its placebos, or why it has none."""
+    """The placebo results that a trial keeps, or why it has none."""
     if luck is None or plan is None:
         reason = without_events(held, trades) or ("" if trades > 0 else "nothing was traded")
         return {"reason": reason}

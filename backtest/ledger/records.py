@@ -43,7 +43,7 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a trial looked at: bars in [start_ms, end_ms) of `coins`, and the catalysts in them as (coin, UTC day).
+    """What a trial covers: bars in [start_ms, end_ms) of `coins`, and the catalysts in them as (coin, UTC day).
 
     Neither the name of the data or the calendar nor a venue is part of it: the same catalysts are the same.
     """
@@ -67,7 +67,7 @@ class Scope:
         return cls(market.start_ms, market.end_ms, coins, frozenset(events))
 
     def overlaps(self, other: Scope) -> bool:
-        """Whether both hold one catalyst; where either has none, whether they share a coin at one time."""
+        """Whether both hold the same catalyst; if either has none, whether they share a coin at the same time."""
         if self.events and other.events:
             return not self.events.isdisjoint(other.events)
         shared = max(self.start_ms, other.start_ms) < min(self.end_ms, other.end_ms)
@@ -85,7 +85,7 @@ class Scope:
 
     @classmethod
     def from_body(cls, body: dict[str, Any]) -> Scope:
-        """The scope that `body` gave."""
+        """The scope from its `body`."""
         events = json.loads(zlib.decompress(b64decode(body["events"])))
         return cls(
             int(body["start_ms"]),
@@ -97,7 +97,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrialRecord:
-    """One trial: what was asked, on what, and what came of it.
+    """One trial: its request, its data, and its result.
 
     Attributes
     ----------
@@ -149,16 +149,15 @@ class TrialRecord:
 
     @property
     def key(self) -> str:
-        """What makes a trial this one and no other: it is kept once, however often and beside whatever it is run.
-
-        Its result is part of it, so that a trial which another version computes otherwise is a trial of its own.
+        """Identity of a trial: it is kept once, however often and with whatever others it is run. Its result is
+        included, so that a trial which another version computes differently is a separate trial.
         """
         drawn = hashlib.sha256(self.draws.tobytes()).hexdigest() if self.tested else ""
         return digest([self.what, self.plan, self.observed, drawn])
 
     @property
     def what(self) -> str:
-        """Hash of what was replayed, whatever it was compared with."""
+        """Hash of what was replayed, independent of its placebos."""
         return digest([self.strategy, self.source, self.parameters, self.hashes])
 
     @property
@@ -191,7 +190,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeptTrial:
-    """A trial as it stands in the ledger: its place, key, time of writing, and its body; draws are read apart."""
+    """A trial as stored in the ledger: its place, key, time of writing, and its body; draws are read separately."""
 
     seq: int
     key: str
@@ -212,7 +211,7 @@ class KeptTrial:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A hypothesis written down before its run: place, text, time, the hash of what will be asked, and the request."""
+    """A hypothesis written down before its run: place, text, time, the hash of the future request, and the request."""
 
     seq: int
     hypothesis: str
@@ -224,7 +223,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided on the new tested trials of one command, once and for all: see `backtest.ledger.deciding`.
+    """The final decision on the new tested trials of one command: see `backtest.ledger.deciding`.
 
     Attributes
     ----------
@@ -253,6 +252,6 @@ class Decision:
 
     @classmethod
     def from_body(cls, body: dict[str, Any]) -> Decision:
-        """The decision as it stands in the ledger."""
+        """The decision as stored in the ledger."""
         lists = {name: tuple(body[name]) for name in ("trials", "adjusted", "paid", "calendars")}
         return cls(body["common"], body["scope"], level=body["level"], count=body["count"], **lists)

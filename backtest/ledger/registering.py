@@ -13,12 +13,13 @@ def register_test(ledger: Ledger, hypothesis: str, request: Request) -> Registra
     """Write a hypothesis and its one test into the ledger; the data need not exist yet.
 
     The registration counts for the run of the same request (strategy and its source, every parameter, configuration,
-    placebo, data, calendars and time range as typed), where nothing else was tried on its catalysts before.
+    placebo, data, calendars and time range as typed), if nothing else was tried on its catalysts before.
 
     Raises
     ------
     UsageError
-        Without words, for several strategies, without a placebo, or where the test is registered under other words.
+        Without words, for several strategies, without a placebo, or if the test is already registered under other
+        words.
     """
     words = " ".join(hypothesis.split())
     if not words:

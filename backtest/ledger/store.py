@@ -2,8 +2,8 @@
 
 An entry is a scope, a trial, a registration or a decision. Its hash covers the hash before it, its kind, time, version
 and text, and its text holds the hash of its draws: a byte that changes anywhere breaks the chain at a named entry.
-Entries are added, never changed. What stands in columns beside the text (`rank`, `common`...) is an index, which
-`verify` computes anew. Two processes write in turn; a commit is on the disk before anything is printed.
+Entries are added, never changed. The columns beside the text (`rank`, `common`...) are an index, which `verify`
+computes again. Two processes write in turn; a commit is on the disk before anything is printed.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class TrialGroup:
 
 
 class Ledger:
-    """A research ledger in a file, made where there is none.
+    """A research ledger in a file, created if absent.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Reading a ledger again from its first entry: is everything there, and as it was written?"""
+"""Reads a ledger again from its first entry: is everything there, and as it was written?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backtest.ledger.store import FIRST, Ledger, LedgerHead, index_of, link_of
 
 @dataclass(frozen=True, slots=True)
 class LedgerVerification:
-    """What reading everything again found: entries and draws that are whole, and a sentence for each fault."""
+    """Result of reading everything again: counts of intact entries and draws, and a sentence for each fault."""
 
     entries: int
     draws: int
@@ -33,7 +33,7 @@ class LedgerVerification:
 def verify_ledger(ledger: Ledger, heads: Sequence[LedgerHead] = ()) -> LedgerVerification:
     """Check the file, the chain and each draw; and that `heads`, seen earlier, are still part of it.
 
-    The chain alone cannot tell that its last entries were taken away: an earlier head can.
+    The chain alone cannot show that its last entries were removed; an earlier head can.
     """
     faults = [f"the file is damaged: {line}" for line in ledger.integrity()]
     seen: dict[int, str] = {0: FIRST}

@@ -1,1 +1,1 @@
-"""Out: what people and programs read of a run."""
+"""Output: what people and programs read of a run."""

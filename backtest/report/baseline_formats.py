@@ -25,14 +25,14 @@ _BETTER = "better than allowed"
 
 
 def figure(value: float | str | None) -> str:
-    """Six significant digits, text as it is, `-` where there is none."""
+    """Six significant digits; text unchanged; `-` for no value."""
     if value is None:
         return ABSENT
     return value if isinstance(value, str) else f"{value:.6g}"
 
 
 def _pair(one: Difference) -> tuple[str, str]:
-    """Baseline and now, with as many digits as it takes to tell them apart."""
+    """Baseline and current value, with as many digits as it takes to tell them apart."""
     shown = figure(one.baseline), figure(one.now)
     if shown[0] == shown[1] and isinstance(one.baseline, float | int) and isinstance(one.now, float | int):
         return f"{one.baseline:.10g}", f"{one.now:.10g}"
@@ -73,7 +73,7 @@ def _labelled(name: str, label: str) -> str:
 
 
 def print_differences(console: Console, differences: Sequence[Difference], *, recording: bool = False) -> None:
-    """Sentences of what is no metric, then a table of the metrics, with what is allowed unless they are recorded."""
+    """Sentences for all but metrics, then a table of the metrics, with what is allowed unless they are recorded."""
     for one in differences:
         if one.kind == "trade":
             _indented(console, f"first difference, {one.name}:")
@@ -91,12 +91,12 @@ def _indented(console: Console, *lines: str, by: int = 2) -> None:
 
 
 def _one_line(text: str) -> Text:
-    """Text without line breaks: a runner obeys each line of output that begins as a workflow command."""
+    """Text without line breaks, because a runner obeys every output line that begins like a workflow command."""
     return Text(" ".join(text.split("\n")))
 
 
 def _metric_table(metrics: Sequence[Difference], recording: bool) -> Table:
-    """One row a metric, marked where it is better than allowed."""
+    """One row per metric, marked where it is better than allowed."""
     columns = ("before", "now") if recording else ("baseline", "now", "allowed")
     table = new_table("", (" metric",), (*columns, ""))
     table.title = None
@@ -171,7 +171,7 @@ def _xml(text: str) -> str:
 
 
 def github_annotations(checklist: Checklist) -> list[str]:
-    """One `::error` workflow command a file that did not pass."""
+    """One `::error` workflow command for each file that did not pass."""
     lines = [
         _command(one.file, f"baseline {one.comparison.status}: {one.comparison.strategy}", one.comparison.sentences)
         for one in checklist.checked
@@ -219,7 +219,7 @@ def summary_markdown(checklist: Checklist) -> str:
 
 
 def _told(part: Difference) -> tuple[str, str, str]:
-    """What differs and both its values; the whole sentence where it has none."""
+    """What differs and both values; the whole sentence if it has none."""
     if part.baseline is None and part.now is None:
         return part.sentence, "", ""
     better = f" ({_BETTER})" if _BETTER in part.sentence else ""
@@ -227,7 +227,7 @@ def _told(part: Difference) -> tuple[str, str, str]:
 
 
 def _cell(text: str) -> str:
-    """Text that Markdown neither reads as markup nor takes for the end of a cell."""
+    """Text in which Markdown sees neither markup nor the end of a cell."""
     flat = " ".join(text.split())
     for mark, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         flat = flat.replace(mark, code)

@@ -31,7 +31,7 @@ def figure(value: float, unit: str) -> str:
 
 
 def claim_table(checks: Sequence[Check], market: str) -> Table:
-    """One row a claim: what is claimed, what was measured in which window, and the verdict."""
+    """One row per claim: what is claimed, what was measured in which window, and the verdict."""
     table = new_table(f"Claims against {market}", ("claim", "verdict"), ("claimed", "measured", "window"))
     for one in checks:
         claim = one.claim

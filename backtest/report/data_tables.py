@@ -28,7 +28,7 @@ SPANS_SHOWN = 8
 
 
 def fetched_table(report: Report) -> Table:
-    """One row a series: rows that are new, gaps that the venue has, spans that are missing."""
+    """One row per series: new rows, gaps at the venue, missing spans."""
     table = new_table("Fetched", ("symbol", "series", "period"), ("new rows", "gaps", "missing"))
     for one in report.series:
         key = one.key
@@ -38,7 +38,7 @@ def fetched_table(report: Report) -> Table:
 
 
 def plan_parts(plan: Plan) -> list[Table | str]:
-    """One row a series with the requests that it takes, then their sum and what is not served."""
+    """One row per series with the requests that it takes, then their sum and what is not served."""
     from backtest.market.planning import plan_lines
 
     table = new_table("Plan", ("symbol", "series", "period"), ("days to ask for", "requests"))
@@ -50,7 +50,7 @@ def plan_parts(plan: Plan) -> list[Table | str]:
 
 
 def store_table(manifests: Sequence[Manifest]) -> Table:
-    """One row a series: rows, first and last time, gaps, and whether all between them was fetched."""
+    """One row per series: rows, first and last time, gaps, and whether all between them was fetched."""
     table = new_table("Store", ("symbol", "venue", "series", "period"), ("rows", "from", "to (UTC)", "gaps"))
     for one in manifests:
         first, last = _ends(one)
@@ -79,7 +79,7 @@ def rules_lines(folder: Path, symbols: Collection[str]) -> list[str]:
 
 
 def comparison_parts(found: Comparison) -> list[Table | str]:
-    """The table of a comparison, one row a series and one figure where A and B agree; what disagrees; the notes."""
+    """The table of a comparison, one row per series and one figure where A and B agree; what disagrees; the notes."""
     from backtest.market.comparing import duration_words
 
     table = new_table("Compared", ("series",), ("both", "alone", "A/B", "spread", "cadence", "gap", "confidence"))

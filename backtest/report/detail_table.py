@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def useful_table(bars: Sequence[UsefulDetail], market: Market) -> Table:
-    """One row a bar: by how much its finer data can narrow the intervals of how many trades."""
+    """One row per bar: by how much its finer data can narrow the intervals of how many trades."""
     table = new_table(f"Most useful bars of {market.timeframe}", ("instrument", "opens (UTC)"), ("gain", "trades"))
     for bar in bars:
         table.add_row(escape(bar.symbol), format_ms(bar.open_ms), f"{bar.gain:,.2f}", str(bar.trades))

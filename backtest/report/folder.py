@@ -34,7 +34,7 @@ from backtest.scoring.metrics import Score
 def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) -> dict[str, Any]:
     """Versioned JSON document of an evaluation: NaN is null, times are ISO 8601 UTC, shares are fractions.
 
-    `request` is what was asked for, by which `backtest report` can run it again; None where it cannot.
+    `request` lets `backtest report` run it again; None if that is impossible.
     """
     market, config, runs = evaluation.market, evaluation.config, evaluation.runs
     document = {
@@ -68,7 +68,7 @@ def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) 
 
 
 def dataset_block(market: Market) -> dict[str, Any]:
-    """What a document says of the market behind it."""
+    """What a document records of its market."""
     return {
         "name": market.provenance.name,
         "source": market.provenance.source,
@@ -92,7 +92,7 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON knows it: NaN and infinity are null, times ISO 8601, numpy's numbers Python's."""
+    """The value in JSON types: NaN and infinity are null, times ISO 8601, numpy numbers Python's."""
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -141,9 +141,9 @@ def check_unclaimed(folder: Path, document: dict[str, Any]) -> None:
 
 
 def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]) -> None:
-    """Write fills.csv, trades.csv, equity.csv and, last, run.json: a folder that has it holds the whole of one run.
-
-    The tables are written beside those of an earlier run before that run's files go, so that a full disk leaves it be.
+    """Write fills.csv, trades.csv, equity.csv and, last, run.json: a folder that has it holds one complete run. The
+    tables are written beside those of an earlier run before that run's files are removed, so that a full disk leaves it
+    intact.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def _joined(runs: Sequence[Run], name: str) -> pd.DataFrame:
 
 @contextmanager
 def writing(what: str, path: Path, option: str = "`out`") -> Iterator[None]:
-    """Turn a file or folder that cannot be written into `UsageError`, which names the option that chooses another."""
+    """Raise `UsageError` for a file or folder that cannot be written; it names the option that chooses another."""
     try:
         yield
     except OSError as problem:

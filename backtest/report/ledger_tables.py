@@ -1,4 +1,4 @@
-"""Terminal tables and JSON of what the research ledger says."""
+"""Terminal tables and JSON of the research ledger."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEVEL = Thresholds().level
 
 
 def judgement_document(one: Judgement) -> dict[str, Any]:
-    """What a document says of one judgement."""
+    """What a document records of one judgement."""
     found = one.registration
     return {
         "seq": one.trial.seq,
@@ -72,7 +72,7 @@ def recorded_document(recorded: Recorded) -> dict[str, Any]:
 
 
 def adjusted_table(judgements: Sequence[Judgement]) -> Table:
-    """One row a tested trial: p alone, adjusted within the command, and for everything tried on these catalysts."""
+    """One row per tested trial: p alone, adjusted within the command, and for everything tried on these catalysts."""
     table = new_table("Adjusted for what was tried", ("strategy",), ("p", "this command", "all", "adjusted for"))
     for one in judgements:
         if math.isfinite(one.adjusted):
@@ -103,7 +103,7 @@ def recorded_lines(recorded: Recorded) -> list[str]:
 
 
 def level_line(judgements: Sequence[Judgement]) -> str:
-    """By what the verdicts were decided, in words."""
+    """How the verdicts were decided, in words."""
     levels = sorted({f"{one.level:.2g}" for one in judgements if math.isfinite(one.level)}, key=float)
     return (
         f"verdicts were decided when a trial was new, at an adjusted p of at most {' or '.join(levels)}, half of what "
@@ -113,7 +113,7 @@ def level_line(judgements: Sequence[Judgement]) -> str:
 
 
 def search_lines(recorded: Recorded, best: int) -> list[str]:
-    """What a search is worth given everything tried: trials that pass, and the best one."""
+    """The result of a search given everything tried: trials that pass, and the best one."""
     tested = [one for one in recorded.judgements if math.isfinite(one.adjusted)]
     if not tested:
         return []
@@ -130,7 +130,7 @@ def search_lines(recorded: Recorded, best: int) -> list[str]:
 
 
 def list_table(judgements: Sequence[Judgement]) -> Table:
-    """One row a trial of the ledger, as it stands today."""
+    """One row per trial of the ledger, as it stands today."""
     left = ("#", "strategy", "data", "tried")
     table = new_table("Research ledger", left, ("net", "Sharpe", "p", "adjusted"))
     for one in judgements:

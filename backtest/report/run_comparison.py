@@ -1,4 +1,4 @@
-"""Runs side by side: scores, trades that differ and why, equity together, and p of the difference on common draws."""
+"""Runs side by side: scores, trades that differ and why, overlaid equity, and p of the difference on common draws."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RunRow = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TradeDifference:
-    """A trade that two runs do not share: whose it is, when it was entered, its net in each (NaN for none), and why."""
+    """A trade that two runs do not share: its strategy, its entry time, its net in each (NaN for none), and why."""
 
     catalyst_id: str
     instrument: str
@@ -66,16 +66,16 @@ class RunComparison(Shown):
     Attributes
     ----------
     scores : DataFrame
-        One row a score, one column a strategy of a run; NaN where undefined.
+        One row per score, one column per strategy of a run; NaN where undefined.
     units : dict of str
         Unit of each score.
     equity : DataFrame
-        Quote currency by bar open, one column a strategy of a run; NaN where a run has no such bar.
+        Quote currency by bar open, one column per strategy of a run; NaN where a run has no such bar.
     pairs : tuple of RunPair
     notes : tuple of str
-        What differs between the runs but their strategies: data, calendar, configuration.
+        What differs between the runs apart from their strategies: data, calendar, configuration.
     label : str
-        That of the bars, where those of any run have one.
+        Label of the bars, if those of any run have one.
     """
 
     scores: pd.DataFrame
@@ -103,7 +103,7 @@ class RunComparison(Shown):
 
 
 def words_of(name: str) -> str:
-    """A metric in words; what is none (a metric of a later version) by its name."""
+    """A metric in words; an unknown one (from a later version) by its name."""
     return METRICS[name].words if name in METRICS else name
 
 
@@ -142,11 +142,11 @@ def compare_runs(
     folders
         Run folders.
     ledger
-        Draws that it keeps give the p of a difference; without them the runs are asked for again.
+        Its stored draws give the p of a difference; without them the runs are repeated.
     variants
-        Parameter sets, each `name=value name=value`: the first run is asked for again with each of them.
+        Parameter sets, each `name=value name=value`: the first run is repeated with each of them.
     again
-        Whether a run may be asked for again for a p that the ledger does not give.
+        Whether a run may be repeated for a p that the ledger does not give.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def _members(folder: Path) -> Iterator[_Member]:
 
 
 def _varied(folder: Path, text: str) -> Iterator[_Member]:
-    """The strategies of a run asked for again with other parameters."""
+    """The strategies of a run, repeated with other parameters."""
     request, within = asked_in(read_document(folder / "run.json", "run"), folder / "run.json")
     changed = request.model_copy(update={"parameters": request.parameters | assignments(text.split(), "`with`")})
     evaluation = changed.evaluate(within)
@@ -248,7 +248,7 @@ def _pair(first: _Member, other: _Member, ledger: Ledger | None, again: bool) ->
 def trade_differences(
     first: RunRow, other: RunRow, name: str = "the first", other_name: str = "the other"
 ) -> tuple[int, list[TradeDifference]]:
-    """Number of trades that two strategies of `run.json` share, and those that they do not, each with why."""
+    """Number of trades that two strategies of `run.json` share, and the others, each with its reason."""
     mine, theirs = _numbered(first["trades"]), _numbered(other["trades"])
     same, found = 0, []
     for key in sorted({*mine, *theirs}, key=lambda one: ((mine.get(one) or theirs[one])["entry_time"], one)):
@@ -270,7 +270,7 @@ def trade_differences(
 
 
 def _numbered(trades: list[RunRow]) -> dict[tuple[str, str, int, int], RunRow]:
-    """Trades by catalyst, instrument, side and how many such came before."""
+    """Trades by catalyst, instrument, side and number of earlier trades alike."""
     found: dict[tuple[str, str, int, int], RunRow] = {}
     seen: dict[tuple[str, str, int], int] = {}
     for row in trades:
@@ -281,7 +281,7 @@ def _numbered(trades: list[RunRow]) -> dict[tuple[str, str, int, int], RunRow]:
 
 
 def _absent(trade: RunRow, run: RunRow) -> str:
-    """Why a run has not a trade that another has."""
+    """Why a run lacks a trade that another has."""
     for row in run["rejected"]:
         if (row["catalyst_id"], row["instrument"]) == (trade["catalyst_id"], trade["instrument"]):
             return f"rejected, {row['reason']}"
@@ -295,7 +295,7 @@ def _absent(trade: RunRow, run: RunRow) -> str:
 
 
 def _changed(was: RunRow, now: RunRow) -> str:
-    """What parts two trades of the same catalyst; empty where nothing does."""
+    """What distinguishes two trades on the same catalyst; empty if nothing does."""
     if was["entry_time"] != now["entry_time"]:
         return f"entered {_short(was['entry_time'])}, not {_short(now['entry_time'])}"
     if (was["reason"], was["exit_time"]) != (now["reason"], now["exit_time"]):
@@ -332,7 +332,7 @@ def _difference(first: _Member, other: _Member, ledger: Ledger | None, again: bo
 
 
 def _place(one: _Member, ledger: Ledger | None) -> int | None:
-    """Number of the trial that a strategy of a run folder was written as, where the ledger still has it."""
+    """Number of the trial recorded for a strategy of a run folder, if the ledger still has it."""
     if ledger is None or not (one.folder / "ledger.json").is_file():
         return None
     for row in read_document(one.folder / "ledger.json", "ledger")["trials"]:
@@ -345,7 +345,7 @@ def _place(one: _Member, ledger: Ledger | None) -> int | None:
 
 
 def two_sided_again(first: _Member, other: _Member) -> TrialDifference:
-    """P of the difference of two runs that are asked for again."""
+    """P of the difference of two runs, which are repeated for it."""
     found = []
     for one in (first, other):
         evaluation = rerun(one.document, one.folder / "run.json")

@@ -61,7 +61,7 @@ class ScreenRow:
 
     @property
     def weight(self) -> float:
-        """Middle weight of what it asked for, share of equity."""
+        """Median weight of its intents, share of equity."""
         weights = sorted(abs(one.weight) for one in self.run.intents.rows)
         return weights[len(weights) // 2] if weights else math.nan
 
@@ -73,7 +73,7 @@ class ScreenRow:
 
 @dataclass(frozen=True, slots=True)
 class ScreenColumn:
-    """One column: its name on the command line, its head, the value it is sorted by and how that is written."""
+    """One column: its name on the command line, its head, its sort value and how that is formatted."""
 
     name: str
     head: str
@@ -125,7 +125,7 @@ BY_NEED = (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a person asked to see: columns by name, the one to sort by, how many rows."""
+    """What the user asked to see: columns by name, sort column, number of rows."""
 
     columns: tuple[str, ...] = ()
     sort: str = ""
@@ -140,7 +140,7 @@ class Wanted:
 
 
 def verdict_sentence(cards: Sequence[Scorecard]) -> str:
-    """Which strategies beat their placebos, of how many that could be tested."""
+    """Which strategies beat their placebos, and how many could be tested."""
     tested = [card for card in cards if card.placebo is not None and not card.placebo.reason]
     winners = [card.strategy for card in cards if card.verdict.startswith("beats placebo")]
     if not tested:
@@ -157,7 +157,7 @@ def verdict_sentence(cards: Sequence[Scorecard]) -> str:
 
 
 def data_lines(provenance: Provenance, *, everything: bool) -> list[str]:
-    """What a reconstruction was held against, and what was repaired or skipped: the first few unless all is wanted."""
+    """What a reconstruction was compared with, and what was repaired or skipped: the first few unless all are wanted."""
     held, remarks = provenance.held_against, provenance.repairs
     shown = list(remarks if everything else remarks[:REMARKS_SHOWN])
     left = len(remarks) - len(shown)
@@ -180,7 +180,7 @@ def rows_of(evaluation: Evaluation, wanted: Wanted) -> list[ScreenRow]:
 
 
 def run_table(evaluation: Evaluation, width: int, wanted: Wanted | None = None) -> Table:
-    """One row a strategy, with as many columns as `width` holds; those asked for by name are all shown."""
+    """One row per strategy, with as many columns as `width` holds; those asked for by name are all shown."""
     wanted = wanted or Wanted()
     rows = rows_of(evaluation, wanted)
     cells = {name: [column.show(column.value(row)) for row in rows] for name, column in COLUMNS.items()}
@@ -214,7 +214,7 @@ def _that_fit(
 
 
 def screen_lines(evaluation: Evaluation, wanted: Wanted) -> list[str]:
-    """How to read the table, what stands behind the verdicts, and what else can be asked for."""
+    """How to read the table, the basis of the verdicts, and which further options exist."""
     cards = evaluation.cards
     hidden = len(cards) - len(rows_of(evaluation, wanted))
     lines = [f"{plural(hidden, 'strategy is', 'strategies are')} not shown (`top={wanted.top}`)"] if hidden > 0 else []

@@ -28,7 +28,7 @@ SHOWN_CAPITALS = (1e4, 1e5, 1e6, 1e7, 1e8)
 
 
 def money(value: float) -> str:
-    """10k, 3.2M: whole thousands or millions where they are."""
+    """10k, 3.2M: thousands or millions, without decimals if whole."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         # Three figures of 999,700 are 1M.
         if value >= 0.9995 * size:
@@ -37,7 +37,7 @@ def money(value: float) -> str:
 
 
 def verdict_table(cards: Sequence[Scorecard]) -> Table:
-    """One row a strategy: verdict, p, adjusted p, and where the middle 90 % of its placebos lie."""
+    """One row per strategy: verdict, p, adjusted p, and where the middle 90 % of its placebos lie."""
     columns = ("p", "adjusted", "placebos")
     table = new_table("Verdict", ("strategy", "verdict"), columns)
     for card in cards:
@@ -60,7 +60,7 @@ def _middle(placebo: Placebo | None) -> str:
 
 
 def verdict_lines(cards: Sequence[Scorecard]) -> list[str]:
-    """Why a verdict is not one on p, how the others came about, and the thresholds."""
+    """Why a verdict does not rest on p, how the others came about, and the thresholds."""
     told = [f"{card.strategy}: {card.reason}" for card in cards if not _on_p(card)]
     tested = [card.placebo for card in cards if card.placebo is not None and not card.placebo.reason]
     if tested:
@@ -86,7 +86,7 @@ def _on_p(card: Scorecard) -> bool:
 
 
 def capacity_table(cards: Sequence[Scorecard]) -> Table:
-    """One row a strategy: net return from each capital, and the capital from which less than half of it is left."""
+    """One row per strategy: net return from each capital, and the capital at which less than half of it is left."""
     columns = (*(money(capital) for capital in SHOWN_CAPITALS), "halved at")
     table = new_table("Net return by capital", ("strategy",), columns)
     for card in cards:
@@ -98,7 +98,7 @@ def capacity_table(cards: Sequence[Scorecard]) -> Table:
 
 
 def scorecard_document(card: Scorecard) -> dict[str, Any]:
-    """What the JSON document of a run says about one strategy's evidence."""
+    """What the JSON document of a run records as one strategy's evidence."""
     return {
         "verdict": card.verdict,
         "reason": card.reason,
@@ -184,7 +184,7 @@ def sweep_lines(result: SweepResult) -> list[str]:
 
 
 def fold_table(result: WalkForwardResult) -> Table:
-    """One row a fold: what it chose on how many catalysts, and what that did in training and in the test."""
+    """One row per fold: what it chose on how many catalysts, and what that did in training and in the test."""
     walk = result.walk
     title = f"{walk.strategy.name}: {plural(len(walk.trials), 'trial', 'trials')}, {walk.statistic.replace('_', ' ')}"
     columns = ("trained on", "purged", "tested on", "train", "test")

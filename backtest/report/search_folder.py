@@ -1,4 +1,4 @@
-"""Files and JSON of sweeps and walk-forwards: the whole trial matrix, whatever came of it."""
+"""Files and JSON of sweeps and walk-forwards: the whole trial matrix, whatever the result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_SPLITS = 1_000_000
 
 
 def trial_table(result: SweepResult) -> pd.DataFrame:
-    """One row a trial: number, parameters as text, STATISTICS, and the evidence of its placebos."""
+    """One row per trial: number, parameters as text, STATISTICS, and the evidence of its placebos."""
     rows = []
     for trial, statistics, luck in zip(result.sweep.trials, result.statistics, result.placebos, strict=True):
         row: dict[str, Any] = {"trial": trial.number, **dict(trial.parameters)}
@@ -43,7 +43,7 @@ def trial_table(result: SweepResult) -> pd.DataFrame:
 
 
 def market_document(market: Market) -> dict[str, Any]:
-    """What the JSON of a search says about its bars."""
+    """What the JSON of a search records about its bars."""
     return {
         "name": market.provenance.name,
         "label": market.provenance.label,
@@ -54,7 +54,7 @@ def market_document(market: Market) -> dict[str, Any]:
 
 
 def search_document(sweep: Sweep | WalkForward) -> dict[str, Any]:
-    """What the JSON of a search says about what was searched."""
+    """What the JSON of a search records about the search space."""
     return {
         "version": __version__,
         "dataset": market_document(sweep.market),
@@ -96,7 +96,7 @@ def sweep_document(result: SweepResult) -> dict[str, Any]:
 
 
 def _overfitting_document(overfitting: Overfitting) -> dict[str, Any]:
-    """PBO and what it is made of; `logits` as the values that occur and the number of splits with each."""
+    """PBO and its components; `logits` as distinct values with the number of splits of each."""
     names = ("probability", "loss_probability", "slope", "adjusted_r2", "blocks", "trials", "reason")
     values, splits = np.unique(overfitting.logits[~np.isnan(overfitting.logits)], return_counts=True)
     logits = {"values": values.tolist(), "splits": splits.tolist()}

@@ -1,4 +1,4 @@
-"""The pages of a workspace over loopback: read only, behind a token, deaf to other hosts' names."""
+"""The pages of a workspace over loopback: read only, behind a token, for this server's own host names only."""
 
 from __future__ import annotations
 
@@ -143,4 +143,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing: addresses may hold the token."""
+        """Log nothing: addresses may hold the token."""

@@ -30,14 +30,14 @@ def strategy_lines(strategies: Iterable[type[Strategy[Any]]]) -> list[str]:
 
 
 def parameter_text(value: object) -> str:
-    """A default as one would type it after `-p name=`."""
+    """A default as typed after `-p name=`."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "(none)"
     return str(value)
 
 
 def audit_table(audits: Sequence[Audit]) -> Table:
-    """One row a strategy: decisions, how many had a cut of their own, what it reads, and the verdict."""
+    """One row per strategy: decisions, how many had a cut of their own, what it reads, and the verdict."""
     table = new_table("Look-ahead audit", ("strategy", "reads", "verdict"), ("decisions", "tested", "cuts"))
     for one in audits:
         table.add_row(
@@ -52,7 +52,7 @@ def audit_table(audits: Sequence[Audit]) -> Table:
 
 
 def audit_lines(audits: Sequence[Audit]) -> list[str]:
-    """What was exercised, and what was not, so that silence is not mistaken for safety."""
+    """What was tested and what was not, so that silence is not mistaken for safety."""
     first = audits[0]
     cuts = [cut for one in audits for cut in one.cuts_ms]
     lines = [f"exercised: {', '.join(first.corruptions)}"]

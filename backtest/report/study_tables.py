@@ -1,4 +1,4 @@
-"""What people and programs read of an event study: terminal tables, a JSON document, a folder."""
+"""Output of an event study: terminal tables, a JSON document, a folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def study_tables(study: Study) -> list[Table]:
 
 
 def catalyst_table(study: Study) -> Table:
-    """One row a catalyst: run-up, announcement, what came after it was known, volume in the announcement, flags."""
+    """One row per catalyst: run-up, announcement, what came after it was known, volume in the announcement, flags."""
     rows = study.catalysts
     # A terminal has room for two horizons; every one is in the JSON.
     spans = [*study.spans[:3], study.spans[-1]] if len(study.spans) > 4 else list(study.spans)
@@ -83,7 +83,7 @@ def _effects(
     scale: Callable[[float], float],
     linear: Collection[str] = (),
 ) -> Table:
-    """One row a group and span; measures in `linear` are shares already, whatever the scale of the others."""
+    """One row per group and span; measures in `linear` are shares already, whatever the scale of the others."""
     given = scale
     level, least = f"{study.config.level:.0%}", study.config.minimum_catalysts
     table = new_table(title, ("group", "span"), ("n", "mean", f"{level} interval", "by chance", "found", "p", "adj. p"))
@@ -141,7 +141,7 @@ def lag_table(lags: pd.DataFrame) -> Table:
 
 
 def control_table(controls: pd.DataFrame) -> Table:
-    """Each catalyst's coin less its basket of untreated coins: `study.synthetic.synthetic_controls`."""
+    """Each catalyst's coin minus its basket of untreated coins: `study.synthetic.synthetic_controls`."""
     columns = ("effect", "error", "space p", "time p")
     table = new_table("Synthetic control, returns in %", ("catalyst", "span"), columns)
     before, reasons = None, {}
@@ -189,7 +189,7 @@ def influencer_table(study: Study) -> Table:
 
 
 def left_out_lines(study: Study) -> list[str]:
-    """One line a reason: what was left out of which measure, and the sentence that says why.
+    """One line per reason: what was left out of which measure, and the sentence that says why.
 
     Measures unknown around every catalyst have their note instead.
     """
@@ -285,7 +285,7 @@ def _hundredfold(value: float) -> float:
 
 
 def _growth(value: float) -> float:
-    """Percent that a log change stands for."""
+    """A log change as a percentage."""
     return 100.0 * math.expm1(value)
 
 

@@ -52,7 +52,7 @@ def new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 
 
 def trade_table(run: Run) -> Table:
-    """One row a trade, with its three moves; a coin with a minus was sold short."""
+    """One row per trade, with its three moves; a coin with a minus was sold short."""
     from backtest.engine.layout import EXITS
 
     table = new_table(
@@ -82,7 +82,7 @@ def trade_table(run: Run) -> Table:
 
 
 def rejected_lines(run: Run) -> list[str]:
-    """One line an enumerated reason: how many intents it refused, and of which catalysts."""
+    """One line per enumerated reason: how many intents it refused, and of which catalysts."""
     lines = []
     for reason, rows in run.rejected.groupby("reason", sort=True):
         names = ", ".join(sorted({str(name) for name in rows["catalyst_id"] if name})) or "no catalyst"
@@ -91,7 +91,7 @@ def rejected_lines(run: Run) -> list[str]:
 
 
 def calendar_table(calendar: Calendar, width: int, numbers: Mapping[str, int], within: str) -> Table:
-    """One row a catalyst with the number of its cluster; the actor is left out below 100 columns."""
+    """One row per catalyst with the number of its cluster; the actor is left out below 100 columns."""
     wide = width >= 100
     columns = ("id", "", "announced (UTC)", "kind", "confidence", *(("actor",) if wide else ()))
     table = new_table(f"{calendar.name}: {len(calendar)} catalysts", columns, ())
@@ -109,7 +109,7 @@ def calendar_table(calendar: Calendar, width: int, numbers: Mapping[str, int], w
 
 
 def show(console: Console, *parts: Table | str) -> None:
-    """Print tables, apart from what stands before them, and lines, which are never read as markup."""
+    """Print tables, set off from what precedes them, and lines, which are never read as markup."""
     close = False
     for part in parts:
         if isinstance(part, str):
@@ -124,7 +124,7 @@ def show(console: Console, *parts: Table | str) -> None:
 
 
 def _print(console: Console, table: Table) -> None:
-    """Print a table without trailing blanks; names give way to numbers, and a number is never cut."""
+    """Print a table without trailing blanks; names are shortened before numbers, and a number is never cut."""
     widths = [
         max([cell_len(_text(column.header)), *(cell_len(_text(one)) for one in column.cells)])
         for column in table.columns

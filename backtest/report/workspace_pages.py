@@ -1,4 +1,4 @@
-"""What a folder of work holds, as pages: its runs, the trials of its ledger, and any two of them side by side."""
+"""A working folder as pages: its runs, the trials of its ledger, and any two of them side by side."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Pages:
         return {one.name: one for one in found}
 
     def index(self) -> str:
-        """All runs and trials, to be compared by ticking two."""
+        """All runs and trials; tick two to compare them."""
         rows, problems = [], []
         for name, folder in self.folders().items():
             try:
@@ -86,7 +86,7 @@ class Pages:
         return report.is_file() and report.resolve().parent == folder.resolve()
 
     def run(self, name: str) -> str:
-        """The report of a run, or where there is none what its run.json says.
+        """The report of a run, or, without one, the contents of its run.json.
 
         Raises
         ------

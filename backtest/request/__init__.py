@@ -1,1 +1,1 @@
-"""What a user asks for: the request as a record, and the strategies and searches that its texts name."""
+"""A user's request as a record, and the strategies and searches that it names."""

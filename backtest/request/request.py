@@ -1,4 +1,4 @@
-"""What was asked for, as it is written into run.json and baselines so that it can be asked for again."""
+"""The request, as written into run.json and baselines so that it can be run again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CALENDAR = "privacy-2025"
 class Request(BaseModel):
     """Data, calendar, strategies, parameters, configuration and placebo: names, paths and texts as they were given.
 
-    What was not given takes today's default. The methods do what was asked for, piece by piece or as a whole.
+    Omitted values take today's default. The methods carry out the request, step by step or as a whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,27 +61,27 @@ class Request(BaseModel):
     def read(cls, values: Any, document: Path, trust: Sequence[Path] = ()) -> Request:
         """The request that a document holds; a malformed one raises `ConfigError`.
 
-        It runs no strategy file but those in `trust`, whatever it or a copy of it names: see `trusted_files`.
+        It runs only strategy files in `trust`, whatever it or a copy of it names: see `trusted_files`.
         """
         request = build(cls, table_of(values, document, ConfigError), f"request of {document}")
         request._document, request._trusted = document, tuple(trust)
         return request
 
     def trusted_files(self) -> list[str]:
-        """A line for each strategy file that its document runs; `UsageError` for one that was not trusted by hand."""
+        """One line for each strategy file that its document runs; `UsageError` for one that the user did not trust."""
         from backtest.signals.trust import trusted_files
 
         return trusted_files(self.strategies, self._document, self._trusted) if self._document else []
 
     def chosen(self) -> list[Strategy[Any]]:
-        """The strategies asked for, each with its parameters."""
+        """The requested strategies, each with its parameters."""
         from backtest.request.strategies import strategies_of
 
         self.trusted_files()
         return strategies_of(self.strategies, self.parameters)
 
     def each_alone(self) -> list[Request]:
-        """The request of each strategy by itself, with the parameters that are its own."""
+        """A separate request for each strategy, with its own parameters."""
         from backtest.request.strategies import each_alone
 
         self.trusted_files()
@@ -89,7 +89,7 @@ class Request(BaseModel):
         return [self.model_copy(update={"strategies": (name,), "parameters": own}) for name, own in parts]
 
     def calendar(self) -> Calendar:
-        """The catalysts asked for."""
+        """The requested catalysts."""
         calendars = [open_calendar(name) for name in self.calendars or (CALENDAR,)]
         return calendars[0] if len(calendars) == 1 else merge_calendars(calendars)
 
@@ -98,25 +98,25 @@ class Request(BaseModel):
         return self.calendar().tested(endogenous=self.endogenous)
 
     def document(self) -> dict[str, Any]:
-        """What was asked for as JSON values; a setting added after 0.1 only where it says something."""
+        """The request as JSON values; a setting added after 0.1 only if it has an effect."""
         return document_of(self)
 
     def run_config(self) -> RunConfig:
-        """The configuration: defaults, then the file, then what was set."""
+        """The configuration: defaults, then the file, then individual settings."""
         return load_config(Path(self.config) if self.config else None, **self.settings)
 
     def window(self) -> TimeRange | None:
-        """The time range asked for; None for all bars."""
+        """The requested time range; None for all bars."""
         return parse_timerange(self.timerange) if self.timerange else None
 
     def plan(self, seed: int) -> PlaceboPlan | None:
-        """The placebo asked for; None for none."""
+        """The requested placebo; None for none."""
         from backtest.scoring.placebo import parse_plan
 
         return parse_plan(self.placebo, self.statistic, seed)
 
     def market(self, within: TimeRange | None = None) -> Market:
-        """The bars asked for, the embedded sample where none are named; `within` replaces the time range."""
+        """The requested bars, the embedded sample if none are named; `within` replaces the time range."""
         from backtest.market.dataset import default_dataset
         from backtest.market.joining import open_datasets
 
@@ -129,7 +129,7 @@ class Request(BaseModel):
         return market.between(window) if window else market
 
     def finer(self) -> Market | None:
-        """The finer bars asked for; None for none."""
+        """The requested finer bars; None for none."""
         from backtest.market.dataset import open_dataset
 
         return open_dataset(self.detail, store=Path(self.store) if self.store else None) if self.detail else None
@@ -137,7 +137,7 @@ class Request(BaseModel):
     def session(self, within: TimeRange | None = None) -> Session:
         """Market, calendar and configuration bound together; `within` replaces the time range.
 
-        What is typed is checked before bars are read.
+        The user's input is checked before bars are read.
         """
         config, calendar = self.run_config(), self.calendar()
         self.window()
@@ -147,7 +147,7 @@ class Request(BaseModel):
         return Session(self.market(within), calendar, config, detail=self.finer())
 
     def evaluate(self, within: TimeRange | None = None, progress: Progress = silent) -> Evaluation:
-        """Run what was asked for; `within` replaces the time range, so that bars which came later are left out."""
+        """Run the request; `within` replaces the time range, so that later bars are left out."""
         config, strategies = self.run_config(), self.chosen()
         plan = self.plan(config.seed)
         return self.session(within).evaluate(
@@ -162,7 +162,7 @@ def rerun(
     *,
     trust: Sequence[Path] = (),
 ) -> Evaluation:
-    """Run again what a `run.json` was asked for, on exactly its bars.
+    """Repeat the run of a `run.json` on exactly its bars.
 
     Parameters
     ----------
@@ -171,21 +171,21 @@ def rerun(
     place
         The file it came from, which messages name.
     trust
-        Strategy files, or folders of them, that the document may run; no other that it names is executed.
+        Strategy files, or folders of them, that the document may run; no other file is executed.
 
     Raises
     ------
     DataError
         For a document that is no run, or data that are missing.
     UsageError
-        For a run that does not say how it can be asked for again, as that of a walk-forward.
+        For a run that does not record its request, such as that of a walk-forward.
     """
     request, within = asked_in(document, Path(place), trust)
     return request.evaluate(within, progress)
 
 
 def asked_in(document: Mapping[str, Any], place: Path, trust: Sequence[Path] = ()) -> tuple[Request, TimeRange]:
-    """What a run was asked for, with the strategies that this meant then, and the bars that it was run on."""
+    """The request of a run, with the strategies it meant at the time, and the bars it ran on."""
     run = upgraded(dict(document), "run", place, DataError)
     if run.get("request") is None:
         raise UsageError(f"{place} does not say how to run it again: name a file that `backtest run` wrote")

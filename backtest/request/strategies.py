@@ -1,4 +1,4 @@
-"""Which strategy a name means: one of the project, of an installed package, of the folder one is in, or of a file."""
+"""Which strategy a name means: from the project, an installed package, the current folder, or a file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FOLDER = Path("strategies")
 
 
 def strategy_named(name: str) -> type[Strategy[Any]]:
-    """The strategy of a name; where two have it, the project's own goes first, then an installed one, then a file.
+    """The strategy of a name; if several have it, the project's comes first, then an installed one, then a file.
 
-    `mine` is `strategies/mine.py` below the folder one is in where nothing else has that name; a path is `file.py` or
+    `mine` is `strategies/mine.py` below the current folder if nothing else has that name; a path is `file.py` or
     `file.py:Class`.
 
     Raises
@@ -66,7 +66,7 @@ def _loaded(point: EntryPoint) -> type[Strategy[Any]]:
 
 
 def strategies_of(names: Sequence[str], parameters: Mapping[str, str]) -> list[Strategy[Any]]:
-    """Strategies by name, all of the project's where none is named, each with its parameters.
+    """Strategies by name, or all of the project's if none is named, each with its parameters.
 
     `name=value` goes to every chosen strategy that has such a parameter, `strategy.name=value` to one.
 
@@ -100,7 +100,7 @@ def strategies_of(names: Sequence[str], parameters: Mapping[str, str]) -> list[S
 
 
 def each_alone(names: Sequence[str], parameters: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
-    """Each strategy by itself, with the parameters that are its own; raises as `strategies_of`."""
+    """Each strategy separately, with its own parameters; raises as `strategies_of`."""
     whole = list(dict.fromkeys(names or REGISTRY))
     return [
         (

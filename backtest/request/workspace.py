@@ -1,4 +1,4 @@
-"""`backtest.toml`: what a folder of work means where nothing else is said.
+"""`backtest.toml`: defaults of a working folder.
 
 It names data and settings only: a dataset, calendars, a configuration, a store and a ledger. It never names a
 strategy, so that opening a folder runs no code of it.
@@ -30,7 +30,7 @@ class Workspace(BaseModel):
     ledger: str | None = None
 
     def fill(self, values: dict[str, Any]) -> list[str]:
-        """Put its values where nothing was asked for; what was put, as `key = value`."""
+        """Fill in its values where none were given; returns what was filled in, as `key = value`."""
         told = []
         for name, value in self.model_dump().items():
             if value and name in values and not values[name]:

@@ -1,4 +1,4 @@
-"""Asking a strategy in processes of their own, so that nothing it keeps from one answer can reach the next."""
+"""Asks a strategy in separate processes, so that nothing it keeps from one answer can reach the next."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Later = Callable[[], Question]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a strategy decided, or the error it ended with instead; when the first corrupted reading was available."""
+    """What a strategy decided, or the error it ended with; and when the first corrupted reading was available."""
 
     rows: tuple[Decision, ...] = ()
     error: str = ""
@@ -62,7 +62,7 @@ class Asker:
 
     @property
     def touched(self) -> tuple[str, ...]:
-        """What was touched by all answers so far, each once."""
+        """Everything touched by the answers so far, each once."""
         return tuple(self._touched)
 
     def ask(self, question: Question) -> Answer:
@@ -72,7 +72,7 @@ class Asker:
     def ask_in_turn(self, questions: Sequence[Later], seed: int = 0) -> list[Answer]:
         """Answers of one process, one after the other; `seed` is that of Python's and numpy's shared generators.
 
-        Where one of them ends the process, each is asked in a process of its own.
+        If one of them ends the process, each is asked in its own process.
         """
         if not CAN_FORK:
             return [_answer(self.strategy, one()) for one in questions]
@@ -98,7 +98,7 @@ def _answer(strategy: Strategy[Any], question: Question) -> Answer:
 def _in_a_copy(
     strategy: Strategy[Any], questions: Sequence[Later], seed: int
 ) -> tuple[list[Answer], tuple[str, ...]] | None:
-    """What a copy of this process answered and touched; None where it ended otherwise than by answering."""
+    """What a copy of this process answered and touched; None if it ended without answering."""
     read, write = os.pipe()
     with warnings.catch_warnings():
         # Python 3.12 warns of threads; the copy runs the strategy alone, and leaves by `_exit`.

@@ -1,9 +1,8 @@
-"""The look-ahead audit: cut and corrupt the future of market and calendar; what was decided before may not change.
+"""The look-ahead audit: cut and corrupt the future of market and calendar; earlier decisions must not change.
 
-At each of many instants everything that was not known yet is corrupted in several ways, and the strategy decides
-anew, each time in a process that has never asked it before. A decision at or before the instant that changes, vanishes
-or appears has read the future: the audit then narrows the corruption until it can say what was read, and when that
-became known.
+At each of many instants, everything not yet known is corrupted in several ways, and the strategy decides again, each
+time in a process that has never asked it before. A decision at or before the instant that changes, vanishes or appears
+has read the future: the audit then narrows the corruption until it can say what was read, and when that became known.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ def audit(
     """Audit one strategy on one market and calendar.
 
     It is asked in copies of a new interpreter, made from its file and its parameters. A class that only this process
-    knows (of a notebook, or of a function) is asked in copies of this process, which keep what earlier calls left in
-    it: `Audit.apart` says which.
+    knows (from a notebook or a function) is asked in copies of this process, which keep the state that earlier calls
+    left: `Audit.apart` says which.
 
     Parameters
     ----------
@@ -52,8 +51,8 @@ def audit(
     Raises
     ------
     UsageError
-        For fewer than 3 cuts, or a strategy that fails on the data as it is, or decides otherwise when asked again on
-        the same data, in a fresh process or after it was asked on other data.
+        For fewer than 3 cuts, or a strategy that fails on the true data, or that decides differently when asked again
+        on the same data, in a fresh process or after it was asked on other data.
     """
     if cuts < 3:
         raise UsageError(f"cuts = {cuts} is too few to audit anything: use 3 or more")

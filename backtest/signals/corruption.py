@@ -1,4 +1,4 @@
-"""Futures that never happened: a market or calendar changed only in what was not known yet."""
+"""Corrupted futures: a market or calendar changed only in what was not known yet."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _factor(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
 
 
 def _mirrored(values: Floats, anchor: Floats) -> Floats:
-    """Values turned round at an anchor in logarithms; one that cannot be stays."""
+    """Values mirrored at an anchor, in logarithms; a value that cannot be mirrored stays."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         turned = anchor * (anchor / values)
     return np.where(np.isfinite(turned) & (turned > 0), turned, values)
@@ -78,7 +78,7 @@ def corrupt_panel(
 ) -> Market:
     """The market with one panel corrupted by noise.
 
-    An open or close stays between its bar's low and high, unless `room` asks for these to be moved apart first.
+    An open or close stays between its bar's low and high, unless `room` widens these first.
     """
     cells = (rows, columns)
     panels: dict[str, Any] = {}
@@ -101,19 +101,18 @@ def corrupt_panel(
 
 
 def known_panels(market: Market) -> tuple[str, ...]:
-    """Panels of which anything is known, so that a corruption can show."""
+    """Panels with any known value, in which a corruption can show."""
     return tuple(name for name, values in market.panels.items() if not np.isnan(values).all())
 
 
 def hidden_at(calendar: Calendar, moment_ms: int) -> tuple[Catalyst, ...]:
-    """Catalysts that were not known at a moment, the untimed ones among them."""
+    """Catalysts not known at a moment, including the untimed ones."""
     return tuple(one for one in calendar if (known := known_at_ms(one)) is None or known > moment_ms)
 
 
 def corrupt_calendar(calendar: Calendar, kind: str, hidden: Collection[Catalyst], moment_ms: int) -> Calendar:
-    """The calendar with the hidden catalysts removed, changed, moved to later, or with invented ones beside them.
-
-    What is not hidden no longer says that it is confounded with what is.
+    """The calendar with the hidden catalysts removed, changed, moved to later, or with invented ones added. Catalysts
+    that are not hidden no longer list hidden ones as confounded.
     """
     ids = {one.id for one in hidden}
     kept = tuple(

@@ -1,4 +1,4 @@
-"""The examination of one strategy: where its answers on changed futures differ, and what it must have read."""
+"""Examines one strategy: where its answers on changed futures differ, and what it must have read."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _texts(rows: Sequence[Decision]) -> list[str]:
 
 
 def _instants(base: Sequence[Decision], market: Market, calendar: Calendar, most: int) -> tuple[int, ...]:
-    """Instants inside the market: of decisions, just before catalysts are known, and evenly between."""
+    """Instants inside the market: at decisions, just before catalysts are known, and evenly in between."""
     decided = sorted({row.decided_at_ms for row in base})
     known = sorted({at - 1 for one in calendar if (at := known_at_ms(one)) is not None})
     even = [int(moment) for moment in np.linspace(market.start_ms, market.end_ms, 9)[1:-1]]
@@ -100,7 +100,7 @@ def _thinned(moments: Sequence[int], market: Market, most: int) -> list[int]:
 
 
 def difference(base: Sequence[Decision], answer: Answer, until_ms: int) -> tuple[Decision, str] | None:
-    """First decision up to an instant that is not the same, and what became of it."""
+    """First decision up to an instant that differs, and how it changed."""
     before = [row for row in base if row.decided_at_ms <= until_ms]
     if answer.error:
         return (before[0], f"replaced by {answer.error!r}") if before else None
@@ -117,7 +117,7 @@ def difference(base: Sequence[Decision], answer: Answer, until_ms: int) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class _Examination:
-    """One strategy, and what it decided on the data as it is."""
+    """One strategy, and what it decided on the true data."""
 
     asker: Asker
     market: Market
@@ -134,11 +134,11 @@ class _Examination:
         return min(max((cut - self.market.start_ms) // self.market.bar_ms, 0), len(self.market.index))
 
     def _until(self, kind: str, cut: int) -> int:
-        """Last instant whose decisions must stay: a shorter market asks for nothing at its very end."""
+        """Last instant whose decisions must stay the same: at its very end a shorter market decides nothing."""
         return int(self.market.open_ms[self._row(cut) - 1]) + self.market.bar_ms - 1 if kind == TRUNCATION else cut
 
     def _kinds(self, cut: int) -> list[str]:
-        """What is done to the future of an instant, the shorter market first."""
+        """The corruptions applied after an instant, the shorter market first."""
         kinds = [TRUNCATION] if self._row(cut) > 0 else []
         kinds += [*MARKET_CORRUPTIONS, *(f"catalysts {one}" for one in CALENDAR_CORRUPTIONS if len(self.calendar))]
         return kinds
@@ -155,7 +155,7 @@ class _Examination:
         return Question(self.market, corrupt_calendar(self.calendar, kind.removeprefix("catalysts "), hidden, cut))
 
     def leak_at(self, cuts: Sequence[int]) -> Leak | None:
-        """What differs when everything not known at one of some instants is changed.
+        """What differs when everything not known at each of some instants is changed.
 
         The shorter market is asked first, in a process that has seen no other: what the strategy fits once and keeps is
         then fitted without the future, and its decisions differ from those of a process that saw the whole.
@@ -233,7 +233,7 @@ class _Examination:
         return f"{text} of {where} in the bar of {format_ms(opened)}", opened + market.bar_ms
 
     def _last_bar_needed(self, row: int, until: int) -> int:
-        """Row of a bar without which the decisions until an instant differ, and with which they do not."""
+        """Row of the bar whose corruption makes the decisions up to an instant differ."""
         low, high = row, len(self.market.index)
         while high - low > 1:
             middle = (low + high) // 2
@@ -242,7 +242,7 @@ class _Examination:
         return low
 
     def check_state(self) -> None:
-        """Raise `UsageError` where the strategy decides otherwise after it was asked on other data, or once more."""
+        """Raise `UsageError` if the strategy decides differently when asked again, or after other data."""
         other = Question(corrupt(self.market, "reversal", slice(0, None), seed=self.seed), self.calendar)
         true = Question(self.market, self.calendar)
         answers = self.asker.ask_in_turn([lambda: other, lambda: true, lambda: true], seed=self.seed)

@@ -21,8 +21,8 @@ def fades(
 ) -> tuple[Intent, ...]:
     """One short intent for each coin of each catalyst that rose by `least_rise` until `delay` after it was known.
 
-    The rise runs from the last close before the announcement to the last close known at the decision; where either
-    is missing nothing is decided.
+    The rise runs from the last close before the announcement to the last close known at the decision; if either is
+    missing, nothing is decided.
     """
     wait = duration_ms(delay)
     rows = []

@@ -1,7 +1,7 @@
 """Causal indicators on panels: row t uses rows up to t only, so it is known at that bar's close.
 
-Every function takes (T, N) or (T,) arrays and returns one of the same shape. A window is known where all of its rows
-are: one NaN in it makes the result NaN, and so do the first rows, where it is not yet full. Nothing is filled in.
+Every function takes (T, N) or (T,) arrays and returns one of the same shape. A window is known if all of its rows are:
+one NaN in it makes the result NaN, and so are the first rows, where it is not yet full. Nothing is filled in.
 
 On-balance volume is two lines of numpy: vectorbt's costs seconds of import for the same differences (a test compares
 them), and vectorbt has neither Chaikin money flow nor records and flags.
@@ -23,7 +23,7 @@ YEAR_MS = 365 * DAY_MS
 
 
 def bars_of(duration: str, market: Market) -> int:
-    """Whole bars in a duration, rounded up; a duration of none raises `UsageError`."""
+    """Whole bars in a duration, rounded up; a duration of zero raises `UsageError`."""
     milliseconds = duration_ms(duration)
     if milliseconds <= 0:
         raise UsageError(f"window {duration!r} has no length: use {market.timeframe} or longer")
@@ -68,7 +68,7 @@ def is_record(values: Floats, bars: int) -> Flags:
 
 
 def begins(condition: Flags) -> Flags:
-    """Rows where a condition holds that did not hold in the row before; the first row begins nothing."""
+    """Rows where a condition holds that did not hold in the row before; the first row never counts."""
     started = np.zeros_like(condition)
     started[1:] = condition[1:] & ~condition[:-1]
     return started

@@ -1,4 +1,4 @@
-"""Names that a strategy's parameters filter by, refused where nothing of the data bears them."""
+"""Checks the names that a strategy's parameters filter by against the data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from backtest.signals.strategy import Strategy
 
 
 def check_filters(strategy: Strategy[Any], market: Market, calendar: Calendar) -> None:
-    """Refuse a name in `assets`, `actors` or `kinds` that nothing bears: it would filter out everything in silence.
-
-    What a parameter takes by default is not checked: it may name more than one market or calendar holds.
+    """Refuse a name in `assets`, `actors` or `kinds` that matches nothing: it would silently filter out everything.
+    Defaults of parameters are not checked: they may name more than a given market or calendar holds.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the look-ahead audit finds of a strategy."""
+"""Findings of the look-ahead audit about a strategy."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Leak:
     Attributes
     ----------
     decision : Intent or Exit
-        As it was on the true data, or as it appeared on the corrupted one where it had not been there.
+        As on the true data, or, if it was not there, as it appeared on the corrupted data.
     became : str
-        What the corruption made of it: `changed`, `removed`, `created`, or replaced by the error that came instead.
+        How the corruption changed it: `changed`, `removed`, `created`, or the error that came instead.
     cut_ms : int
         Everything known at this instant was left as it was.
     corruption : str
@@ -72,19 +72,19 @@ class Audit(Shown):
     cuts_ms : (C,) tuple of int
         Instants after which everything was corrupted.
     tested : int
-        Decisions with a cut at the very instant they were made: nothing later could hide.
+        Decisions with a cut at the exact instant they were made, so that no later data could go unnoticed.
     reads : tuple of str
         Panels, `calendar` and `auxiliary series`, whose corruption as a whole changes any decision.
     unread : tuple of str
-        Those that were corrupted too and changed none.
+        Those that were corrupted as well but changed no decision.
     unknown : tuple of str
-        Panels of which nothing is known in this market: looking ahead in them could not show.
+        Panels without any known value in this market: looking ahead in them could not show.
     hidden : tuple of str
         Ids of the catalysts that were hidden at some cut while not yet known.
     corruptions : tuple of str
         Kinds of corruption applied.
     touched : tuple of str
-        Files, environment, network and programs that it touched besides, as far as Python reports them.
+        Files, environment, network and programs that it also touched, as far as Python reports them.
     apart : str
         Where it was asked: see `APART`.
     leak : Leak or None
@@ -132,7 +132,7 @@ class Audit(Shown):
         return View(("", ""), rows, (self.leak.sentence,) if self.leak else ())
 
     def check(self) -> None:
-        """Raise `LookaheadError` with the first offending decision where there is one."""
+        """Raise `LookaheadError` with the first offending decision, if any."""
         if self.leak is not None:
             raise LookaheadError(
                 f"strategy {self.strategy!r} looked ahead: {self.leak.sentence}; decide with bars that had closed and "

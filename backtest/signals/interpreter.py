@@ -1,7 +1,7 @@
-"""A new Python that has never asked a strategy anything, started once, in whose copies strategies are audited.
+"""A fresh Python interpreter that has never run a strategy, started once; strategies are audited in copies of it.
 
 The parent sends a job, the interpreter forks, and the fork reads the strategy's file, examines it and answers: the
-interpreter itself stays as it began. It ends when its input does, so with the process that started it.
+interpreter itself stays unchanged. It ends when its input closes, that is, with the process that started it.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _PROGRAM = (
 
 
 class Unreachable(Exception):  # noqa: N818 - caught here and in `audit`, never shown
-    """A strategy cannot be had in another interpreter."""
+    """A strategy cannot be loaded in another interpreter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where another interpreter finds a strategy: its module, the file that this is executed from, and the class."""
+    """Where another interpreter finds a strategy: its module, the module's file, and the class."""
 
     module: str
     file: str
@@ -55,7 +55,7 @@ class Reference:
 
     @classmethod
     def of(cls, strategy: Strategy[Any]) -> Reference:
-        """Raises `Unreachable` for a class of a notebook, script or function, or an object with a state of its own."""
+        """Raises `Unreachable` for a class of a notebook, script or function, or an object with its own state."""
         kind = type(strategy)
         module: Any = sys.modules.get(kind.__module__)
         if module is None or kind.__module__ in ("__main__", "builtins") or "<locals>" in kind.__qualname__:
@@ -81,7 +81,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One audit, and the surroundings in which it shall happen."""
+    """One audit, and the environment to run it in."""
 
     reference: Reference
     market: Market
@@ -110,7 +110,7 @@ class Interpreter:
         return self._process.poll() is None
 
     def audit(self, job: Job, progress: Progress) -> Audit:
-        """What it finds; `Unreachable` where it cannot read the strategy or answer."""
+        """The audit's result; `Unreachable` if it cannot load the strategy or answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -135,7 +135,7 @@ class Interpreter:
         raise Unreachable
 
     def end(self) -> None:
-        """Stop it and all that it started."""
+        """Stop it and everything it started."""
         with suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
         for stream in (self._process.stdin, self._process.stdout):
@@ -149,7 +149,7 @@ _started: list[Interpreter] = []
 
 
 def interpreter() -> Interpreter:
-    """The one of this process, started when it is first needed.
+    """The interpreter of this process, started when first needed.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def job_of(reference: Reference, market: Market, calendar: Calendar, cuts: int, 
 
 
 def serve() -> None:
-    """In the new Python: a copy of it for each job, until there are no more."""
+    """Runs in the new interpreter: one copy of it per job, until there are no more."""
     jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, _leave)

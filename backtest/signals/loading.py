@@ -1,4 +1,4 @@
-"""A user's own strategy: read from a Python file when it is named, and a starting point for a new one."""
+"""Loads a user's own strategy from a Python file, and writes a starting point for a new one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def execute_again(title: str, path: Path) -> ModuleType:
 
 
 def _make_siblings_importable(path: Path) -> None:
-    """Let a strategy import what lies beside it, as `helpers` or as `strategies.helpers`, however it is called."""
+    """Let a strategy import files beside it, as `helpers` or as `strategies.helpers`, however the tool is started."""
     beside = path.parent
     outer = [beside.parent] if beside.name.isidentifier() else []
     for folder in map(str, (beside, *outer)):
@@ -105,7 +105,7 @@ def _make_siblings_importable(path: Path) -> None:
 
 
 def fault_of(problem: Exception) -> UsageError | None:
-    """The error to show where a user's strategy file let an exception pass; None where none had a part in it."""
+    """The error to show if a user's strategy file raised an exception; None if no such file was involved."""
     steps = traceback.walk_tb(problem.__traceback__)
     own = [(frame, line) for frame, line in steps if frame.f_globals.get("__name__", "").startswith(_MODULE)]
     if not own:
@@ -127,7 +127,7 @@ def _is_own_strategy(value: object, module: ModuleType) -> bool:
 
 
 def finished(found: type[Strategy[Any]], place: str) -> type[Strategy[Any]]:
-    """The class, if it says and does all that a strategy must; else `UsageError` that names the place it is from."""
+    """The class, if it is a complete strategy; otherwise `UsageError` that names where it comes from."""
     if not (inspect.isclass(found) and issubclass(found, Strategy)):
         raise UsageError(f"{shortened(found)} in {place} is not a Strategy: derive it from backtest.Strategy")
     what = f"strategy {found.__name__} in {place}"

@@ -43,8 +43,8 @@ class Intent:
     risk : float
         Share of equity that is lost at the stop, before costs, in place of `weight`; needs `stop_loss`; NaN for none.
     limit, stop_entry : float
-        Distance from the last close before the order arrives at which it rests: `limit` on the better side (below for a
-        long), `stop_entry` on the worse side; NaN for a market order. Negative is the other side.
+        Distance, from the last close before the order arrives, at which it rests: `limit` on the better side (below for
+        a long), `stop_entry` on the worse side; NaN for a market order. Negative is the other side.
     expires_ms : int
         How long after the decision it may still fill; `NEVER_MS` for the configuration's `max_wait`.
     hold_ms : int
@@ -62,16 +62,16 @@ class Intent:
     late_take_profit, late_ms : float, int
         Target from `late_ms` after the fill on, in place of `take_profit`; it may be a loss. NaN, `NEVER_MS` for none.
     targets : tuple of (float, float)
-        Several targets: gain, and the share of the order that leaves there; what is left keeps the other exits. Such
-        an order is one at the entry, in size and cost, and a row for each part from then on.
+        Several targets: gain, and the share of the order that exits there; the rest keeps the other exits. Such an
+        order is a single order at the entry, in size and cost, and one row per part from then on.
     part_of : str
-        Parts of one order, each with exits of its own, share a name; empty for none.
+        Name shared by the parts of one order, each with its own exits; empty for none.
     exit_at_ms : int
-        Decision to leave, at the first open at or after it; `NEVER_MS` for none.
+        Decision to exit, at the first open at or after it; `NEVER_MS` for none.
     catalyst_id : str
         The catalyst behind the decision; empty for none.
     group : str
-        Legs that enter and leave together share a name; empty for none.
+        Name shared by legs that enter and exit together; empty for none.
     """
 
     instrument: str
@@ -102,7 +102,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """One decision to leave one instrument: what was decided on it before is closed, or no longer entered.
+    """One decision to exit one instrument: positions decided on it before are closed, or no longer entered.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Exit:
     decided_at_ms : int
         When it was decided, milliseconds UTC; it acts at the first open at or after this.
     catalyst_id : str
-        Only what was decided for this catalyst; empty for all.
+        Applies only to decisions for this catalyst; empty for all.
     """
 
     instrument: str
@@ -128,8 +128,8 @@ class Intents:
     `exits` are decisions to leave: each intent gets the first that was decided after it on its instrument as its
     `exit_at_ms`, so that what is known later acts later. `decisions` are all of them as they were given.
 
-    `notes` says in a sentence each what the strategy lacked (no open interest, no spot leg), so that it never is silent
-    for want of data.
+    `notes` has one sentence for each thing the strategy lacked (no open interest, no spot leg), so that missing data
+    never pass in silence.
 
     Raises
     ------
@@ -191,7 +191,7 @@ class Intents:
         self._check_parts()
 
     def _check_parts(self) -> None:
-        """Parts of one order stand together and are alike in all that happens before they fill."""
+        """Check that the parts of one order are adjacent and alike in everything before they fill."""
         last: dict[str, int] = {}
         for number, row in enumerate(self.rows):
             if row.part_of and row.part_of in last:
@@ -218,7 +218,7 @@ class Intents:
 
 
 def _parts(row: Intent, place: int) -> tuple[Intent, ...]:
-    """The parts of an intent with several targets, each with its own; itself where it has none."""
+    """The parts of an intent with several targets, one per target; the intent itself if it has none."""
     if not row.targets:
         return (row,)
     name = f"{row.instrument} {row.decided_at_ms} {place}"
@@ -336,7 +336,7 @@ class Strategy(ABC, Generic[P]):
     parameters_type: ClassVar[type[Parameters]]
 
     def reads(self) -> tuple[str, ...]:
-        """Names of the auxiliary series that `decide` reads, by `reading`; none unless a strategy says so."""
+        """Names of the auxiliary series that `decide` reads with `reading`; none by default."""
         return ()
 
     def reading(self, name: str, market: Market) -> Floats:
@@ -381,7 +381,7 @@ Share = Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)]
 
 
 def level(share: float) -> float:
-    """A level parameter as an intent wants it: NaN for none."""
+    """A level parameter in the form an intent takes: NaN for none."""
     return share if share > 0 else float("nan")
 
 

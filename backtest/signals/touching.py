@@ -1,8 +1,8 @@
 """What a strategy touches besides its market and calendar: files, environment, network, programs.
 
-The audit cannot cut what lies in a file, so that it says what was touched. It sees what Python itself reports to audit
-hooks (PEP 578) and readings of `os.environ`; it sees no file status, no clock, and nothing that a library of machine
-code does by itself. It is a report, not a sandbox.
+The audit cannot cut the contents of a file, so it reports what was touched. It sees what Python itself reports to audit
+hooks (PEP 578) and readings of `os.environ`; it does not see file status, the clock, or what native code does by
+itself. It is a report, not a sandbox.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ _EVENTS: Mapping[str, Callable[[tuple[Any, ...]], str]] = {
 
 
 class _Watched(dict[Any, Any]):
-    """The table behind `os.environ`, which tells what is read from it."""
+    """The table behind `os.environ`, which reports what is read from it."""
 
     def __init__(self, values: Mapping[Any, Any], told: Callable[[object], None]) -> None:
         super().__init__(values)

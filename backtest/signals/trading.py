@@ -97,7 +97,7 @@ class TradeParameters(Parameters):
 
 
 def columns_of(assets: Sequence[str], market: Market, kind: Kind | None = None) -> tuple[int, ...]:
-    """Column of each coin, swap first; where none is named all that settle in the market's currency, each once.
+    """Column of each coin, swap first; if no coin is named, all that settle in the market's currency, each once.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def columns_of(assets: Sequence[str], market: Market, kind: Kind | None = None) 
 
 
 def known_columns(panel: str, columns: Sequence[int], market: Market) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Columns in which a panel is known at all, and a note that names those in which it never is."""
+    """Columns in which a panel has any known value, and a note that names the others."""
     values = market.panel(panel)
     known = tuple(column for column in columns if not np.isnan(values[:, column]).all())
     missing = [market.symbols[column] for column in columns if column not in known]
@@ -136,15 +136,14 @@ def signal_intents(
 
 
 def catalyst_columns(catalyst: Catalyst, assets: Sequence[str], market: Market) -> tuple[int, ...]:
-    """Columns of the coins of a catalyst that the market holds, of `assets` only where any are named."""
+    """Columns of a catalyst's coins that the market holds, limited to `assets` if any are named."""
     columns = (market.column_of(asset) for asset in catalyst.assets if not assets or asset in assets)
     return tuple(column for column in columns if column is not None)
 
 
 def absent(what: str, found: Iterable[Any], directed: Calendar | None = None) -> tuple[str, ...]:
-    """A note that there is nothing to trade on; none where there is.
-
-    `directed` is the calendar of a strategy that trades the expected sign: one that says none is the usual reason.
+    """A note that there is nothing to trade on; none if there is. `directed` is the calendar of a strategy that trades
+    the expected sign: a calendar without any is the usual reason.
     """
     if any(True for _ in found):
         return ()

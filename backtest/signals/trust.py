@@ -1,7 +1,7 @@
-"""Which strategy files a document may have run: only those that the same command names by hand.
+"""Which strategy files a document may run: only those named in the same command.
 
-A run folder, a baseline or the file of a search comes from someone else as easily as from oneself, and so may the file
-that it names, wherever that lies: beside the document, above it, or in the folder one works in.
+A run folder, a baseline or a search file may come from somebody else, and so may the strategy file it names, wherever
+that lies: beside the document, above it, or in the current folder.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from backtest.signals.loading import file_of, is_file_reference
 
 
 def trusted_files(names: Sequence[str], document: Path, typed: Sequence[Path], option: str = "trust") -> list[str]:
-    """A line for each strategy file among the names of a document, with its hash, once all are typed by hand.
+    """One line, with its hash, for each strategy file that a document names, provided that all were named by the user.
 
     `typed` are files, or folders of which every file is trusted. Links are followed before they are compared.
 
     Raises
     ------
     UsageError
-        For a file that was not typed; names the path, its SHA-256 and the option that trusts it.
+        For a file that was not named; gives the path, its SHA-256 and the option that trusts it.
     """
     allowed = [path.resolve() for path in typed]
     lines = []

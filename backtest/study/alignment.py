@@ -22,7 +22,7 @@ from backtest.study.models import Ints
 
 
 class Exclusion(StrEnum):
-    """Why a catalyst never came to a model; the value is the sentence to show."""
+    """Why a catalyst did not reach a model; the value is the sentence to show."""
 
     UNTIMED = "not even the day of the announcement is known"
     OUTSIDE_DATA = "announced before the first bar or after the last"

@@ -37,7 +37,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeasuredEffects:
-    """One measure over all events of a study, observed and under every common shift.
+    """One measure over all events of a study, as observed and under every common shift.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def subset(cumulated: Cumulated, rows: Ints) -> Cumulated:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chance:
-    """What chance does to each of V spans: `statistic` and its two p-values, and the band of the mean effect.
+    """Placebo results for each of V spans: `statistic` and its two p-values, and the chance band of the mean effect.
 
     `p_value` is that of the standardised t (of the SCAR where the events are one), `p_mean` that of the raw mean, which
     event-induced variance misleads; both two-sided. `least_p` is the least p that so many shifts can give,
@@ -155,7 +155,7 @@ def band(draws: Floats, level: float) -> Floats:
 
 
 def effects_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequence[str]) -> pd.DataFrame:
-    """One row a group and span; `adjusted_p` is corrected over the spans and groups of one grouping."""
+    """One row per group and span; `adjusted_p` is corrected over the spans and groups of one grouping."""
     tables = []
     config = data.config
     for group in groups:
@@ -222,7 +222,7 @@ def tests_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequence[
 
 
 def paths_table(data: MeasuredEffects, groups: Sequence[Group]) -> pd.DataFrame:
-    """One row a group and bar: the mean and median path, its interval, and the band of chance alone."""
+    """One row per group and bar: the mean and median path, its interval, and the band of chance alone."""
     tables = []
     for group in groups:
         events = data.kept(group)

@@ -1,4 +1,4 @@
-"""What an actor's calls are worth: the mean abnormal return after them, shrunk by how little so few calls can say."""
+"""What an actor's calls are worth: the mean abnormal return after them, shrunk the more the fewer calls there are."""
 
 from __future__ import annotations
 

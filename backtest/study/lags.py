@@ -1,7 +1,7 @@
-"""Distributed lags: what each bar around a catalyst brings where the windows of several overlap.
+"""Distributed lags: the effect of each bar around a catalyst if the windows of several overlap.
 
 An event study sums the same bar once for every catalyst whose window holds it, so five catalysts in one week are one
-sum shown five times. Here every bar is explained once, by all catalysts of its coin together:
+sum shown five times. Here every bar is counted once and explained by all catalysts of its coin together:
 
     R_jt = a_j + b_j' R_mt + sum_v theta_v X_jtv + e_jt
 
@@ -119,7 +119,7 @@ def fit_lags(returns: Floats, lags: Floats, cluster: Ints, parameters: int, obse
 
 
 def distributed_lags(market: Market, calendar: Calendar, config: StudyConfig | None = None) -> pd.DataFrame:
-    """One row a group (all, and each kind) and span: what one catalyst brings, overlapping ones sharing their bars.
+    """One row per group (all, and each kind) and span: what one catalyst brings, overlapping ones sharing their bars.
 
     `mean` is the mean of sums of the same residual returns with every bar counted for each catalyst, as an event study
     has it; `effect`, `error` and `t` are the regression's, log returns; `p_value` is two-sided by common shifts and at

@@ -77,7 +77,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AbnormalReturns:
-    """What a model leaves unexplained, one row an event; arrays are read-only.
+    """What a model leaves unexplained, one row per event; arrays are read-only.
 
     Rows of rejected events stay, so that rows match the caller's events, and hold NaN everywhere
     but in the counts.

@@ -1,4 +1,4 @@
-"""What many tests at once, and random dates, do to a p-value."""
+"""p-values adjusted for multiple testing, and p-values from placebo dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which catalysts of a calendar enter a study, as which rows, and why the others do not."""
+"""Selects the catalysts that enter a study and their rows, with the reason for each one left out."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Dates:
 
 
 def dates_of(calendar: Calendar, panel: Panel) -> Dates:
-    """When each timed catalyst was announced, worked out once for all that ask what lies near them."""
+    """When each timed catalyst was announced, computed once for all neighbour searches."""
     placed = [(one, row) for one in calendar if (row := place(one, (), panel)) is not None]
     first = np.array([row.onset for _, row in placed], dtype=np.int64)
     width = np.array([row.width for _, row in placed], dtype=np.int64)

@@ -57,7 +57,7 @@ class Study(Shown):
     spans : tuple of str
         run_up, announcement, after_1d, ...
     catalysts : DataFrame
-        One row a catalyst that entered: its clocks, model (alpha, sigma, estimation bars), cumulated abnormal log
+        One row per catalyst that entered: its clocks, model (alpha, sigma, estimation bars), cumulated abnormal log
         return of each span (`run_up`, ...) with the standardised sums (`t_run_up`, ...), `volume_...` (mean abnormal
         log volume a bar), `open_interest_...` (abnormal log change) and the same of auxiliary series, the catalysts
         announced inside its event window (`overlaps` of its own coins, `overlaps_other`) and estimation window
@@ -65,18 +65,18 @@ class Study(Shown):
         a smaller run-up, 0.5 by chance; far above it, the catalogue was written because prices had risen.
         `endogenous` ones count in no mean but that of their own group, `endogenous`.
     legs : DataFrame
-        One row a catalyst and coin, with coefficients (`beta_BTC`) and cumulated abnormal returns.
+        One row per catalyst and coin, with coefficients (`beta_BTC`) and cumulated abnormal returns.
     rejected : DataFrame
-        What was left out: catalyst, asset, measure, span (empty: all), reason and its sentence.
+        What was left out: catalyst, asset, measure, span (empty for all), reason and its sentence.
     effects : DataFrame
-        One row a measure, group and span: n, mean, median, interval (`low`, `high`), the band of the mean by chance
+        One row per measure, group and span: n, mean, median, interval (`low`, `high`), the band of the mean by chance
         alone, the statistic, its two-sided p-values, the placebo's least p and the least effect it would have found at
         80 % power, and `adjusted_p`. n counts a coin and day once, `catalysts` every catalyst. Below
         `minimum_catalysts` observations interval and asymptotic p are NaN and `p_value` is the placebo's (`method`).
     tests : DataFrame
         Every test of sums for groups that are large enough.
     paths : DataFrame
-        One row a measure, group and bar: mean and median cumulated abnormal value up to the bar (volume: in the bar).
+        One row per measure, group and bar: mean and median cumulated abnormal value up to the bar (volume: in the bar).
     car : DataFrame (W, catalysts)
         Each catalyst's cumulated abnormal return over event time.
     influencers : DataFrame
@@ -226,7 +226,7 @@ def _measured(
     spans: Ints,
     minimum: int,
 ) -> MeasuredEffects:
-    """Sum one measure's abnormal values of all events, where they were and under every common shift."""
+    """Sum one measure's abnormal values over all events, on the real dates and under every common shift."""
     rows = [event.row for event in events]
     returns = fit(source, rows, windows, minimum)
     width = np.array([row.width for row in rows], dtype=np.int64)
@@ -254,7 +254,7 @@ def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _groups(events: Sequence[Event], config: StudyConfig) -> list[Group]:
     """All catalysts, then each value of each grouping; by asset a many-coin catalyst enters with its legs.
 
-    What does not count stands in a group of its own at the end.
+    Catalysts that do not count form a separate group at the end.
     """
     wholes = [k for k, event in enumerate(events) if event.whole and event.counts(config)]
     groups = [Group(ALL, ALL, tuple(wholes))]
@@ -270,7 +270,7 @@ def _groups(events: Sequence[Event], config: StudyConfig) -> list[Group]:
 
 
 def _unmeasured(data: MeasuredEffects, events: Sequence[Event], names: Sequence[str]) -> tuple[Rejected, ...]:
-    """What a measure could not say of the events that entered."""
+    """Notes on what a measure could not compute for the events that entered."""
     rejected = []
     for row, event in enumerate(events):
         if not event.whole:

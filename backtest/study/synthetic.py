@@ -76,7 +76,7 @@ def effects_of(before: Floats, event: Floats, windows: Windows, spans: Ints, wid
 
 
 def synthetic_controls(market: Market, calendar: Calendar, config: StudyConfig | None = None) -> pd.DataFrame:
-    """One row a catalyst of one coin and a span: effect, error before, donors with weights, and two placebo p.
+    """One row per catalyst of one coin and a span: effect, error before, donors with weights, and two placebo p.
 
     `effect` is the summed gap, log return; `error` the root mean square of the gap summed over as many bars of the
     estimation window. `space_p` is the rank of |effect| / error among the donors' own, each against the other donors;

@@ -1,4 +1,4 @@
-"""The tables of an event study that hold one row a catalyst, a leg or an actor."""
+"""The tables of an event study that hold one row per catalyst, a leg or an actor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def catalyst_table(
     other_dates: int,
     names: Sequence[str],
 ) -> pd.DataFrame:
-    """One row a catalyst that entered, as `Study.catalysts` says; `wholes` are its rows among the events."""
+    """One row per catalyst that entered, as `Study.catalysts` says; `wholes` are its rows among the events."""
     first = found["return"]
     config = first.config
     returns, rows = first.cumulated.returns, np.array(wholes, dtype=np.int64)
@@ -85,7 +85,7 @@ def run_up_ranks(data: MeasuredEffects, rows: Sequence[int], span: int) -> Float
 def leg_table(
     data: MeasuredEffects, events: Sequence[Event], benchmarks: Sequence[int], market: Market, names: Sequence[str]
 ) -> pd.DataFrame:
-    """One row a catalyst and coin, as `Study.legs` says."""
+    """One row per catalyst and coin, as `Study.legs` says."""
     legs = [k for k, event in enumerate(events) if event.asset]
     returns, rows = data.cumulated.returns, np.array(legs, dtype=np.int64)
     table = pd.DataFrame(

@@ -1,7 +1,7 @@
 """JSON Schemas (draft 2020-12) of every document that the tool prints or writes.
 
-A document says in its `schema` key which one it keeps to: `backtest.run/1` is `run-1.schema.json` in this folder. A
-key that is added, renamed, removed or changes its meaning makes a new version, and the old file stays.
+A document names its schema in its `schema` key: `backtest.run/1` is `run-1.schema.json` in this folder. Adding,
+renaming or removing a key, or changing its meaning, makes a new version; the old file stays.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ VERSION = {
 
 
 def schema_id(name: str) -> str:
-    """What the `schema` key of a document says: `backtest.run/1`."""
+    """Value of the `schema` key of a document: `backtest.run/1`."""
     return f"backtest.{name}/{VERSION[name]}"
 
 
 def schema_text(name: str) -> str:
-    """Text of the schema that a document of this name keeps to.
+    """Text of the schema of the documents of this name.
 
     Raises
     ------
@@ -51,6 +51,6 @@ def schema_text(name: str) -> str:
 
 
 def schema(name: str) -> dict[str, Any]:
-    """JSON Schema that a document of this name keeps to; raises as `schema_text` does."""
+    """JSON Schema of the documents of this name; raises as `schema_text` does."""
     read: dict[str, Any] = json.loads(schema_text(name))
     return read

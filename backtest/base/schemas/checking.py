@@ -1,4 +1,4 @@
-"""What is wrong with a document by its JSON Schema: the keywords that this project's schemas use, and no others."""
+"""Checks a document against its JSON Schema; supports only the keywords that this project's schemas use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def fault_of(document: Any, schema: dict[str, Any]) -> str:
-    """The first place of a document that its schema does not allow, and why; empty where it keeps to it."""
+    """The first place in a document that its schema does not allow, and why; empty if the document is valid."""
     return next(islice(_faults(document, schema, schema, "the document"), 1), "")
 
 

@@ -1,8 +1,8 @@
-"""Documents of earlier releases, read as those of this one.
+"""Reads documents of earlier releases as documents of this one.
 
 Promised: every document that a release wrote can be read by all later releases of the same major version, and by the
-next one. A key may be added to a version while it is unreleased; after that, a key that is added, renamed, removed or
-changes its meaning makes a new version, with a function here that turns the old document into the new one.
+next one. A key may be added to a version while it is unreleased; after that, adding, renaming or removing a key, or
+changing its meaning, makes a new version, with a function here that turns the old document into the new one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _study_of_observations(document: Document) -> Document:
 
 
 def _run_2(document: Document) -> Document:
-    """The move up to the fill, in one, was not told apart into before and waited: both are unknown."""
+    """The older version recorded the move up to the fill as one, not split into before and waited: both are unknown."""
     for one in document.get("strategies", ()):
         for name in ("run_up", "captured_per_run_up"):
             one.get("scores", {}).pop(name, None)
@@ -51,7 +51,7 @@ def _moves_unknown(trade: Document) -> Document:
 
 
 def _metrics_2(document: Document) -> Document:
-    """Metrics of the move up to the fill, which this release measures as two."""
+    """Metrics of the move up to the fill, which this release splits in two."""
     for name in ("run_up", "captured_per_run_up"):
         document.get("metrics", {}).pop(name, None)
     return document
@@ -63,7 +63,7 @@ def _walkforward_2(document: Document) -> Document:
 
 
 def _placebo_of_power(placebo: Document | None) -> None:
-    """Version 2 says what a placebo could have found; what an older one could is not known."""
+    """Version 2 records what a placebo could have found; for older documents this is unknown."""
     if placebo is not None:
         unknown = dict.fromkeys(("least_effect", "foreknown", "driftless_p", "least_p", "greatest_p"))
         placebo.update(floor=1.0 / (placebo["n"] + 1), **unknown, doubtful=0)

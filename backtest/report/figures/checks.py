@@ -1,4 +1,4 @@
-"""What was claimed against what was measured."""
+"""Figures of claims: claimed against measured values."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _look(verdict: str) -> dict[str, Any]:
 
 
 def claims_data(checks: Sequence[Check]) -> pd.DataFrame:
-    """One row a claim: what it says, verdict, claimed and measured value in `unit`, and `ratio` measured / claimed.
+    """One row per claim: what it says, verdict, claimed and measured value in `unit`, and `ratio` measured / claimed.
 
     `measured` and `ratio` are NaN where nothing could be measured; those claims come last.
     """
@@ -68,7 +68,7 @@ def claims_data(checks: Sequence[Check]) -> pd.DataFrame:
 
 @style.in_own_style
 def claims(checks: Sequence[Check], *, label: str = "") -> Figure:
-    """Measured over claimed, a row a claim, on a logarithmic axis around one; the verdict by colour and by marker."""
+    """Measured over claimed, a row per claim, on a logarithmic axis around one; the verdict by colour and by marker."""
     data = claims_data(checks)
     title = "Claims: claimed against measured"
     if data.empty:

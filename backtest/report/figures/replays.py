@@ -1,4 +1,4 @@
-"""One catalyst at close range: what was missed before the fill, and what was captured after it."""
+"""One catalyst in close-up: the move missed before the fill, and the move captured after it."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class _Leg:
 
 
 def replay_panel_data(run: Run, catalyst: Catalyst) -> pd.DataFrame:
-    """One row a bar of each instrument traded on the catalyst (at most three), `time` its close: close, low, high.
+    """One row per bar of each instrument traded on the catalyst (at most three), `time` its close: close, low, high.
 
     `stage` is before from the announcement until it was known, waited from there to the first fill, captured while a
-    trade was open, else earlier or after. Without a trade: the catalyst's first coin in the market; no row where there
-    is none, or no bar near it.
+    trade was open, otherwise earlier or after. Without a trade: the catalyst's first coin in the market; no row where
+    there is none, or no bar near it.
     """
     market = run.market
     legs = _legs(run, catalyst)

@@ -23,7 +23,7 @@ from backtest.scoring.scorecard import Scorecard
 
 
 def equity_data(run: Run, fan: Fan | None = None) -> pd.DataFrame:
-    """One row a bar, `time` its close: equity, drawdown (share of the highest so far, capital included, negative).
+    """One row per bar, `time` its close: equity, drawdown (share of the highest so far, capital included, negative).
 
     With a fan that has quantiles: `placebo_05` and so on, quote currency.
     """
@@ -98,7 +98,7 @@ def equity(run: Run, fan: Fan | None = None) -> Figure:
 
 
 def costs_data(run: Run) -> pd.DataFrame:
-    """One row a step from gross to net: `amount` and where its bar runs `from_level` and `to_level`, quote currency.
+    """One row per step from gross to net: `amount` and where its bar runs `from_level` and `to_level`, quote currency.
 
     A cost lowers the level; what was received (negative funding) raises it. `share` is the amount over the capital.
     """
@@ -174,7 +174,7 @@ def costs(run: Run) -> Figure:
 
 
 def _waterfall_limits(levels: Floats) -> tuple[float, float, bool]:
-    """Limits of the axis, and whether it leaves out zero: where the costs would else be too thin to be told apart."""
+    """Limits of the axis, and whether it leaves out zero, as it does if the costs would be too thin to tell apart."""
     steps = levels[1:-1]
     least, greatest = float(steps.min()), float(steps.max())
     span = greatest - least
@@ -186,7 +186,7 @@ def _waterfall_limits(levels: Floats) -> tuple[float, float, bool]:
 
 
 def capacity_data(cards: Sequence[Scorecard]) -> pd.DataFrame:
-    """One row a strategy and starting capital: `net_return` (share) and whether it is the `half_point`."""
+    """One row per strategy and starting capital: `net_return` (share) and whether it is the `half_point`."""
     tables = [
         pd.DataFrame(
             {
@@ -204,7 +204,7 @@ def capacity_data(cards: Sequence[Scorecard]) -> pd.DataFrame:
 
 @style.in_own_style
 def capacity(cards: Sequence[Scorecard], *, label: str = "") -> Figure:
-    """Net return against starting capital, a panel a strategy; the half point is where half of it is lost."""
+    """Net return against starting capital, a panel per strategy; the half point is where half of it is lost."""
     title = "Capacity: net return against capital"
     if not cards:
         return style.message(title, "No strategy was evaluated.", label=label)

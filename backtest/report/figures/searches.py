@@ -26,7 +26,7 @@ _MOST_WRITTEN = 14
 
 
 def heat_map_data(heat: HeatMap, statistic: str) -> pd.DataFrame:
-    """One row a cell: values of both parameters, mean `statistic`, least `adjusted_p`, whether that is significant."""
+    """One row per cell: values of both parameters, mean `statistic`, least `adjusted_p`, whether it is significant."""
     rows, columns = np.meshgrid(np.arange(len(heat.rows)), np.arange(len(heat.columns)), indexing="ij")
     return pd.DataFrame(
         {
@@ -155,7 +155,7 @@ def overfitting_data(logits: npt.NDArray[np.float64], probability: float) -> pd.
     """Histogram of the logits that are defined, bins open on the left so that zero counts as overfit.
 
     `low` and `high` of each bin, `splits` in it, `overfit` where it lies at or below zero, and the `probability` (PBO)
-    that the search reported. Infinite logits stand in the outermost bins.
+    that the search reported. Infinite logits go into the outermost bins.
     """
     values = np.asarray(logits, dtype=np.float64)
     values = values[~np.isnan(values)]

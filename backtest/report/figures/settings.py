@@ -1,4 +1,4 @@
-"""What matplotlib is told while a figure is drawn, instead of the reader's own settings."""
+"""The matplotlib settings under which figures are drawn, in place of the user's own."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Result = TypeVar("Result")
 
 
 def in_own_style(draw: Callable[Call, Result]) -> Callable[Call, Result]:
-    """Run a drawing function under the figures' own settings, whatever the reader's are; they are left as found."""
+    """Run a drawing function under the figures' own settings; the user's settings are left unchanged."""
 
     @functools.wraps(draw)
     def drawn(*args: Call.args, **kwargs: Call.kwargs) -> Result:

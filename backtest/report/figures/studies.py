@@ -21,7 +21,7 @@ _PATHS = ("mean", "median", "low", "high", "chance_low", "chance_high")
 
 
 def abnormal_returns_data(study: Study, grouping: str = ALL) -> pd.DataFrame:
-    """One row a group and bar: n, mean, median, interval and chance band of the cumulated abnormal return, shares.
+    """One row per group and bar: n, mean, median, interval and chance band of the cumulated abnormal return, shares.
 
     The study's log returns as the growth that they stand for; NaN where unknown. Groups in order of size, then name.
 
@@ -116,7 +116,7 @@ def _path_panel(axes: Axes, part: pd.DataFrame, bar_hours: float, *, median: boo
 
 
 def influencers_data(study: Study) -> pd.DataFrame:
-    """One row an actor: calls, raw `mean` and `shrunken` effect with 95 % intervals (the study's level), p-values.
+    """One row per actor: calls, raw `mean` and `shrunken` effect with 95 % intervals (the study's level), p-values.
 
     Shares: the growth that the study's log returns stand for, in the direction called. `mean_low` and `mean_high` are
     the mean's sampling interval; `low` and `high` the posterior one of the shrunken effect, whose variance is kept *

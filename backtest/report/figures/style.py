@@ -1,4 +1,4 @@
-"""The look that all figures share: sheets with a heading, in_own_style axes, UTC time, marks for reconstructed data.
+"""The style shared by all figures: sheets with a heading, axes, UTC time, marks for reconstructed data.
 
 Figures are matplotlib `Figure` objects laid out in inches, eight inches wide, without pyplot and without any change of
 the reader's settings. Times are drawn as days since 1970, UTC.
@@ -109,12 +109,12 @@ def sheet(
 
 
 def message(title: str, sentence: str, *, label: str = "") -> Figure:
-    """A figure that says in a sentence why there is nothing to draw."""
+    """A figure with a sentence that says why there is nothing to draw."""
     return sheet(title, sentence, (), label=label, margins=Margins(bottom=0.1)).figure
 
 
 def write(figure: Figure, x: float, top: float, text: str, **look: Any) -> None:
-    """Text whose top stands at so many inches from the left and from the bottom of a figure."""
+    """Text placed by its top, in inches from the left and from the bottom of a figure."""
     figure.text(x / WIDTH, top / figure.get_figheight(), text, **{"ha": "left", "va": "top", **look})
 
 
@@ -178,7 +178,7 @@ def days(moments: Any) -> Floats:
 
 
 def kept(values: Floats, most: int = PIXELS) -> npt.NDArray[np.int64]:
-    """Places of a series that show in so many columns of pixels: first, last, least and greatest of each, and gaps."""
+    """Places of a series visible in so many pixel columns: first, last, least and greatest of each, and gaps."""
     count = len(values)
     if count <= 3 * most:
         return np.arange(count)
@@ -222,7 +222,7 @@ def stems(axes: Axes, x: Floats, y: Floats, **look: Any) -> None:
 
 
 def time_axis(axes: Axes, first: float, last: float, *, name: bool = True, ticks: int = 9) -> None:
-    """Ticks at round UTC times between two days since 1970; the year stands under the first and where it changes."""
+    """Ticks at round UTC times between two days since 1970; the year is shown under the first and where it changes."""
     start, end = first * DAY_MS, last * DAY_MS
     places = _time_ticks(start, end, ticks)
     midnight = all(place % DAY_MS == 0 for place in places)

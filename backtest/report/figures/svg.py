@@ -1,4 +1,4 @@
-"""A figure as SVG text that stands inside a page: deterministic, themed by CSS variables, ids of its own."""
+"""A figure as SVG text to embed in a page: deterministic, themed by CSS variables, with its own ids."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def to_svg(figure: Figure) -> str:
 
 @in_own_style
 def _drawn(figure: Figure) -> str:
-    """What matplotlib makes of it; some ticks come to be only now, so the settings hold here too."""
+    """Matplotlib's SVG; some ticks are created only now, so the settings apply here too."""
     stream = io.StringIO()
     canvas: Any = FigureCanvasSVG(figure)
     canvas.print_svg(stream, metadata=_NO_METADATA)
@@ -60,7 +60,7 @@ def _drawn(figure: Figure) -> str:
 
 
 def _simplify(element: ElementTree.Element) -> None:
-    """Plain names, two decimals, variables for colours; metadata gone."""
+    """Plain names, two decimals, variables for colours, no metadata."""
     for child in list(element):
         if child.tag.rpartition("}")[2] in _DROPPED:
             element.remove(child)
@@ -82,7 +82,7 @@ def _attribute(value: str) -> str:
 
 
 def _rename(root: ElementTree.Element, prefix: str) -> None:
-    """Ids that something refers to get the prefix, the others go."""
+    """Ids that are referred to get the prefix; the others are removed."""
     referred: set[str] = set()
     for element in root.iter():
         for name, value in element.attrib.items():

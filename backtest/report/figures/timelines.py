@@ -26,7 +26,7 @@ _KEY_WIDTH = 62
 
 
 def instrument_of(run: Run, instrument: str | None) -> str:
-    """The instrument asked for, else the one with most trades, else the market's first."""
+    """The requested instrument, otherwise the one with most trades, otherwise the market's first."""
     if instrument is not None:
         return run.market.symbols[run.market.column(instrument)]
     counts = run.trades["instrument"].value_counts(sort=False)
@@ -34,7 +34,7 @@ def instrument_of(run: Run, instrument: str | None) -> str:
 
 
 def timeline_data(run: Run, calendar: Calendar, instrument: str | None = None) -> pd.DataFrame:
-    """One row a bar, catalyst and fill of one instrument, told apart by `record`, in order of time.
+    """One row per bar, catalyst and fill of one instrument, told apart by `record`, in order of time.
 
     Bars: `price` (close), `volume` (base), `open_interest` (quote), `funding` (share), at the bar's close. Catalysts
     about the coin that became known inside the data carry `number` and `name`, fills `price`, `name` (of the catalyst),
@@ -137,7 +137,7 @@ def timeline(run: Run, calendar: Calendar, instrument: str | None = None) -> Fig
 
 
 def _levels(marks: Floats, span: float) -> list[int]:
-    """Row of each number above the axes, so that no two that stand in one row touch."""
+    """Row of each number above the axes, chosen so that no two numbers in one row touch."""
     room = 0.19 / 7.0 * span
     ends: list[float] = []
     levels = []

@@ -22,7 +22,7 @@ _LINES = ("-", "--", ":", "-.")
 
 
 def equities_data(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a strategy and bar, `time` its close: growth since the start, drawdown, rolling Sharpe at day ends."""
+    """One row per strategy and bar, `time` its close: growth since the start, drawdown, rolling Sharpe at day ends."""
     tables = []
     for run in runs:
         table = equity_data(run)

@@ -1,4 +1,4 @@
-"""How trades are spread: their returns, how far they went against and ahead, and which coin paid in which month."""
+"""Distribution of trades: returns, adverse and favourable excursions, and result by coin and month."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EDGE = 0.01
 
 
 def trades_data(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a trade: strategy, instrument, month of exit (UTC), net return, and its excursions (shares of entry)."""
+    """One row per trade: strategy, instrument, month of exit (UTC), net return, and excursions (shares of entry)."""
     tables = []
     for run in runs:
         far = excursions(run)
@@ -49,7 +49,7 @@ def _label(runs: Sequence[Run]) -> str:
 
 
 def trade_returns_data(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a bar of the histogram: `low`, `high` (net return) and `trades`; the outermost hold all beyond them."""
+    """One row per bar of the histogram: `low`, `high` (net return) and `trades`; the outermost hold all beyond them."""
     values = trades_data(runs)["net_return"].dropna().to_numpy(dtype=np.float64)
     if not len(values):
         return pd.DataFrame(columns=["low", "high", "trades"])
@@ -87,7 +87,7 @@ def trade_returns(runs: Sequence[Run]) -> Figure:
 
 @style.in_own_style
 def trade_excursions(runs: Sequence[Run]) -> Figure:
-    """Maximum adverse against maximum favourable excursion of every trade, gained and lost told apart."""
+    """Maximum adverse against maximum favourable excursion of every trade, gains and losses marked differently."""
     data = trades_data(runs).dropna(subset=["adverse", "favourable"])
     title = "Furthest against and furthest ahead while held"
     if not len(data):
@@ -123,7 +123,7 @@ def trade_excursions(runs: Sequence[Run]) -> Figure:
 
 
 def months_data(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a coin and month of exit: mean net return of its trades, and how many they are."""
+    """One row per coin and month of exit: mean net return of its trades, and how many they are."""
     found = trades_data(runs).dropna(subset=["net_return"]).groupby(["instrument", "month"], sort=True)["net_return"]
     return found.agg(mean_net="mean", trades="count").reset_index()
 

@@ -35,7 +35,7 @@ def clean(text: object, most: int) -> str:
 
 
 def columns(text: str) -> float:
-    """Columns that a text takes: a lower-case letter one, capitals more, East Asian characters two."""
+    """Width of a text in columns: a lower-case letter takes one, a capital more, an East Asian character two."""
     return sum(
         2.0 if unicodedata.east_asian_width(one) in "WF" else 1.65 if one in "WMm@%" else 1.2 if one.isupper() else 1.0
         for one in text

@@ -1,4 +1,4 @@
-"""What a page is made of: sections of sentences, facts, tables and figures, none of it markup yet."""
+"""Building blocks of a page: sections of sentences, facts, tables and figures, without markup."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Download:
 
     @property
     def file(self) -> str:
-        """The name under which it is saved without scripts, which unpack what is compressed."""
+        """The name under which it is saved if scripts, which decompress it, are off."""
         return self.name + (".gz" if self.packed else "")
 
     @property
@@ -111,7 +111,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Explorer:
-    """Charts that can be hovered, zoomed and filtered: their numbers as packed JSON, and what was left out of them."""
+    """Interactive charts (hover, zoom, filter): their numbers as packed JSON, and what was left out of them."""
 
     packed: str
     notes: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ class Explorer:
 
 @dataclass(frozen=True, slots=True)
 class Multiple:
-    """One small drawing among many alike: what it shows, the line beneath, the SVG, the trade that it leads to."""
+    """One small chart among many: what it shows, the line beneath, the SVG, the trade that it links to."""
 
     title: str
     remark: str
@@ -139,7 +139,7 @@ class Multiples:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """Blocks behind a line that opens them; all are open in print."""
+    """Blocks folded behind a line that opens them; all are open in print."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -199,7 +199,7 @@ def drawn(
     numbers: Callable[[], pd.DataFrame],
     draw: Callable[[], Drawing],
 ) -> Figure:
-    """A figure and its numbers; where they cannot be had, the sentence that says why."""
+    """A figure and its numbers; if unavailable, the sentence that says why."""
     from backtest.report.figures import to_svg
 
     try:
@@ -210,7 +210,7 @@ def drawn(
 
 
 def columns(*names: str, numeric: Sequence[str] = ()) -> tuple[TableColumn, ...]:
-    """Columns by name, numeric where told; `name|meaning` adds what the head says on hovering."""
+    """Columns by name, numeric if so marked; `name|meaning` adds the text shown when hovering over the head."""
     made = []
     for entry in names:
         name, _, meaning = entry.partition("|")

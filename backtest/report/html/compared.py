@@ -1,4 +1,4 @@
-"""Runs side by side as a page: scores, equity over one another, trades that differ and why."""
+"""Runs side by side as a page: scores, overlaid equity, trades that differ and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that a report shows, gathered before anything is drawn."""
+"""Collects everything that a report shows, before anything is drawn."""
 
 from __future__ import annotations
 
@@ -30,10 +30,8 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """What a report is made of.
-
-    `document` is the run as recorded, `evaluation` the same run with its records; None where only searches are
-    reported. `command` reproduces the run.
+    """Contents of a report. `document` is the run as recorded, `evaluation` the same run with its records; None if only
+    searches are reported. `command` reproduces the run.
     """
 
     document: dict[str, Any] | None
@@ -45,14 +43,14 @@ class Contents:
 
     @property
     def label(self) -> str:
-        """The label of the data, empty where they were measured."""
+        """The label of the data, empty if they were measured."""
         if self.document is not None:
             return str(self.document["label"])
         return next((one.document["dataset"]["label"] for one in self.searches), "")
 
     @property
     def dataset(self) -> dict[str, Any]:
-        """What the first document says of its market."""
+        """What the first document records of its market."""
         documents = [self.document] if self.document is not None else [one.document for one in self.searches]
         found: dict[str, Any] = documents[0]["dataset"]
         return found
@@ -68,7 +66,7 @@ def gather(
     command: str = "",
     progress: Progress = silent,
 ) -> Contents:
-    """Study the catalysts and check the claims on the market of the run; what cannot be made says why.
+    """Study the catalysts and check the claims on the market of the run; a part that cannot be made gives its reason.
 
     Raises
     ------
@@ -109,7 +107,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     DataError
         Where it cannot be read.
     UsageError
-        Where it does not say what was asked for, as that of a walk-forward.
+        If it does not record its request, such as that of a walk-forward.
     """
     document = read_document(folder / "run.json", "run")
     if document.get("request") is None:
@@ -122,7 +120,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def verify(document: dict[str, Any], evaluation: Evaluation, where: str) -> None:
-    """Hold a run that was made again against its record.
+    """Compare a repeated run with its record.
 
     Raises
     ------

@@ -180,7 +180,7 @@ def _left_out(study: Study) -> ReportTable:
 
 
 def claims_section(contents: Contents, progress: Progress) -> Section:
-    """The figures that an article prints, held against the bars."""
+    """The figures that an article prints, checked against the bars."""
     from backtest.report import figures
 
     checks = contents.checks
@@ -268,7 +268,7 @@ def search_section(search: SearchFolder, number: int, contents: Contents, progre
 
 
 def _same_bars(document: dict[str, Any], contents: Contents) -> Text:
-    """What was searched, with a warning where it was not the run's bars and catalysts."""
+    """What was searched, with a warning if it was not the run's bars and catalysts."""
     bars = document["dataset"]
     told = (
         f"{plural(document['trials'], 'trial', 'trials')} on {bars['name']}, {bars['timeframe']} bars, "

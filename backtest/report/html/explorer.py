@@ -1,4 +1,4 @@
-"""What the charts that can be hovered, zoomed and filtered are drawn from: bars, trades, catalysts and equity."""
+"""Data of the interactive charts: bars, trades, catalysts and equity."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TRADE_FIELDS = ("coin", "strategy", "catalyst", "side", "entry", "exit", "entry
 
 
 def explorer(evaluation: Evaluation) -> Explorer:
-    """Instruments by how often they were traded, as many as a page carries, with all that happened on them."""
+    """The most traded instruments, as many as a page holds, with everything that happened on them."""
     market = evaluation.market
     counts = Counter(symbol for run in evaluation.runs for symbol in run.trades["instrument"])
     ranked = sorted(market.symbols, key=lambda symbol: (-counts[symbol], market.symbols.index(symbol)))
@@ -124,7 +124,7 @@ def _firsts_of(cells: Floats) -> Floats:
 
 
 def _plain(values: Floats, digits: int = 6) -> list[float | None]:
-    """Numbers of so many significant digits, null where unknown."""
+    """Numbers rounded to so many significant digits, null where unknown."""
     return [None if math.isnan(one) else float(f"{one:.{digits}g}") for one in np.asarray(values).tolist()]
 
 

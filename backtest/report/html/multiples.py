@@ -1,4 +1,4 @@
-"""Each traded catalyst at close range, all in one grid of small drawings under one caption."""
+"""Each traded catalyst in close-up: a grid of small charts under one caption."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _scene(run: Run, trade: dict[str, object], catalyst: Catalyst) -> _Scene:
 
 
 def _frame(scenes: Sequence[_Scene]) -> pd.DataFrame:
-    """One row a close that is drawn."""
+    """One row per close that is drawn."""
     parts = [
         pd.DataFrame(
             {

@@ -1,4 +1,4 @@
-"""The page: sections put into one HTML file that reaches for nothing outside itself."""
+"""The page: sections in one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def page_style() -> Markup:
 def page_text(
     heading: str, lead: str, sections: Sequence[Section], *, label: str = "", explored: bool = False, home: str = ""
 ) -> str:
-    """HTML text of sections under a heading; `explored` carries the charts, `home` is the address of a way back."""
+    """HTML text of sections under a heading; `explored` holds the interactive charts, `home` is the link back."""
     script = _asset("page.js")
     if explored:
         script = "\n".join((_asset("vendor/lightweight-charts.js"), script, _asset("explore.js"), _asset("spread.js")))
@@ -86,7 +86,7 @@ def write_page(path: Path, contents: Contents, *, progress: Progress = silent) -
 
 
 def make_room(path: Path) -> None:
-    """Make the folder of a report before anything is computed for it; where that fails, raise `UsageError`."""
+    """Make the folder of a report before anything is computed for it; raise `UsageError` if that fails."""
     with writing("report", path):
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -122,7 +122,7 @@ def _lead(contents: Contents) -> str:
 
 
 def _record(contents: Contents) -> Section:
-    """What the results depend on, and the command that makes them again."""
+    """What the results depend on, and the command that reproduces them."""
     document = contents.document
     assert document is not None
     bars, hashes = document["dataset"], document["hashes"]
@@ -164,7 +164,7 @@ def _origins(origins: list[dict[str, str]]) -> list[tuple[str, str]]:
 
 
 def _setting(name: str) -> str:
-    """A key of the configuration with its description, where this version knows it."""
+    """A configuration key with its description, if this version knows it."""
     field = RunConfig.model_fields.get(name)
     return f"{name} ({field.description})" if field and field.description else name
 

@@ -1,4 +1,4 @@
-"""What others wrote, made harmless for a page: control characters shown, directions kept inside."""
+"""Makes text from others harmless for a page: control characters are shown, text directions are isolated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PICTURES: dict[int, int | str] = {
 
 
 def visible(text: str) -> str:
-    """The text with control characters, which HTML forbids, as their pictures; line breaks and tabs stay."""
+    """The text with control characters, which HTML forbids, shown as symbols; line breaks and tabs stay."""
     return text.translate(_PICTURES)
 
 

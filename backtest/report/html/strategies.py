@@ -47,7 +47,7 @@ _UNSIGNED = {one.name for one in METRICS.values() if not one.signed}
 
 
 def season(contents: Contents, progress: Progress) -> Section:
-    """Bars, trades, catalysts and equity to be explored, and the same as figures for print."""
+    """Interactive charts of bars, trades, catalysts and equity, and the same as figures for print."""
     from backtest.report import figures
 
     evaluation = _needed(contents)
@@ -114,7 +114,7 @@ def catalysts(contents: Contents, progress: Progress) -> Section:
 
 
 def calendar_table(calendar: Calendar) -> ReportTable:
-    """One row a catalyst with everything that the calendar says of it."""
+    """One row per catalyst with everything that the calendar says of it."""
     head = columns(
         "Catalyst", "Announced (UTC)", "Coins", "Kind", "Actor", "Expected", "Confidence, source", "Note",
     )  # fmt: skip
@@ -141,7 +141,7 @@ def calendar_table(calendar: Calendar) -> ReportTable:
 
 
 def strategies(contents: Contents, progress: Progress) -> Section:
-    """Scores of all strategies side by side, then each one on its own, and what capital they carry."""
+    """Scores of all strategies side by side, then each strategy separately, and their capacity."""
     from backtest.report import figures
     from backtest.scoring.fan import placebo_fan
 
@@ -186,7 +186,7 @@ def strategies(contents: Contents, progress: Progress) -> Section:
 
 
 def lead_run(evaluation: Evaluation) -> Run:
-    """The run that traded most catalysts, the first of equals; where none did, the one with most trades."""
+    """The run that traded most catalysts, the first if several did; if none traded any, the one with most trades."""
     return max(
         evaluation.runs,
         key=lambda run: (run.trades.loc[run.trades["catalyst_id"] != "", "catalyst_id"].nunique(), len(run.trades)),

@@ -71,7 +71,7 @@ class _Traded:
 
 
 def outcome_words(code: str) -> str:
-    """An outcome or refusal in words, with its code."""
+    """An outcome or rejection in words, with its code."""
     return f"{OUTCOMES[code]} ({code})" if code in OUTCOMES else code
 
 
@@ -129,7 +129,7 @@ def _middle(values: Sequence[float]) -> float | None:
 
 
 def _tradable(traded: Sequence[_Traded], calendar: Calendar) -> str:
-    """How many were traded, and what became of the trades on their own coin, along the direction called for or against.
+    """How many were traded, and how the trades on their own coin did, in the expected direction or against it.
 
     Each catalyst counts once, by the medians of its trades: several strategies that trade one are not several answers.
     """
@@ -257,7 +257,7 @@ def _terms(document: dict[str, Any]) -> str:
 
 
 def _catalysts(traded: Sequence[_Traded], document: dict[str, Any], calendar: Calendar) -> ReportTable:
-    """One row a catalyst and side that was traded, own coins apart from others; one for each that was not."""
+    """One row per catalyst and side that was traded, own coins apart from others; one for each that was not."""
     head = columns(
         "Catalyst",
         "Announced (UTC)|no finer than it is known",
@@ -309,7 +309,7 @@ def _ends(values: Sequence[float]) -> str:
 
 
 def _untraded(catalyst_id: str, document: dict[str, Any]) -> str:
-    """Why no strategy traded a catalyst: refusals before mere silence."""
+    """Why no strategy traded a catalyst: rejections first, then the lack of any decision."""
     found = [row["outcome"] for one in document["strategies"] for row in one["catalysts"]
              if row["catalyst_id"] == catalyst_id]  # fmt: skip
     refusals = [code for code in dict.fromkeys(found) if code != "NOT_SELECTED"]
