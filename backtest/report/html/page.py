@@ -51,7 +51,7 @@ def page_style() -> Markup:
 def page_text(
     heading: str, lead: str, sections: Sequence[Section], *, label: str = "", explored: bool = False, home: str = ""
 ) -> str:
-    """HTML text of sections under a heading; `explored` holds the interactive charts, `home` is the link back."""
+    """HTML text of sections under a heading; `explored` includes the interactive charts, `home` is the link back."""
     script = _asset("page.js")
     if explored:
         script = "\n".join((_asset("vendor/lightweight-charts.js"), script, _asset("explore.js"), _asset("spread.js")))
