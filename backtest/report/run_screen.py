@@ -157,7 +157,7 @@ def verdict_sentence(cards: Sequence[Scorecard]) -> str:
 
 
 def data_lines(provenance: Provenance, *, everything: bool) -> list[str]:
-    """What a reconstruction was compared with, and what was repaired or skipped: the first few unless all are wanted."""
+    """What a reconstruction was compared with, and repairs and omissions; the first few unless `everything`."""
     held, remarks = provenance.held_against, provenance.repairs
     shown = list(remarks if everything else remarks[:REMARKS_SHOWN])
     left = len(remarks) - len(shown)
