@@ -69,7 +69,7 @@ def _print(
 ) -> None:
     from backtest.cli.recording import search_parts
     from backtest.cli.wording import as_typed
-    from backtest.report.run_screen import data_lines, rows_of, run_table, screen_lines, verdict_sentence
+    from backtest.report.run_screen import brief, data_lines, rows_of, run_table, screen_lines, verdict_sentence
     from backtest.report.score_tables import capacity_table, verdict_lines, verdict_table
     from backtest.report.tables import new_console, rejected_lines, show, trade_table
 
@@ -86,7 +86,7 @@ def _print(
     show(console, "", verdict_sentence(evaluation.cards))
     show(console, run_table(evaluation, console.width, wanted), *map(as_typed, screen_lines(evaluation, wanted)))
     rest = (note for note in evaluation.notes if note not in labels or not market.provenance.label)
-    show(console, "", *(f"- {as_typed(note)}" for note in rest))
+    show(console, "", *(f"- {as_typed(note if everything else brief(note))}" for note in rest))
     show(console, *map(as_typed, data_lines(market.provenance, everything=everything)))
     show(console, *search_parts(recorded))
     idle = runs if everything else [one for one in runs if not len(one.trades)]

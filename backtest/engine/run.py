@@ -34,6 +34,16 @@ if TYPE_CHECKING:
     import vectorbt
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Something that has to be said of `count` of the trades: what (`subject`), and the whole sentence of one run."""
+
+    subject: str
+    count: int
+    trades: int
+    note: str
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Run(Shown):
     """One replay of one strategy; its tables are built when they are asked for.
@@ -152,21 +162,16 @@ class Run(Shown):
         return _unfunded(self.trades)
 
     @cached_property
-    def cut_note(self) -> str:
-        """How many entries got less than they wanted, in a sentence; empty where none did."""
-        return _cut_note(self.trades)
+    def counted(self) -> tuple[Counted, ...]:
+        """What is said of some of the trades, each with how many they are."""
+        found = (_cut(self.trades), _crowded(self.trades, self.config), _outer(self.intervals))
+        return tuple(one for one in found if one is not None)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Sentences that must be shown with the results: the label of the data, unknown funding."""
         notes = _notes(self.market, self.config, self.trades, self.currency)
-        if crowded := _crowded_note(self.trades, self.config):
-            notes = (*notes, crowded)
-        outer = int(self.intervals.outer.sum())
-        if outer:
-            why = f"intervals of {outer} trades are outer bounds, not exact: docs/methods.md says where"
-            notes = (*notes, why)
-        return notes
+        return (*notes, *(one.note for one in self.counted))
 
     @property
     def portfolio(self) -> vectorbt.Portfolio:
@@ -359,29 +364,39 @@ def funding_note(instruments: Collection[str], config: RunConfig) -> str:
     return f"funding unknown for {names}: {how[config.funding_unknown]} (`funding_unknown` takes error, zero or const)"
 
 
-def _cut_note(trades: pd.DataFrame) -> str:
-    """How many entries got less than they wanted, and of what; empty where none did."""
+def _cut(trades: pd.DataFrame) -> Counted | None:
+    """Entries that got less than they wanted."""
     cut = trades[trades["cut"] != ""]
     if not len(cut):
-        return ""
+        return None
     counts = ", ".join(f"{count} by {name}" for name, count in cut["cut"].value_counts(sort=False).items())
-    return (
+    note = (
         f"{len(cut)} of {len(trades)} entries got less than they wanted ({counts}), at least "
         f"{math.floor(cut['granted'].min() * 1e3 + 1e-9) / 1e3:.1%} of it each"
     )
+    return Counted("entries that got less than they wanted, by volume, gross cap or cash", len(cut), len(trades), note)
 
 
-def _crowded_note(trades: pd.DataFrame, config: RunConfig) -> str:
-    """How many exits took more of their bar's volume than the cap on entries, in a sentence; empty where none did."""
+def _crowded(trades: pd.DataFrame, config: RunConfig) -> Counted | None:
+    """Exits that took more of their bar's volume than an entry may."""
     crowded = trades.loc[trades["exit_load"] > 1 + layout.SAME_STEP, "exit_load"]
     if not len(crowded):
-        return ""
+        return None
+    share = f"took more than {config.participation:.4g} of their bar's volume and were filled whole, at their impact"
     most = float(crowded.max())
-    shown = f"up to {most:.3g} times" if np.isfinite(most) else "some where nothing traded"
-    return (
-        f"{len(crowded)} of {len(trades)} exits took more than participation = {config.participation:g} of a bar's "
-        f"volume ({shown}): they are filled at once, at an impact that grows with the root of their size"
-    )
+    shown = f"{most * config.participation:.3g} of it at most" if np.isfinite(most) else "some where nothing traded"
+    note = f"{len(crowded)} of {len(trades)} exits {share} (`participation`; {shown})"
+    return Counted(f"exits that {share}", len(crowded), len(trades), note)
+
+
+def _outer(intervals: Intervals) -> Counted | None:
+    """Trades whose interval is sound, but wider than it need be."""
+    outer, all_of_them = int(intervals.outer.sum()), len(intervals.outer)
+    if not outer:
+        return None
+    kind = "outer bounds, not exact (docs/methods.md says where)"
+    note = f"intervals of {outer} of {all_of_them} trades are {kind}"
+    return Counted(f"trades with intervals that are {kind}", outer, all_of_them, note)
 
 
 def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: str) -> tuple[str, ...]:
@@ -390,8 +405,6 @@ def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: st
         notes.append(f"{market.provenance.label}: {market.provenance.source}")
     if unknown := _unfunded(trades):
         notes.append(funding_note(unknown, config))
-    if cut := _cut_note(trades):
-        notes.append(cut)
     if trades["young"].any():
         young = ", ".join(sorted(trades.loc[trades["young"], "instrument"].unique()))
         notes.append(f"liquidity of {young} was estimated from less than a day of bars at some entries")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,7 +35,9 @@ SHORT = {
     "loses money": "loses",
 }
 """A verdict in a column; one that is not here is written whole."""
-REMARKS_SHOWN = 3
+REMARKS_SHOWN, NAMES_SHOWN = 3, 2
+_LIST = re.compile(r"(?:[\w/:.-]*\w(?: \d+ of \d+)?, ){3,}[\w/:.-]*\w(?: \d+ of \d+)?")
+"""Four names or more, each with its share or without."""
 _PAID = tuple(cost for cost in COSTS if cost != "funding")
 
 
@@ -156,6 +159,16 @@ def verdict_sentence(cards: Sequence[Scorecard]) -> str:
     return f"Verdict: {len(winners)} {of} {beats} placebos at an adjusted p of {level}: {', '.join(winners)}."
 
 
+def brief(note: str) -> str:
+    """The note, of a long list of names the first few."""
+
+    def cut(match: re.Match[str]) -> str:
+        names = match[0].split(", ")
+        return f"{', '.join(names[:NAMES_SHOWN])} and {len(names) - NAMES_SHOWN} more"
+
+    return _LIST.sub(cut, note)
+
+
 def data_lines(provenance: Provenance, *, everything: bool) -> list[str]:
     """What a reconstruction was compared with, and repairs and omissions; the first few unless `everything`."""
     held, remarks = provenance.held_against, provenance.repairs
@@ -219,8 +232,8 @@ def screen_lines(evaluation: Evaluation, wanted: Wanted) -> list[str]:
     hidden = len(cards) - len(rows_of(evaluation, wanted))
     lines = [f"{plural(hidden, 'strategy is', 'strategies are')} not shown (`top={wanted.top}`)"] if hidden > 0 else []
     lines.append(
-        "net = price + costs + funding, of the capital (+ funding was received); before: until it was known, waited: "
-        "until the fill, captured: from fill to exit, each a mean over trades"
+        "net = price + costs + funding (+ was received), of the capital; before: until known, waited: until the fill, "
+        "captured: from fill to exit, means over trades"
     )
     held = {card.verdict for card in cards}
     meaning = [f"{short}: {whole}" for whole, short in SHORT.items() if whole in held and not whole.startswith(short)]

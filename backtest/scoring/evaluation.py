@@ -55,12 +55,14 @@ class Evaluation(Shown):
     def notes(self) -> tuple[str, ...]:
         """Sentences that must be shown with the results, each once; what several strategies share, in one."""
         told = dict.fromkeys(note for run in self.runs for note in run.notes)
-        cut = [run for run in self.runs if run.cut_note]
+        counted = [(run.strategy, one) for run in self.runs for one in run.counted]
         unfunded = [run.unfunded for run in self.runs if run.unfunded]
-        if len(cut) > 1:
-            told = {note: None for note in told if note not in {run.cut_note for run in cut}}
-            shares = (f"{run.strategy} {int((run.trades['cut'] != '').sum())} of {len(run.trades)}" for run in cut)
-            told[f"entries that got less than they wanted, by volume, gross cap or cash: {', '.join(shares)}"] = None
+        for subject in dict.fromkeys(one.subject for _, one in counted):
+            alike = [(name, one) for name, one in counted if one.subject == subject]
+            if len(alike) > 1:
+                told = {note: None for note in told if note not in {one.note for _, one in alike}}
+                shares = (f"{name} {one.count} of {one.trades}" for name, one in alike)
+                told[f"{subject}: {', '.join(shares)}"] = None
         if len(set(unfunded)) > 1:
             told = {note: None for note in told if note not in {funding_note(one, self.config) for one in unfunded}}
             told[funding_note(frozenset[str]().union(*unfunded), self.config)] = None

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from backtest.report.run_screen import brief
 from tests.cli.conftest import Command
 
 ASKED = ("run", "--placebo", "0", "--bootstrap", "0", "-s", "catalyst_momentum", "-s", "influencer_fade")
@@ -66,3 +67,17 @@ def test_an_unknown_column_is_refused_with_the_near_miss(backtest: Command, opti
     done = backtest(*ASKED, option, value)
     assert done.returncode == 2
     assert f"{option} 'nett' is no column; did you mean 'net'?" in done.stderr
+
+
+def test_a_long_list_of_names_is_cut_and_all_shows_it_whole(backtest: Command) -> None:
+    assert brief("held A/B:B, C/D:D, E/F:F") == "held A/B:B, C/D:D, E/F:F"
+    assert brief("unknown for A, B, C, D: counted") == "unknown for A, B and 2 more: counted"
+    assert brief("less: one 1 of 2, two 2 of 3, three 1 of 1, four 3 of 9") == "less: one 1 of 2, two 2 of 3 and 2 more"
+    short, whole = (backtest("run", "--placebo", "0", "--bootstrap", "0", *more).stdout for more in ((), ("--all",)))
+    assert len(short.splitlines()) <= 48
+    for said in ("entries that got less than they wanted", "exits that took more than 0.1", "funding unknown for"):
+        assert short.count(said) == 1
+        assert whole.count(said) == 1
+    assert " more" in short
+    assert "XMR/USDT:USDT" not in short
+    assert "XMR/USDT:USDT" in whole

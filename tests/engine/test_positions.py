@@ -205,7 +205,7 @@ def test_exits_beyond_the_volume_of_their_bar_are_named() -> None:
     volume[30:] = 1.0
     thin = replace(market, volume=volume)
     dry, wet = (several(one, an_intent(one, 30), participation=0.1, liquidity_window="1d") for one in (thin, market))
-    assert any("1 of 1 exits took more than participation = 0.1" in note for note in dry.notes)
+    assert any("1 of 1 exits took more than 0.1 of their bar's volume" in note for note in dry.notes)
     assert not any("exits took more" in note for note in wet.notes)
     # 10,000 of money leave through a bar of whose 100 of volume a tenth may be taken.
     load = dry.trades["exit_load"].tolist()
