@@ -15,6 +15,8 @@ from backtest.market.record import Floats
 
 FEWEST = 30
 """Bars below which nothing is said."""
+LONG = 100_000
+"""Bars from which a series is long: what would visit every bar once a lag or a draw is computed in another way."""
 _QUIET_LAGS = 5
 """Least number of autocorrelations in a row that must look like noise before the lag window is cut there."""
 
@@ -42,7 +44,7 @@ def _length(values: Floats) -> float:
     quiet = max(_QUIET_LAGS, int(math.log10(count)))
     most_lags = math.ceil(math.sqrt(count)) + quiet
     centred = values - values.mean()
-    products = np.array([centred[lag:] @ centred[: count - lag] for lag in range(most_lags + 1)])
+    products = _products(centred, most_lags) if count < LONG else _products_by_transform(centred, most_lags)
     bandwidth = _bandwidth(np.abs(_correlations(centred, products)), quiet, count)
     lags = np.arange(1, bandwidth + 1)
     window = np.minimum(1.0, 2.0 * (1.0 - lags / bandwidth))
@@ -53,6 +55,18 @@ def _length(values: Floats) -> float:
         return math.nan
     longest = math.ceil(min(3.0 * math.sqrt(count), count / 3.0))
     return float(min((slope**2 / spectrum**2 * count) ** (1.0 / 3.0), longest))
+
+
+def _products(centred: Floats, most_lags: int) -> Floats:
+    """(M + 1,) sums of the products of values so many bars apart."""
+    return np.array([centred[lag:] @ centred[: len(centred) - lag] for lag in range(most_lags + 1)])
+
+
+def _products_by_transform(centred: Floats, most_lags: int) -> Floats:
+    """The same up to rounding, by the Fourier transform: the lags grow with the root of the bars."""
+    size = 1 << (len(centred) + most_lags).bit_length()
+    spectrum = np.fft.rfft(centred, size)
+    return np.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[: most_lags + 1]
 
 
 def _correlations(centred: Floats, products: Floats) -> Floats:

@@ -23,6 +23,8 @@ _CHUNK = 2**16
 ReturnStatistic = Callable[[Floats], float]
 Statistics = Callable[[Floats], Floats]
 """The same statistic of each row: (C, T) returns to (C,) numbers."""
+Drawing = Callable[[Floats, float, int, int], Floats | None]
+"""Returns (T,), mean block length, draws and seed to statistics (V, draws); None where it does not suit the returns."""
 IntervalMethod = Literal["percentile", "bca"]
 Indices = npt.NDArray[np.int64]
 
@@ -113,8 +115,11 @@ def row_intervals(
     method: IntervalMethod = "percentile",
     draws: int = 1_000,
     block: float | None = None,
+    drawing: Drawing | None = None,
 ) -> tuple[Interval, ...]:
     """Bounds of several statistics of `returns` (T,), all on the same resamples; `block` defaults to `block_length`.
+
+    `drawing` gives the statistics of resamples in another way than by copying them, where it can.
 
     `percentile` takes the quantiles of the draws; `bca` corrects them for bias and skew with one more evaluation a
     block (delete-one-block jackknife): Efron, Journal of the American Statistical Association 82 (1987),
@@ -136,17 +141,25 @@ def row_intervals(
     if reason:
         values = [_of(statistic, series) if len(series) else NAN for statistic in statistics]
         return tuple(Interval(value, NAN, NAN, level, length, 0, 0, len(series), reason) for value in values)
-    drawn = np.empty((len(statistics), draws))
-    done = 0
-    for rows in stationary_indices(len(series), length, draws, seed):
-        resamples = series[rows]
-        for place, statistic in enumerate(statistics):
-            drawn[place, done : done + len(rows)] = statistic(resamples)
-        done += len(rows)
+    drawn = drawing(series, length, draws, seed) if drawing else None
+    if drawn is None:
+        drawn = _copied(statistics, series, length, draws, seed)
     return tuple(
         _bounds(statistic, series, values, level, method, length)
         for statistic, values in zip(statistics, drawn, strict=True)
     )
+
+
+def _copied(statistics: Sequence[Statistics], series: Floats, block: float, draws: int, seed: int) -> Floats:
+    """(V, draws) statistics of resamples of `series`, each made and measured."""
+    drawn = np.empty((len(statistics), draws))
+    done = 0
+    for rows in stationary_indices(len(series), block, draws, seed):
+        resamples = series[rows]
+        for place, statistic in enumerate(statistics):
+            drawn[place, done : done + len(rows)] = statistic(resamples)
+        done += len(rows)
+    return drawn
 
 
 def _check(series: Floats, level: float, method: IntervalMethod, draws: int, block: float | None) -> None:

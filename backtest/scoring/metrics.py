@@ -17,6 +17,7 @@ from backtest.engine.replay import recorded
 from backtest.engine.run import Run
 from backtest.scoring.block_length import block_length
 from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
+from backtest.scoring.long_bootstrap import Resampled, resampled_sums, suits
 from backtest.scoring.metric import METRICS
 
 NAN = float("nan")
@@ -198,11 +199,23 @@ def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, lev
         "mean_trade": lambda drawn: np.mean(drawn, axis=1),
         "median_trade": lambda drawn: np.median(drawn, axis=1),
     }
+
+    def by_blocks(series: Vector, block: float, draws: int, seed: int) -> Vector | None:
+        if not suits(series, block):
+            return None
+        return of_sums(resampled_sums(series, block, draws, seed), len(series), per_year)
+
     bounds: dict[str, Interval] = {}
     for statistics, values in ((of_bars, returns), (of_trades, shares)):
         block = whole_trades(run, values) if statistics is of_bars else None
         found = row_intervals(
-            tuple(statistics.values()), values, seed=run.config.seed, level=level, draws=draws, block=block
+            tuple(statistics.values()),
+            values,
+            seed=run.config.seed,
+            level=level,
+            draws=draws,
+            block=block,
+            drawing=by_blocks if statistics is of_bars else None,
         )
         bounds |= dict(zip(statistics, found, strict=True))
     return tuple(
@@ -210,6 +223,23 @@ def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, lev
         if (bound := bounds.get(score.name))
         else score
         for score in scores
+    )
+
+
+def of_sums(sums: Resampled, bars: int, per_year: float) -> Vector:
+    """(5, D) net return, volatility, Sharpe and Sortino ratio and drawdown of resamples of so many bars."""
+    mean = sums.total / bars
+    deviation = np.sqrt(np.maximum(sums.squares - sums.total * mean, 0.0) / (bars - 1))
+    least = np.maximum(np.sqrt(LEAST_RATIO * sums.squares / bars), LEAST_RATIO)
+    downside = np.sqrt(np.maximum(sums.losses, 0.0) / bars)
+    return np.stack(
+        (
+            np.expm1(sums.growth),
+            deviation * math.sqrt(per_year),
+            _ratios(mean, deviation, deviation > least, per_year),
+            _ratios(mean, downside, downside > LEAST_RATIO, per_year),
+            -np.expm1(-sums.fall),
+        )
     )
 
 
