@@ -227,7 +227,9 @@ class Store:
                 raise MarketError(f"{key} is stored in {manifest.units}, but {source} has {units}: use another `store`")
             new, differing = new_rows(folder, rows, key.series, manifest.files)
             files = (*manifest.files, write_file(folder, new, key, units)) if new.time_ms.size else manifest.files
-            asked_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+            # A clock that was never set must not write what no manifest may hold.
+            told_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+            asked_ms = min(max(told_ms, EARLIEST_MS), LATEST_MS - 1)
             known = (manifest.imported, (imported,) if imported and imported not in manifest.imported else ())
             changed = manifest.model_copy(
                 update={

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from backtest.base.display import ABSENT, percent, plural
+from backtest.base.display import ABSENT, inert, percent, plural
 from backtest.base.schemas import schema_id
 from backtest.baseline import Baseline, Checklist, Difference, changes
 from backtest.report.tables import new_table
@@ -166,8 +166,12 @@ def _fault(case: ElementTree.Element, tag: str, kind: str, sentences: Sequence[s
 
 
 def _xml(text: str) -> str:
-    """Text without the characters that XML cannot hold; the writer escapes the others."""
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Text that is inert, without the characters that XML cannot hold; the writer escapes the others."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", _inert_lines(text))
+
+
+def _inert_lines(text: str) -> str:
+    return "".join(part if part in ("\r", "\n") else inert(part) for part in re.split("([\r\n])", text))
 
 
 def github_annotations(checklist: Checklist) -> list[str]:
@@ -188,7 +192,7 @@ def _command(file: str, title: str, sentences: Sequence[str]) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return _inert_lines(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
@@ -228,7 +232,7 @@ def _told(part: Difference) -> tuple[str, str, str]:
 
 def _cell(text: str) -> str:
     """Text in which Markdown sees neither markup nor the end of a cell."""
-    flat = " ".join(text.split())
+    flat = inert(" ".join(text.split()))
     for mark, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         flat = flat.replace(mark, code)
     return re.sub(r"([\\`*_{}\[\]|#~])", r"\\\1", flat)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -16,7 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from backtest.base.display import inert
+from backtest.baseline import Checked, Checklist, Comparison, Difference
 from backtest.cli.inert import Writer
+from backtest.report.baseline_formats import github_annotations, junit_xml, summary_markdown
 from backtest.report.html.blocks import csv_of
 from backtest.report.spreadsheets import csv_text
 from backtest.report.tables import new_console, show
@@ -131,6 +134,20 @@ def test_a_hostile_baseline_is_inert_in_the_log_of_a_check(tmp_path: Path) -> No
     assert [line[:8] for line in obeyed(done.stderr)] == ["::error "] * len(obeyed(done.stderr))
     assert len([line for line in done.stderr.splitlines() if line.startswith("::")]) == 1
     assert not FORBIDDEN.search(done.stdout + done.stderr)
+
+
+def test_what_a_baseline_says_is_inert_in_junit_markdown_and_annotations() -> None:
+    attack = "x\u202ey\x1b[31m ##[error]z ![i](http://evil/i.png) [l](http://evil) <img src=x> | `c` \u2028::warning::w"
+    worse = Difference("metric", f"sharpe {attack}", 1.0, 0.5, 1e-6, f"sharpe: {attack}\n::error::owned")
+    bad = Comparison(attack, attack, (Difference("data", "ZEC", None, None, None, attack),), (worse,), (attack,))
+    checklist = Checklist((Checked(f"{attack}.json", bad),), (attack,), True)
+    junit, summary = junit_xml(checklist), summary_markdown(checklist)
+    for text in (*ElementTree.fromstring(junit).itertext(), junit, summary, *github_annotations(checklist)):
+        assert not FORBIDDEN.search(text), text
+        assert "##[" not in text
+    bare = re.sub(r"\\.", "", summary)
+    assert not set("[]<`") & set(bare), "no link, image, tag or code"
+    assert "evil" in summary
 
 
 FORMULAS = (
