@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -13,11 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from backtest import __version__
 from backtest.base.documents import read_json, table_of
-from backtest.base.errors import DataError, UsageError
+from backtest.base.errors import BacktestError, DataError, UsageError
 from backtest.base.identity import document_of
 from backtest.base.schemas import schema, schema_id
 from backtest.base.schemas.checking import fault_of
@@ -29,6 +31,9 @@ from backtest.report.score_tables import scorecard_document
 from backtest.report.spreadsheets import csv_text
 from backtest.scoring.evaluation import Evaluation
 from backtest.scoring.metrics import Score
+
+LONG_EQUITY = 200_000
+"""Bars from which a run folder holds equity as Parquet: as CSV it takes longer to write than the run."""
 
 
 def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -143,7 +148,7 @@ def check_unclaimed(folder: Path, document: dict[str, Any]) -> None:
 def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]) -> None:
     """Write fills.csv, trades.csv, equity.csv and, last, run.json: a folder that has it holds one complete run. The
     tables are written beside those of an earlier run before that run's files are removed, so that a full disk leaves it
-    intact.
+    intact. From `LONG_EQUITY` bars on equity is written as Parquet, equity.parquet.
 
     Raises
     ------
@@ -151,19 +156,21 @@ def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]
         Where the folder cannot be written, or holds another run.
     """
     check_unclaimed(folder, document)
-    tables = {
-        "fills.csv": _joined(runs, "fills"),
-        "trades.csv": _joined(runs, "trades"),
-        "equity.csv": pd.DataFrame({run.strategy: run.equity for run in runs}).rename_axis("bar").reset_index(),
-    }
+    equity = pd.DataFrame({run.strategy: run.equity for run in runs}).rename_axis("bar").reset_index()
+    tables = {"fills.csv": _joined(runs, "fills"), "trades.csv": _joined(runs, "trades")}
+    tables |= {} if len(equity) >= LONG_EQUITY else {"equity.csv": equity}
     with writing("run folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
-        texts = {name: csv_text(table) for name, table in tables.items()}
-        staged = [(folder / f".{name}.{os.getpid()}.new", folder / name) for name in texts]
+        contents: dict[str, str | bytes] = {name: csv_text(table) for name, table in tables.items()}
+        contents |= {} if "equity.csv" in tables else {"equity.parquet": _parquet(equity)}
+        staged = [(folder / f".{name}.{os.getpid()}.new", folder / name) for name in contents]
         head = folder / f".run.json.{os.getpid()}.new"
         try:
-            for (new, _), text in zip(staged, texts.values(), strict=True):
-                write_text(new, text)
+            for (new, _), content in zip(staged, contents.values(), strict=True):
+                if isinstance(content, str):
+                    write_text(new, content)
+                else:
+                    replace_file(new, content)
             write_text(head, to_json(document) + "\n")
             (folder / "run.json").unlink(missing_ok=True)
             for new, path in (*staged, (head, folder / "run.json")):
@@ -171,6 +178,33 @@ def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]
         finally:
             for new, _ in (*staged, (head, None)):
                 new.unlink(missing_ok=True)
+
+
+def read_equity(folder: Path, strategy: str) -> pd.Series[float]:
+    """Equity (T,) of a strategy by bar, as a run folder holds it; `DataError` where it cannot be read."""
+    long, path = folder / "equity.parquet", folder / "equity.csv"
+    try:
+        if long.is_file():
+            path = long
+            from backtest.market.arrow_files import read_arrow_file
+
+            table = read_arrow_file(path, path.read_bytes()).to_pandas().set_index("bar")
+        else:
+            table = pd.read_csv(path, parse_dates=["bar"]).set_index("bar")
+        return pd.Series(table[strategy].to_numpy(dtype=np.float64), table.index)
+    except (OSError, ValueError, LookupError, BacktestError) as problem:
+        raise DataError(f"{path} cannot be read ({problem}): run it again") from None
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    """A table of bars and numbers, without what changes from one version of pandas to the next."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    plain_table = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(plain_table, sink, compression="snappy", use_dictionary=False)
+    return sink.getvalue()
 
 
 def _joined(runs: Sequence[Run], name: str) -> pd.DataFrame:

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from backtest.base.display import ABSENT, Cell, Shown, View, p_value, percent, plain_percent
-from backtest.base.errors import BacktestError, DataError, UsageError
+from backtest.base.errors import BacktestError, UsageError
 from backtest.base.progress import Progress, silent
 from backtest.ledger.difference import TrialDifference, difference_of, two_sided
 from backtest.ledger.recording import common_draws
 from backtest.ledger.store import Ledger
-from backtest.report.folder import plain, read_document, run_document
+from backtest.report.folder import plain, read_document, read_equity, run_document
 from backtest.request.request import asked_in, assignments, rerun
 from backtest.scoring.metric import METRICS
 
@@ -191,7 +191,7 @@ def _members(folder: Path) -> Iterator[_Member]:
     document = read_document(folder / "run.json", "run")
     for strategy in document["strategies"]:
         title = f"{folder.name}: {strategy['name']}"
-        yield _Member(title, folder, document, strategy, _equity(folder / "equity.csv", strategy["name"]))
+        yield _Member(title, folder, document, strategy, read_equity(folder, strategy["name"]))
 
 
 def _varied(folder: Path, text: str) -> Iterator[_Member]:
@@ -213,14 +213,6 @@ def _matched(first: list[_Member], others: list[_Member]) -> list[tuple[_Member,
 
 def _real(value: float | None) -> float:
     return math.nan if value is None else float(value)
-
-
-def _equity(path: Path, strategy: str) -> pd.Series[float]:
-    try:
-        table = pd.read_csv(path, parse_dates=["bar"]).set_index("bar")
-        return pd.Series(table[strategy].to_numpy(dtype=np.float64), table.index)
-    except (OSError, ValueError, LookupError) as problem:
-        raise DataError(f"{path} cannot be read ({problem}): run it again") from None
 
 
 def _unlike(first: _Member, other: _Member) -> Iterator[str]:
