@@ -93,18 +93,25 @@ def moved_calendar(calendar: Calendar, circle: Circle, shift: int) -> Calendar:
 
 
 def statistics_anew(
-    strategy: Strategy[Any], replayed: Sequence[Prepared], calendars: Sequence[Calendar], processes: int = 1
+    strategy: Strategy[Any],
+    replayed: Sequence[Prepared],
+    calendars: Sequence[Calendar],
+    processes: int = 1,
+    *,
+    net_only: bool = False,
 ) -> Floats:
     """(P, B, 8) STATISTICS on each of P preparations of what a strategy decides on each of B calendars.
 
-    Decisions read the market of the first; the work is done in so many processes.
+    Decisions read the market of the first; the work is done in so many processes. With `net_only` Sharpe, Sortino and
+    drawdown are NaN, and all else is the same to the last bit.
     """
     if processes == 1:
-        return _some_anew(strategy, replayed, calendars)
+        return _some_anew(strategy, replayed, calendars, net_only)
     # A forked child would inherit the kernel's threads in a state that they cannot be used in.
     with one_thread_each(), ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         pieces = [
-            pool.submit(_some_anew, strategy, replayed, calendars[first::processes]) for first in range(processes)
+            pool.submit(_some_anew, strategy, replayed, calendars[first::processes], net_only)
+            for first in range(processes)
         ]
         values = np.empty((len(replayed), len(calendars), len(STATISTICS)))
         for first, piece in enumerate(pieces):
@@ -128,10 +135,12 @@ def one_thread_each() -> Iterator[None]:
             del os.environ[name]
 
 
-def _some_anew(strategy: Strategy[Any], replayed: Sequence[Prepared], calendars: Sequence[Calendar]) -> Floats:
+def _some_anew(
+    strategy: Strategy[Any], replayed: Sequence[Prepared], calendars: Sequence[Calendar], net_only: bool
+) -> Floats:
     values = np.empty((len(replayed), len(calendars), len(STATISTICS)))
     for place, calendar in enumerate(calendars):
         orders = replayed[0].orders(strategy.decide(replayed[0].market, calendar))
         for number, prepared in enumerate(replayed):
-            values[number, place] = replay_statistics(orders, prepared, 1)[0]
+            values[number, place] = replay_statistics(orders, prepared, 1, net_only=net_only)[0]
     return values

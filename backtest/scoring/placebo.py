@@ -279,6 +279,7 @@ def null_of(
     kind = PLACEBO_KINDS[plan.kind]
     replayed = [prepared] if driftless is None else [prepared, driftless]
     replayed += both_orders(prepared) if ends else ()
+    net = plan.statistic != "sharpe"
     if kind.move_calendar is not None:
         if strategy is None:
             plan.check_moves_intents()
@@ -286,14 +287,13 @@ def null_of(
         made = kind.move_calendar(prepared, calendar, plan.draws, plan.seed)
         if isinstance(made, Impossible):
             return Null(np.empty(0), reason=made.reason)
-        drawn = statistics_anew(strategy, replayed, made.calendars, processes)
+        drawn = statistics_anew(strategy, replayed, made.calendars, processes, net_only=net)
         found = Null(np.empty(0), made.exact)
     else:
         assert kind.move is not None
         moved = kind.move(subject_of(intents, prepared), prepared, calendar, plan.draws, plan.seed)
         if isinstance(moved, Impossible):
             return Null(np.empty(0), reason=moved.reason)
-        net = plan.statistic != "sharpe"
         blocks = [[replay_statistics(one, on, len(one.shift), net_only=net) for on in replayed] for one in moved.blocks]
         drawn = np.concatenate(blocks, axis=1)
         found = Null(np.empty(0), moved.exact, calendars=moved.calendars, shifts=moved.shifts)

@@ -194,9 +194,11 @@ def train_part(walk: WalkForward, number: int) -> bytes:
     calendar = _of(walk.calendar, fold.train)
     prepared = prepare(market, walk.config, walk.detail)
     values = np.empty(len(walk.trials))
+    net_only = walk.statistic in ("net_return", "mean_trade")
     for place, trial in enumerate(walk.trials):
         intents = walk.strategy(dict(trial.parameters)).decide(market, calendar)
-        values[place] = replay_statistics(prepared.orders(intents), prepared, 1)[0, statistic_code(walk.statistic)]
+        found = replay_statistics(prepared.orders(intents), prepared, 1, net_only=net_only)
+        values[place] = found[0, statistic_code(walk.statistic)]
     content = io.BytesIO()
     np.save(content, values)
     return content.getvalue()

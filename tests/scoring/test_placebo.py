@@ -22,7 +22,7 @@ from backtest.base.errors import UsageError
 from backtest.base.units import from_ms, to_ms
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar, Catalyst
-from backtest.engine.layout import NET_RETURN
+from backtest.engine.layout import NET_RETURN, STATISTICS
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay
 from backtest.market.dataset import default_dataset, open_dataset
@@ -33,7 +33,7 @@ from backtest.scoring.drift import drift_of
 from backtest.scoring.familywise import westfall_young
 from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.metrics import replay_returns
-from backtest.scoring.moved_calendars import THREADS, circle_of, moved_calendar, one_thread_each
+from backtest.scoring.moved_calendars import THREADS, circle_of, moved_calendar, one_thread_each, statistics_anew
 from backtest.scoring.overfitting import deflate
 from backtest.scoring.placebo import (
     Null,
@@ -370,6 +370,23 @@ def test_moved_calendars_keep_precision_spacing_and_everything_else(sample: tupl
         assert market.start_ms <= to_ms(new.announced_at) < market.end_ms  # type: ignore[arg-type]
         assert replace(new, announced_at=one.announced_at, effective_at=one.effective_at) == one
     assert gaps == {60 * 24 * HOUR, (60 - 109) * 24 * HOUR}
+
+
+def test_deciding_anew_without_equity_gives_the_same_draws_to_the_last_bit(
+    sample: tuple[Market, Calendar, Prepared],
+) -> None:
+    _, calendar, prepared = sample
+    circle = circle_of(prepared, calendar)
+    calendars = [moved_calendar(calendar, circle, shift) for shift in (3, 17, 40)]
+    whole, net = (
+        statistics_anew(REGISTRY["catalyst_momentum"](), [prepared], calendars, net_only=net_only)
+        for net_only in (False, True)
+    )
+    kept = [STATISTICS.index(name) for name in ("net_return", "mean_trade", "trades", "exposure")]
+    assert (whole[..., STATISTICS.index("trades")] > 3).all()
+    np.testing.assert_array_equal(net[..., kept], whole[..., kept])
+    assert np.isnan(net[..., STATISTICS.index("sharpe")]).all()
+    assert np.isfinite(whole[..., STATISTICS.index("sharpe")]).all()
 
 
 def test_deciding_anew_is_shifting_for_a_strategy_that_reads_no_prices(
