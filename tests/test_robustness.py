@@ -633,6 +633,9 @@ def test_a_document_that_leaves_its_schema_is_told_where() -> None:
     rule = schema("sweep")
     assert fault_of({"schema": "backtest.sweep/1"}, rule).startswith("the document has no")
     assert fault_of([], rule) == "the document is [], not of type object"
+    known = {"type": ["number", "null"], "minimum": 0}
+    assert [fault_of(value, known) for value in (None, 0, 1.5)] == ["", "", ""]
+    assert fault_of(-1, known) == "the document is -1, below 0"
 
 
 def test_a_sweep_makes_no_room_for_splits_that_cannot_be(tmp_path: Path) -> None:

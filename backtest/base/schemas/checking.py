@@ -49,7 +49,7 @@ def _faults(value: Any, rule: dict[str, Any], root: dict[str, Any], place: str) 
             yield f"{place} has {len(value)} items"
         for number, one in enumerate(value):
             yield from _faults(one, rule.get("items", {}), root, f"{place}[{number}]")
-    elif "minimum" in rule and value < rule["minimum"]:
+    elif value is not None and "minimum" in rule and value < rule["minimum"]:
         yield f"{place} is {shortened(value)}, below {rule['minimum']}"
 
 
