@@ -185,9 +185,10 @@ def session(quick: bool) -> Iterator[str]:  # noqa: ARG001
     yield "\n" + _output("benchmarks.session")
 
 
-def data(quick: bool) -> Iterator[str]:  # noqa: ARG001
-    """How fast a download and the store are, in a process of its own."""
+def data(quick: bool) -> Iterator[str]:
+    """How fast a download, the store and an import are, in processes of their own."""
     yield "\n" + _output("benchmarks.data")
+    yield _output("benchmarks.imports", "--rows", "1000000" if quick else "10000000")
 
 
 def _output(module: str, *arguments: str) -> str:
