@@ -12,6 +12,7 @@ from backtest.base.identity import SHORT
 from backtest.engine.costs import kernel_bars, kernel_rules
 from backtest.engine.layout import FILL_COLUMNS, POSITION, TRADE_COLUMNS, Bars, Book, Orders, Positions, Rules
 from backtest.engine.orders import kernel_orders
+from backtest.engine.room import check_room
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
 
@@ -87,7 +88,10 @@ def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> 
     ------
     MarketError
         Where the finer bars of `detail` do not fit those of the market.
+    UsageError
+        Where the bars would need more than all memory there is.
     """
+    check_room(*market.close.shape)
     return Prepared(market, config, kernel_bars(market, config, detail), kernel_rules(config, market.bar_ms))
 
 
