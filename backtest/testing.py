@@ -286,9 +286,9 @@ def _how_to_record(strategy: Strategy[Any], path: Path) -> str:
         here = Path(file).resolve()
         reference = f"{here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here}:{kind.__name__}"
     return (
-        f"no baseline of {strategy.name} at {path}: record it, read it and commit it, by `backtest baseline record -s "
+        f"no baseline of {strategy.name} at {path}: record it, review it and commit it: `backtest baseline record -s "
         f"{reference} --folder {path.parent.parent}` with the -d, -c and -p that it is tested on (which writes "
-        f"DATASET/{strategy.name}.json), or for a market in memory by "
+        f"DATASET/{strategy.name}.json), or for a market in memory with "
         f"`write_baseline(Path({str(path)!r}), baseline_of(evaluation, None))`"
     )
 

@@ -248,7 +248,7 @@ def test_a_malformed_file_is_named_with_its_key(
 
 
 def test_a_file_that_is_not_there_or_no_text_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"absent\.json does not exist: write it by `backtest baseline record`"):
+    with pytest.raises(DataError, match=r"absent\.json does not exist: write it with `backtest baseline record`"):
         read_baseline(tmp_path / "absent.json")
     for content, says in ((b"\xff\xfe\x00", "UTF-8"), (b'{"schema": ', "JSON"), (b"[" * 100_000, "JSON|deep|nest")):
         (tmp_path / "bytes.json").write_bytes(content)

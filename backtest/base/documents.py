@@ -116,7 +116,7 @@ def user_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise UsageError(f"path {shortened(text)} begins with the home folder of nobody here: write it out") from None
+        raise UsageError(f"path {shortened(text)} is in the home folder of an unknown user: write it out") from None
 
 
 def read_whole(path: Path, error: type[BacktestError], most: int = LARGEST_TEXT) -> bytes:
@@ -196,13 +196,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for name, value in pairs:
         if name in table:
-            raise ValueError(f"key {shortened(name)} stands twice")
+            raise ValueError(f"duplicate key {shortened(name)}")
         table[name] = value
     return table
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_depth(value: Any, path: Path, error: type[BacktestError]) -> None:

@@ -58,7 +58,7 @@ def from_ms(milliseconds: int) -> datetime:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(milliseconds))
     except OverflowError:
         raise UsageError(
-            f"{shortened(int(milliseconds))} is no time in milliseconds since 1970: check dates and durations"
+            f"{shortened(int(milliseconds))} is not a time in milliseconds since 1970: check dates and durations"
         ) from None
 
 
@@ -67,7 +67,7 @@ def from_iso(text: str) -> int:
     try:
         return to_ms(datetime.fromisoformat(text))
     except (TypeError, ValueError):
-        raise UsageError(f"{shortened(text)} is no instant: write it as 2025-10-01T00:00:00Z") from None
+        raise UsageError(f"{shortened(text)} is not an instant: write it as 2025-10-01T00:00:00Z") from None
 
 
 def format_ms(milliseconds: int) -> str:

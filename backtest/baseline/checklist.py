@@ -69,5 +69,5 @@ class Checklist:
             )
         if self.exit_code:
             raise BaselineError(
-                f"{self.sentence}: undo what changed, or `backtest baseline record` where it is meant, and review that"
+                f"{self.sentence}: undo what changed, or `backtest baseline record` if it was intended, and review that"
             )

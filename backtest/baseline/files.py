@@ -38,15 +38,15 @@ def read_baseline(path: Path | str) -> Baseline:
         Naming the file, the key and the next step where it is missing or malformed.
     """
     if not os.path.lexists(path):
-        raise DataError(f"{path} does not exist: write it by `backtest baseline record`")
+        raise DataError(f"{path} does not exist: write it with `backtest baseline record`")
     values = upgraded(table_of(read_json(Path(path), DataError), Path(path), DataError), "baseline", path, DataError)
     try:
         return Baseline.model_validate(values)
     except ValidationError as error:
         allowed = [field.alias or name for name, field in Baseline.model_fields.items()]
         raise DataError(
-            f"{path} is no baseline: {first_complaint(error, allowed)}: restore it, or delete it and record it anew by "
-            "`backtest baseline record`"
+            f"{path} is not a baseline: {first_complaint(error, allowed)}: restore it, or delete it and "
+            "record it again with `backtest baseline record`"
         ) from None
 
 

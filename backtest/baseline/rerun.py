@@ -44,7 +44,7 @@ def baseline_files(given: Sequence[Path]) -> list[Path]:
     for path in given:
         inside = sorted(path.rglob("*.json")) if path.is_dir() else [path]
         if not inside or not (path.exists() or path.suffix):
-            raise UsageError(f"no baseline in {path}: write one by `backtest baseline record`, or name its folder")
+            raise UsageError(f"no baseline in {path}: write one with `backtest baseline record`, or name its folder")
         found += inside
     return list(dict.fromkeys(found))
 

@@ -147,7 +147,7 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
     ids = [one.id for one in claims]
     for number, identifier in enumerate(ids):
         if identifier in ids[:number]:
-            raise DataError(f"{path}: id {identifier!r} stands twice; each claim needs its own")
+            raise DataError(f"{path}: duplicate id {identifier!r}; each claim needs its own")
     return claims
 
 

@@ -144,7 +144,7 @@ class Tape:
     def series(self, name: str, day: str) -> float:
         """Last reading of a supplied series that was available when the day ended."""
         if name not in self.series_by_name:
-            raise DataError(f"no series {name!r}: supply one by `series {name}=FILE.csv`")
+            raise DataError(f"no series {name!r}: supply one with `series {name}=FILE.csv`")
         end = _day_ms(day) + DAY_MS
         value = float(self.series_by_name[name].at([end])[0])
         if math.isnan(value):
@@ -269,7 +269,7 @@ def _value(node: ast.AST, tape: Tape, whole: str) -> Any:
         try:
             # A text times a number would be a text of any length.
             if any(isinstance(value, str) for value in values):
-                raise TypeError("a text is no number")
+                raise TypeError("a text is not a number")
             return _OPERATORS[type(node.op)](*values)
         except (ArithmeticError, TypeError) as problem:
             raise DataError(f"{whole!r} cannot be computed: {problem}") from None

@@ -71,8 +71,8 @@ def _read(path: Path) -> tuple[str, RowsRead]:
     for kind in extra:
         if not (isinstance(kind, str) and re.fullmatch(KIND, kind)):
             raise CalendarError(
-                f"{path}: extra_kinds has {shortened(kind)}, which is no kind: use lower-case letters, digits and "
-                "underscores"
+                f"{path}: extra_kinds has {shortened(kind)}, which is not a valid kind: use lower-case letters, "
+                "digits and underscores"
             )
     rows = table.get("catalyst", ())
     if not rows:

@@ -203,7 +203,7 @@ class Calendar(Shown):
         for catalyst in self.catalysts:
             if catalyst.id in seen:
                 raise CalendarError(
-                    f"calendar {self.name!r}: id {catalyst.id!r} stands twice; each catalyst needs its own"
+                    f"calendar {self.name!r}: duplicate id {catalyst.id!r}; each catalyst needs its own"
                 )
             seen.add(catalyst.id)
         ordered = tuple(sorted(self.catalysts, key=_sort_ms))
@@ -422,7 +422,7 @@ def read_rows(
             faults += [f"{who}: {told}" for told in complaints(error, KEYS)]
             continue
         if one.id in seen:
-            faults.append(f"id {one.id!r} stands twice; each catalyst needs its own")
+            faults.append(f"duplicate id {one.id!r}; each catalyst needs its own")
         seen.add(one.id)
         catalysts.append(one)
     ids = {str(row["id"]) for _, row in named if "id" in row}

@@ -84,7 +84,7 @@ def check_columns(where: str, columns: Collection[str], mapping: Mapping[str, st
         of_file = where.lower().endswith(".csv")
         how = f"backtest events import {where} --map assets=COLUMN" if of_file else "columns={'assets': 'COLUMN'}"
         raise CalendarError(
-            f"{where} has a column {shortened(unknown[0])}, which is no key of a catalyst; "
+            f"{where} has a column {shortened(unknown[0])}, which is not a key of a catalyst; "
             f"{near_miss(unknown[0], keys)}; drop it, or say which columns are read: {how}"
         )
 

@@ -43,10 +43,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[  # noqa: ARG001
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the versions and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the versions and exit.")
     ] = False,
     log_level: Annotated[
-        str, typer.Option(metavar="LEVEL", help="Show what libraries log: debug, info, warning or error.")
+        str, typer.Option(metavar="LEVEL", help="Show log messages of libraries: debug, info, warning or error.")
     ] = "warning",
 ) -> None:
     """Options before the verb."""

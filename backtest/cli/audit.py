@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @asking(*BARS, "calendar", "strategy", "param")
 def audit(
     request: Request,
-    cuts: Annotated[int, typer.Option(help="Most instants after which everything is corrupted.")] = 60,
+    cuts: Annotated[int, typer.Option(help="Largest number of instants after which everything is corrupted.")] = 60,
     as_json: Json = False,
 ) -> None:
     """Cut and corrupt the future of market and calendar; exit code 5 if a decision changes."""

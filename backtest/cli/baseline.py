@@ -26,7 +26,7 @@ FOLDER = Path("baselines")
 @asking(*(name for name in REQUEST if name != "bootstrap"))
 def record(
     request: Request,
-    folder: Annotated[Path, typer.Option(help="Where the baselines stand, DATASET/STRATEGY.json each.")] = FOLDER,
+    folder: Annotated[Path, typer.Option(help="Folder of the baselines, DATASET/STRATEGY.json each.")] = FOLDER,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
 ) -> None:
     """Write the baseline of each strategy, and print what changes from the existing one."""
@@ -75,16 +75,16 @@ def check(
     ] = None,
     accept: Annotated[
         list[str] | None,
-        typer.Option(help="Metric that may be better than allowed; ledger or verdict may be others. Repeat."),
+        typer.Option(help="Metric that may be better than allowed; ledger or verdict may differ. Repeat."),
     ] = None,
     require_all: Annotated[
-        bool, typer.Option("--require-all", help="Fail where a registered strategy has no baseline.")
+        bool, typer.Option("--require-all", help="Fail if a registered strategy has no baseline.")
     ] = False,
     as_json: Json = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
     github: Annotated[
         bool | None,
-        typer.Option("--github/--no-github", help="Annotations and job summary.", show_default="where GITHUB_ACTIONS"),
+        typer.Option("--github/--no-github", help="Annotations and job summary.", show_default="if GITHUB_ACTIONS"),
     ] = None,
     trust: Trust = None,
 ) -> None:

@@ -22,16 +22,20 @@ MOST_TRADES = 12
 
 
 def compare(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; the first is compared with.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders; the others are compared with the first.")
+    ],
     variants: Annotated[
         list[str] | None,
         typer.Option(
-            "--with", metavar="'NAME=VALUE ...'", help="The first run again with these parameters; repeatable."
+            "--with",
+            metavar="'NAME=VALUE ...'",
+            help="Repeat the first run with these parameters; may be given several times.",
         ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the comparison as an HTML file too.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the comparison as an HTML file.")] = None,
     ledger: LedgerOption = None,
-    every: Annotated[bool, typer.Option("--all", help="Every trade that differs.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Print every trade that differs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compare runs and parameter sets: scores, trades that differ and why, equity, p of the difference."""

@@ -78,10 +78,10 @@ def check_data(
     symbol: Symbol = None,
     against: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="Ask a venue, or archive (Binance's), for a sample of the rows again."),
+        typer.Option(metavar="SOURCE", help="Compare a sample of the rows with a venue, or with archive (Binance's)."),
     ] = None,
-    windows: Annotated[int, typer.Option(min=1, max=1000, help="Samples of a series, of 100 rows or a day.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="What the samples are drawn by.")] = 1,
+    windows: Annotated[int, typer.Option(min=1, max=1000, help="Samples per series, of 100 rows or a day.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 1,
     exchange_config: ConfigOption = None,
     archive_url: ArchiveUrl = None,
     insecure: InsecureOption = False,
@@ -115,7 +115,7 @@ def check_data(
 @app.command("compare")
 def compare_data(
     a: Annotated[str, typer.Argument(metavar="A", help="Venue or name of the store, dataset, or folder.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="What it is held against.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
     coins: Annotated[
         str | None, typer.Option(help="Coins, separated by commas.", show_default="all that both have")
     ] = None,
@@ -123,7 +123,7 @@ def compare_data(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, help="How far prices may be apart.", show_default="0.005; 0.02 for swap and spot"
+            min=0.0, max=1.0, help="How far apart prices may be.", show_default="0.005; 0.02 for swap and spot"
         ),
     ] = None,
     store: StoreOption = None,
@@ -154,17 +154,15 @@ def compare_data(
 def import_data(
     paths: Annotated[list[Path], typer.Argument(help="Folders, or files: CSV, JSON, Feather, Parquet, xlsx, gz, zip.")],
     venue: Annotated[
-        str | None, typer.Option(help="ccxt exchange id that the data is of; the archive's files tell it.")
+        str | None, typer.Option(help="ccxt exchange id of the data; the archive's files contain it.")
     ] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="swap or spot, where the files do not tell.", show_default=False)
-    ] = None,
+    kind: Annotated[str | None, typer.Option(help="swap or spot, if the files do not say.", show_default=False)] = None,
     series: Annotated[
         str | None,
         typer.Option(help="ohlcv, oi, funding, mark, index, premium, liquidations."),
     ] = None,
-    symbol: Annotated[str | None, typer.Option(help="ccxt symbol, where the files do not tell.")] = None,
-    timeframe: Annotated[str | None, typer.Option(help="Of the bars, where the files do not tell.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="ccxt symbol, if the files do not say.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Timeframe of the bars, if the files do not say.")] = None,
     columns: Annotated[
         str | None, typer.Option("--map", help="Columns by their names, as in time=Date,close=Last.")
     ] = None,

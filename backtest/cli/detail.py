@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 @asking(*(name for name in REPLAYED if name not in ("placebo", "statistic")), "strategy", "param")
 def detail(
     request: Request,
-    top: Annotated[int, typer.Option(min=1, help="How many bars.")] = 10,
+    top: Annotated[int, typer.Option(min=1, help="Number of bars.")] = 10,
     recipe: Annotated[
         Path | None, typer.Option(help="Write the recipe that fetches just these bars.", show_default="none")
     ] = None,
-    exchange: Annotated[str, typer.Option(help="ccxt exchange id that the recipe names.")] = "binanceusdm",
-    finer: Annotated[str, typer.Option(help="Timeframe that the recipe names.")] = "1m",
+    exchange: Annotated[str, typer.Option(help="ccxt exchange id for the recipe.")] = "binanceusdm",
+    finer: Annotated[str, typer.Option(help="Timeframe for the recipe.")] = "1m",
     as_json: Json = False,
 ) -> None:
     """List the bars whose finer data would narrow the intervals of trades most, with the gain."""

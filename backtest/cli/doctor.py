@@ -28,7 +28,7 @@ def version_line() -> str:
 
 
 def doctor(
-    network: Annotated[bool, typer.Option("--network", help=f"Try to reach {REACHED} too.")] = False,
+    network: Annotated[bool, typer.Option("--network", help=f"Also try to reach {REACHED}.")] = False,
 ) -> None:
     """Say which versions, caches, stores and calendars are here and what is missing; exit code 3 where something is."""
     from backtest.base.errors import DataError

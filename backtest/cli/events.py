@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(cls=Verbs, help="List, show and validate catalysts.", no_args_is_help=True)
 
 Within = Annotated[str, typer.Option(help="Catalysts known this close together confound each other.")]
-Sector = Annotated[bool, typer.Option("--sector/--same-coin", help="Whether other coins confound too.")]
+Sector = Annotated[bool, typer.Option("--sector/--same-coin", help="Whether catalysts of other coins confound too.")]
 
 
 @app.command("list")
@@ -108,7 +108,7 @@ def show_event(
 @app.command("validate")
 def validate(
     calendar: Annotated[list[str] | None, typer.Argument(help="Names, or TOML or CSV files.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Doubts end with exit code 3 too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 on doubts too.")] = False,
 ) -> None:
     """List every fault of calendars, and each coin or actor that looks misspelt; exit code 3 where there is a fault."""
     from backtest.base.display import plural
@@ -144,12 +144,12 @@ def import_events(
         list[str] | None, typer.Option("--map", help="KEY=COLUMN, as in announced_at=date; repeat.")
     ] = None,
     default: Annotated[
-        list[str] | None, typer.Option("--default", help="KEY=VALUE where a row leaves it out; repeat.")
+        list[str] | None, typer.Option("--default", help="KEY=VALUE for rows without that key; repeat.")
     ] = None,
     extra_kind: Annotated[list[str] | None, typer.Option(help="Kind of your own; repeat.")] = None,
     zone: Annotated[
         str | None,
-        typer.Option(help="Zone of times that carry none, as in UTC or Europe/Berlin.", show_default="refused"),
+        typer.Option(help="Zone of times without one, as in UTC or Europe/Berlin.", show_default="refused"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="TOML file to write.", show_default="FILE with .toml")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
@@ -165,7 +165,7 @@ def import_events(
 
     target = out or file.with_suffix(".toml")
     if target.exists() and not force:
-        raise UsageError(f"{target} exists: name another by --out, or replace it by --force")
+        raise UsageError(f"{target} exists: name another with --out, or replace it with --force")
     try:
         place = ZoneInfo(zone) if zone else None
     except (ZoneInfoNotFoundError, ValueError, OSError):

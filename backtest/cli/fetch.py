@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from backtest.market.recipe import Recipe
 
 ConfigOption = Annotated[
-    Path | None, typer.Option(help="JSON of ccxt constructor options (proxies, hosts, ...), merged deep.")
+    Path | None, typer.Option(help="JSON of ccxt constructor options (proxies, hosts, ...), deep-merged.")
 ]
 InsecureOption = Annotated[
     bool, typer.Option("--insecure", help="Accept plain http, and certificates that are not verified.")
@@ -37,13 +37,13 @@ def fetch(
     series: SeriesOption = None,
     timeframe: Annotated[str | None, typer.Option(help="ccxt timeframe.", show_default="1h")] = None,
     timerange: Annotated[str | None, typer.Option(help="20250815-20251201, end exclusive, or 20250815-.")] = None,
-    name: Annotated[str | None, typer.Option(help="What --dataset shall call it.", show_default="the exchange")] = None,
+    name: Annotated[str | None, typer.Option(help="Name to pass to --dataset.", show_default="the exchange")] = None,
     exchange_config: ConfigOption = None,
     archive: Annotated[bool, typer.Option("--archive", help="From Binance's public archive, with checksums.")] = False,
     archive_url: ArchiveUrl = None,
-    again: Annotated[bool, typer.Option("--again", help="Ask again for every gap that is stored.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Request every stored gap again.")] = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Say what would be asked, how often and how long, and what is refused.")
+        bool, typer.Option("--plan", help="Only print the requests, their number and duration, and what is refused.")
     ] = False,
     instruments: Annotated[
         bool, typer.Option("--instruments", help="Keep tick, lot, least notional and tiers of today too.")

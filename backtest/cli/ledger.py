@@ -26,7 +26,7 @@ Number = Annotated[int, typer.Argument(metavar="#", help="Number of an entry, as
 def list_trials(
     ledger: LedgerOption = None,
     strategy: Annotated[str, typer.Option("--strategy", "-s", help="Trials of one strategy.")] = "",
-    top: Annotated[int, typer.Option(min=1, help="How many at most, the least p first.")] = 25,
+    top: Annotated[int, typer.Option(min=1, help="Largest number of trials, smallest p first.")] = 25,
     as_json: Json = False,
 ) -> None:
     """List the trials, each with p adjusted for everything that was tried up to now."""

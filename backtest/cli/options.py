@@ -17,7 +17,7 @@ Dataset = Annotated[
     str | None,
     typer.Option("--dataset", "-d", help="Name, or folder of bars; A+B joins two.", show_default="the embedded sample"),
 ]
-Timeframe = Annotated[str | None, typer.Option(help="Of the bars, where the dataset has several.")]
+Timeframe = Annotated[str | None, typer.Option(help="Timeframe of the bars, if the dataset has several.")]
 Store = Annotated[
     Path | None, typer.Option(help="Root of the store.", show_default="BACKTEST_STORE or the user data folder")
 ]
@@ -30,7 +30,7 @@ Timerange = Annotated[str | None, typer.Option(help="20250901-20251116, end excl
 Config = Annotated[Path | None, typer.Option(help="TOML file of the run configuration.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value of the run configuration; repeat.")]
 FundingOption = Annotated[
-    str | None, typer.Option(help="Where funding is unknown: error, zero or const.", show_default="const")
+    str | None, typer.Option(help="What to do if funding is unknown: error, zero or const.", show_default="const")
 ]
 Detail = Annotated[str | None, typer.Option(help="Name or folder of finer bars that resolve the order inside a bar.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -48,7 +48,9 @@ Trust = Annotated[
 PlaceboOption = Annotated[
     str, typer.Option(metavar="[KIND:]COUNT", help="Placebo calendars, as in 5000 or dates:5000; 0 for none.")
 ]
-StatisticOption = Annotated[str, typer.Option(help="What placebos are compared by: net_return, sharpe or mean_trade.")]
+StatisticOption = Annotated[
+    str, typer.Option(help="Statistic compared with placebos: net_return, sharpe or mean_trade.")
+]
 Bootstrap = Annotated[int, typer.Option(min=0, help="Draws behind each interval, 100 or more; 0 for none.")]
 Axes = Annotated[
     list[str] | None,
@@ -58,7 +60,7 @@ SpaceFile = Annotated[
     Path | None, typer.Option("--space", help="TOML file: strategy, search, trials and [parameters].")
 ]
 SearchOption = Annotated[str | None, typer.Option("--search", help="grid or random.", show_default="grid")]
-TrialsOption = Annotated[int | None, typer.Option("--trials", help="How many to draw at random.", show_default="100")]
+TrialsOption = Annotated[int | None, typer.Option("--trials", help="Number of random trials.", show_default="100")]
 ClusterOption = Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:8786.", show_default="here")]
 
 LedgerOption = Annotated[
@@ -75,7 +77,7 @@ AuxiliaryOption = Annotated[
     list[str] | None,
     typer.Option("--series", help="NAME=FILE.csv with available_at,value, for strategies and study; repeat."),
 ]
-Endogenous = Annotated[bool, typer.Option("--endogenous", help="Take in catalysts that are moves of the price itself.")]
+Endogenous = Annotated[bool, typer.Option("--endogenous", help="Include catalysts that are moves of the price itself.")]
 
 REQUEST: dict[str, tuple[Any, Any]] = {
     "dataset": (Dataset, None),

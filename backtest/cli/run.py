@@ -23,7 +23,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/DATASET-STRATEGY-HASH")] = None,
     report: Annotated[bool, typer.Option("--report", help="Write report.html into the run folder.")] = False,
     trades: Annotated[bool, typer.Option("--trades", help="List every trade too.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Print all there is: reasons, capacity, trades.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Print everything: reasons, capacity, trades.")] = False,
     sort: Annotated[str, typer.Option(help="Column to sort the table by.", show_default="as given")] = "",
     top: Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.")] = 0,
     columns: Annotated[

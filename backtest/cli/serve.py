@@ -22,7 +22,9 @@ def serve(
     from backtest.report.workspace_pages import Pages
 
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: run `backtest run` first, or name the folder that holds run folders")
+        raise UsageError(
+            f"{folder} is not a folder: run `backtest run` first, or name the folder that holds run folders"
+        )
     try:
         server = WorkspaceServer(Pages(folder, ledger_path(ledger)), port)
     except OSError as problem:

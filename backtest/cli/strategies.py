@@ -14,7 +14,7 @@ from backtest.cli.options import Json, Strategies, request_of
 from backtest.cli.verbs import Verbs
 
 app = typer.Typer(
-    cls=Verbs, help="List strategies with their parameters, or begin a new one.", invoke_without_command=True
+    cls=Verbs, help="List strategies with their parameters, or start a new one.", invoke_without_command=True
 )
 
 
@@ -66,4 +66,6 @@ def new(
     except OSError as problem:
         raise UsageError(f"{path} cannot be written: {problem.strerror}") from None
     title = "".join(part.capitalize() for part in name.split("_"))
-    typer.echo(f"{path}: run it by `backtest run -s {path}:{title}`, audit it by `backtest audit -s {path}:{title}`")
+    typer.echo(
+        f"{path}: run it with `backtest run -s {path}:{title}`, audit it with `backtest audit -s {path}:{title}`"
+    )

@@ -44,7 +44,7 @@ def prepare_streams() -> None:
             stream.write = Writer(guard(stream.write), stream.isatty())  # type: ignore[method-assign]
             stream.flush = guard(stream.flush)  # type: ignore[method-assign]
     if closed:
-        raise UnwritableError("stdout is closed: send it to a file, or to /dev/null where it is not wanted")
+        raise UnwritableError("stdout is closed: send it to a file, or to /dev/null if you do not need it")
 
 
 def _fill_closed() -> bool:

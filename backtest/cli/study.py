@@ -47,7 +47,7 @@ def study(
     draws: Annotated[int | None, typer.Option(help="Placebo calendars.", show_default="2000")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the placebo.", show_default="20251101")] = None,
     exclude_overlaps: Annotated[
-        bool, typer.Option("--exclude-overlaps", help="Leave out catalysts with another of the coin in their window.")
+        bool, typer.Option("--exclude-overlaps", help="Leave out catalysts whose window holds another one of the coin.")
     ] = False,
     clean_estimation: Annotated[
         bool, typer.Option("--clean-estimation", help="Leave the coin's other catalysts out of estimation windows.")
@@ -56,7 +56,7 @@ def study(
         bool, typer.Option("--share-overlaps", help="Distributed lags: overlapping catalysts share their bars.")
     ] = False,
     synthetic: Annotated[
-        bool, typer.Option("--synthetic", help="Each coin against a basket of untreated coins.")
+        bool, typer.Option("--synthetic", help="Compare each coin with a basket of untreated coins.")
     ] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file of the study's configuration.")] = None,
     setting: Annotated[

@@ -33,9 +33,13 @@ def sweep(
     space: SpaceFile = None,
     search: SearchOption = None,
     trials: TrialsOption = None,
-    spa: Annotated[bool, typer.Option("--spa", help="Test of superior predictive ability and StepM over all.")] = False,
+    spa: Annotated[
+        bool, typer.Option("--spa", help="Test of superior predictive ability and StepM over all trials.")
+    ] = False,
     cluster: ClusterOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; a search goes on there.", show_default="runs/...")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; an interrupted search resumes there.", show_default="runs/...")
+    ] = None,
     ledger: LedgerOption = None,
     as_json: Json = False,
 ) -> None:

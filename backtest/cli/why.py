@@ -36,7 +36,7 @@ def why(
     if catalyst.endogenous:
         show(
             console,
-            "a move of the price itself: runs leave it out unless --endogenous, and with it this is what became of it",
+            "a move of the price itself: runs leave it out unless --endogenous, with which it gives the following",
         )
     near = confounding(request.calendar(), DAY_MS)[identifier]
     if near:

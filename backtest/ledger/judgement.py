@@ -205,7 +205,7 @@ def known(ledger: Ledger, number: int) -> KeptTrial:
     """The trial of a number; another raises `UsageError`."""
     found = ledger.trials([number])
     if not found:
-        raise UsageError(f"#{number} is no trial of {ledger.path}: `backtest ledger list` shows them")
+        raise UsageError(f"#{number} is not a trial of {ledger.path}: `backtest ledger list` shows them")
     return found[0]
 
 

@@ -116,7 +116,7 @@ class Ledger:
                 # Another process may have made it meanwhile.
                 if db.execute("PRAGMA user_version").fetchone()[0] == 0:
                     if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                        raise DataError(f"{self.path} is another SQLite database: name a file of its own by `ledger`")
+                        raise DataError(f"{self.path} is another SQLite database: name a separate file with `ledger`")
                     for statement in _statements(TABLES):
                         db.execute(statement)
                     db.execute(f"PRAGMA user_version = {FORMAT}")
@@ -141,13 +141,13 @@ class Ledger:
         except sqlite3.OperationalError as problem:
             raise UsageError(
                 f"ledger {self.path} cannot be used ({problem}): free space, wait for the other process, choose "
-                "another by `ledger`, or `ledger=none`, which adjusts for one command only"
+                "another with `ledger`, or `ledger=none`, which adjusts for one command only"
             ) from None
         except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:
             raise DataError(f"ledger {self.path} is damaged or no ledger ({problem}): restore it from a copy") from None
         except OSError as problem:
             raise UsageError(
-                f"ledger {self.path} cannot be made ({problem}): choose another by `ledger`, or `ledger=none`"
+                f"ledger {self.path} cannot be made ({problem}): choose another with `ledger`, or `ledger=none`"
             ) from None
 
     def append(self, trials: Sequence[TrialRecord]) -> tuple[int, ...]:
@@ -399,9 +399,9 @@ def open_ledger(path: Path | str | None = None, *, make: bool = True) -> Ledger:
     """
     found = ledger_path(str(path) if path is not None else None)
     if found is None:
-        raise UsageError(f"there shall be no ledger ({VARIABLE} or `ledger` is {NO_LEDGER}): name a file")
+        raise UsageError(f"no ledger is in use ({VARIABLE} or `ledger` is {NO_LEDGER}): name a file")
     if not make and not found.exists():
-        raise UsageError(f"ledger {found} does not exist: `backtest run` makes it, or name another by `ledger`")
+        raise UsageError(f"ledger {found} does not exist: `backtest run` makes it, or name another with `ledger`")
     return Ledger(found)
 
 

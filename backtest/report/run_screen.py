@@ -139,7 +139,7 @@ class Wanted:
             allowed = [*COLUMNS, "strategy", "verdict"] if option == "sort" else list(COLUMNS)
             for name in names:
                 if name not in allowed:
-                    raise UsageError(f"`{option}` {name!r} is no column; {near_miss(name, allowed)}")
+                    raise UsageError(f"`{option}` {name!r} is not a column; {near_miss(name, allowed)}")
 
 
 def verdict_sentence(cards: Sequence[Scorecard]) -> str:

@@ -18,7 +18,7 @@ from backtest.base.errors import UsageError, near_miss, shortened
 from backtest.signals.strategy import Parameters, Strategy
 
 _MODULE = "user_strategy_"
-_NO_STRATEGY = "it defines no strategy: begin one by `backtest strategies new NAME`"
+_NO_STRATEGY = "it defines no strategy: start one with `backtest strategies new NAME`"
 _TITLE = re.compile(r"\w[\w -]{0,59}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,60}")
 
@@ -64,7 +64,8 @@ def load_strategy(reference: str) -> type[Strategy[Any]]:
 def _execute(path: Path) -> ModuleType:
     if not os.path.isfile(path):
         raise UsageError(
-            f"strategy file {str(path)[:400]} does not exist: check the path, or write one by `backtest strategies new`"
+            f"strategy file {str(path)[:400]} does not exist: check the path, or "
+            "write one with `backtest strategies new`"
         )
     # Files of one name in two folders stay two modules.
     return execute_again(f"{_MODULE}{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}", path)
@@ -138,7 +139,7 @@ def finished(found: type[Strategy[Any]], place: str) -> type[Strategy[Any]]:
             raise UsageError(f'{what} has no {attribute}: add `{attribute} = "..."` to the class')
     if not _TITLE.fullmatch(found.name):
         raise UsageError(
-            f"{what} is named {shortened(found.name)}: its name stands in names of files, so use letters, digits, "
+            f"{what} is named {shortened(found.name)}: its name is used in file names, so use letters, digits, "
             "underscores, hyphens and spaces, at most 60"
         )
     if not (inspect.isclass(getattr(found, "parameters_type", None)) and issubclass(found.parameters_type, Parameters)):

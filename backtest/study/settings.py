@@ -85,7 +85,7 @@ class StudyConfig(BaseModel):
     def _once(cls, values: NameTuple) -> NameTuple:
         twice = next((one for one in values if values.count(one) > 1), None)
         if twice is not None:
-            raise ValueError(f"{twice!r} stands twice: keep one")
+            raise ValueError(f"{twice!r} is given twice: keep one")
         return values
 
     def hash(self) -> str:

@@ -70,7 +70,7 @@ def test_each_fault_is_one_sentence_with_the_file_and_the_value(
 
 def test_a_duplicated_id_is_refused(tmp_path: Path) -> None:
     text = GOOD + GOOD[GOOD.index("[[catalyst]]") :]
-    with pytest.raises(CalendarError, match="id 'zec-one' stands twice"):
+    with pytest.raises(CalendarError, match="duplicate id 'zec-one'"):
         read_calendar(written(tmp_path, text))
 
 
@@ -218,5 +218,5 @@ def test_moves_of_the_price_itself_are_told_by_kind_or_by_the_row(tmp_path: Path
 def test_all_embedded_calendars_merge_into_one() -> None:
     calendars = [open_calendar(name) for name in embedded_calendars()]
     assert len(merge_calendars(calendars)) == len(FACTS_2025) + len(FACTS_HISTORY) - 1
-    with pytest.raises(CalendarError, match="stands twice"):
+    with pytest.raises(CalendarError, match="duplicate id"):
         merge_calendars([calendars[0], calendars[0]])

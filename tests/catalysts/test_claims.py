@@ -242,7 +242,7 @@ def test_measures_by_hand(sample: Market) -> None:
         ("close('ZEC', '2024-11-01')", "does not cover 2024-11-01 to 2024-11-01"),
         ("high('ZEC', '2025-11-02', '2025-11-01')", "ends before it starts"),
         ("interest('ZEC/USDT', '2025-11-01')", "open interest of ZEC/USDT is unknown in 24 of 24 bars"),
-        ("series('pool', '2025-11-01')", "supply one by `series pool=FILE.csv`"),
+        ("series('pool', '2025-11-01')", "supply one with `series pool=FILE.csv`"),
     ],
 )
 def test_what_cannot_be_measured_is_said(sample: Market, expression: str, sentence: str) -> None:
@@ -264,7 +264,7 @@ measure = "days('2025-10-01', '2025-10-03')"
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (FILE + FILE, "id 'one' stands twice"),
+        (FILE + FILE, "duplicate id 'one'"),
         (FILE.replace("claimed = 2", "claimed = 0"), "claim 'one': claimed = 0: a figure of 0"),
         (FILE.replace("days(", "daze("), "claim 'one': measure = .*function 'daze' is unknown; allowed: abs, close"),
         (FILE.replace("unit =", "units ="), "unknown key 'units'; did you mean 'unit'"),

@@ -74,7 +74,7 @@ def test_columns_are_mapped_and_the_others_left_alone(tmp_path: Path) -> None:
         read_csv_calendar(path, {"kinds": "Type"}, {})
     with pytest.raises(
         CalendarError,
-        match=r"has a column 'Date', which is no key of a catalyst; .*events import .* --map assets=COLUMN",
+        match=r"has a column 'Date', which is not a key of a catalyst; .*events import .* --map assets=COLUMN",
     ):
         read_calendar(path)
 

@@ -190,7 +190,7 @@ def test_bars_that_came_later_do_not_matter_and_earlier_ones_do(call: Call, tmp_
 def test_nothing_to_check_is_no_pass(call: Call, tmp_path: Path) -> None:
     done = call("check")
     assert (done.code, done.err) == (
-        2, "backtest: no baseline in baselines: write one by `backtest baseline record`, or name its folder\n",
+        2, "backtest: no baseline in baselines: write one with `backtest baseline record`, or name its folder\n",
     )  # fmt: skip
     (tmp_path / "baselines").mkdir()
     assert call("check").code == 2
@@ -203,7 +203,7 @@ def test_a_broken_file_is_named_and_the_others_are_checked(call: Call, recorded:
     (recorded.parent / "broken.json").write_text("{}")
     done = call("check")
     assert done.code == 3
-    assert "broken.json is no baseline: key 'schema' is missing" in " ".join(done.out.split())
+    assert "broken.json is not a baseline: key 'schema' is missing" in " ".join(done.out.split())
     assert "passed    " + recorded.as_posix() in done.out
 
 

@@ -66,7 +66,7 @@ def test_a_csv_is_imported_validated_listed_and_run(backtest: Command, tmp_path:
     done = backtest("events", "import", "mine.csv", *MAP, "--zone", "UTC", "--default", "direction=1")
     assert (done.returncode, done.stdout) == (0, "mine.toml: 2 catalysts; backtest run -c mine.toml\n"), done.stderr
     again = backtest("events", "import", "mine.csv", *MAP, "--zone", "UTC")
-    assert (again.returncode, "mine.toml exists: name another by --out" in again.stderr) == (2, True)
+    assert (again.returncode, "mine.toml exists: name another with --out" in again.stderr) == (2, True)
     assert "mine.toml: 2 catalysts, 0 untimed, hash" in backtest("events", "validate", "mine.toml").stdout
     ran = backtest("run", "-c", "mine.toml", "-s", "listing_momentum", "--placebo", "0")
     assert ran.returncode == 0, ran.stderr

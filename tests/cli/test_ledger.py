@@ -113,7 +113,7 @@ def test_reading_it(backtest: Command, tmp_path: Path) -> None:
     ("arguments", "code", "sentence"),
     [
         (("ledger", "show", "9", "--ledger", "l"), 2, "ledger l does not exist: `backtest run` makes it"),
-        (("ledger", "list", "--ledger", "none"), 2, "there shall be no ledger"),
+        (("ledger", "list", "--ledger", "none"), 2, "no ledger is in use"),
         (("ledger", "list", "--ledger", "text"), 3, "ledger text is damaged or no ledger"),
         (("run", *MOMENTUM, "--placebo", "99", "--ledger", "text"), 3, "ledger text is damaged or no ledger"),
         (("ledger", "verify", "nowhere"), 3, "ledger.json does not exist"),

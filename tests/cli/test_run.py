@@ -119,7 +119,7 @@ BAD = [
     (("run", "-d", "naive-usdm"), 3, "ZECUSDT-1h.csv"),
     (("run", "-c", "absent.toml"), 3, "absent.toml does not exist"),
     (("run", "-c", "unknown-key.toml"), 3, "catalyst 'zec-one': unknown key 'colour'"),
-    (("run", "-c", "twice.toml"), 3, "id 'zec-one' stands twice"),
+    (("run", "-c", "twice.toml"), 3, "duplicate id 'zec-one'"),
     (("run", "-c", "naive.toml"), 3, "the timestamp has no time zone: add Z"),
     (("run", "--config", "absent.toml"), 2, "absent.toml does not exist"),
     (("run", "--out", "file.txt/inside"), 2, "cannot be written"),

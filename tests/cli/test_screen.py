@@ -66,7 +66,7 @@ def test_sort_top_quiet_trades_and_all_choose_what_is_shown(backtest: Command) -
 def test_an_unknown_column_is_refused_with_the_near_miss(backtest: Command, option: str, value: str) -> None:
     done = backtest(*ASKED, option, value)
     assert done.returncode == 2
-    assert f"{option} 'nett' is no column; did you mean 'net'?" in done.stderr
+    assert f"{option} 'nett' is not a column; did you mean 'net'?" in done.stderr
 
 
 def test_a_long_list_of_names_is_cut_and_all_shows_it_whole(backtest: Command) -> None:

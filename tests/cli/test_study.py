@@ -135,7 +135,7 @@ BAD = [
     (("--timeframe", "soon"), 2, "timeframe = 'soon': not a duration"),
     (("--before", "90m"), 2, "before = '90m' is not a whole number of bars of 1 h"),
     (("--before", "0d"), 2, "before = '0d' is not a whole number of bars"),
-    (("--after", "1d", "--after", "1d"), 2, "'1d' stands twice: keep one"),
+    (("--after", "1d", "--after", "1d"), 2, "'1d' is given twice: keep one"),
     (("--benchmark", "DOGE"), 2, "benchmark 'DOGE' is not in market 'privacy-2025-sample'"),
     (("--kind", "listng"), 2, "has no 'listng'; did you mean 'listing'?"),
     (("--asset", "DOGE"), 2, "assets: calendar 'privacy-2025' has no 'DOGE'"),

@@ -48,7 +48,11 @@ WRONG: list[tuple[str, int, str]] = [
     ("run -c semicolon.csv", 3, r"semicolon.csv: line 2: announced_at = 'soon': not a date: write 2025-10-01"),
     ("run -c short.csv", 3, r"short.csv line 2 has 2 fields under a header of 3: .*complete the row"),
     ("run -c kind.csv", 3, r"line 2: kind = 'lisitng' is unknown; did you mean 'listing'"),
-    ("run -c column.csv", 3, r"has a column 'coin', which is no key of a catalyst; .*events import column.csv --map"),
+    (
+        "run -c column.csv",
+        3,
+        r"has a column 'coin', which is not a key of a catalyst; .*events import column.csv --map",
+    ),
     (
         "run -c naive.csv",
         3,
@@ -62,12 +66,12 @@ WRONG: list[tuple[str, int, str]] = [
     (
         "run -s absent.py:Mine",
         2,
-        r"absent.py does not exist: check the path, or write one by `backtest strategies new`",
+        r"absent.py does not exist: check the path, or write one with `backtest strategies new`",
     ),
     (
         "run -s mine.py:Mine",
         2,
-        r"mine.py has no class 'Mine'; it defines no strategy: begin one by `backtest strategies new NAME`",
+        r"mine.py has no class 'Mine'; it defines no strategy: start one with `backtest strategies new NAME`",
     ),
     ("run -s listing_momentum -p hodl=48h", 2, r"'hodl' is unknown to listing_momentum; did you mean 'hold'"),
     ("run -s listing_momentum -p hold", 2, r"-p 'hold' is not name=value: write for example -p hold=48h"),
@@ -109,8 +113,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("run --placebo moon:10", 2, r"--placebo 'moon:10' is not KIND, .*allowed: calendar"),
     ("run --placebo many", 2, r"--placebo 'many' is not KIND, COUNT or KIND:COUNT: write 10000"),
     ("run --statistic sharp", 2, r"'sharp'.*did you mean 'sharpe'"),
-    ("run --columns nett", 2, r"--columns 'nett' is no column; did you mean 'net'"),
-    ("run --sort draw", 2, r"--sort 'draw' is no column; did you mean 'drawdown'"),
+    ("run --columns nett", 2, r"--columns 'nett' is not a column; did you mean 'net'"),
+    ("run --sort draw", 2, r"--sort 'draw' is not a column; did you mean 'drawdown'"),
     ("run --bootstrap 20 --placebo 0 -s buy_and_hold", 2, r"20 draws \(--bootstrap\) are too few .*use 100 or more"),
     ("why zec-2025-11-06-okx-perp", 2, r"no catalyst 'zec-2025-11-06-okx-perp'; did you mean 'zec-2025-11-06-okx-"),
     ("events list --kind lisitng", 2, r"kinds: calendar 'privacy-2025' has no 'lisitng'; did you mean 'listing'"),
@@ -170,8 +174,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("events import column.csv --map coin=assets", 3, r"map coin=assets has its sides swapped: .*write assets=coin"),
     ("events import column.csv --map coin", 2, r"--map 'coin' is not name=value: write for example --map announced_at"),
     ("events claims --subject ZEK", 2, r"--subject 'ZEK': no claim of 'privacy-2025' is about it; did you mean 'ZK'"),
-    ("serve absent", 2, r"absent is no folder: run `backtest run` first, or name the folder that holds run folders"),
-    ("baseline check absent", 2, r"no baseline in absent: write one by `backtest baseline record`"),
+    ("serve absent", 2, r"absent is not a folder: run `backtest run` first, or name the folder that holds run folders"),
+    ("baseline check absent", 2, r"no baseline in absent: write one with `backtest baseline record`"),
 ]
 
 

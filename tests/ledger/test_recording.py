@@ -181,7 +181,7 @@ def test_a_registration_is_found_by_its_request(session: Session, tmp_path: Path
 def test_the_ledger_is_where_it_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert ledger_path() is None
-    with pytest.raises(UsageError, match="there shall be no ledger"):
+    with pytest.raises(UsageError, match="no ledger is in use"):
         open_ledger()
     monkeypatch.setenv("BACKTEST_LEDGER", "elsewhere.sqlite")
     assert ledger_path() == Path("elsewhere.sqlite")

@@ -238,14 +238,14 @@ def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "other") as db:
         db.execute("CREATE TABLE mine (a)")
     db.close()
-    with pytest.raises(DataError, match=r"other is another SQLite database: name a file of its own by `ledger`"):
+    with pytest.raises(DataError, match=r"other is another SQLite database: name a separate file with `ledger`"):
         Ledger(tmp_path / "other")
     with sqlite3.connect(tmp_path / "newer") as db:
         db.execute("PRAGMA user_version = 9")
     db.close()
     with pytest.raises(DataError, match="has format 9, and this version reads 1"):
         Ledger(tmp_path / "newer")
-    with pytest.raises(UsageError, match=r"cannot be made .*choose another by `ledger`, or `ledger=none`"):
+    with pytest.raises(UsageError, match=r"cannot be made .*choose another with `ledger`, or `ledger=none`"):
         Ledger(tmp_path / "text" / "inside")
 
 

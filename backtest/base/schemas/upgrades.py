@@ -97,7 +97,7 @@ def upgraded(document: Document, name: str, place: object, error: type[BacktestE
     said = document.get("schema")
     found = re.fullmatch(rf"backtest\.{re.escape(name)}/([1-9][0-9]{{0,3}})", said) if isinstance(said, str) else None
     if said is None:
-        raise error(f"{place} is no {name}: key 'schema' is missing: name another file, or restore it")
+        raise error(f"{place} is not a {name}: key 'schema' is missing: name another file, or restore it")
     if found is None:
         raise error(f"{place} is of schema {shortened(said)}, not {schema_id(name)!r}: name another file")
     version = int(found[1])

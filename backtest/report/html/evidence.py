@@ -82,7 +82,7 @@ def study_section(contents: Contents, progress: Progress) -> Section:
         blocks += [
             drawn(
                 "Abnormal return after the calls of each actor",
-                "The filled dot is the mean shrunken by how little so few calls can say, the hollow one the raw mean; "
+                "The filled dot is the mean shrunken for the small number of calls, the hollow one the raw mean; "
                 f"lines are {study.config.level:.0%} intervals, one actor at a time, and one across zero is no "
                 "evidence. Growth: the table below has the log returns.",
                 "influencers",
@@ -215,7 +215,7 @@ def claims_section(contents: Contents, progress: Progress) -> Section:
             drawn(
                 "Claimed against measured",
                 "Each claim that can be measured is a row; on the line, measured equals claimed. Shape and colour both "
-                "say the verdict.",
+                "show the verdict.",
                 "claims",
                 lambda: figures.claims_data(settled),
                 lambda: figures.claims(settled, label=contents.label),
@@ -244,8 +244,8 @@ def search_section(search: SearchFolder, number: int, contents: Contents, progre
                 f"{heat.row_name} by {heat.column_name}: mean {statistic.replace('_', ' ')}",
                 "Outlined cells hold a trial whose p adjusted for multiple testing over the whole search is at most "
                 "0.05, "
-                "whatever the mean of the cell; without an outline the best cell cannot be told from the best of "
-                "chance.",
+                "whatever the mean of the cell; without an outline the best cell cannot be told from the best "
+                "by chance.",
                 f"{search.name}-heat-map-{place + 1}",
                 lambda heat=heat: figures.heat_map_data(heat, statistic),  # type: ignore[misc]
                 lambda heat=heat: figures.heat_map(heat, statistic, label=label),  # type: ignore[misc]

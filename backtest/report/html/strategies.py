@@ -57,8 +57,8 @@ def season(contents: Contents, progress: Progress) -> Section:
     printed = (
         drawn(
             f"Catalysts over price, volume, open interest and funding, with the fills of {lead.strategy}",
-            "Shown is the strategy that traded most catalysts, whatever it earned. Numbers mark the announcements "
-            "keyed beneath; markers are fills. Where fills come after the move, it was over before the catalyst "
+            "The strategy shown traded most catalysts, whatever it earned. Numbers mark the announcements "
+            "listed below; markers are fills. Where fills come after the move, it was over before the catalyst "
             "was certain to be public.",
             "timeline",
             lambda: figures.timeline_data(lead, calendar),
@@ -81,8 +81,8 @@ def season(contents: Contents, progress: Progress) -> Section:
         ),
         drawn(
             "Furthest against and furthest ahead while held",
-            "A stop closer than where the gaining trades stood at their worst would have ended some of them; what it "
-            "would have earned takes a run with that stop.",
+            "A stop closer than the worst point of the gaining trades would have ended some of them; only a run "
+            "with that stop shows what it would have earned.",
             "excursions",
             lambda: figures.trades_data(runs),
             lambda: figures.trade_excursions(runs),
@@ -135,8 +135,7 @@ def calendar_table(calendar: Calendar) -> ReportTable:
             )
             for one in calendar
         ),
-        "A catalyst of which only the day is known counts as known at the next midnight; an untimed one is never "
-        "traded.",
+        "A catalyst dated only to the day counts as known at the next midnight; an untimed one is never traded.",
     )
 
 
@@ -219,8 +218,8 @@ def score_tables(document: dict[str, Any]) -> list[ReportTable]:
             Download(file, csv_of(frame[frame["score"].isin(list(names))])),
         )
         for title, names, how, file in (
-            ("Return and risk", RISKS, f"Small print is the {LEVEL:.0%} bootstrap interval; - is undefined, its "
-             "reason stands in the CSV. Longest drawdown is in days.", "return-and-risk.csv"),
+            ("Return and risk", RISKS, f"Small print is the {LEVEL:.0%} bootstrap interval; - is undefined, with the "
+             "reason in the CSV. Longest drawdown is in days.", "return-and-risk.csv"),
             ("Trade by trade", BY_TRADE, "Before, waited and captured are means over trades with a dated catalyst.",
              "trade-by-trade.csv"),
         )

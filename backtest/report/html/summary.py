@@ -251,8 +251,9 @@ def _terms(document: dict[str, Any]) -> str:
         f"Placebos: {luck['statistic'].replace('_', ' ')} on {calendars}, {how}. p is one-sided, adjusted "
         f"for multiple testing over {plural(luck['family'], 'strategy', 'strategies')}. {told} "
         "Placebos ask whether these dates were better "
-        "than others, not how they were chosen: catalysts picked once their outcome was known, that are themselves "
-        "moves of the price, or that lie where everything rose can beat them without having foretold anything."
+        "than others, not how they were chosen: catalysts that were picked once their outcome was known, that are "
+        "themselves moves of the price, or that fall where everything rose can beat them without having foretold "
+        "anything."
     )
 
 
