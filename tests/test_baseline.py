@@ -243,7 +243,7 @@ def test_a_malformed_file_is_named_with_its_key(
         read_baseline(path)
     assert str(path) in str(error.value)
     assert says in str(error.value)
-    next_step = "upgrade the tool" if "schema" in old else "delete it and record it anew"
+    next_step = "upgrade the tool" if "schema" in old else "delete it and record it again"
     assert next_step in str(error.value)
 
 
