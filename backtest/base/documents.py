@@ -75,6 +75,8 @@ def _complaint(one: dict[str, Any], unknown: bool, allowed: list[str]) -> str:
         return f"unknown key {shortened(key)}; {near_miss(str(one['loc'][-1]), allowed)}"
     if one["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"key {shortened(key)} is missing; add it"
+    if not one["loc"] and one["type"] == "value_error":
+        return _said(one)  # of several values together, which the sentence names itself
     return f"{key[:LONGEST_SHOWN]} = {shortened(one['input'])}: {_said(one)}"
 
 

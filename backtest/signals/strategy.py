@@ -243,7 +243,10 @@ def _check_targets(row: Intent, what: str) -> None:
     if sum(share for _, share in row.targets) > 1 + 1e-9:
         raise ConfigError(f"{what}: the shares of targets = {row.targets!r} add up to more than 1")
     if (row.targets or row.part_of) and row.group:
-        raise ConfigError(f"{what}: group {row.group!r} leaves together, parts of an order do not: drop one of both")
+        raise ConfigError(
+            f"{what}: group {row.group!r} leaves together, parts of an order do not: give the "
+            "group, or targets with shares (`param scale_out`), not both"
+        )
     if row.targets and row.part_of:
         raise ConfigError(f"{what}: give targets, or write the parts of order {row.part_of!r} yourself, not both")
     if (row.late_take_profit == row.late_take_profit) != (row.late_ms != NEVER_MS) or row.late_ms <= 0:

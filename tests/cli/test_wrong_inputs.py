@@ -62,6 +62,16 @@ WRONG: list[tuple[str, int, str]] = [
     ("run -c head.csv", 3, r"holds a header and no row: add at least one catalyst"),
     ("run -c broken.toml", 3, r"broken.toml is not valid TOML: .*line 1"),
     ("run -c key.toml", 3, r"key.toml: unknown key 'nome'; did you mean 'name'"),
+    (
+        "run -s catalyst_momentum -p second_trailing_stop=5%",
+        2,
+        r"strategy catalyst_momentum: second_trailing_stop = 0.05 and second_activation = 0 need each other: give both",
+    ),
+    (
+        "run -s relative_value -p scale_out=10%",
+        2,
+        r"leaves together, .* give the group, or targets with shares \(-p sc",
+    ),
     ("run -s listing_momentun", 2, r"strategy 'listing_momentun' is unknown; did you mean 'listing_momentum'"),
     (
         "run -s absent.py:Mine",
