@@ -95,8 +95,8 @@ def recorded_lines(recorded: Recorded) -> list[str]:
     if rest:
         most = max(rest, key=lambda one: one.trials + one.untested)
         told.append(
-            f"adjusted is for {most.pays_for} on these catalysts up to now ({recorded.path} up to entry "
-            f"#{recorded.head.seq}); later trials are adjusted for later: `backtest ledger list`"
+            f"adj.p is adjusted for {most.pays_for} on these catalysts up to now ({recorded.path} up to entry "
+            f"#{recorded.head.seq}); more trials will raise it: `backtest ledger list`"
         )
         told.append(level_line(rest))
     return told

@@ -21,7 +21,7 @@ def folder_of(told: str) -> Path:
 def test_the_verdict_does_not_depend_on_what_is_named(backtest: Command, tmp_path: Path) -> None:
     together = backtest("run", *MOMENTUM, "-s", "sector_rotation", *QUICK, "--out", "both")
     assert together.returncode == 0, together.stderr
-    assert "adjusted is for 2 trials on these catalysts" in " ".join(together.stdout.split())
+    assert "adj.p is adjusted for 2 trials on these catalysts" in " ".join(together.stdout.split())
     alone = backtest("run", *MOMENTUM, *QUICK)
     folder = tmp_path / folder_of(alone.stderr)
     assert folder.name.startswith("privacy-2025-sample-catalyst_momentum-")
@@ -58,7 +58,7 @@ def test_sweep_and_walkforward_write_their_trials(backtest: Command, tmp_path: P
     walked = backtest("walkforward", *search, "--out", "walk")
     assert walked.returncode == 0, walked.stderr
     told = " ".join(walked.stdout.split())
-    assert "adjusted is for 3 trials in 2 families on these catalysts" in told
+    assert "adj.p is adjusted for 3 trials in 2 families on these catalysts" in told
     listed = json.loads(backtest("ledger", "list", "--json", "--ledger", "l.sqlite").stdout)
     parents = sorted(one["parent"].split()[0] for one in listed["trials"])
     assert parents == ["sweep", "sweep", "walk-forward"]
