@@ -86,14 +86,15 @@ def _interruption(told: tuple[object, ...]) -> int:
     typer.echo("; ".join((f"backtest: {words}", *map(str, told))), err=True)
     if code != EXIT_INTERRUPTED:
         # An interrupt that once passed through `exec` of a text makes Python end itself by SIGINT, whatever the code.
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
         atexit._run_exitfuncs()
     if code != EXIT_INTERRUPTED or any(
         not one.daemon for one in threading.enumerate() if one is not threading.main_thread()
     ):
         # A thread that compiles or reads would be waited for, a minute perhaps; all that had to be put back is.
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            # What was printed, by the functions called at exit too, is not lost with the process.
+            with suppress(OSError, ValueError):
+                stream.flush()
         os._exit(code)
     return code
 

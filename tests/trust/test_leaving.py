@@ -97,7 +97,8 @@ cli.main()
 def test_a_signal_while_python_executes_a_text_has_its_code_too(name: str, code: int, tmp_path: Path) -> None:
     """Records and templates are made so: Python would then end itself by SIGINT instead."""
     (tmp_path / "inside.py").write_text(INSIDE_A_TEXT.format(name=name))
-    done = shell(f"exec {sys.executable} -m inside", tmp_path, PYTHONPATH=f"{ROOT}:{tmp_path}")
+    # Python holds back what goes into a pipe, unless it is told otherwise, as the tests of many a machine are.
+    done = shell(f"exec {sys.executable} -m inside", tmp_path, PYTHONPATH=f"{ROOT}:{tmp_path}", PYTHONUNBUFFERED="")
     assert (done.returncode, done.stderr) == (code, f"backtest: ended by {name}\n")
     assert done.stdout == "cleared away\n"
 
