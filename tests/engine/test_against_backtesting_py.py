@@ -7,20 +7,15 @@ differ the convention is named, and our own trades stand beside theirs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from backtest.base.config import load_config
-from backtest.engine.replay import replay
 from backtest.engine.run import Run
 from backtest.market.record import Market
-from backtest.signals.strategy import Exit, Intent, Intents
-from tests.engine.test_orders import FLAT, FREE, ZEC, market_of
+from tests.engine.cases import Case, case, held, replayed
+from tests.engine.test_orders import FLAT
 
-Bar = tuple[float, float, float, float]
 Trade = tuple[int, int, float, float, float]
 """Bar of the entry and of the exit, prices of both, units (of a short negative)."""
 
@@ -29,24 +24,6 @@ NOT_BETTER = "a limit that a later open passes fills at its price; backtesting.p
 IN_ITS_BAR = "after a fill inside a bar the rest of that bar counts; backtesting.py leaves from the next bar on"
 OPTIMISTIC = {"stop_order": "optimistic"}
 """What a bar may have done before a fill inside it need not be met after it: backtesting.py's way."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """Bars, orders, and the trades of backtesting.py; ours and the convention where they differ."""
-
-    name: str
-    bars: tuple[Bar, ...]
-    intents: tuple[dict[str, Any], ...]
-    theirs: tuple[Trade, ...]
-    exits: tuple[int, ...] = ()
-    ours: tuple[Trade, ...] | None = None
-    why: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-def case(name: str, bars: tuple[Bar, ...], intent: Any, *theirs: Trade, **more: Any) -> Case:
-    return Case(name, bars, intent if isinstance(intent, tuple) else (intent,), theirs, **more)
 
 
 CALM = (100.0, 101.0, 99.0, 100.0)
@@ -109,18 +86,9 @@ CASES = (
 )  # fmt: skip
 
 
-def replayed(one: Case) -> Run:
-    market = market_of(*one.bars)
-    rows = []
-    for asked in one.intents:
-        given = dict(asked)
-        row, until = given.pop("at", 1), given.pop("until", None)
-        given["notional"] = (50.0 if "part_of" in given else 100.0) * price_of(given, market, row)
-        if until is not None:
-            given["exit_at_ms"] = int(market.open_ms[until])
-        rows.append(Intent(**{"instrument": ZEC, "decided_at_ms": int(market.open_ms[row]), **given}))
-    exits = tuple(Exit(instrument=ZEC, decided_at_ms=int(market.open_ms[row])) for row in one.exits)
-    return replay(market, Intents(tuple(rows), exits=exits), load_config(**{"capital": 1e6, **FREE, **one.settings}))
+def sized(given: dict[str, Any], market: Market, row: int) -> dict[str, float]:
+    """A hundred units, or half of them in each part of an order."""
+    return {"notional": (50.0 if "part_of" in given else 100.0) * price_of(given, market, row)}
 
 
 def price_of(given: dict[str, Any], market: Market, row: int) -> float:
@@ -136,21 +104,15 @@ def price_of(given: dict[str, Any], market: Market, row: int) -> float:
 
 
 def trades_of(run: Run) -> list[Trade]:
-    hours = {
-        name: (run.trades[f"{name}_time"] - run.market.index[0]) // pd.Timedelta("1h") for name in ("entry", "exit")
-    }
-    left = hours["exit"] - (run.trades["exit_phase"] == "close")
     units = run.trades["quantity"] * run.trades["side"]
-    columns = (hours["entry"], left, run.trades["entry_price"], run.trades["exit_price"], units)
-    return sorted(zip(*columns, strict=True))
+    return sorted(zip(*held(run), run.trades["entry_price"], run.trades["exit_price"], units, strict=True))
 
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
 def test_an_order_of_backtesting_py(one: Case) -> None:
-    found = trades_of(replayed(one))
-    expected = one.theirs if one.ours is None else one.ours
-    assert len(found) == len(expected)
-    for trade, wanted in zip(found, expected, strict=True):
+    found = trades_of(replayed(one, sized, capital=1e6))
+    assert len(found) == len(one.expected)
+    for trade, wanted in zip(found, one.expected, strict=True):
         assert trade[:2] == wanted[:2]
         assert trade[2:] == pytest.approx(wanted[2:])
 

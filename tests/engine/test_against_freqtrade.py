@@ -7,20 +7,13 @@ is the tolerance. Where we differ the convention is named, and our own result is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
-import pandas as pd
 import pytest
 
-from backtest.base.config import load_config
-from backtest.engine.replay import replay
 from backtest.engine.run import Run
-from backtest.signals.strategy import Exit, Intent, Intents
-from tests.engine.test_orders import FREE, HOUR, ZEC, market_of
+from tests.engine.cases import Bar, Case, case, held, replayed
+from tests.engine.test_orders import HOUR
 
-Bar = tuple[float, float, float, float]
 Trade = tuple[int, int, str, float]
 """Bars of entry and exit, the one after the signal being 1; reason; profit as a share of the margin."""
 TENTH = 5.5e-4
@@ -52,27 +45,6 @@ BEGINS_AT_OPEN = (
 )
 BOTH_SIDES = "of two intents at once the first enters and the second is IN_POSITION; freqtrade drops both"
 ENTERS_FIRST = "at an open the position that is stopped later in that bar is still held; freqtrade enters at that open"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One case: bars from the entry on, the orders, freqtrade's trades, and where they differ ours and the reason."""
-
-    number: int
-    bars: tuple[Bar, ...]
-    intents: tuple[dict[str, Any], ...]
-    theirs: tuple[Trade, ...]
-    exits: tuple[int, ...] = ()
-    ours: tuple[Trade, ...] | None = None
-    why: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    rejected: tuple[str, ...] = ()
-
-
-def case(
-    number: int, bars: tuple[Bar, ...], intent: dict[str, Any] | tuple[dict[str, Any], ...], *theirs: Trade, **more: Any
-) -> Case:
-    return Case(number, bars, intent if isinstance(intent, tuple) else (intent,), theirs, **more)
 
 
 SIGNAL = ((100.2, 100.2, 99.6, 100.2), (100.2, 100.22, 99.54, 99.9), (99.9, 99.9, 99, 99))
@@ -231,38 +203,18 @@ CASES = (
 )  # fmt: skip
 
 
-def replayed(one: Case) -> Run:
-    market = market_of(*one.bars)
-    rows = []
-    for asked in one.intents:
-        given = dict(asked)
-        row, until = given.pop("at", 1), given.pop("until", None)
-        if until is not None:
-            given["exit_at_ms"] = int(market.open_ms[until])
-        rows.append(Intent(**{"instrument": ZEC, "decided_at_ms": int(market.open_ms[row]), **given}))
-    exits = tuple(Exit(instrument=ZEC, decided_at_ms=int(market.open_ms[row])) for row in one.exits)
-    settings = {"capital": 1000.0, "maintenance_margin": 0.0, **FREE, **one.settings}
-    return replay(market, Intents(tuple(rows), exits=exits), load_config(**settings))
-
-
 def trades_of(run: Run, one: Case) -> list[Trade]:
     leverage = one.settings.get("leverage", 1.0)
-    found = []
-    for trade in run.trades.to_dict("records"):
-        notional = trade["quantity"] * trade["entry_price"]
-        row = {name: (trade[f"{name}_time"] - run.market.index[0]) // pd.Timedelta("1h") for name in ("entry", "exit")}
-        left = row["exit"] - (trade["exit_phase"] == "close")
-        found.append((row["entry"], left, trade["reason"], trade["net"] / notional * leverage))
-    return found
+    share = run.trades["net"] / (run.trades["quantity"] * run.trades["entry_price"]) * leverage
+    return list(zip(*held(run), run.trades["reason"], share, strict=True))
 
 
-@pytest.mark.parametrize("one", CASES, ids=lambda one: f"case {one.number}")
+@pytest.mark.parametrize("one", CASES, ids=lambda one: f"case {one.name}")
 def test_a_case_of_the_table(one: Case) -> None:
-    run = replayed(one)
-    expected = one.theirs if one.ours is None else one.ours
+    run = replayed(one, capital=1000.0, maintenance_margin=0.0)
     found = trades_of(run, one)
-    assert [trade[:3] for trade in found] == [trade[:3] for trade in expected]
-    np.testing.assert_allclose([trade[3] for trade in found], [trade[3] for trade in expected], atol=TENTH)
+    assert [trade[:3] for trade in found] == [trade[:3] for trade in one.expected]
+    np.testing.assert_allclose([trade[3] for trade in found], [trade[3] for trade in one.expected], atol=TENTH)
     assert tuple(run.rejected["reason"]) == one.rejected
     if one.why == HIGH_FIRST:
         trade = run.trades.iloc[0]
@@ -271,7 +223,7 @@ def test_a_case_of_the_table(one: Case) -> None:
 
 
 def test_every_case_is_expressed_and_every_difference_has_its_convention() -> None:
-    assert [one.number for one in CASES] == list(range(60))
+    assert [one.name for one in CASES] == list(range(60))
     differ = [one for one in CASES if one.ours is not None]
     assert all((one.ours is None) == (not one.why) for one in CASES)
     assert len(CASES) - len(differ) == 47
