@@ -139,24 +139,30 @@ def merges(count: int, folder: Path, seed: int = 7) -> dict[str, int]:
     return {"merges and losses": count, "rows": rows_in_all, "lost": lost, "called broken": silent}
 
 
+def unseen_flips(path: Path, key: Key) -> list[tuple[int, int]]:
+    """Byte and bit of every single bit of a manifest that may be flipped without a refusal; the file is left whole."""
+    text, unseen = path.read_bytes(), []
+    for place in range(len(text)):
+        for bit in range(8):
+            path.write_bytes(text[:place] + bytes([text[place] ^ 1 << bit]) + text[place + 1 :])
+            try:
+                read_manifest(path, key)
+            except MarketError:
+                continue
+            unseen.append((place, bit))
+    path.write_bytes(text)
+    return unseen
+
+
 def flips(folder: Path) -> dict[str, int]:
     """Flip every bit of a manifest; each must be refused, and the rows adopted once it is moved away."""
     store = Store(folder / "flipped")
     add(store, 0, 30)
     add(store, 40, 30)
     path = store.root / KEY.path / MANIFEST
-    text = path.read_bytes()
-    unseen = 0
-    for place in range(len(text)):
-        for bit in range(8):
-            path.write_bytes(text[:place] + bytes([text[place] ^ 1 << bit]) + text[place + 1 :])
-            try:
-                read_manifest(path, KEY)
-            except MarketError:
-                continue
-            unseen += 1
+    bits, unseen = 8 * path.stat().st_size, len(unseen_flips(path, KEY))
     path.unlink()
-    return {"bits flipped": 8 * len(text), "unseen": unseen, "rows adopted": checked_series(store, KEY).rows}
+    return {"bits flipped": bits, "unseen": unseen, "rows adopted": checked_series(store, KEY).rows}
 
 
 def campaign(count: int) -> list[dict[str, int]]:

@@ -8,6 +8,7 @@ in bar t. The estudy2 convention scales a sum over N_t events up to all K.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from backtest.market.record import Floats
 from backtest.study.cumulation import (
@@ -152,20 +153,8 @@ def _full(returns: AbnormalReturns) -> Floats:
 
 def _ranks(values: Floats) -> Floats:
     """Ranks along each row, ties shared, NaN kept."""
-    missing = np.isnan(values)
-    at = np.argsort(np.where(missing, np.inf, values), axis=1, kind="stable")
-    ordered = np.take_along_axis(values, at, axis=1)
-    place = np.arange(1.0, values.shape[1] + 1.0)
-    begins = np.ones(values.shape, dtype=bool)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    # The first and the last place of those that are equal; NaN equals nothing, and stands behind.
-    ends = np.ones(values.shape, dtype=bool)
-    ends[:, :-1] = begins[:, 1:]
-    first = np.maximum.accumulate(np.where(begins, place, 0.0), axis=1)
-    last = np.minimum.accumulate(np.where(ends, place, np.inf)[:, ::-1], axis=1)[:, ::-1]
-    ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, at, (first + last) / 2.0, axis=1)
-    return np.where(missing, np.nan, ranks)
+    ranks: Floats = pd.DataFrame(values).rank(axis=1).to_numpy()
+    return ranks
 
 
 def _signed_rank_p(car: Floats) -> float:

@@ -12,10 +12,11 @@ import pytest
 
 from backtest.base.errors import MarketError
 from backtest.market.checking import checked_series
-from backtest.market.manifest import MANIFEST, Gap, asked_again, read_manifest
+from backtest.market.manifest import MANIFEST, Gap, asked_again
 from backtest.market.orphans import QUARANTINE
 from backtest.market.rows import UNITS, Key, Rows
 from backtest.market.store import Store
+from benchmarks.store_losses import unseen_flips
 from tests.market.children import KEY, rows_of
 from tests.market.loopback import DAY, HOUR
 
@@ -48,18 +49,8 @@ def test_no_single_bit_of_a_manifest_changes_unseen(store: Store) -> None:
     add(store, hours(0, 30))
     add(store, hours(40, 30))
     path = store.root / KEY.path / MANIFEST
-    text = path.read_bytes()
-    unseen = []
-    for place in range(len(text)):
-        for bit in range(8):
-            path.write_bytes(text[:place] + bytes([text[place] ^ 1 << bit]) + text[place + 1 :])
-            try:
-                read_manifest(path, KEY)
-            except MarketError:
-                continue
-            unseen.append((place, bit))
-    assert len(text) > 1000
-    assert unseen == []
+    assert path.stat().st_size > 1000
+    assert unseen_flips(path, KEY) == []
 
 
 def test_a_changed_manifest_is_named_with_a_way_out_that_keeps_every_row(store: Store) -> None:
