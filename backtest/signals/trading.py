@@ -18,6 +18,11 @@ from backtest.signals.features import closes_ms
 from backtest.signals.strategy import Intent, Parameters, Share, level
 
 
+def _optional(description: str) -> Any:
+    """A share added after 0.1: 0, its default, changes nothing and no hash."""
+    return Field(0.0, description=description, json_schema_extra=neutral(0.0))
+
+
 class TradeParameters(Parameters):
     """How large a trade is, how long it lasts and where it is cut."""
 
@@ -26,31 +31,15 @@ class TradeParameters(Parameters):
     stop_loss: Share = Field(0.15, description="distance from the fill, share of price; 0 for none")
     take_profit: Share = Field(0.0, description="distance from the fill, share of price; 0 for none")
     trailing_stop: Share = Field(0.0, description="distance from the best price, share of it; 0 for none")
-    activation: Share = Field(
-        0.0,
-        description="gain from the fill from which the trailing stop follows, share of price; 0 for at once",
-        json_schema_extra=neutral(0.0),
+    activation: Share = _optional(
+        "gain from the fill from which the trailing stop follows, share of price; 0 for at once"
     )
-    second_trailing_stop: Share = Field(
-        0.0,
-        description="distance from the best price once that has gained second_activation; 0 for none",
-        json_schema_extra=neutral(0.0),
+    second_trailing_stop: Share = _optional(
+        "distance from the best price once that has gained second_activation; 0 for none"
     )
-    second_activation: Share = Field(
-        0.0,
-        description="gain from the fill from which second_trailing_stop holds too, share of price",
-        json_schema_extra=neutral(0.0),
-    )
-    break_even: Share = Field(
-        0.0,
-        description="gain from the fill from which the stop lies no further than the fill; 0 for none",
-        json_schema_extra=neutral(0.0),
-    )
-    scale_out: Share = Field(
-        0.0,
-        description="gain from the fill at which half of the trade leaves, share of price; 0 for none",
-        json_schema_extra=neutral(0.0),
-    )
+    second_activation: Share = _optional("gain from the fill from which second_trailing_stop holds too, share of price")
+    break_even: Share = _optional("gain from the fill from which the stop lies no further than the fill; 0 for none")
+    scale_out: Share = _optional("gain from the fill at which half of the trade leaves, share of price; 0 for none")
 
     @model_validator(mode="after")
     def _activates_something(self) -> Self:
