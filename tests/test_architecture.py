@@ -240,3 +240,14 @@ def test_warnings_are_errors() -> None:
 
     with pytest.raises(UserWarning, match="canary"):
         warnings.warn("canary", stacklevel=1)
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    """A type says whose it is: one name, one thing, across all rooms."""
+    homes: dict[str, list[str]] = {}
+    for path in modules("backtest"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(dotted(path))
+    assert len(homes) > 200
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}

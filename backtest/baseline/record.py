@@ -54,11 +54,11 @@ def _timeframe(text: str) -> str:
     return text
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Data(_Part):
+class Data(_Section):
     """Which bars: their name, their span (end exclusive), and hashes of what a replay reads. `instruments` hashes each
     instrument's own bars; `detail` the finer bars, empty if there were none.
     """
@@ -86,7 +86,7 @@ class Data(_Part):
         return self
 
 
-class CatalystRows(_Part):
+class CatalystRows(_Section):
     """Which catalysts: the calendar's name and hash, and the hash of each row by its id."""
 
     name: str
@@ -94,14 +94,14 @@ class CatalystRows(_Part):
     catalysts: dict[str, str]
 
 
-class Configuration(_Part):
+class Configuration(_Section):
     """The whole RunConfig, given and default values alike."""
 
     hash: str
     values: dict[str, JsonValue]
 
 
-class Decider(_Part):
+class Decider(_Section):
     """The strategy: every parameter, and the hash of its module's source (null where it has no file)."""
 
     name: str
@@ -109,7 +109,7 @@ class Decider(_Part):
     source: str | None
 
 
-class Plan(_Part):
+class Plan(_Section):
     """The placebo that p comes from.
 
     `family` names the strategies that were recorded together, for which the verdict's p is adjusted: each is evaluated
@@ -123,7 +123,7 @@ class Plan(_Part):
     family: tuple[str, ...] = ()
 
 
-class Trades(_Part):
+class Trades(_Section):
     """Every closed trade: how many, one line each, and the hash of exactly these lines."""
 
     count: Count
@@ -139,7 +139,7 @@ class Trades(_Part):
         return self
 
 
-class RecordedMetric(_Part):
+class RecordedMetric(_Section):
     """One number and how far it may move: by the larger of `absolute` and `relative` times its value.
 
     `value` is null where undefined, with the reason.
@@ -151,7 +151,7 @@ class RecordedMetric(_Part):
     reason: str = ""
 
 
-class Baseline(_Part):
+class Baseline(_Section):
     """What one strategy did on one dataset, as it was recorded.
 
     `request` is what the user asked for, which `check` runs again; null if recorded from Python. `versions` are for

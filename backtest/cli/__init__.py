@@ -14,14 +14,14 @@ import typer
 from backtest.base.errors import BacktestError, UsageError, near_miss
 from backtest.cli.leaving import EXIT_INTERRUPTED, check_folder, end_on_signals, fault_of_system, interrupted
 from backtest.cli.streams import UnwritableError, leave_quietly, prepare_streams
-from backtest.cli.verbs import Program
+from backtest.cli.verbs import LazyVerbs
 from backtest.cli.wording import as_typed, register
 
 EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
 
 app = typer.Typer(
     name="backtest",
-    cls=Program,
+    cls=LazyVerbs,
     help="Which privacy-coin catalysts could have been traded, net of every cost, and was it more than luck?",
     epilog="Exit codes: 0 ok, 1 internal, 2 usage or config, 3 data, 4 baseline regression, 5 look-ahead, "
     "129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, 141 the reader of a pipe left.",

@@ -13,7 +13,7 @@ from backtest.cli.progress import series_bars
 
 if TYPE_CHECKING:
     from backtest.market.download import Report
-    from backtest.market.planning import Plan
+    from backtest.market.planning import DownloadPlan
     from backtest.market.recipe import Recipe
 
 ConfigOption = Annotated[
@@ -98,7 +98,7 @@ def _say(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
 
-def _show_plan(plan: Plan) -> None:
+def _show_plan(plan: DownloadPlan) -> None:
     """Print a plan; a series that the venue refuses is an error, after the table of what it serves."""
     from backtest.report.data_tables import plan_parts
     from backtest.report.tables import new_console, show

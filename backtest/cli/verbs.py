@@ -60,7 +60,7 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
 
 
-class Program(Verbs):
+class LazyVerbs(Verbs):
     """All verbs of the program, each made when it is asked for: to make all takes longer than to list the catalysts."""
 
     def __init__(self, **settings: Any) -> None:

@@ -85,7 +85,7 @@ class ComparedSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SourceComparison:
     """Two sources, their common `timeframe`, one record a coin and series, and `notes` for the reader."""
 
     names: tuple[str, str]
@@ -108,7 +108,9 @@ class _Pair:
     same_currency: bool
 
 
-def compare_markets(a: Market, b: Market, coins: tuple[str, ...] = (), tolerance: float | None = None) -> Comparison:
+def compare_markets(
+    a: Market, b: Market, coins: tuple[str, ...] = (), tolerance: float | None = None
+) -> SourceComparison:
     """Each series that both markets have of each coin (all common ones by default), on the coarser of their bars.
 
     Raises
@@ -143,7 +145,7 @@ def compare_markets(a: Market, b: Market, coins: tuple[str, ...] = (), tolerance
             for name in _ORDER
             if name in mine and name not in theirs
         ]
-    return Comparison(names, a.timeframe if a.bar_ms == bar_ms else b.timeframe, tuple(found), tuple(notes))
+    return SourceComparison(names, a.timeframe if a.bar_ms == bar_ms else b.timeframe, tuple(found), tuple(notes))
 
 
 def _paired(a: Market, b: Market, coin: str, bar_ms: int, tolerance: float | None) -> _Pair:

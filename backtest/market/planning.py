@@ -35,7 +35,7 @@ class PlannedSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DownloadPlan:
     """What a download would do: its series, what is refused and why, and `extra` requests for lists and clocks.
 
     `seconds_each` is the time that one request takes from the next at best.
@@ -59,7 +59,7 @@ class Plan:
         return least * self.seconds_each / 60, most * self.seconds_each / 60
 
 
-def plan_download(downloader: Downloader) -> Plan:
+def plan_download(downloader: Downloader) -> DownloadPlan:
     """Plan of a download through ccxt, as if every instrument had been listed when its time range begins."""
     recipe, choice = downloader.recipe, downloader.recipe.exchange
     venue = Venue(choice.id, choice.options, downloader.stop, downloader.patience, insecure=downloader.insecure)
@@ -98,16 +98,16 @@ def plan_download(downloader: Downloader) -> Plan:
     if not planned and not refused:
         refused.append(nothing_of(recipe))
     extra = 1 + bool(venue.exchange.has.get("fetchTime")) if planned else 0
-    return Plan(tuple(planned), tuple(dict.fromkeys(refused)), extra, each)
+    return DownloadPlan(tuple(planned), tuple(dict.fromkeys(refused)), extra, each)
 
 
-def plan_archive(downloader: ArchiveDownloader) -> Plan:
+def plan_archive(downloader: ArchiveDownloader) -> DownloadPlan:
     """Plan of a download from Binance's archive: each file and its CHECKSUM is a request."""
     planned = []
     for key in downloader.wanted_keys():
         spans, least, most = downloader.pieces(key)
         planned.append(PlannedSeries(key, total_ms(spans), 2 * least, 2 * most))
-    return Plan(tuple(planned), (), 0, ANSWER_SECONDS / max(min(downloader.workers, len(planned)), 1))
+    return DownloadPlan(tuple(planned), (), 0, ANSWER_SECONDS / max(min(downloader.workers, len(planned)), 1))
 
 
 def _settlement_windows(span: Span, limit: int, cadence_ms: int) -> int:
@@ -124,7 +124,7 @@ def _settlement_windows(span: Span, limit: int, cadence_ms: int) -> int:
     return count
 
 
-def plan_lines(plan: Plan) -> list[str]:
+def plan_lines(plan: DownloadPlan) -> list[str]:
     """The sum of a plan in words."""
     (least, most), (shortest, longest) = plan.requests, plan.minutes
     if not any(one.most for one in plan.series):

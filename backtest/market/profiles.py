@@ -65,7 +65,7 @@ _MEANING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class ProgramLayout:
     """How one program deviates: what it is called, columns that only it has, and what they are.
 
     `columns` go before the shared names; without a header they are in order. `units` and `zone` are what its
@@ -81,11 +81,11 @@ class Program:
     refuse: str = ""
 
 
-def _program(name: str, has: str, **more: object) -> Program:
-    return Program(name, frozenset(has.split()), **more)  # type: ignore[arg-type]
+def _program(name: str, has: str, **more: object) -> ProgramLayout:
+    return ProgramLayout(name, frozenset(has.split()), **more)  # type: ignore[arg-type]
 
 
-PROGRAMS: tuple[Program, ...] = (
+PROGRAMS: tuple[ProgramLayout, ...] = (
     _program(
         "CoinMarketCap",
         "timeopen timeclose open high low close volume marketcap",
@@ -163,7 +163,7 @@ def recognised(path: Path, raw: RawCells, options: ReadOptions, series: SeriesNa
     """
     header = raw.header or _headerless(path, raw, options)
     names = [plain(name) for name in header]
-    program = next((one for one in PROGRAMS if one.has <= set(names)), Program("columns by name", frozenset()))
+    program = next((one for one in PROGRAMS if one.has <= set(names)), ProgramLayout("columns by name", frozenset()))
     if program.refuse:
         raise MarketError(f"{path} is an export of {program.name}: {program.refuse}")
     places = _places(path, header, names, program, options, base)
@@ -206,7 +206,7 @@ def _wanted(series: SeriesName, places: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _places(
-    path: Path, header: Sequence[str], names: Sequence[str], program: Program, options: ReadOptions, base: str
+    path: Path, header: Sequence[str], names: Sequence[str], program: ProgramLayout, options: ReadOptions, base: str
 ) -> dict[str, int]:
     places: dict[str, int] = {}
     for meaning, known in NAMES.items():

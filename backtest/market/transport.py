@@ -49,7 +49,7 @@ class MalformedAnswer(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LastReply:
     """What is remembered of the last answer of one session; `rows` and `nulls` of its longest list."""
 
     status: int
@@ -116,7 +116,7 @@ class CheckedSession(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.answer: Answer | None = None
+        self.answer: LastReply | None = None
         self.wants_rows = False
         self.told_ms: int | None = None
 
@@ -137,7 +137,7 @@ class CheckedSession(requests.Session):
         self.told_ms = _told_ms(response.headers)
         document, complaint = _document(response.content)
         rows = _longest_list(document)
-        self.answer = Answer(
+        self.answer = LastReply(
             response.status_code,
             _code(document),
             retry_after(response.headers.get("Retry-After"), utc_now()),
@@ -188,7 +188,7 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     return max((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds(), 0.0)
 
 
-def verdict(problem: Exception, answer: Answer | None) -> RetryVerdict:
+def verdict(problem: Exception, answer: LastReply | None) -> RetryVerdict:
     """Whether a failed request is worth repeating, by status and code first and ccxt's class last."""
     if isinstance(problem, (MalformedAnswer, *STUMBLES)):
         return "again"
@@ -239,7 +239,7 @@ def call(what: str, ask: Callable[[], Result], session: CheckedSession, gate: Ra
             gate.sleep(seconds)
 
 
-def _farewell(what: str, problem: Exception, answer: Answer | None, failures: int) -> str:
+def _farewell(what: str, problem: Exception, answer: LastReply | None, failures: int) -> str:
     # ccxt names the address, what it raised from names the trouble.
     reason = " ".join(f"{problem} {problem.__cause__ or ''}".split())[:300]
     if answer is not None and answer.status in DOUBTFUL_STATUS:

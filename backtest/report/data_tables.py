@@ -16,10 +16,10 @@ from backtest.market.instrument_file import INSTRUMENTS
 from backtest.report.tables import new_table
 
 if TYPE_CHECKING:
-    from backtest.market.comparing import Comparison
+    from backtest.market.comparing import SourceComparison
     from backtest.market.download import Report
     from backtest.market.manifest import Manifest
-    from backtest.market.planning import Plan
+    from backtest.market.planning import DownloadPlan
     from backtest.market.spans import Span
 
 FULL, PARTLY, GAP, NOTHING = "█", "▒", "!", "·"
@@ -37,7 +37,7 @@ def fetched_table(report: Report) -> Table:
     return table
 
 
-def plan_parts(plan: Plan) -> list[Table | str]:
+def plan_parts(plan: DownloadPlan) -> list[Table | str]:
     """One row per series with the requests that it takes, then their sum and what is not served."""
     from backtest.market.planning import plan_lines
 
@@ -78,7 +78,7 @@ def rules_lines(folder: Path, symbols: Collection[str]) -> list[str]:
     ]
 
 
-def comparison_parts(found: Comparison) -> list[Table | str]:
+def comparison_parts(found: SourceComparison) -> list[Table | str]:
     """The table of a comparison, one row per series and one figure where A and B agree; what disagrees; the notes."""
     from backtest.market.comparing import duration_words
 

@@ -23,7 +23,7 @@ _BLOCKS = 2**18
 """Blocks held at once."""
 
 
-class Moves(NamedTuple):
+class StretchMoves(NamedTuple):
     """Log equity over each of several stretches of bars, from 0: its last, least and greatest, and its largest fall."""
 
     last: Floats
@@ -52,7 +52,7 @@ def resampled_sums(returns: Floats, block: float, draws: int, seed: int) -> Resa
     bars = len(returns)
     powers = np.stack((returns, np.square(returns), np.square(np.minimum(returns, 0.0)), np.log1p(returns)))
     running = np.concatenate((np.zeros((4, 1)), np.cumsum(powers, axis=1)), axis=1)
-    tree = _Tree(powers[3])
+    tree = _StretchTree(powers[3])
     rng = np.random.default_rng(seed)
     at_most = math.ceil(bars / block + 6.0 * math.sqrt(bars / block) + 10.0)
     found = np.empty((5, draws))
@@ -84,9 +84,9 @@ def _blocks(rng: np.random.Generator, draws: int, bars: int, block: float, at_mo
     return rng.integers(0, bars, length.shape), length
 
 
-def _joined(one: Moves, then: Moves) -> Moves:
+def _joined(one: StretchMoves, then: StretchMoves) -> StretchMoves:
     """Moves over a stretch and the one behind it."""
-    return Moves(
+    return StretchMoves(
         one.last + then.last,
         np.minimum(one.least, one.last + then.least),
         np.maximum(one.greatest, one.last + then.greatest),
@@ -94,23 +94,25 @@ def _joined(one: Moves, then: Moves) -> Moves:
     )
 
 
-class _Tree:
+class _StretchTree:
     """Moves over aligned stretches of 1, 2, 4, ... bars of a series of log returns (T,)."""
 
     def __init__(self, logs: Floats) -> None:
         self.size = 1 << max(len(logs) - 1, 1).bit_length()
         leaf = np.zeros(self.size)
         leaf[: len(logs)] = logs
-        level = Moves(leaf, np.minimum(leaf, 0.0), np.maximum(leaf, 0.0), np.maximum(-leaf, 0.0))
+        level = StretchMoves(leaf, np.minimum(leaf, 0.0), np.maximum(leaf, 0.0), np.maximum(-leaf, 0.0))
         levels = [level]
         while len(level.last) > 1:
-            level = _joined(Moves(*(part[0::2] for part in level)), Moves(*(part[1::2] for part in level)))
+            level = _joined(
+                StretchMoves(*(part[0::2] for part in level)), StretchMoves(*(part[1::2] for part in level))
+            )
             levels.append(level)
         self.levels = levels
 
-    def moves(self, start: Indices, end: Indices) -> Moves:
+    def moves(self, start: Indices, end: Indices) -> StretchMoves:
         """Moves over bars `start` to before `end`, of one shape; nothing moves where they are equal."""
-        left, right = (Moves(*np.zeros((4, *start.shape))) for _ in range(2))
+        left, right = (StretchMoves(*np.zeros((4, *start.shape))) for _ in range(2))
         low, high = start.copy(), end.copy()
         for level in self.levels:
             open_ = low < high
@@ -118,9 +120,9 @@ class _Tree:
                 break
             for odd, behind in ((open_ & (low % 2 == 1), False), (open_ & (high % 2 == 1), True)):
                 at = (high if behind else low)[odd] - behind
-                piece = Moves(*(part[at] for part in level))
+                piece = StretchMoves(*(part[at] for part in level))
                 side = right if behind else left
-                own = Moves(*(part[odd] for part in side))
+                own = StretchMoves(*(part[odd] for part in side))
                 for part, value in zip(side, _joined(piece, own) if behind else _joined(own, piece), strict=True):
                     part[odd] = value
             low, high = np.where(open_, (low + 1) // 2, low), np.where(open_, high // 2, high)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from backtest.base.errors import UsageError
-from backtest.market.comparing import ComparedSeries, Comparison, compare_markets
+from backtest.market.comparing import ComparedSeries, SourceComparison, compare_markets
 from backtest.market.record import Market
 
 HOURS = 24 * 40
@@ -32,7 +32,7 @@ def market(frame: pd.DataFrame, symbol: str = "ZEC/USDT:USDT", **more: dict[str,
     return Market.from_frames({symbol: frame}, **more)
 
 
-def one(found: Comparison, name: str) -> ComparedSeries:
+def one(found: SourceComparison, name: str) -> ComparedSeries:
     return next(series for series in found.series if series.series == name)
 
 

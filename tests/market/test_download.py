@@ -23,7 +23,7 @@ from backtest.market.recipe import ExchangeChoice, Recipe
 from backtest.market.recorder import record
 from backtest.market.rows import Key
 from backtest.market.store import Store
-from backtest.market.transport import Answer, MalformedAnswer, Patience, RateGate, Stopped, retry_after, verdict
+from backtest.market.transport import LastReply, MalformedAnswer, Patience, RateGate, Stopped, retry_after, verdict
 from backtest.market.venue_rules import RULES, VenueRules
 from tests.market.loopback import DAY, HOUR, NOW, Listing, Loopback, options, serving
 
@@ -397,23 +397,23 @@ def test_both_forms_of_retry_after_are_read() -> None:
 @pytest.mark.parametrize(
     ("problem", "answer", "expected"),
     [
-        (ccxt.DDoSProtection("x"), Answer(429, "", None), "limited"),
-        (ccxt.ExchangeError("x"), Answer(429, "", None), "limited"),
-        (ccxt.ExchangeError("x"), Answer(418, "-1003", None), "limited"),
-        (ccxt.ExchangeError("x"), Answer(503, "-1008", None), "again"),
-        (ccxt.ExchangeError("x"), Answer(200, "10016", None), "again"),
-        (ccxt.RateLimitExceeded("x"), Answer(200, "10006", None), "limited"),
-        (ccxt.BadRequest("x"), Answer(200, "10001", None), "doubtful"),
-        (ccxt.ExchangeNotAvailable("x"), Answer(451, "", None), "doubtful"),
-        (ccxt.ExchangeNotAvailable("x"), Answer(403, "", None), "doubtful"),
-        (ccxt.ExchangeNotAvailable("x"), Answer(400, "-1121", None), "never"),
-        (ccxt.BadSymbol("x"), Answer(400, "-1121", None), "never"),
+        (ccxt.DDoSProtection("x"), LastReply(429, "", None), "limited"),
+        (ccxt.ExchangeError("x"), LastReply(429, "", None), "limited"),
+        (ccxt.ExchangeError("x"), LastReply(418, "-1003", None), "limited"),
+        (ccxt.ExchangeError("x"), LastReply(503, "-1008", None), "again"),
+        (ccxt.ExchangeError("x"), LastReply(200, "10016", None), "again"),
+        (ccxt.RateLimitExceeded("x"), LastReply(200, "10006", None), "limited"),
+        (ccxt.BadRequest("x"), LastReply(200, "10001", None), "doubtful"),
+        (ccxt.ExchangeNotAvailable("x"), LastReply(451, "", None), "doubtful"),
+        (ccxt.ExchangeNotAvailable("x"), LastReply(403, "", None), "doubtful"),
+        (ccxt.ExchangeNotAvailable("x"), LastReply(400, "-1121", None), "never"),
+        (ccxt.BadSymbol("x"), LastReply(400, "-1121", None), "never"),
         (ccxt.RequestTimeout("x"), None, "again"),
         (ccxt.ExchangeError("certificate"), None, "never"),
-        (MalformedAnswer("html"), Answer(200, "", None), "again"),
+        (MalformedAnswer("html"), LastReply(200, "", None), "again"),
     ],
 )
-def test_retries_are_decided_by_status_and_code(problem: Exception, answer: Answer | None, expected: str) -> None:
+def test_retries_are_decided_by_status_and_code(problem: Exception, answer: LastReply | None, expected: str) -> None:
     assert verdict(problem, answer) == expected
 
 

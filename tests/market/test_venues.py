@@ -14,7 +14,7 @@ import pytest
 from backtest.base.errors import MarketError, UsageError
 from backtest.market.ccxt_source import Venue
 from backtest.market.download import Downloader, Fetched
-from backtest.market.planning import Plan, plan_download
+from backtest.market.planning import DownloadPlan, plan_download
 from backtest.market.recipe import ExchangeChoice, Recipe
 from backtest.market.rows import Key, SeriesName
 from backtest.market.store import Store
@@ -44,7 +44,7 @@ class Outcome:
     requests: int = 0
     times: np.ndarray | None = None
     values: np.ndarray | None = None
-    plan: Plan | None = None
+    plan: DownloadPlan | None = None
 
 
 def outcome(case: tuple[str, SeriesName], root: Path, monkeypatch: pytest.MonkeyPatch, days: int = 59) -> Outcome:
