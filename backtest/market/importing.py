@@ -18,6 +18,7 @@ from backtest.market.files import market_file, told_kind
 from backtest.market.plain_files import Piece, Said, StoredBars, plain_piece
 from backtest.market.record import Kind
 from backtest.market.rows import UNITS, Key
+from backtest.market.seen_files import SeenFiles
 from backtest.market.spans import intersect
 from backtest.market.store import Store
 
@@ -72,9 +73,10 @@ class _Import:
     _known: dict[Key, set[str]] = field(default_factory=dict)
     _everywhere: set[str] | None = None
     bars: StoredBars = field(init=False)
+    seen: SeenFiles = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bars = StoredBars(self.store)
+        self.bars, self.seen = StoredBars(self.store), SeenFiles(self.store.root)
 
     def known(self, key: Key, mark: str) -> bool:
         """Whether a file of this content was imported into a series."""
@@ -145,6 +147,7 @@ def import_paths(
     finally:
         for key in task.touched:
             store.compact(key)
+        task.seen.keep()
     if not found:
         given = ", ".join(map(str, paths))
         raise MarketError(
@@ -213,7 +216,7 @@ def _archive_file(path: Path, task: _Import) -> None:
 def _plain_file(path: Path, task: _Import, *, given: bool) -> bool:
     """Whether a file was read; one that nothing asked for by name and that is not recognised is only named."""
     wanted = given or market_file(path) is not None
-    mark = _digest(path, task.said.key)
+    mark = task.seen.mark(path, task.said.key)
     if task.known_anywhere(mark):
         task.done.again += 1
         return True
@@ -226,16 +229,6 @@ def _plain_file(path: Path, task: _Import, *, given: bool) -> bool:
         return False
     task.keep(path, piece, mark)
     return True
-
-
-def _digest(path: Path, said: str) -> str:
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-    except OSError as problem:
-        raise MarketError(f"{path} cannot be read ({problem.strerror}): check the path") from None
-    digest.update(said.encode())
-    return digest.hexdigest()[:32]
 
 
 def _archive_kind(path: Path) -> Kind:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from backtest.base.errors import MarketError, UsageError, shortened
 from backtest.base.fields import Milliseconds
 from backtest.base.units import UNIT_MS, timeframe_ms
-from backtest.market.arrow_files import read_parquet
+from backtest.market.arrow_files import read_parquet, room_for
 from backtest.market.quality import Int64s
 from backtest.market.record import Floats, Instrument
 
@@ -166,14 +166,30 @@ def write_file(folder: Path, rows: Rows, key: Key, units: dict[str, str]) -> Sto
     told = {_SERIES_OF: str(key.path.as_posix()), _UNITS_OF: json.dumps(units, sort_keys=True)}
     schema = _schema(key.series).with_metadata(told)
     arrays = [pa.array(rows.time_ms), *(pa.array(np.ascontiguousarray(column)) for column in rows.values.T)]
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, compression="zstd", write_page_checksum=True)
-    content = sink.getvalue().to_pybytes()
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    content = _parquet(table, {"timestamp": "DELTA_BINARY_PACKED"})
+    if table.nbytes > room_for(content.size):
+        # A dead market packs so well that the reader would take its file for a bomb.
+        content = _parquet(table, {})
     digest = hashlib.sha256(content).hexdigest()
     first, last = int(rows.time_ms[0]), int(rows.time_ms[-1])
     name = f"{first}-{last}-{digest[:12]}.parquet"
     replace_file(folder / name, content)
     return StoredFile(name=name, sha256=digest, rows=rows.time_ms.size, first_ms=first, last_ms=last)
+
+
+def _parquet(table: pa.Table, encoding: dict[str, str]) -> pa.Buffer:
+    """Bytes of a Parquet file; times differ all, so that a dictionary of them is work for nothing."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        use_dictionary=table.column_names[1:],
+        column_encoding=encoding,
+        write_page_checksum=True,
+    )
+    return sink.getvalue()
 
 
 @contextmanager
@@ -274,7 +290,7 @@ def new_rows(folder: Path, rows: Rows, series: SeriesName, files: Sequence[Store
     return Rows(rows.time_ms[~known], rows.values[~known]), int((~same.all(axis=1)).sum())
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes | pa.Buffer) -> None:
     """Write a file whole or not at all, and onto the disk before it gets its name."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

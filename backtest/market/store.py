@@ -3,10 +3,10 @@
     ROOT/bybit/ZEC_USDT_USDT/ohlcv/1h/manifest.json
                                      /1755216000000-1764543600000-5b2c09d1e7a4.parquet
 
-A file is named after its first and last time and its content, and never changes. An append writes a new file,
-then replaces the manifest; both are atomic and under the series' lock, so that a killed process loses at most
-what it was writing and two processes take turns. `compact` folds the small files into one a year: the same
-rows give the same files, however they came. A row that is stored is never replaced or dropped, and no manifest
+A file is named after its first and last time and its content, and never changes. An append writes a new file for each
+year of its rows, then replaces the manifest; each write is atomic, and all are under the series' lock, so that a killed
+process loses at most what it was writing and two processes take turns. `compact` folds the files of a year into one:
+the same rows give the same files, however they came. A row that is stored is never replaced or dropped, and no manifest
 decides what is deleted: a file that none lists is adopted, or set aside and named (`backtest.market.orphans`).
 """
 
@@ -226,7 +226,7 @@ class Store:
             if manifest.units != units:
                 raise MarketError(f"{key} is stored in {manifest.units}, but {source} has {units}: use another `store`")
             new, differing = new_rows(folder, rows, key.series, manifest.files)
-            files = (*manifest.files, write_file(folder, new, key, units)) if new.time_ms.size else manifest.files
+            files = (*manifest.files, *(write_file(folder, part, key, units) for part in _parts(new)))
             # A clock that was never set must not write what no manifest may hold.
             told_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
             asked_ms = min(max(told_ms, EARLIEST_MS), LATEST_MS - 1)
@@ -320,9 +320,8 @@ class Store:
         if not _is_compact(manifest):
             years = _by_year(manifest)
             whole = {year: group[0] for year, group in years.items() if len(group) == 1 and _is_year(group[0])}
-            rows = self.read(manifest.key)
-            for year in years.keys() - whole.keys():
-                part = rows.between(_year_start(year), _year_start(year + 1))
+            for year in sorted(years.keys() - whole.keys()):
+                part = self.read(manifest.key, _year_start(year), _year_start(year + 1))
                 if part.time_ms.size:
                     whole[year] = write_file(folder, part, manifest.key, manifest.units)
             files = tuple(whole[year] for year in sorted(whole))
@@ -369,6 +368,15 @@ def _check_rows(rows: Rows, key: Key) -> None:
 
 def _year(moment_ms: int) -> int:
     return datetime.fromtimestamp(moment_ms / 1000, UTC).year
+
+
+def _parts(rows: Rows) -> Iterator[Rows]:
+    """Rows of each year that has any."""
+    if rows.time_ms.size:
+        for year in range(_year(int(rows.time_ms[0])), _year(int(rows.time_ms[-1])) + 1):
+            part = rows.between(_year_start(year), _year_start(year + 1))
+            if part.time_ms.size:
+                yield part
 
 
 def _by_year(manifest: Manifest) -> dict[int, list[StoredFile]]:

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from backtest.base.errors import MarketError, UsageError
+from backtest.market import arrow_files
 from backtest.market import store as store_module
 from backtest.market.orphans import ADOPTED, QUARANTINE
-from backtest.market.rows import UNITS, Key, Rows, plain_timeframe, series_names
+from backtest.market.rows import UNITS, Key, Rows, plain_timeframe, read_files, series_names, write_file
 from backtest.market.store import MANIFEST, Store, store_root
 from backtest.market.venue_rules import RULES
 from tests.market.children import KEY, append_blocks, download, rows_of
@@ -133,6 +134,49 @@ def test_compacting_gives_one_file_a_year_whatever_the_order(tmp_path: Path) -> 
     names = [name for name in results[0] if name.endswith(".parquet")]
     assert len(names) == 2
     assert Store(tmp_path / "1").read(KEY).time_ms.size == 80 * 30
+
+
+def test_rows_of_several_years_are_written_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    one_file = store_module.write_file
+    monkeypatch.setattr(store_module, "write_file", lambda *said: written.append(said) or one_file(*said))
+    add(store, hours(24 * 300, 24 * 800))
+    before = contents(store.root)
+    store.compact(KEY)
+    assert len(written) == 4  # 2025 to 2028
+    assert contents(store.root) == before
+    assert [path.endswith(".parquet") for path in before].count(True) == 4
+
+
+def test_an_append_that_dies_between_its_years_loses_and_doubles_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = hours(24 * 300, 24 * 100)
+    one_file = store_module.write_file
+    calls = []
+
+    def dies(*said: object) -> object:
+        calls.append(said)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return one_file(*said)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "write_file", dies)
+        with pytest.raises(MarketError, match="No space left"):
+            add(store, rows)
+    assert add(store, rows) == (24 * 35, 0)  # those of the first year were taken in
+    assert store.read(KEY).time_ms.tolist() == rows.time_ms.tolist()
+    assert store.problems(KEY) == []
+
+
+def test_a_dead_market_is_read_back_however_well_it_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow_files, "LEAST_ROOM", 2**20)
+    key = Key.of("bybit", "ZEC/USDT:USDT", "ohlcv", "1s")
+    times = JAN + np.arange(200_000, dtype=np.int64) * 1_000
+    rows = Rows(times, np.broadcast_to(np.array([1.0, 1.0, 1.0, 1.0, 0.0]), (times.size, 5)))
+    file = write_file(tmp_path, rows, key, UNITS["ohlcv"])
+    assert read_files(tmp_path, [file], "ohlcv").time_ms.size == times.size
 
 
 def test_many_appends_stay_few_files(store: Store) -> None:
