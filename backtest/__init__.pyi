@@ -64,6 +64,7 @@ from .ledger.verification import LedgerVerification as LedgerVerification
 from .ledger.verification import verify_ledger as verify_ledger
 from .market.auxiliary import AuxiliarySeries as AuxiliarySeries
 from .market.auxiliary import read_series as read_series
+from .market.conversion import converted as converted
 from .market.dataset import open_dataset as open_dataset
 from .market.instrument import Instrument as Instrument
 from .market.instrument import Provenance as Provenance

@@ -77,6 +77,9 @@ AuxiliaryOption = Annotated[
     list[str] | None,
     typer.Option("--series", help="NAME=FILE.csv with available_at,value, for strategies and study; repeat."),
 ]
+Currency = Annotated[
+    str | None, typer.Option(help="Convert spot to this currency, by a pair of the dataset or a --series eur_usdt.")
+]
 Endogenous = Annotated[bool, typer.Option("--endogenous", help="Include catalysts that are moves of the price itself.")]
 
 REQUEST: dict[str, tuple[Any, Any]] = {
@@ -88,6 +91,7 @@ REQUEST: dict[str, tuple[Any, Any]] = {
     "param": (ParameterOptions, None),
     "timerange": (Timerange, None),
     "series": (AuxiliaryOption, None),
+    "currency": (Currency, None),
     "config": (Config, None),
     "setting": (Settings, None),
     "funding": (FundingOption, None),
@@ -98,7 +102,7 @@ REQUEST: dict[str, tuple[Any, Any]] = {
     "endogenous": (Endogenous, False),
 }
 """Options of a request, by the name of the parameter, with their defaults."""
-BARS = ("dataset", "timeframe", "store", "timerange", "series")
+BARS = ("dataset", "timeframe", "store", "timerange", "series", "currency")
 """Those that say which bars."""
 REPLAYED = (*BARS, "calendar", "config", "setting", "funding", "detail", "placebo", "statistic", "endogenous")
 """Those of a verb that replays, but for its strategies."""
@@ -145,7 +149,10 @@ def request_of(**given: Any) -> Request:
 
     values: dict[str, Any] = {
         name: given[name]
-        for name in ("dataset", "timeframe", "timerange", "detail", "placebo", "statistic", "bootstrap", "endogenous")
+        for name in (
+            *("dataset", "timeframe", "timerange", "currency", "detail"),
+            *("placebo", "statistic", "bootstrap", "endogenous"),
+        )
         if name in given
     }
     for name in ("store", "config"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from backtest.request.request import Request
 
 
-@asking("dataset", "store", "timerange", "series", "calendar", "endogenous")
+@asking("dataset", "store", "timerange", "series", "currency", "calendar", "endogenous")
 def study(
     request: Request,
     timeframe: Annotated[

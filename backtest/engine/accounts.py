@@ -14,7 +14,7 @@ import pandas as pd
 from backtest.base.errors import ConfigError, MarketError
 from backtest.base.units import format_ms
 from backtest.engine.layout import Orders
-from backtest.market.record import Floats, Market
+from backtest.market.record import Floats, Instrument, Market
 
 
 def inverse_of(market: Market) -> npt.NDArray[np.bool_]:
@@ -71,11 +71,25 @@ def account_currency(market: Market, columns: npt.ArrayLike) -> str:
                 f"one that settles in {one.quote} or in {one.base}"
             )
         if one.settle != traded[0].settle:
-            raise ConfigError(
-                f"{traded[0].symbol} settles in {traded[0].settle} and {one.symbol} in {one.settle}: one account keeps "
-                "one currency; trade them in runs of their own"
-            )
+            raise ConfigError(_two_currencies(market, traded[0], one))
     return traded[0].settle if traded else market.currency
+
+
+def _two_currencies(market: Market, one: Instrument, other: Instrument) -> str:
+    said = (
+        f"{one.symbol} settles in {one.settle} and {other.symbol} in {other.settle}: one account keeps one currency; "
+    )
+    spot = [item for item in (one, other) if item.kind == "spot"]
+    # Spot alone can be converted: to the currency of what cannot, else to the market's.
+    fixed = [item.settle for item in (one, other) if item.kind != "spot"]
+    if not spot:
+        return said + "trade them in runs of their own: the profit of a contract is paid in its own and not converted"
+    account = fixed[0] if fixed else market.currency if market.currency in (one.settle, other.settle) else one.settle
+    moved = next(item.settle for item in spot if item.settle != account)
+    return said + (
+        f"convert spot with `currency={account}`, by bars of {moved}/{account} in the dataset or a series "
+        f"{moved.lower()}_{account.lower()}, or trade them in runs of their own"
+    )
 
 
 def refuse_jumps(market: Market, columns: npt.ArrayLike, largest: float) -> None:

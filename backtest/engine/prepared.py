@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from backtest.base.config import RunConfig
+from backtest.base.errors import UsageError
 from backtest.base.identity import SHORT
 from backtest.engine.costs import kernel_bars, kernel_rules
 from backtest.engine.layout import FILL_COLUMNS, POSITION, TRADE_COLUMNS, Bars, Book, Orders, Positions, Rules
@@ -89,8 +90,15 @@ def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> 
     MarketError
         Where the finer bars of `detail` do not fit those of the market.
     UsageError
-        Where the bars would need more than all memory there is.
+        Where the bars would need more than all memory there is, or finer bars are of an instrument whose prices were
+        converted.
     """
+    for one in (*market.instruments, *(detail.instruments if detail else ())):
+        if detail and one.converted_by and one.symbol in detail.symbols:
+            raise UsageError(
+                f"{one.symbol} is converted to {one.settle} by {one.converted_by}, its finer bars would be converted "
+                "at other instants and not fit: leave `detail` or `currency` out"
+            )
     check_room(*market.close.shape)
     return Prepared(market, config, kernel_bars(market, config, detail), kernel_rules(config, market.bar_ms))
 

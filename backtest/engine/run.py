@@ -413,4 +413,10 @@ def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: st
         notes.append(f"{one['instrument']} stopped trading at {one['exit_time']:%Y-%m-%d %H:%M}: closed there")
     if currency not in DOLLARS:
         notes.append(f"money is in {currency}, in which these instruments settle")
+    names = set(trades["instrument"])
+    notes += [
+        f"{one.symbol} is converted to {one.settle} by {one.converted_by}"
+        for one in market.instruments
+        if one.converted_by and one.symbol in names
+    ]
     return tuple(notes)

@@ -204,6 +204,7 @@ def asked_hash(request: Request) -> str:
             "asked": [request.dataset, request.timeframe, request.timerange, request.detail, list(request.calendars)],
             **({"endogenous": True} if request.endogenous else {}),
             **({"series": request.series} if request.series else {}),
+            **({"currency": request.currency} if request.currency else {}),
         }
     )
 

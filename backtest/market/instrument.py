@@ -47,6 +47,8 @@ class Instrument:
         configuration's `maintenance_margin` holds.
     earlier_names : tuple of (str, float)
         Symbols under which it traded before, and how many of those units one of its own is (`1000X` is 1000).
+    converted_by : str
+        Pair or series by which its prices were converted to `quote`, which its symbol does not name; else empty.
     """
 
     symbol: str
@@ -62,6 +64,7 @@ class Instrument:
     least_notional: float = 0.0
     tiers: tuple[Tier, ...] = ()
     earlier_names: tuple[tuple[str, float], ...] = ()
+    converted_by: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "settle", self.settle or self.quote)

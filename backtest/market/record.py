@@ -250,16 +250,16 @@ class Market(Shown):
     def column_of(self, base: str, kind: Kind | None = None) -> int | None:
         """Column of a coin: its swap first, then its spot; None where the market has neither.
 
-        Of several that which settles in the market's currency. `kind` asks for that kind only.
+        Of several that which settles in the market's currency, by its own prices first. `kind` asks for that kind only.
         """
         currency = self.currency
         kinds = (kind,) if kind else ("swap", "spot")
         found = [
-            (instrument.settle != currency, kinds.index(instrument.kind), column)
+            (instrument.settle != currency, kinds.index(instrument.kind), bool(instrument.converted_by), column)
             for column, instrument in enumerate(self.instruments)
             if instrument.base == base and instrument.kind in kinds
         ]
-        return min(found)[2] if found else None
+        return min(found)[-1] if found else None
 
     def bar_at_or_after(self, moment_ms: int) -> int:
         """First bar with open >= `moment_ms`; len(index) where there is none."""

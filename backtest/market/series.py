@@ -45,6 +45,11 @@ class BarSeries:
     stale_periods: int = 0
     summed: bool = False
 
+    @property
+    def in_quote(self) -> bool:
+        """Whether a value is money in the quote currency of its instrument."""
+        return self.unit.startswith("quote")
+
 
 SERIES: dict[str, BarSeries] = {
     one.name: one

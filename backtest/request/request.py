@@ -52,6 +52,7 @@ class Request(BaseModel):
     bootstrap: int = 1_000
     endogenous: bool = Field(False, json_schema_extra=neutral(False))
     series: dict[str, str] = Field({}, json_schema_extra=neutral({}))
+    currency: str | None = Field(None, json_schema_extra=neutral(None))
 
     # Where it was read from, and which files were trusted by hand; copies keep both.
     _document: Path | None = PrivateAttr(None)
@@ -126,7 +127,15 @@ class Request(BaseModel):
         from backtest.market.auxiliary import read_series
 
         market = market.with_auxiliary(*(read_series(Path(path), name) for name, path in self.series.items()))
-        return market.between(window) if window else market
+        market = market.between(window) if window else market
+        return self._in_currency(market)
+
+    def _in_currency(self, market: Market) -> Market:
+        if not self.currency:
+            return market
+        from backtest.market.conversion import converted
+
+        return converted(market, self.currency)
 
     def finer(self) -> Market | None:
         """The requested finer bars; None for none."""

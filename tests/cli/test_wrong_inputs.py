@@ -152,6 +152,11 @@ WRONG: list[tuple[str, int, str]] = [
     ("run --placebo shift:abc", 2, r"'shift:abc' is not KIND, COUNT or KIND:COUNT"),
     ("run --timeframe 7m", 2, r"'privacy-2025-sample' has 1h bars, not 7m: leave it out"),
     ("run --series shielded", 2, r"--series 'shielded' is not name=value: write for example --series \w+=\w+.csv"),
+    (
+        "run --currency usdt",
+        2,
+        r"cannot be converted to --currency 'usdt'.*\(--series \w+=FILE.csv\); did you mean 'USDT'",
+    ),
     ("run --series shielded=absent.csv", 3, r"absent.csv does not exist: check the path"),
     ("run --series shielded=text.txt", 3, r"text.txt begins with 'hello': a series needs the header available_at,val"),
     ("run --set leverage", 2, r"--set 'leverage' is not name=value: write for example --set leverage=2"),
