@@ -112,7 +112,7 @@ class MarketFile:
         base = self.code.removesuffix(self.quote)
         if not self.quote or not base:
             raise MarketError(
-                f"{self.path}: {self.code} is no coin followed by one of {', '.join(QUOTES)}: "
+                f"{self.path}: {self.code} is not a coin followed by one of {', '.join(QUOTES)}: "
                 "name the file as in ZECUSDT-1h.csv"
             )
         settle = f":{self.quote}" if (self.kind or kind) == "swap" else ""
@@ -189,7 +189,8 @@ def _read(path: Path, content: Content) -> RawTable:
 
 def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> RawTable:
     first = data[: data.find(b"\n") + 1]
-    if first and first.count(b'"') % 2 == 0 and data.isascii():
+    usual = first and first.count(b'"') % 2 == 0 and b"\r" not in first[:-2] and len(first) <= csv.field_size_limit()
+    if usual and data.isascii():
         # The usual file needs no second copy of itself as text.
         separator = _separator(first.decode())
         header = tuple(next(csv.reader([first.decode()], delimiter=separator), []))
@@ -278,7 +279,7 @@ def _find(path: Path, header: tuple[str, ...], layout: _Layout) -> _Columns:
     if time is None or len(values) - len(absent) < layout.least:
         wanted = layout.time[0] if time is None else " or ".join(absent) if layout.least == 1 else absent[0]
         if names and all(NUMBER.fullmatch(name) for name in names):
-            there = f"its first line is no header but {', '.join(header)[:300]}"
+            there = f"its first line is not a header but {', '.join(header)[:300]}"
         else:
             there = f"it has {', '.join(header)[:300]}" if header else "its header is empty"
         raise MarketError(f"{path} has no column {wanted}: {there}; rename or add it")
@@ -339,7 +340,9 @@ def _precise(
             symbol = cells[columns.symbol]
             code = code or _code(symbol)
             if _code(symbol) != code:
-                raise MarketError(f"{where}, column symbol: {symbol[:40]!r} is not {code}: keep one instrument a file")
+                raise MarketError(
+                    f"{where}, column symbol: {symbol[:40]!r} is not {code}: keep one instrument per file"
+                )
         times.append(parse_time(cells[columns.time].strip(), f"{where}, column {columns.header[columns.time][:40]}"))
         values.append(
             [

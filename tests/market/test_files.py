@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backtest.base.errors import BacktestError, MarketError, UsageError
@@ -236,7 +236,7 @@ def test_real_freqtrade_feather(shared: Path) -> None:
         ),
         (
             b"1,2,3,4,5,6\n1,2,3,4,5,6\n",
-            "has no column timestamp: its first line is no header but 1, 2, 3, 4, 5, 6; rename or add it",
+            "has no column timestamp: its first line is not a header but 1, 2, 3, 4, 5, 6; rename or add it",
         ),
         (b"time,open,Open,high,low,close,volume\n1,1,1,1,1,1,1\n", "has 2 columns 'open': keep one"),
         (
@@ -294,12 +294,12 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         ),
         (
             f"1759276800,{BAR}",
-            "column timestamp: 1759276800 is no time from 2009 to 2100: write epoch milliseconds "
+            "column timestamp: 1759276800 is not a time from 2009 to 2100: write epoch milliseconds "
             "(microseconds and nanoseconds are understood too, seconds are not)",
         ),
         (
             f"1970-01-15T06:00:00Z,{BAR}",
-            "column timestamp: 1231200000 is no time from 2009 to 2100: write epoch milliseconds "
+            "column timestamp: 1231200000 is not a time from 2009 to 2100: write epoch milliseconds "
             "(microseconds and nanoseconds are understood too, seconds are not)",
         ),
         (
@@ -386,7 +386,7 @@ def test_rows_of_another_symbol_are_refused(tmp_path: Path) -> None:
     rows = [f"{MIDNIGHT},ZECUSDT,0.0001", f"{MIDNIGHT + 8 * HOUR},BTCUSDT,0.0002"]
     write(path, *rows, header="timestamp,symbol,funding_rate")
     assert (
-        refused(path, kind="funding") == "line 3, column symbol: 'BTCUSDT' is not ZECUSDT: keep one instrument a file"
+        refused(path, kind="funding") == "line 3, column symbol: 'BTCUSDT' is not ZECUSDT: keep one instrument per file"
     )
     other = write(tmp_path / "rates.csv", *rows, header="timestamp,symbol,funding_rate")
     assert refused(other, kind="funding").startswith("line 3, column symbol: 'BTCUSDT' is not ZECUSDT")
@@ -532,7 +532,7 @@ class TestFolder:
         with pytest.raises(MarketError) as caught:
             read_folder(futures)
         assert str(caught.value) == (
-            f"{path}: {code} is no coin followed by one of FDUSD, USDT, USDC, BUSD, USD, BTC, ETH, EUR: "
+            f"{path}: {code} is not a coin followed by one of FDUSD, USDT, USDC, BUSD, USD, BTC, ETH, EUR: "
             "name the file as in ZECUSDT-1h.csv"
         )
 
@@ -615,11 +615,11 @@ class TestFolder:
         (folder / "README.md").write_text("x")
         (folder / "deeper.csv").mkdir()
         assert sorted(read_folder(folder).provenance.repairs) == [
-            "BTC-1M.parquet not read: is no table: its first line is 'x'; export it as CSV",
-            "BTC_USD_BTC-1h-futures.feather not read: is no table: its first line is 'x'; export it as CSV",
-            "ZECUSDT-1M.csv not read: is no table: its first line is 'x'; export it as CSV",
+            "BTC-1M.parquet not read: is not a table: its first line is 'x'; export it as CSV",
+            "BTC_USD_BTC-1h-futures.feather not read: is not a table: its first line is 'x'; export it as CSV",
+            "ZECUSDT-1M.csv not read: is not a table: its first line is 'x'; export it as CSV",
             "ZENUSDT-funding.csv not read: there are no 1h bars of ZEN/USDT:USDT",
-            "notes.csv not read: is no table: its first line is 'x'; export it as CSV",
+            "notes.csv not read: is not a table: its first line is 'x'; export it as CSV",
         ]
 
     def test_a_folder_without_bars_is_refused(self, tmp_path: Path) -> None:
@@ -773,6 +773,8 @@ def test_shuffled_and_repeated_rows_give_the_same_market_and_say_so(data: st.Dat
         st.datetimes(timezones=st.none() | st.timezones()).map(lambda moment: moment.isoformat().encode()),
     ),
 )
+@example("ZECUSDT-1h.csv", 0, 0, b"\r")  # Python's csv reader refuses a header with it
+@example("ZECUSDT-1h.csv", 0, 0, b"a" * 140_000)  # a header longer than it reads
 def test_any_bytes_in_a_cell_end_in_a_market_or_a_typed_error(file: str, line: int, column: int, cell: bytes) -> None:
     with tempfile.TemporaryDirectory(suffix="-futures") as name:
         folder = Path(name)
