@@ -1,4 +1,4 @@
-"""Hypothesis: coins that no longer flow into exchanges are being kept."""
+"""Hypothesis: coins that no longer flow into exchanges are being accumulated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AccumulationParameters(TradeParameters):
 
 
 class Accumulation(Strategy[AccumulationParameters]):
-    """Buys a coin when the net flow of it into exchanges has fallen, as ZEC's did from $41.8M to $3.66M in two days."""
+    """Buys a coin when its net flow into exchanges has fallen, as ZEC's did from $41.8M to $3.66M in two days."""
 
     name = "accumulation"
     hypothesis = (
@@ -38,7 +38,7 @@ class Accumulation(Strategy[AccumulationParameters]):
         return tuple(f"{coin.lower()}_exchange_inflow" for coin in self.parameters.assets)
 
     def decide(self, market: Market, calendar: Calendar) -> Intents:  # noqa: ARG002
-        """One long intent a coin at the close that begins each fall."""
+        """One long intent per coin, at the close that begins each fall."""
         chosen = self.parameters
         columns = columns_of(chosen.assets, market)
         signal: Flags = np.zeros(market.close.shape, dtype=bool)

@@ -1,4 +1,4 @@
-"""Hypothesis: a perpetual that runs ahead of its spot comes back to it."""
+"""Hypothesis: a perpetual that trades above spot comes back to it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class BasisReversionParameters(TradeParameters):
 
 
 class BasisReversion(Strategy[BasisReversionParameters]):
-    """Short the perpetual, long the same notional of spot while the perpetual is dear; both are left when it is not.
+    """Short the perpetual and long the same notional of spot while the perpetual is rich; exits both when it is not.
 
-    Only a dear perpetual is traded: the other side needs borrowed spot, which this engine does not lend.
+    Only a rich perpetual is traded: the other side needs borrowed spot, which this engine does not model.
     """
 
     name = "basis_reversion"
@@ -38,7 +38,7 @@ class BasisReversion(Strategy[BasisReversionParameters]):
     parameters_type = BasisReversionParameters
 
     def decide(self, market: Market, calendar: Calendar) -> Intents:  # noqa: ARG002
-        """Two legs at a close with a rich basis, and two exits at the first close after it with a fair one."""
+        """Two entries at a close with a rich basis, and two exits at the first later close with a fair one."""
         chosen = self.parameters
         swaps = columns_of(chosen.assets, market, "swap")
         spots = {column: market.column_of(market.instruments[column].base, "spot") for column in swaps}
@@ -53,7 +53,7 @@ class BasisReversion(Strategy[BasisReversionParameters]):
                 if decided[row] < free_at:
                     continue
                 fair = np.flatnonzero((basis[row + 1 :] <= chosen.fair) & (decided[row + 1 :] <= decided[row] + hold))
-                # Nothing is decided while the legs are held; where they are left is known at that close only.
+                # Nothing is decided while the legs are held; when to exit is known only at that close.
                 free_at = decided[row] + hold
                 if fair.size:
                     free_at = decided[row + 1 + fair[0]]

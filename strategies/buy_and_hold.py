@@ -29,7 +29,7 @@ class BuyAndHold(Strategy[BuyAndHoldParameters]):
     parameters_type = BuyAndHoldParameters
 
     def decide(self, market: Market, calendar: Calendar) -> Intents:  # noqa: ARG002
-        """One long intent a coin, decided after the warm-up."""
+        """One long intent per coin, decided after the warm-up."""
         symbols = instruments_of(self.parameters.assets, market)
         return Intents(
             tuple(

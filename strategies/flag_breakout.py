@@ -1,4 +1,4 @@
-"""Hypothesis: a pause in a rise that money keeps flowing into ends upward."""
+"""Hypothesis: a pause in a rise ends upward if money keeps flowing in."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FlagBreakout(Strategy[FlagBreakoutParameters]):
     parameters_type = FlagBreakoutParameters
 
     def decide(self, market: Market, calendar: Calendar) -> Intents:  # noqa: ARG002
-        """One long intent at the close that begins each breakout."""
+        """One long intent at the close that starts each breakout."""
         chosen = self.parameters
         columns, notes = known_columns("volume", columns_of(chosen.assets, market), market)
         pole, flag = bars_of(chosen.pole_window, market), bars_of(chosen.flag_window, market)

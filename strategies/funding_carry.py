@@ -26,10 +26,10 @@ class FundingCarryParameters(TradeParameters):
 
 
 class FundingCarry(Strategy[FundingCarryParameters]):
-    """The basis trade: short the perpetual, long the same notional of spot; the legs enter and leave together.
+    """The basis trade: short the perpetual, long the same notional of spot; both legs enter and exit together.
 
-    Only positive funding is collected. Where longs are paid, the trade turns round and needs borrowed spot, which
-    this engine does not lend.
+    Only positive funding is collected. Where longs are paid, the trade is reversed and needs borrowed spot, which
+    this engine does not model.
     """
 
     name = "funding_carry"
@@ -37,7 +37,7 @@ class FundingCarry(Strategy[FundingCarryParameters]):
     parameters_type = FundingCarryParameters
 
     def decide(self, market: Market, calendar: Calendar) -> Intents:  # noqa: ARG002
-        """Two legs for each coin at a close with rich funding, again only when `hold` has passed."""
+        """Two legs per coin at a close with rich funding; the next ones only after `hold` has passed."""
         chosen = self.parameters
         swaps, notes = known_columns("funding", columns_of(chosen.assets, market, "swap"), market)
         spots = {column: market.column_of(market.instruments[column].base, "spot") for column in swaps}

@@ -1,4 +1,4 @@
-"""Hypothesis: a call is an exit for those who made it."""
+"""Hypothesis: a public call lets the caller sell."""
 
 from __future__ import annotations
 

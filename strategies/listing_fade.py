@@ -1,4 +1,4 @@
-"""Hypothesis: what a listing adds is given back."""
+"""Hypothesis: the rise on a listing is given back."""
 
 from __future__ import annotations
 

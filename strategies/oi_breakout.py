@@ -1,4 +1,4 @@
-"""Hypothesis: open interest at a record while the price rises squeezes those who are short."""
+"""Hypothesis: record open interest in a rising market squeezes short sellers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OiBreakout(Strategy[OiBreakoutParameters]):
     parameters_type = OiBreakoutParameters
 
     def decide(self, market: Market, calendar: Calendar) -> Intents:  # noqa: ARG002
-        """One long intent at the close that begins each stretch of records in a rising market."""
+        """One long intent at the close that starts each run of records in a rising market."""
         chosen = self.parameters
         columns, notes = known_columns("open_interest", columns_of(chosen.assets, market, "swap"), market)
         with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Hypothesis: a rise that open interest does not follow is shorts leaving, not buyers coming."""
+"""Hypothesis: a rise on falling open interest comes from shorts closing, not from new buyers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,7 @@ class OiDivergenceParameters(TradeParameters):
 
 
 class OiDivergence(Strategy[OiDivergenceParameters]):
-    """Shorts a rise of the price on falling open interest, counted in coins so that the price itself stays out of it.
-
-    It is the exit of a long position too: an intent cannot carry an exit that is decided later, so a long strategy
-    beside it leaves by its own stops.
-    """
+    """Shorts a price rise on falling open interest, counted in coins so that the price itself has no effect on it."""
 
     name = "oi_divergence"
     hypothesis = "A rise on falling open interest is shorts closing; when they are done, it is given back."

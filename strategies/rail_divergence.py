@@ -1,4 +1,4 @@
-"""Hypothesis: a coin that runs away from what its sector earns comes back."""
+"""Hypothesis: a coin that rises far more than a token paid from the use of privacy comes back."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class RailDivergenceParameters(TradeParameters):
 
 
 class RailDivergence(Strategy[RailDivergenceParameters]):
-    """Shorts ZEC when it has run away from RAIL, whose holders are paid by the use of privacy.
+    """Shorts ZEC when it has risen far more than RAIL, whose holders are paid from the use of privacy.
 
-    RAIL trades on no venue of perpetuals, so that its price is an auxiliary series; bars of it are read where the
-    series is not supplied and the market holds them.
+    No venue lists a RAIL perpetual, so its price is an auxiliary series. Where that series is not supplied, the bars
+    of RAIL in the market are used, if there are any.
     """
 
     name = "rail_divergence"
@@ -41,7 +41,7 @@ class RailDivergence(Strategy[RailDivergenceParameters]):
         return (SERIES,)
 
     def decide(self, market: Market, calendar: Calendar) -> Intents:  # noqa: ARG002
-        """One short intent at the close that begins each divergence."""
+        """One short intent at the close that starts each divergence."""
         chosen = self.parameters
         leader = market.column_of(chosen.leader)
         price, notes = self._follower(market)
@@ -59,7 +59,7 @@ class RailDivergence(Strategy[RailDivergenceParameters]):
         return Intents(rows, notes + absent(what, rows))
 
     def _follower(self, market: Market) -> tuple[Floats | None, tuple[str, ...]]:
-        """(T,) price of the follower at each close, None where nothing tells it, and what has to be said of it."""
+        """(T,) price of the follower at each close, None where it is unknown, and notes about it."""
         coin = self.parameters.follower
         if SERIES in market.auxiliary:
             return self.reading(SERIES, market), ()

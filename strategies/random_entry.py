@@ -1,4 +1,4 @@
-"""Benchmark: what luck earns at the same costs."""
+"""Benchmark: what random entries earn at the same costs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RandomEntryParameters(TradeParameters):
 
 
 class RandomEntry(Strategy[RandomEntryParameters]):
-    """Enters at random closes; the draw of a bar depends on its place, the instrument and the seed."""
+    """Enters at random closes; the draw for a bar depends on its position, the instrument and the seed."""
 
     name = "random_entry"
     hypothesis = "Entries at random earn what the market gives to anyone, less the same costs."
@@ -38,7 +38,7 @@ class RandomEntry(Strategy[RandomEntryParameters]):
         chance = chosen.a_week * market.bar_ms / (7 * DAY_MS)
         drawn = np.zeros(market.close.shape, dtype=bool)
         for column in columns:
-            # A stream of each instrument's own: a longer market, or one of more instruments, repeats its draws.
+            # One random stream per instrument: a longer market, or one with more instruments, repeats its draws.
             stream = np.random.default_rng([chosen.seed, zlib.crc32(market.symbols[column].encode())])
             drawn[:, column] = stream.random(len(market.index)) < chance
         side = 1 if chosen.side == "long" else -1

@@ -1,4 +1,4 @@
-"""Hypothesis: a catalyst lifts its coin against the market, whatever the market does."""
+"""Hypothesis: a catalyst lifts its coin relative to the market, whatever the market does."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class RelativeValueParameters(TradeParameters):
 
 
 class RelativeValue(Strategy[RelativeValueParameters]):
-    """Buys a coin on its catalysts and sells another against it; the two legs enter and leave together."""
+    """Buys a coin on its catalysts and sells another against it; both legs enter and exit together."""
 
     name = "relative_value"
     hypothesis = "A catalyst of a coin is about that coin, so it gains on its sector and on bitcoin alike."
     parameters_type = RelativeValueParameters
 
     def decide(self, market: Market, calendar: Calendar) -> Intents:
-        """Two legs for each catalyst of the coin with an upward direction, decided when it is known."""
+        """Two legs for each upward catalyst of the coin, decided when it is known."""
         chosen = self.parameters
         bought = market.column_of(chosen.asset)
         hedges = {coin: market.column_of(coin, "swap") for coin in chosen.hedges if coin != chosen.asset}

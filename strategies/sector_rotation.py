@@ -1,4 +1,4 @@
-"""Hypothesis: money that came for the leader goes on to the laggards."""
+"""Hypothesis: money that came into the leader moves on to the laggards."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class SectorRotationParameters(TradeParameters):
 
 
 class SectorRotation(Strategy[SectorRotationParameters]):
-    """Buys the coins of the sector that lag most when a catalyst lifts its leader."""
+    """Buys the coins of the sector that lag most when a catalyst lifts the leader."""
 
     name = "sector_rotation"
     hypothesis = "A catalyst on the leader draws money to its sector, so the laggards catch up within days."
     parameters_type = SectorRotationParameters
 
     def decide(self, market: Market, calendar: Calendar) -> Intents:
-        """Long intents in the laggards of each catalyst of the leader, decided when it is known."""
+        """Long intents in the laggards for each catalyst of the leader, decided when it is known."""
         chosen = self.parameters
         leader = market.column_of(chosen.leader)
         if leader is None:

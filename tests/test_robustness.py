@@ -261,7 +261,7 @@ def test_windows_and_cuts_have_bounds() -> None:
         audit(REGISTRY["buy_and_hold"](), small_market(), open_calendar("privacy-2025"), cuts=999_999_999)
     with pytest.raises(UsageError, match=r"draws = 99999999999 are more than"):
         interval(lambda one: float(one.mean()), np.arange(100.0), seed=1, draws=99_999_999_999)
-    with pytest.raises(UsageError, match=r"is no folder"):
+    with pytest.raises(UsageError, match=r"is not a folder"):
         store_root("/dev/null")
 
 
@@ -293,7 +293,7 @@ def test_zips_that_lie_lead_astray_or_never_end_are_refused(monkeypatch: pytest.
             read(packed(inside, KLINE, method))
     honest = packed(inside, b"0" * (4 << 20))
     declared = honest.replace(struct.pack("<L", 4 << 20), struct.pack("<L", 100))
-    with pytest.raises(MarketError, match=r"no whole zip|has no column"):
+    with pytest.raises(MarketError, match=r"not a complete zip|has no column"):
         read(declared)
     monkeypatch.setattr("backtest.market.archive.LARGEST", 1 << 20)
     with pytest.raises(MarketError, match=r"unpacks to more than"):
@@ -302,7 +302,7 @@ def test_zips_that_lie_lead_astray_or_never_end_are_refused(monkeypatch: pytest.
 
 def test_archive_names_of_no_time_are_no_names(tmp_path: Path) -> None:
     for date in ("9999-12", "9999-12-31", "0001-01", "2025-13"):
-        with pytest.raises(MarketError, match=r"no name of Binance's archive"):
+        with pytest.raises(MarketError, match=r"not a file name of Binance's archive"):
             read_archive_file("x", f"ZECUSDT-1h-{date}.zip", KLINE)
     text = b"2025-10-01T00:05:00+02:00,ZECUSDT,1,2,3,4,5,6\n"
     with pytest.raises(MarketError, match=r"column create_time"):

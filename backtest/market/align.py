@@ -1,4 +1,4 @@
-"""Alignment that every source shares: series of single instruments -> panels on one regular grid."""
+"""Alignment shared by every source: series of single instruments -> panels on one regular grid."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LONGEST_CADENCE_MS = 8 * 3_600_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """Values of one further series in order of time: `known_ms` (k,) int64 when each was known, `value` (k,).
+    """Values of one further series in order of time: `known_ms` (k,) int64 when each became known, `value` (k,).
 
-    A value is unknown again more than `stale_ms` after it was known.
+    A value is unknown again more than `stale_ms` after it became known.
     """
 
     known_ms: Int64s
@@ -33,7 +33,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class InstrumentData:
-    """All that a source knows about one instrument, cleaned by `backtest.market.quality`.
+    """Everything that a source knows about one instrument, cleaned by `backtest.market.quality`.
 
     `further` holds declared series (`backtest.market.series`) by name.
     """
@@ -55,7 +55,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aligned:
-    """All instruments on one grid: `open_ms` (T,) int64, `panels` of (T, N) float64 by name, `repairs` in sentences."""
+    """All instruments on one grid: `open_ms` (T,) int64, `panels` of (T, N) float64 by name, `repairs` as sentences."""
 
     open_ms: Int64s
     panels: dict[str, Floats]
@@ -63,17 +63,17 @@ class Aligned:
 
 
 def align(name: str, timeframe: str, series: Sequence[InstrumentData]) -> Aligned:
-    """The series, in their order, on one regular grid from the first open to the last of any.
+    """The series, in their order, on one regular grid from the first open to the last open of any series.
 
-    Missing bars are NaN. Funding of spot is 0, of a swap it is `funding_per_bar` or NaN where there is none; open
-    interest is `open_interest_at_close`. Repairs, gaps and holes are told, each after its symbol; `name` is the
-    market's, for errors.
+    Missing bars are NaN. Funding of spot is 0, of a swap `funding_per_bar`, or NaN if there is none; open interest is
+    `open_interest_at_close`. Repairs and gaps are reported, each after its symbol; `name` is that of the market, for
+    errors.
 
     Raises
     ------
     MarketError
-        Where there is nothing to align, spot has funding or open interest, the grids differ, or the span is
-        absurd for the number of bars.
+        If there is nothing to align, spot has funding or open interest, the grids differ, or the span is absurd for
+        the number of bars.
     """
     _check_series(name, series)
     bar_ms = timeframe_ms(timeframe)
@@ -107,18 +107,18 @@ def align(name: str, timeframe: str, series: Sequence[InstrumentData]) -> Aligne
 
 
 def funding_coverage(settled_ms: Int64s) -> Coverage:
-    """Spans in which every settlement is known, proven by the cadence of those that are there.
+    """Spans in which every settlement is known, as proven by the cadence of the settlements.
 
     Two settlements cover the time between them where they are at most 1.5 cadences apart. The cadence there is
     the (lower) median of the three intervals before or of the three after, whichever is longer, so that a venue
-    may go from 8 h to 4 h to 1 h and back; it is at most 8 h, since no venue settles less often, and 8 h where
+    may go from 8 h to 4 h to 1 h and back; it is at most 8 h, since no venue settles less often, and 8 h if
     there is no other interval. Before the first settlement and after the last one the coverage is shorter than
-    the shortest of the three intervals there. One settlement alone shows no cadence and covers nothing.
+    the shortest of the three intervals there. A single settlement shows no cadence and covers nothing.
     """
     gaps = np.diff(settled_ms).astype(np.float64)
     if gaps.size == 0:
         return Coverage(np.empty(0, np.int64), np.empty(0, np.int64))
-    # At the borders this padding leaves the lower median of the two intervals there are, or of the one.
+    # At the borders this padding gives the lower median of the two intervals there, or the only one.
     border = np.array([-np.inf, np.inf, -np.inf])
     medians = np.sort(sliding_window_view(np.concatenate((border, gaps, border)), 3), axis=1)[:, 1]
     cadence = np.maximum(medians[: gaps.size], medians[4:])
@@ -135,8 +135,8 @@ def funding_coverage(settled_ms: Int64s) -> Coverage:
 def funding_per_bar(funding: CheckedFunding, open_ms: Int64s, bar_ms: int) -> Floats:
     """(T,) sum of the rates settled in (open, close] of each bar of a regular grid.
 
-    0 where the bar is covered and nothing settles; NaN where it is not wholly inside one span of
-    `funding_coverage`, or where a rate in it is unknown.
+    0 if the bar is covered and nothing settles; NaN if it is not wholly inside one span of `funding_coverage`, or if
+    a rate in it is unknown.
     """
     bar = -(-(funding.settled_ms - open_ms[0]) // bar_ms) - 1
     inside = (bar >= 0) & (bar < open_ms.size)
@@ -149,11 +149,11 @@ def funding_per_bar(funding: CheckedFunding, open_ms: Int64s, bar_ms: int) -> Fl
 
 
 def open_interest_at_close(samples: OpenInterest, close_ms: Int64s, close: Floats, lag_ms: int | None = None) -> Floats:
-    """(T,) quote notional of the newest sample that is known at each close.
+    """(T,) quote notional of the newest sample known at each close.
 
-    A sample is known `lag_ms` after its stamp, one period where that is None. It is its value where the source has one,
-    else coins times `close`, the (T,) price then; NaN before the first sample, and more than two periods after one was
-    known.
+    A sample is known `lag_ms` after its stamp, or one period if that is None. The result is its value if the source has
+    one, else coins times `close` (T,), the price then; NaN before the first sample, and more than two periods after the
+    last known one.
     """
     known_ms = samples.sampled_ms + (samples.period_ms if lag_ms is None else lag_ms)
     newest = np.searchsorted(known_ms, close_ms, side="right") - 1
@@ -168,7 +168,7 @@ def open_interest_at_close(samples: OpenInterest, close_ms: Int64s, close: Float
 
 
 def last_known(series: Known, close_ms: Int64s) -> Floats:
-    """(T,) newest value that is known at each close; NaN before the first, and where it is stale."""
+    """(T,) newest value known at each close; NaN before the first, and where it is stale."""
     newest = np.searchsorted(series.known_ms, close_ms, side="right") - 1
     fresh = newest >= 0
     fresh[fresh] = close_ms[fresh] - series.known_ms[newest[fresh]] <= series.stale_ms

@@ -5,13 +5,13 @@
     futures/um/daily/metrics/ZECUSDT/ZECUSDT-metrics-2025-10-01.zip
     futures/um/monthly/fundingRate/ZECUSDT/ZECUSDT-fundingRate-2025-10.zip
 
-The folder tells the kind of bars: klines are of trades, markPriceKlines, indexPriceKlines and premiumIndexKlines are
-not, under the same file names. Outside such a folder bars whose volume is zero throughout are refused: nothing tells
-what they are of.
+The folder gives the kind of bars: klines are bars of trades; markPriceKlines, indexPriceKlines and premiumIndexKlines
+are not, under the same file names. Outside such a folder, bars whose volume is zero throughout are refused, because
+their kind is unknown.
 
-A file may have a header or not, and stamps in milli- or microseconds: both are found out, per file and per row. A
-zip is read in memory, never unpacked: it must hold one CSV of its own name and of a bounded size. A file vouches for
-the whole time that it is named after when its CHECKSUM confirms it and that time is over, else for its rows alone.
+A file may or may not have a header, and its times may be in milliseconds or microseconds: both are detected, per file
+and per row. A zip is read in memory, never unpacked: it must hold one CSV of its own name and of bounded size. A file
+covers the whole period in its name if its CHECKSUM confirms it and the period is over, else only its rows.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ _OF_FOLDER = {name.lower(): series for name, series in FOLDERS.items()}
 
 @dataclass(frozen=True, slots=True)
 class ArchiveName:
-    """What the name of an archive file tells: coin pair, series, its period, and the time [start, end) it is of."""
+    """The name of an archive file, parsed: coin pair, series, its period, and the time [start, end) it covers."""
 
     base: str
     quote: str
@@ -113,14 +113,14 @@ class ArchiveName:
     end_ms: int
 
     def symbol(self, kind: Kind, series: SeriesName) -> str:
-        """The unified symbol of a series; all but bars of trades are always a swap's."""
+        """The unified symbol of a series; only bars of trades can be of spot."""
         swap = kind == "swap" or series != "ohlcv"
         return f"{self.base}/{self.quote}" + (f":{self.quote}" if swap else "")
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveContent:
-    """Rows of one file, the spans they settle, and the gaps inside those: a slot that a whole file lacks is one."""
+    """Rows of one file, the spans they cover, and the gaps inside these: a slot that a complete file lacks is a gap."""
 
     rows: Rows
     covered: tuple[Span, ...]
@@ -129,7 +129,7 @@ class ArchiveContent:
 
 
 def archive_name(name: str) -> ArchiveName | None:
-    """What a file's name tells; None where it is no name of the archive."""
+    """The parsed name of a file; None if it is not a name of the archive."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -149,12 +149,12 @@ def archive_name(name: str) -> ArchiveName | None:
 
 
 def series_of_path(path: Path, told: ArchiveName) -> SeriesName | None:
-    """Series that the folders of a file tell; None where they do not.
+    """Series given by the folders of a file; None if they do not give one.
 
     Raises
     ------
     MarketError
-        Where folder and name contradict each other.
+        If folder and name contradict each other.
     """
     found = [series for part in path.parts[:-1] if (series := _OF_FOLDER.get(part.lower())) is not None]
     if not found:
@@ -165,12 +165,10 @@ def series_of_path(path: Path, told: ArchiveName) -> SeriesName | None:
 
 
 def verify_checksum(name: str, content: bytes, checksum: str) -> None:
-    """Compare a file with the `sha256  name` line of its CHECKSUM file; raises `MarketError` where they differ."""
+    """Compare a file with the `sha256  name` line of its CHECKSUM file; raises `MarketError` if they differ."""
     words = checksum.split()
     if len(words) != 2 or words[1].lstrip("*") != name or not re.fullmatch(r"[0-9a-fA-F]{64}", words[0]):
-        raise MarketError(
-            f"the checksum of {name} reads {checksum[:80]!r}, which is no sha256 of it: download it again"
-        )
+        raise MarketError(f"the checksum of {name} reads {checksum[:80]!r}, which is not its sha256: download it again")
     found = hashlib.sha256(content).hexdigest()
     if found != words[0].lower():
         raise MarketError(f"{name} has sha256 {found[:16]}, but its checksum is {words[0][:16]}: download it again")
@@ -187,19 +185,19 @@ def read_archive_file(
 ) -> ArchiveContent:
     """Rows of an archive file (zip, or the CSV itself), cleaned as every source is.
 
-    `series` is what the folder told, None where nothing did. Only where `vouched` does a file settle the whole time
-    that its name tells; else it settles what its rows do. With `skip_bad` rows that cannot be used are left out,
-    each in a sentence, and a file that has any vouches for nothing.
+    `series` comes from the folder, None if that does not give one. Only if `vouched` does a file cover the whole period
+    in its name; otherwise it covers its rows. With `skip_bad` rows that cannot be used are left out, each with a
+    sentence, and a file with such rows covers only the others.
 
     Raises
     ------
     MarketError
-        Where the zip is unsafe or damaged, its bars are of something that does not trade and no folder said so, or
-        naming line and column of what cannot be used.
+        If the zip is unsafe or damaged, if its bars are of something that does not trade and no folder says so, or
+        naming the line and column of a cell that cannot be used.
     """
     told = archive_name(name)
     if told is None:
-        raise MarketError(f"{where}: {name} is no name of Binance's archive, as in ZECUSDT-1h-2025-10.zip")
+        raise MarketError(f"{where}: {name} is not a file name of Binance's archive, as in ZECUSDT-1h-2025-10.zip")
     text = _unzipped(where, name, content) if name.endswith(".zip") else content
     wanted = series or told.series
     table = _table(where, told, text, wanted, skip_bad=skip_bad)
@@ -221,7 +219,7 @@ def read_archive_file(
 
 def _cleaned(table: RawTable, series: SeriesName, period: str) -> tuple[Rows, tuple[str, ...]]:
     if series == "oi":
-        # A 1-minute slack in the stamp would put a sample into the wrong period.
+        # A tolerance of one minute in the stamp would put a sample into the wrong period.
         samples = clean_open_interest(table, period)
         return Rows(samples.sampled_ms, np.column_stack((samples.coins, samples.value))), samples.repairs
     if series == "ohlcv":
@@ -245,7 +243,7 @@ def _content(
         return ArchiveContent(rows, slots(rows.time_ms, period_ms), (), repairs)
     expected = np.arange(told.start_ms, told.end_ms, period_ms, dtype=np.int64)
     if series in _SAMPLED and rows.time_ms.size and rows.time_ms[0] > told.start_ms:
-        # Such files run from 00:05 to the midnight after: the first slot is the last of the day before's file.
+        # Such files run from 00:05 to the next midnight: the first slot is in the file of the previous day.
         expected = expected[1:]
         if rows.time_ms[-1] == told.end_ms:
             expected = np.append(expected, np.int64(told.end_ms))
@@ -256,7 +254,7 @@ def _content(
 
 
 def checked(path: Path, content: bytes) -> bool:
-    """Whether `NAME.CHECKSUM` stands beside a file and confirms it; raises `MarketError` where it contradicts it."""
+    """Whether `NAME.CHECKSUM` is beside a file and confirms it; raises `MarketError` if it contradicts it."""
     beside = path.with_name(path.name + ".CHECKSUM")
     if not os.path.lexists(beside):
         return False
@@ -282,7 +280,7 @@ def _unzipped(where: str, name: str, content: bytes) -> bytes:
             with archive.open(inside) as member:
                 text = member.read(most + 1)
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError) as problem:
-        raise MarketError(f"{where} is no whole zip ({problem}): download it again") from None
+        raise MarketError(f"{where} is not a complete zip file ({problem}): download it again") from None
     if len(text) > most:
         raise MarketError(f"{where} unpacks to more than {_LIMIT}")
     return text
@@ -323,7 +321,7 @@ def _table(where: str, told: ArchiveName, text: bytes, series: SeriesName, *, sk
 def _cell_by_cell(
     where: str, text: bytes, names: list[str], wanted: tuple[str, ...], *, first: int, sampled: bool
 ) -> RawTable:
-    """Table of the lines of which every wanted cell can be read; each other line is a sentence."""
+    """Table of the lines in which every wanted cell can be read; every other line gives a sentence."""
     places = [names.index(name) for name in wanted]
     times, values, numbers, skipped = [], [], [], []
     for number, line in enumerate(text.decode("utf-8", "replace").splitlines()[first - 1 :], start=first):
@@ -335,7 +333,7 @@ def _cell_by_cell(
             moment = int(np.datetime64(stamp, "ms").astype(np.int64)) if sampled else int(stamp)
             read = [np.nan if cell in ("", "null", "NaN", "nan") else float(cell) for cell in amounts]
         except (ValueError, IndexError):
-            skipped.append(f"line {number} skipped: a cell is no number or time")
+            skipped.append(f"line {number} skipped: a cell is not a number or time")
             continue
         times.append(moment)
         values.append(read)
@@ -355,8 +353,8 @@ def _stamps(column: Any) -> Int64s:
 def _sampled_ms(where: str, column: Any) -> Int64s:
     """Milliseconds of `create_time` texts, taken as the start of the five minutes after which a sample is known.
 
-    Which end of its period a stamp names has changed, and old files were stamped anew: value by coins of files of
-    2025 is the price five minutes after `create_time`. So the later instant is taken, unless bars decide
+    The end of the period that a stamp names has changed, and old files were restamped: value divided by coins in files
+    of 2025 is the price five minutes after `create_time`. So the later instant is assumed, unless bars decide
     (`backtest.market.labels`).
     """
     texts = column.to_pylist()

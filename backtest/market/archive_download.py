@@ -1,4 +1,4 @@
-"""Binance's public archive over HTTP: every file against its checksum, into the same store as everything else."""
+"""Binance's public archive over HTTP: every file is checked against its checksum and kept in the same store."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from backtest.market.store import Store
 from backtest.market.transport import Patience
 
 Fetch = Callable[[ArchiveFile], bytes | None]
-"""Content of a file of the archive, None where there is no such file."""
+"""Maps a file of the archive to its content, None if there is no such file."""
 
 
 @dataclass(slots=True)
 class ArchiveDownloader:
-    """A recipe of a Binance venue, the store it fills, and where the archive is; `run` does everything.
+    """A recipe for a Binance venue, the store it fills, and the address of the archive; `run` does everything.
 
-    Files that had gaps are fetched again only with `again`: their checksum vouches for them.
+    Files that had gaps are fetched again only with `again`: their checksum proves them complete.
     """
 
     recipe: Recipe
@@ -48,16 +48,16 @@ class ArchiveDownloader:
     insecure: bool = False
 
     def run(self) -> Report:
-        """Fetch the files of what the store does not have yet; months first, days where a month is not there.
+        """Fetch the files of what the store does not have yet: months first, days where there is no file of the month.
 
         Raises
         ------
         UsageError
-            Before the first request, where the archive is not of the recipe's venue.
+            Before the first request, if the archive does not have the venue of the recipe.
         MarketError
-            Where the archive does not answer, or a file fails its checksum again and again.
+            If the archive does not answer, or a file fails its checksum repeatedly.
         KeyboardInterrupt
-            When interrupted; every file that came is in the store.
+            When interrupted; every file received is in the store.
         """
         if self.recipe.exchange.id not in ARCHIVE_VENUE.values():
             raise UsageError(
@@ -71,11 +71,11 @@ class ArchiveDownloader:
 
     @property
     def host(self) -> ArchiveHost:
-        """The archive itself; raises `UsageError` where it is asked on a way that others can change."""
+        """The archive itself; raises `UsageError` for a connection on which others can change the data."""
         return ArchiveHost(self.url, self.patience, self.stop, self.insecure)
 
     def wanted_keys(self) -> list[Key]:
-        """Every series that the recipe asks for; raises `UsageError` for spot of a venue of swaps."""
+        """Every series that the recipe asks for; raises `UsageError` for spot on a venue that has only swaps."""
         keys = []
         venue = self.recipe.exchange.id
         for symbol in self.recipe.symbols:
@@ -132,11 +132,11 @@ class ArchiveDownloader:
                 self._file(fetch, key, file_of(key, day, "daily"), result)
 
     def _by_month(self, key: Key, month: tuple[int, int]) -> bool:
-        """Whether the archive has, or will have, a file of the whole month: it is over, and not told by days alone."""
+        """Whether the archive has, or will have, a file of the whole month: it is over, and monthly files exist."""
         return month[1] <= self.clock() and key.series not in ("oi", "ratios")
 
     def pieces(self, key: Key) -> tuple[list[Span], int, int]:
-        """Time of a series that would be asked for, and the fewest and most files that hold it."""
+        """Time of a series that would be requested, and the least and greatest number of files that hold it."""
         start, end = self._span(key)
         spans, least, most = [], 0, 0
         for month in _months(start, end):

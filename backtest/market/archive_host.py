@@ -1,4 +1,4 @@
-"""Binance's public archive as a place on the web: one file at a time, each against its checksum."""
+"""Binance's public archive on the web: one file at a time, each checked against its checksum."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One file of the archive: its folder below the root, its name, and when the time that it is of is over."""
+    """One file of the archive: its folder below the root, its name, and the end of the period it covers."""
 
     folder: str
     name: str
@@ -32,7 +32,7 @@ class ArchiveFile:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveHost:
-    """Where the archive is served, and how patiently it is asked; plain http is refused but with `insecure`."""
+    """Address of the archive, and how often requests are retried; plain http is refused unless `insecure`."""
 
     url: str = ARCHIVE_URL
     patience: Patience = field(default_factory=Patience)
@@ -52,16 +52,16 @@ class ArchiveHost:
         return SOURCE if self.url == ARCHIVE_URL else f"{SOURCE}, asked at {self.url[:200]}"
 
     def address(self, file: ArchiveFile) -> str:
-        """Where a file is."""
+        """Address of a file."""
         return f"{self.url.rstrip('/')}/{file.folder}/{file.name}"
 
     def verified(self, session: requests.Session, file: ArchiveFile) -> bytes | None:
-        """Content of a file that its checksum confirms, None where there is no such file.
+        """Content of a file, confirmed by its checksum; None if there is no such file.
 
         Raises
         ------
         MarketError
-            Where the archive does not answer, or the file fails its checksum again and again.
+            If the archive does not answer, or the file fails its checksum repeatedly.
         """
         address, name = self.address(file), file.name
         for turn in range(1, self.patience.doubtful + 1):
@@ -82,7 +82,7 @@ class ArchiveHost:
         return None
 
     def _get(self, session: requests.Session, address: str) -> bytes | None:
-        """Body of an address, None where there is no such file."""
+        """Body at an address, None if there is no such file."""
         reason = ""
         for turn in range(1, self.patience.attempts + 1):
             pause = self.patience.seconds(turn)

@@ -1,7 +1,7 @@
-"""Parquet and Feather files of others, refused before they are unpacked where they hold more than such a file can.
+"""Parquet and Feather files from others, refused before unpacking if they would unpack to more than bars can.
 
-A file of a megabyte can say that it holds a thousand million rows, all of one value. Bars take bytes: what unpacks to a
-hundred times its size was made to fill a memory.
+A file of a megabyte can claim to hold a thousand million rows, all of one value. Bars do not compress that well: a file
+that unpacks to a hundred times its size was made to fill the memory.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import pyarrow.parquet
 from backtest.base.errors import MarketError, shortened
 
 MOST_UNPACKED, LEAST_ROOM = 100, 256 * 2**20
-"""Bytes unpacked for a byte of a file, and bytes that any file may have."""
+"""Bytes unpacked per byte of a file, and bytes that any file may have."""
 MOST_COLUMNS = 1_000
 _NESTED = (pa.types.is_nested, pa.types.is_union, lambda kind: isinstance(kind, pa.BaseExtensionType))
 
 
 def room_for(size: int) -> int:
-    """Bytes that a packed file of so many may unpack to."""
+    """Bytes that a packed file of `size` bytes may unpack to."""
     return LEAST_ROOM + MOST_UNPACKED * size
 
 
 def read_arrow_file(path: Path, data: bytes) -> Any:
-    """Arrow table of a Parquet or Feather file, told by its first bytes.
+    """Arrow table of a Parquet or Feather file, recognised by its first bytes.
 
     Raises
     ------
     MarketError
-        Where it is not whole, unpacks to more than its size allows, or has columns other than numbers, times, text.
+        If it is incomplete, unpacks to more than its size allows, or has columns other than numbers, times and text.
     """
     form = "Parquet" if data[:4] == b"PAR1" else "Feather"
     try:
@@ -61,12 +61,12 @@ def read_arrow_file(path: Path, data: bytes) -> Any:
 
 
 def read_parquet(path: Path, expected: Any, *, page_checksums: bool = False) -> Any:
-    """Arrow table of a Parquet file on disk by the same rules; one of other columns than expected has no rows read.
+    """Arrow table of a Parquet file on disk by the same rules; rows are read only if the columns are as expected.
 
     Raises
     ------
     MarketError
-        Where it unpacks to more than its size allows. Arrow's own errors where it is not whole.
+        If it unpacks to more than its size allows. An incomplete file raises Arrow's own errors.
     """
     with pa.parquet.ParquetFile(path) as file:
         told, schema = file.metadata, file.schema_arrow
@@ -77,10 +77,10 @@ def read_parquet(path: Path, expected: Any, *, page_checksums: bool = False) -> 
 
 
 def _bounded(path: Path, source: Any, room: int, page_checksums: bool = False) -> Any:
-    """Table of a Parquet file whose text takes no more than its room: one long value may stand for a million rows.
+    """Table of a Parquet file whose text unpacks to at most its limit: one long value may be repeated a million times.
 
-    Text is read as a dictionary, whose values the file holds in full. What `DELTA_BYTE_ARRAY` shortens is not: it is
-    read a few rows at a time, since no value is longer than all that its column holds.
+    Text is read as a dictionary, whose values the file holds in full. `DELTA_BYTE_ARRAY` columns are not: they are
+    read a few rows at a time, since no value is longer than everything in its column.
     """
     with pa.parquet.ParquetFile(source) as told:
         schema = told.schema_arrow
@@ -104,9 +104,9 @@ def _bounded(path: Path, source: Any, room: int, page_checksums: bool = False) -
 
 
 def _shortened_chunks(file: Any, text: set[str]) -> list[Any]:
-    """Parts of the text columns that `DELTA_BYTE_ARRAY` shortens."""
+    """Parts of the text columns encoded as `DELTA_BYTE_ARRAY`."""
     for number in range(file.metadata.num_row_groups):
-        # Arrow ends the process where it is asked what a broken column is; where it reads one row it raises.
+        # Asked for the type of a broken column, Arrow ends the process; asked for one row, it raises.
         next(file.iter_batches(batch_size=1, row_groups=[number]), None)
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
@@ -131,7 +131,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _text_bytes(column: Any) -> int:
-    """Bytes that the texts of a column take when each stands for itself; 0 of other types."""
+    """Bytes that the texts of a column take when each is stored by itself; 0 for other types."""
     total = 0
     for chunk in column.chunks:
         if pa.types.is_dictionary(chunk.type):
@@ -141,7 +141,7 @@ def _text_bytes(column: Any) -> int:
         elif _is_text(chunk.type):
             total += pa.compute.sum(pa.compute.binary_length(chunk).cast(pa.int64())).as_py() or 0
         elif pa.types.is_string_view(chunk.type) or pa.types.is_binary_view(chunk.type):
-            # A view of 16 bytes begins with the length of its text, and many may be of the same text.
+            # A view of 16 bytes begins with the length of its text, and many may refer to the same text.
             views = np.frombuffer(chunk.buffers()[1], np.int32)[4 * chunk.offset :][: 4 * len(chunk) : 4]
             total += int(views.clip(0).sum(dtype=np.int64))
     return total
@@ -162,7 +162,7 @@ def _check_columns(path: Path, schema: Any) -> None:
 
 
 def _parquet_size(data: bytes) -> tuple[int, Any]:
-    """Bytes that the file says it unpacks to, at least 8 a cell, and its schema."""
+    """Bytes that the file says it unpacks to, at least 8 per cell, and its schema."""
     file = pa.parquet.ParquetFile(pa.BufferReader(data))
     return _unpacked(file.metadata), file.schema_arrow
 
@@ -185,7 +185,7 @@ def _feather_size(data: bytes) -> tuple[int, Any]:
 
 
 def _batch_size(metadata: bytes, body: Any, dictionary: bool) -> int:
-    """Of one batch: 8 bytes a row and column at least, and what its compressed buffers say.
+    """Bytes of one batch: at least 8 per row and column, plus what its compressed buffers say.
 
     Layout: `Message.fbs` of the Arrow format; Message holds header (2), DictionaryBatch data (1), RecordBatch length
     (0), nodes (1), buffers (2) and compression (3). A compressed buffer begins with its unpacked length.
@@ -213,7 +213,7 @@ def _root(data: bytes) -> int:
 
 
 def _field(data: bytes, table: int, number: int) -> int:
-    """Place of a field of a flatbuffers table; 0 where it is absent."""
+    """Position of a field of a flatbuffers table; 0 if absent."""
     layout = table - struct.unpack_from("<i", data, table)[0]
     size = struct.unpack_from("<H", data, layout)[0]
     entry = 4 + 2 * number
@@ -229,7 +229,7 @@ def _table_at(data: bytes, table: int, number: int) -> int:
 
 
 def _vector(data: bytes, table: int, number: int) -> tuple[int, int]:
-    """Length of a vector and the place of its first element."""
+    """Length of a vector and the position of its first element."""
     place = _field(data, table, number)
     if not place:
         return 0, 0

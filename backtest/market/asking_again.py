@@ -1,4 +1,4 @@
-"""A sample of what is stored, asked for again: does the source still say the same?"""
+"""A sample of the stored data, requested again: does the source still give the same?"""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from backtest.market.transport import Patience
 ARCHIVE = "archive"
 WINDOWS = 3
 WINDOW_ROWS = 100
-# Rows of a window that came once came: what a short answer lacks is asked for again.
+# Rows of a window count once they have come; what a short answer lacks is requested again.
 TURNS = 4
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Reasked:
-    """What became of the sample of one series.
+    """Result of the sample of one series.
 
-    `asked` rows were stored in the windows; of them `same` came back equal, `differing` with other values and `lacking`
-    not at all, and `more` came that are not stored (times, milliseconds). `note` says why nothing was asked.
+    `asked` rows were stored in the windows; of these, `same` came back equal, `differing` with other values, `lacking`
+    not at all; `more` came that are not stored (times, milliseconds). `note` says why nothing was requested.
     """
 
     key: Key
@@ -55,7 +55,7 @@ class Reasked:
         return f"{self.key}: {self.asked:,} rows asked for again, {self.same:,} the same, {counts}"
 
     def problems(self) -> list[str]:
-        """A sentence for each way in which the source says something else."""
+        """One sentence per way in which the source differs."""
         told = (
             (self.differing, "rows differ at the source: fetch them into another `store` and compare"),
             (self.lacking, "rows are not at the source any more, or never were: look where they came from"),
@@ -80,14 +80,14 @@ def reask_venue(
     insecure: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Reasked]:
-    """A few windows of each series of a venue, drawn by `seed` from what it still serves; others are left out.
+    """A few windows of each series of a venue, drawn by `seed` from what it still serves; other series are left out.
 
     Raises
     ------
     UsageError
-        Where none of the series is of the venue, or it is asked on a way that others can change and not `insecure`.
+        If none of the series is of the venue, or others can change the data on the way and `insecure` is not set.
     MarketError
-        Where the venue does not answer.
+        If the venue does not answer.
     """
     ours = [key for key in keys if key.venue == identifier]
     if not ours:
@@ -120,14 +120,14 @@ def _of_venue(store: Store, key: Key, venue: Venue, now_ms: int, windows: int, c
 def reask_archive(
     store: Store, keys: Sequence[Key], host: ArchiveHost, windows: int = WINDOWS, seed: int = 1
 ) -> list[Reasked]:
-    """A few days of each series of Binance, as the public archive's files have them, each against its CHECKSUM.
+    """A few days of each series of Binance, from files of the public archive, each checked against its CHECKSUM.
 
     Raises
     ------
     UsageError
-        Where none of the series is of Binance.
+        If none of the series is of Binance.
     MarketError
-        Where the archive does not answer.
+        If the archive does not answer.
     """
     ours = [key for key in keys if key.venue in ARCHIVE_VENUE.values()]
     if not ours:
@@ -158,7 +158,7 @@ def reask_archive(
 
 
 def _windows(stored: Rows, rows: int, windows: int, chance: np.random.Generator) -> list[Span]:
-    """Spans of so many stored rows each, disjoint, first and last rows included."""
+    """Disjoint spans of equally many stored rows, the first and last rows included."""
     blocks = -(-stored.time_ms.size // rows)
     picked = np.sort(chance.permutation(blocks)[:windows])
     spans = [(block * rows, min((block + 1) * rows, stored.time_ms.size) - 1) for block in picked.tolist()]

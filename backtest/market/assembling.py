@@ -1,4 +1,4 @@
-"""One `Market` of the series of single instruments, as every source of files and downloads ends."""
+"""One `Market` from the series of single instruments: the last step of every source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backtest.market.record import Market, Provenance, fields_of
 
 
 def assemble(provenance: Provenance, timeframe: str, series: Sequence[InstrumentData]) -> Market:
-    """Market of the series, aligned as `align` says; what was repaired joins the provenance's repairs.
+    """Market of the series, aligned by `align`; its repairs are added to those of the provenance.
 
     Raises
     ------

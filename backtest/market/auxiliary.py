@@ -1,4 +1,4 @@
-"""Series that no venue quotes (on-chain counts, fund assets), known when they say they were."""
+"""Series that no venue quotes (on-chain counts, fund assets), each reading known from its `available_at` on."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class AuxiliarySeries:
     ----------
     name : str
     available_ms : (K,) int64, strictly increasing
-        When each reading could be seen, milliseconds UTC; not what day it is about.
+        When each reading became visible, milliseconds UTC; not the day it is about.
     values : (K,) float64
-        In the unit of the series; NaN where it was withdrawn.
+        In the unit of the series; NaN if it was withdrawn.
     """
 
     name: str
@@ -51,16 +51,16 @@ class AuxiliarySeries:
             _corrupt(self, moment, seed)
 
     def __reduce__(self) -> tuple[type[AuxiliarySeries], tuple[str, npt.NDArray[np.int64], Floats]]:
-        # A copy in another process is made by the constructor, so that the audit there reaches it.
+        # A copy in another process is built by the constructor, so that the audit there reaches it.
         return AuxiliarySeries, (self.name, self.available_ms, self.values)
 
     @property
     def coin(self) -> str:
-        """What its name begins with, in capitals: the coin it is about, where a market holds one of that name."""
+        """The first part of its name in capitals: the coin it is about, if a market holds one of that name."""
         return self.name.partition("_")[0].upper()
 
     def until(self, moment_ms: int) -> AuxiliarySeries:
-        """The readings that were available at a moment."""
+        """The readings available at a moment."""
         kept = int(np.searchsorted(self.available_ms, moment_ms, side="right"))
         return AuxiliarySeries(self.name, self.available_ms[:kept], self.values[:kept])
 
@@ -74,11 +74,10 @@ class AuxiliarySeries:
 
 
 def corrupt_after(moment_ms: int, seed: int = 1) -> None:
-    """Multiply by noise from 1/4 to 4, and delay, in this whole process, each reading available only after a moment.
+    """Corrupt, in this whole process, each reading that became available only after a moment.
 
-    None is delayed past the next one.
-
-    Series that are read later are corrupted too. Made for a process of the look-ahead audit, which then ends.
+    It is multiplied by noise from 1/4 to 4 and delayed, but not past the next one. Series that are read later are
+    corrupted too. Meant for a process of the look-ahead audit, which then ends.
     """
     _corrupted_after.append((moment_ms, seed))
     for one in list(_live):
@@ -86,7 +85,7 @@ def corrupt_after(moment_ms: int, seed: int = 1) -> None:
 
 
 def first_corrupted() -> int | None:
-    """When the first corrupted reading of any series became available; None where there is none."""
+    """When the first corrupted reading of any series became available; None if there is none."""
     return min(_corrupted_from, default=None)
 
 
@@ -107,14 +106,14 @@ def _corrupt(series: AuxiliarySeries, moment_ms: int, seed: int) -> None:
 def read_series(path: Path, name: str | None = None) -> AuxiliarySeries:
     """Series of a CSV with the columns `available_at` (ISO with a zone, or milliseconds) and `value`.
 
-    `name` is the file's own where it is not given.
+    `name` defaults to the name of the file.
 
     Raises
     ------
     UsageError
         For a name that is not lower-case letters, digits and underscores.
     DataError
-        Where the file cannot be read, lacks a column, or a row is no instant and number in order.
+        If the file cannot be read, lacks a column, or has a row that is not a time and a number in order.
     """
     title = path.stem if name is None else name
     if not _NAME.fullmatch(title):
@@ -145,7 +144,7 @@ def _reading(where: str, cells: list[str]) -> tuple[int, float]:
     at = parse_time(moment, f"{where}, column available_at")
     if not EARLIEST_MS <= at < LATEST_MS:
         raise DataError(
-            f"{where}: available_at {shortened(moment)} is no time from 2009 to 2100 in milliseconds: fix it"
+            f"{where}: available_at {shortened(moment)} is not a time from 2009 to 2100 in milliseconds: fix it"
         )
     number = parse_number(value, f"{where}, column value")
     if np.isinf(number):

@@ -76,7 +76,7 @@ def read_foreign(
         bad = bad | wrong
     instrument = _one_symbol(path, raw, profile)
     if bad.any():
-        skipped = [f"{raw.unit} {numbers[row]} skipped: a cell is no number or time" for row in np.flatnonzero(bad)]
+        skipped = [f"{raw.unit} {numbers[row]} skipped: a cell is not a number or time" for row in np.flatnonzero(bad)]
     wanted = COLUMNS[profile.series]
     source = "rate" if "rate" in columns else "open"
     named = {"rate": columns.get(source)} if profile.series == "funding" else columns
@@ -97,7 +97,7 @@ def _one_symbol(path: Path, raw: RawCells, profile: Profile) -> str:
         return ""
     found = [str(name) for name in pa.chunked_array([raw.columns[place]]).unique().to_pylist()]
     if len(found) > 1:
-        raise MarketError(f"{path} holds {len(found)} instruments ({', '.join(found[:4])}): keep one a file")
+        raise MarketError(f"{path} holds {len(found)} instruments ({', '.join(found[:4])}): keep one per file")
     return found[0] if found else ""
 
 
@@ -174,7 +174,7 @@ def _zone(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        raise UsageError(f"`tz` {name!r} is no time zone: write UTC or Europe/Berlin") from None
+        raise UsageError(f"`tz` {name!r} is not a time zone: write UTC or Europe/Berlin") from None
 
 
 def _instant(text: str, zone: ZoneInfo | None) -> int:
@@ -224,5 +224,7 @@ def _of_numbers(path: Path, values: Floats, profile: Profile, raw: RawCells, num
     wrong = np.flatnonzero(stamps < 0)
     if wrong.size:
         where = f"{path} {raw.unit} {numbers[wrong[0]]}, column {profile.names['time']}"
-        raise MarketError(f"{where}: {values[wrong[0]]:g} is no time from 2009 to 2100 in s, ms, us or ns: see `map`")
+        raise MarketError(
+            f"{where}: {values[wrong[0]]:g} is not a time from 2009 to 2100 in s, ms, us or ns: see `map`"
+        )
     return stamps

@@ -104,7 +104,7 @@ def _check_frame(where: str, frame: Any) -> None:
     if not isinstance(frame, pd.DataFrame):
         raise UsageError(f"{where} is a {type(frame).__name__}: give a pandas DataFrame")
     if isinstance(frame.columns, pd.MultiIndex):
-        raise MarketError(f"{where} has columns of {frame.columns.nlevels} levels: give one instrument a frame")
+        raise MarketError(f"{where} has columns of {frame.columns.nlevels} levels: give one instrument per frame")
     if frame.empty:
         raise MarketError(f"{where} is empty: leave it out or fill it")
 
@@ -166,8 +166,8 @@ def _stamps_ms(where: str, stamps: pd.Index) -> Int64s:
         wrong = milliseconds[(milliseconds < EARLIEST_MS) | (milliseconds >= LATEST_MS)]
         if wrong.size:
             raise MarketError(
-                f"{where}: {wrong[0]} is no time from 2009 to 2100 in milliseconds: if it counts seconds, convert it "
-                "with pandas.to_datetime(..., unit='s', utc=True)"
+                f"{where}: {wrong[0]} is not a time from 2009 to 2100 in milliseconds: if it counts seconds, convert "
+                "it with pandas.to_datetime(..., unit='s', utc=True)"
             )
         return milliseconds
     raise MarketError(
@@ -198,7 +198,7 @@ def _period(where: str, time_ms: Int64s) -> str:
     for unit in ("w", "d", "h", "m", "s"):
         if step % UNIT_MS[unit] == 0:
             return f"{step // UNIT_MS[unit]}{unit}"
-    raise MarketError(f"{where}: its rows are {step} ms apart, which is no timeframe: check the unit of its times")
+    raise MarketError(f"{where}: its rows are {step} ms apart, which is not a timeframe: check the unit of its times")
 
 
 def _as_frame(what: str, given: Any, aliases: tuple[str, ...]) -> pd.DataFrame:

@@ -282,5 +282,5 @@ def _period(path: Path, table: RawTable, named: _Named, said: Said) -> str:
     lengths, counts = np.unique(steps, return_counts=True)
     usual = int(lengths[np.argmax(counts)])
     if usual % UNIT_MS["s"] or usual < UNIT_MS["s"]:
-        raise MarketError(f"{path}: its rows are {usual} ms apart, which is no period of bars: say `timeframe`")
+        raise MarketError(f"{path}: its rows are {usual} ms apart, which is not a bar period: say `timeframe`")
     return plain_timeframe(f"{usual // UNIT_MS['s']}s")

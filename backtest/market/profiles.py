@@ -96,7 +96,7 @@ PROGRAMS: tuple[ProgramLayout, ...] = (
     _program(
         "CoinGecko",
         "snapped_at price market_cap total_volume",
-        refuse="it has one price a row and no open, high or low: export bars, or read it as a series of your own",
+        refuse="it has one price per row and no open, high or low: export bars, or read it as a series of your own",
     ),
     _program("MetaTrader 5", "date time open high low close tickvol", columns={"volume": "vol"}),
     _program("OKX candles", "instrument_name open high low close vol vol_ccy", columns={"volume": "vol_ccy"}),

@@ -152,7 +152,7 @@ class OpenInterest:
 def epoch_ms(stamps: Int64s) -> Int64s:
     """Milliseconds of epoch stamps in milli-, micro- or nanoseconds, told apart by magnitude in each row.
 
-    Rounded down. A stamp that is no time of 2009..2100 in any of the three (one in seconds, for example) is
+    Rounded down. A stamp that is not a time of 2009..2100 in any of the three (one in seconds, for example) is
     returned as it is, for the clean functions to refuse.
     """
     milliseconds = stamps.copy()
@@ -271,7 +271,7 @@ def _check_time(table: RawTable) -> None:
         row = int(np.argmax(wrong))
         place = f"{table.where} {table.unit} {table.numbers[row]}, column {table.columns[0]}"
         raise MarketError(
-            f"{place}: {table.time_ms[row]} is no time from 2009 to 2100: write epoch milliseconds "
+            f"{place}: {table.time_ms[row]} is not a time from 2009 to 2100: write epoch milliseconds "
             "(microseconds and nanoseconds are understood too, seconds are not)"
         )
 

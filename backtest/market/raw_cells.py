@@ -104,7 +104,7 @@ def _gunzipped(path: Path, data: bytes) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             text = file.read(most + 1)
     except (OSError, EOFError, zlib.error) as problem:
-        raise MarketError(f"{path} is no whole gzip file ({problem}): export it again") from None
+        raise MarketError(f"{path} is not a complete gzip file ({problem}): export it again") from None
     return _within(path, text, most)
 
 
@@ -124,7 +124,7 @@ def _unzipped(path: Path, data: bytes) -> bytes:
             with archive.open(names[0]) as member:
                 text = member.read(most + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as problem:
-        raise MarketError(f"{path} is no whole zip ({problem}): export it again") from None
+        raise MarketError(f"{path} is not a complete zip file ({problem}): export it again") from None
     return _within(path, text, most)
 
 
@@ -165,7 +165,9 @@ def _of_json(path: Path, text: str, packed: str) -> RawCells:
             (number for number, row in enumerate(rows) if not isinstance(row, list) or len(row) != width), None
         )
         if wrong is not None or width == 0:
-            raise MarketError(f"{path} row {wrong or 0} is no list of {width} values like the first: export it again")
+            raise MarketError(
+                f"{path} row {wrong or 0} is not a list of {width} values like the first: export it again"
+            )
         header, cells = (), [[_text(row[place]) for row in rows] for place in range(width)]
     columns = tuple(pa.array(column, pa.string()) for column in cells)
     return RawCells(header, columns, 0, "row", f"{packed}JSON")
@@ -188,7 +190,7 @@ def _of_sheet(path: Path, data: bytes) -> RawCells:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(one.file_size for one in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError) as problem:
-        raise MarketError(f"{path} is no whole Excel file ({problem}): save it as CSV") from None
+        raise MarketError(f"{path} is not a complete Excel file ({problem}): save it as CSV") from None
     if unpacked > room_for(len(data)):
         raise MarketError(f"{path} would unpack to {unpacked:,} bytes, which no sheet of its size does: save it as CSV")
     try:
@@ -207,7 +209,7 @@ def _of_sheet(path: Path, data: bytes) -> RawCells:
                 raise MarketError(f"{path} has more than {MOST_SHEET_CELLS:,} cells: save it as CSV")
             rows.append([_cell_text(cell) for cell in row])
     except (KeyError, OSError, ValueError, zipfile.BadZipFile) as problem:
-        raise MarketError(f"{path} is no whole Excel file ({problem}): save it as CSV") from None
+        raise MarketError(f"{path} is not a complete Excel file ({problem}): save it as CSV") from None
     lines = ["\t".join(row) for row in rows if any(row)]
     raw = _of_text(path, "\n".join(lines) + "\n", "")
     return RawCells(raw.header, raw.columns, raw.first, "row", "Excel")
@@ -221,7 +223,7 @@ def _of_text(path: Path, text: str, packed: str) -> RawCells:
     lines = text.split("\n", _LOOKED_AT)[:_LOOKED_AT]
     separator, width, start = _separator(lines)
     if width < 2:
-        raise MarketError(f"{path} is no table: its first line is {lines[0][:80]!r}; export it as CSV")
+        raise MarketError(f"{path} is not a table: its first line is {lines[0][:80]!r}; export it as CSV")
     if width > MOST_COLUMNS:
         raise MarketError(f"{path} has {width:,} columns, at most {MOST_COLUMNS:,} are read: keep those of bars")
     names = [cell.strip().strip('"').strip() for cell in lines[start].rstrip("\r").split(separator)]

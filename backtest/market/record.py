@@ -84,7 +84,7 @@ class Market(Shown):
         symbols = self.symbols
         if len(set(symbols)) != len(symbols):
             twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
-            raise MarketError(f"instrument {twice!r} stands twice in market {self.provenance.name!r}: keep one")
+            raise MarketError(f"duplicate instrument {twice!r} in market {self.provenance.name!r}: keep one")
         for name in PANELS:
             object.__setattr__(self, name, _panel(name, getattr(self, name), shape))
         for name in self.series:

@@ -76,7 +76,9 @@ class Key:
     def of(cls, venue: str, symbol: str, series: SeriesName, timeframe: str) -> Key:
         """The key of a series, the timeframe left out where the content has none."""
         if not re.fullmatch(r"[a-z0-9]{2,40}", venue):
-            raise UsageError(f"venue {shortened(venue)} is no ccxt exchange id: write for example bybit or binanceusdm")
+            raise UsageError(
+                f"venue {shortened(venue)} is not a ccxt exchange id: write for example bybit or binanceusdm"
+            )
         period = SETTLED if series == "funding" else plain_timeframe(timeframe)
         return cls(venue, Instrument.parse(symbol).symbol, series, period)
 

@@ -77,7 +77,7 @@ def store_root(option: str | Path | None = None) -> Path:
     if chosen:
         root = user_path(str(chosen))
         if os.path.exists(root) and not os.path.isdir(root):
-            raise UsageError(f"store {root} is no folder: choose another with `store` or BACKTEST_STORE")
+            raise UsageError(f"store {root} is not a folder: choose another with `store` or BACKTEST_STORE")
         return root
     import platformdirs
 

@@ -1,7 +1,7 @@
 """How long the blocks of a stationary bootstrap should be.
 
-Written here, since the library that computes it loads a second of statistics that nothing else at start-up needs; the
-tests hold it against that library.
+Implemented here because importing the library that computes it takes a second that nothing else needs at start-up; the
+tests compare it with that library.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy.typing as npt
 from backtest.market.record import Floats
 
 FEWEST = 30
-"""Bars below which nothing is said."""
+"""Fewest bars for which a block length is computed."""
 LONG = 100_000
-"""Bars from which a series is long: what would visit every bar once a lag or a draw is computed in another way."""
+"""Bars from which a series counts as long: computations that visit every bar per lag or draw are then replaced."""
 _QUIET_LAGS = 5
 """Least number of autocorrelations in a row that must look like noise before the lag window is cut there."""
 
 
 def block_length(returns: npt.ArrayLike) -> float:
-    """Mean block length in bars, at least 1, that suits the mean of `returns` (T,) or, averaged, of trials (T, N).
+    """Mean block length in bars, at least 1, for the mean of `returns` (T,), or the average over trials (T, N).
 
-    A series that never varies has no length; NaN where none has one, and below 30 bars. Politis and White, Econometric
+    A series that never varies has no length; NaN if no series has one, or below 30 bars. Politis and White, Econometric
     Reviews 23 (2004), doi:10.1081/ETC-120028836, as corrected by Patton, Politis and White, Econometric Reviews 28
     (2009), doi:10.1080/07474930802459016.
     """
@@ -58,19 +58,19 @@ def _length(values: Floats) -> float:
 
 
 def _products(centred: Floats, most_lags: int) -> Floats:
-    """(M + 1,) sums of the products of values so many bars apart."""
+    """(M + 1,) sums of products of values 0 to M bars apart."""
     return np.array([centred[lag:] @ centred[: len(centred) - lag] for lag in range(most_lags + 1)])
 
 
 def _products_by_transform(centred: Floats, most_lags: int) -> Floats:
-    """The same up to rounding, by the Fourier transform: the lags grow with the root of the bars."""
+    """The same up to rounding, by Fourier transform, because the number of lags grows with the root of the bars."""
     size = 1 << (len(centred) + most_lags).bit_length()
     spectrum = np.fft.rfft(centred, size)
     return np.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[: most_lags + 1]
 
 
 def _correlations(centred: Floats, products: Floats) -> Floats:
-    """(M + 1,) cross products by the roots of the sums of squares of both ends; NaN where one of them is 0."""
+    """(M + 1,) cross products divided by the roots of both sums of squares; NaN where one of these is 0."""
     squares = np.concatenate(([0.0], np.cumsum(centred**2)))
     ends = np.arange(1, len(products) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):

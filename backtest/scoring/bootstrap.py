@@ -17,21 +17,21 @@ from backtest.scoring.block_length import FEWEST, block_length
 NAN = float("nan")
 MOST_DRAWS = 100_000
 MOST_UNDEFINED = 0.05
-# Cells of one chunk of the index matrix: what is held at once does not grow with bars or draws.
+# Cells of one chunk of the index matrix: memory does not grow with bars or draws.
 _CHUNK = 2**16
 
 ReturnStatistic = Callable[[Floats], float]
 Statistics = Callable[[Floats], Floats]
 """The same statistic of each row: (C, T) returns to (C,) numbers."""
 Drawing = Callable[[Floats, float, int, int], Floats | None]
-"""Returns (T,), mean block length, draws and seed to statistics (V, draws); None where it does not suit the returns."""
+"""Maps returns (T,), mean block length, draws and seed to statistics (V, draws); None if it cannot do these returns."""
 IntervalMethod = Literal["percentile", "bca"]
 Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A metric with its bounds.
+    """A metric with its confidence interval.
 
     `value` is the metric of the returns as they are, in its own unit; `low` and `high` enclose the true one with
     probability `level`, NaN with the `reason` where they are undefined. `block` is the mean block length in bars,
@@ -52,20 +52,20 @@ class Interval:
 def stationary_indices(bars: int, block: float, draws: int, seed: int) -> Iterator[Indices]:
     """Rows of `draws` resamples of `bars` bars, in chunks (C, T) of bounded size.
 
-    Each bar of a resample follows its predecessor, round the end to the beginning, but with probability 1/`block`
-    starts anew anywhere. Politis and Romano, Journal of the American Statistical Association 89 (1994),
+    Each bar of a resample follows its predecessor, wrapping from the end to the beginning, but with probability
+    1/`block` starts anew anywhere. Politis and Romano, Journal of the American Statistical Association 89 (1994),
     doi:10.1080/01621459.1994.10476870.
     """
     rng = np.random.default_rng(seed)
     step = np.arange(bars)
     rows = max(1, _CHUNK // bars)
     for first in range(0, draws, rows):
-        # One array of uniforms, row by row: the draws do not depend on the size of the chunk.
+        # One array of uniforms, row by row, so that the draws do not depend on the chunk size.
         uniform = rng.random((min(rows, draws - first), 2, bars))
         anew = uniform[:, 0] < 1.0 / block
         anew[:, 0] = True
         start = (uniform[:, 1] * bars).astype(np.int64)
-        # Flat places where a block starts, and how often its distance to the bar it copies is repeated.
+        # Flat positions where a block starts, and how often its distance to the bar it copies is repeated.
         starts = np.flatnonzero(anew)
         distance = (start - step).ravel()[starts]
         drawn = np.repeat(distance, np.diff(starts, append=anew.size)).reshape(anew.shape) + step
@@ -83,7 +83,7 @@ def interval(
     draws: int = 1_000,
     block: float | None = None,
 ) -> Interval:
-    """Bounds of one `statistic`: (T,) returns to a number; see `intervals`."""
+    """Interval of one `statistic`, which maps (T,) returns to a number; see `intervals`."""
     return intervals((statistic,), returns, seed=seed, level=level, method=method, draws=draws, block=block)[0]
 
 
@@ -97,7 +97,7 @@ def intervals(
     draws: int = 1_000,
     block: float | None = None,
 ) -> tuple[Interval, ...]:
-    """Bounds of several statistics of one series each, all on the same resamples; see `row_intervals`."""
+    """Intervals of several statistics, each of one series, all on the same resamples; see `row_intervals`."""
     each = [_by_row(statistic) for statistic in statistics]
     return row_intervals(each, returns, seed=seed, level=level, method=method, draws=draws, block=block)
 
@@ -117,19 +117,19 @@ def row_intervals(
     block: float | None = None,
     drawing: Drawing | None = None,
 ) -> tuple[Interval, ...]:
-    """Bounds of several statistics of `returns` (T,), all on the same resamples; `block` defaults to `block_length`.
+    """Intervals of several statistics of `returns` (T,), all on the same resamples; `block` defaults to `block_length`.
 
-    `drawing` gives the statistics of resamples in another way than by copying them, where it can.
+    `drawing`, where it can, computes the statistics of resamples without copying the bars.
 
-    `percentile` takes the quantiles of the draws; `bca` corrects them for bias and skew with one more evaluation a
+    `percentile` takes the quantiles of the draws; `bca` corrects them for bias and skew with one more evaluation per
     block (delete-one-block jackknife): Efron, Journal of the American Statistical Association 82 (1987),
-    doi:10.1080/01621459.1987.10478410. Bounds are NaN, with the reason, where fewer than 30 returns differ from 0,
-    where the statistic is undefined, or where it is on more than 5 % of the draws.
+    doi:10.1080/01621459.1987.10478410. Bounds are NaN, with the reason, if fewer than 30 returns differ from 0, if
+    the statistic is undefined, or if it is undefined on more than 5 % of the draws.
 
     Raises
     ------
     UsageError
-        If `returns` is not one finite series, or an option is out of range.
+        If `returns` is not a single finite series, or an option is out of range.
     """
     series = np.ascontiguousarray(returns, dtype=np.float64)
     _check(series, level, method, draws, block)
@@ -203,7 +203,7 @@ def _of(statistic: Statistics, series: Floats) -> float:
 
 
 def _without_blocks(statistic: Statistics, series: Floats, block: float) -> Floats:
-    """The statistic with each block of ceil(`block`) bars left out in turn; where it is undefined it is left out."""
+    """The statistic with each block of ceil(`block`) bars left out in turn; undefined values are dropped."""
     size = math.ceil(block)
     left_out = (np.delete(series, slice(first, first + size)) for first in range(0, len(series), size))
     values = np.array([_of(statistic, rest) for rest in left_out], dtype=np.float64)
@@ -212,7 +212,7 @@ def _without_blocks(statistic: Statistics, series: Floats, block: float) -> Floa
 
 def _bca_tails(tails: Floats, value: float, drawn: Floats, jackknife: Floats) -> Floats:
     """Share of the draws below each bound: bias z0 from the draws below the value, acceleration from the jackknife."""
-    # Imported here: a run takes percentiles, and scipy.special costs as much as all of its bootstrap.
+    # Imported here: a run uses percentiles, and importing scipy.special costs as much as its whole bootstrap.
     from scipy.special import ndtr, ndtri
 
     below = (np.count_nonzero(drawn < value) + 0.5 * np.count_nonzero(drawn == value)) / len(drawn)

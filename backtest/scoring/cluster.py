@@ -1,4 +1,4 @@
-"""The same list of pure tasks here or on a Dask cluster: a task is a number, its result bytes, whoever works it out."""
+"""A list of pure tasks run here or on a Dask cluster: a task is a number, its result is bytes, wherever it runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Work = TypeVar("Work")
 ATTEMPTS = 3
 CONNECT_SECONDS = 20.0
 USER_MODULES = "user_strategy_"
-"""Prefix of modules that were read from a file, which no worker can import."""
+"""Prefix of modules that were loaded from a file, which workers cannot import."""
 
 
 def parts_here(task: Callable[[Work, int], bytes], work: Work, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
@@ -30,7 +30,7 @@ def parts_on_cluster(
 ) -> Iterator[tuple[int, bytes]]:
     """Number and result of each task, as they end, on the workers of a Dask scheduler (`tcp://host:8786`).
 
-    A task whose worker is lost runs again on another; where the shared work itself is lost, it is sent once more.
+    A task whose worker is lost runs again on another; if the shared work itself is lost, it is sent again.
 
     Raises
     ------
@@ -68,14 +68,16 @@ def parts_on_cluster(
 
 
 def check_address(address: str) -> None:
-    """A Client that cannot connect says so at length and again when it is collected; a socket does not."""
+    """Checks with a socket first: a Client that cannot connect logs at length, and again when it is collected."""
     try:
         split = urlsplit(address)
         port = split.port
     except ValueError:
         port = None
     if port is None or split.scheme not in ("tcp", "tls"):
-        raise UsageError(f"`cluster` {shortened(address)} is no address of a Dask scheduler: write tcp://host:8786")
+        raise UsageError(
+            f"`cluster` {shortened(address)} is not the address of a Dask scheduler: write tcp://host:8786"
+        )
     try:
         socket.create_connection((split.hostname or "", port), CONNECT_SECONDS).close()
     except OSError as problem:

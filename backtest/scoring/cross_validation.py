@@ -1,4 +1,4 @@
-"""Does what is best in sample stay good out of sample: CSCV over a trial matrix, and purged combinatorial splits."""
+"""Whether the best trial in sample stays good out of sample: CSCV over a trial matrix; purged combinatorial splits."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Ranking = Literal["paper", "r"]
 
 @dataclass(frozen=True, slots=True)
 class SumMetric:
-    """A metric that depends on bars only through sums over them, so that it is known for any set of blocks at once.
+    """A metric that depends on the bars only through sums over them, so that it is known for any set of blocks at once.
 
-    `terms` turns returns (T, N) into what is summed (K, T, N); `value` turns a count that broadcasts and sums
-    (K, ..., N) into the metric (..., N), NaN where undefined.
+    `terms` maps returns (T, N) to the summands (K, T, N); `value` maps a count that broadcasts and the sums
+    (K, ..., N) to the metric (..., N), NaN where undefined.
     """
 
     terms: Callable[[Floats], Floats]
@@ -46,7 +46,7 @@ def _sharpe(count: Floats, sums: Floats) -> Floats:
     total, squares = sums
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = (squares - total**2 / count) / (count - 1.0)
-        # Rounding leaves a constant some variance, and the more of it the longer the sum.
+        # Rounding gives a constant series some variance, which grows with the length of the sum.
         least = np.maximum(np.maximum(LEAST_RATIO / count, _ROUNDING) * squares, LEAST_RATIO**2)
         return np.where(variance > least, total / count / np.sqrt(variance), NAN)
 
@@ -67,14 +67,14 @@ MEAN = SumMetric(lambda returns: returns[None], lambda count, sums: np.asarray(s
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overfitting:
-    """What became of the trial that was best in sample, over C splits of the blocks into two halves.
+    """How the best trial in sample did out of sample, over C splits of the blocks into two halves.
 
     Each split, in lexicographic order of its in-sample blocks: `selected` (C,) the best trial's column (-1 where no
     trial has a metric), its metric `in_sample` (C,) and `out_of_sample` (C,), and `logits` (C,) of its relative rank
-    out of sample, NaN where it has no metric there. `probability` (PBO) is the share of logits at or below 0, of
-    the splits where they are defined, `loss_probability` that of out-of-sample metrics below the threshold.
-    `slope`, `intercept` and `adjusted_r2` are of the regression of out-of-sample on in-sample metrics. `undefined`
-    counts splits without a logit; where they are more than half, every summary is NaN with the `reason`.
+    out of sample, NaN where it has no metric there. `probability` (PBO) is the share of defined logits at or below
+    0, `loss_probability` the share of out-of-sample metrics below the threshold. `slope`, `intercept` and
+    `adjusted_r2` belong to the regression of out-of-sample on in-sample metrics. `undefined` counts splits without a
+    logit; if these are more than half, every summary is NaN with the `reason`.
     """
 
     probability: float
@@ -103,18 +103,18 @@ def probability_of_overfitting(
 ) -> Overfitting:
     """PBO of a trial matrix `returns` (T, N) by combinatorially symmetric cross-validation over `blocks` blocks.
 
-    The T bars are cut into blocks whose lengths differ by one bar at most; each choice of half of them is in sample
-    once and out of sample once. `metric` maps (bars, N) to (N,), higher is better; a `SumMetric` costs a fraction of
-    another function, which is called on every half. The relative rank is rank / (N + 1) in the `paper` and rank / N in
-    the package pbo of `r`, where the best has an infinite logit; equals share their mean rank. A trial without a metric
-    in sample is not selected, one without out of sample is not ranked. `threshold` is the metric that is no loss.
+    The T bars are cut into blocks whose lengths differ by at most one bar; each choice of half of them is in sample
+    once and out of sample once. `metric` maps (bars, N) to (N,), higher is better; a `SumMetric` is much cheaper than
+    any other function, which is called on every half. The relative rank is rank / (N + 1) in the `paper`, and rank / N
+    in the `r` package pbo, where the best has an infinite logit; ties share their mean rank. A trial without a metric
+    in sample is not selected; one without a metric out of sample is not ranked. A metric below `threshold` is a loss.
 
     Bailey, Borwein, Lopez de Prado and Zhu, Journal of Computational Finance 20(4) (2017), doi:10.21314/JCF.2016.322.
 
     Raises
     ------
     UsageError
-        If `returns` is not a finite matrix of two trials or more, or an option is out of range.
+        If `returns` is not a finite matrix of at least two trials, or an option is out of range.
     """
     trials = np.asarray(returns, dtype=np.float64)
     if trials.ndim != 2 or trials.shape[1] < 2 or not np.isfinite(trials).all():
@@ -161,7 +161,7 @@ def _first_splits(blocks: int, rows: int) -> Iterator[Flags]:
 
 
 def _edges(bars: int, pieces: int) -> Ints:
-    """(pieces + 1,) bounds of pieces whose lengths differ by one at most."""
+    """(pieces + 1,) bounds of pieces whose lengths differ by at most one."""
     return np.arange(pieces + 1) * bars // pieces
 
 
@@ -172,7 +172,7 @@ def _by_sums(trials: Floats, blocks: int, metric: SumMetric) -> Callable[[Flags]
 
     def halves(inside: Flags) -> Floats:
         total = np.zeros((len(sums), len(inside), trials.shape[1]))
-        # Added block by block, not as a matrix product: equal trials must come out equal to the last bit.
+        # Added block by block, not as a matrix product: equal trials must give results equal to the last bit.
         for block in range(blocks):
             total += inside[:, block, None] * sums[:, block, None, :]
         return metric.value((inside @ lengths)[:, None], total)
@@ -190,7 +190,7 @@ def _by_slices(trials: Floats, blocks: int, metric: RowMetric) -> Callable[[Flag
 
 
 def _judge(inside: Floats, outside: Floats, ranking: Ranking) -> _Choices:
-    """The choice on `inside` (C, N) metrics, judged on `outside` ones; NaN is neither selected nor ranked."""
+    """The choice by `inside` metrics (C, N), ranked by `outside` ones; NaN is neither selected nor ranked."""
     rows = np.arange(len(inside))
     best = np.argmax(np.where(np.isnan(inside), -np.inf, inside), axis=1)
     chosen, later = inside[rows, best], outside[rows, best]
@@ -239,7 +239,7 @@ def _summarise(choices: _Choices, threshold: float, blocks: int, trials: Floats)
 
 @dataclass(frozen=True, slots=True)
 class CombinatorialCounts:
-    """How many train/test splits there are, and how many full paths their test folds make up."""
+    """Numbers of train/test splits and of full paths that their test folds make up."""
 
     splits: int
     paths: int
@@ -259,7 +259,7 @@ class Split:
 
 
 def combinatorial_counts(folds: int, test_folds: int) -> CombinatorialCounts:
-    """C(folds, test_folds) splits and test_folds / folds times as many paths.
+    """C(folds, test_folds) splits, and test_folds / folds times as many paths.
 
     Lopez de Prado, Advances in Financial Machine Learning (2018), section 12.3, ISBN 978-1-119-48208-6.
 
@@ -279,8 +279,9 @@ def combinatorial_splits(
     """Every split of n observations into train and test folds (CPCV), in lexicographic order of the test folds.
 
     Observation i lasts from `start` (n,) to `end` (n,), both included: bar numbers, or milliseconds from decision to
-    exit; `purge` and `embargo` are in the same unit. What `leaks` into a test fold is not trained on. Lopez de Prado,
-    Advances in Financial Machine Learning (2018), chapters 7 and 12, ISBN 978-1-119-48208-6.
+    exit; `purge` and `embargo` are in the same unit. Observations that `leaks` marks are not trained on.
+
+    Lopez de Prado, Advances in Financial Machine Learning (2018), chapters 7 and 12, ISBN 978-1-119-48208-6.
 
     Raises
     ------
@@ -320,10 +321,10 @@ def _splits(start: Ints, end: Ints, folds: int, test_folds: int, purge: int, emb
 
 
 def leaks(start: Ints, end: Ints, test: Ints, *, purge: int = 0, embargo: int = 0) -> Flags:
-    """(n,) whether an observation shares time with the `test` ones or comes too near: not to be trained on.
+    """(n,) whether an observation overlaps the `test` ones or is too close to them, so must not be trained on.
 
-    It does if it ends no more than `purge` before the first of them starts and starts no more than `purge` +
-    `embargo` after the last of them ends; the test observations themselves do. All in the unit of `start` and `end`.
+    It is if it ends no more than `purge` before the first of them starts, and starts no more than `purge` +
+    `embargo` after the last of them ends; test observations are too. All in the unit of `start` and `end`.
     Lopez de Prado, Advances in Financial Machine Learning (2018), section 7.4, ISBN 978-1-119-48208-6.
     """
     return np.asarray((end >= start[test].min() - purge) & (start <= end[test].max() + purge + embargo))

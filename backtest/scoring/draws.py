@@ -1,25 +1,25 @@
-"""Calendars that never happened: how intents are moved by chance, and what each way of moving keeps and breaks.
+"""Calendars that never happened: how intents are moved at random, and what each way of moving keeps and breaks.
 
 All intents of one catalyst move together, and so do the legs of a group: together they are a *unit*. Random numbers
-belong to the unit's name and the draw's number, so that strategies which trade the same catalyst see it moved alike.
+belong to the unit's name and the draw's number, so strategies that trade the same catalyst see it moved alike.
 
 shift
     Every intent moves by the same number of bars around the circle of the data. Keeps the spacing and clustering of
     catalysts, their coins, and every dependence inside the prices. Breaks their tie to the prices, to the hour of the
-    day and to regimes; a trade that would run over the end of the data is cut there. Where the draws asked for are at
-    least the T - 1 shifts there are, each is taken once and the p-value is exact.
+    day and to regimes; a trade that would run past the end of the data is cut there. If at least T - 1 draws are
+    requested, each of the T - 1 shifts is taken once and the p-value is exact.
 far_shift
-    The same shifts but those that leave an intent within four days of where it was. Sees effects that last longer than
-    a trade, but is no exact randomisation test: it rejected 7 to 9 % at 5 % where nothing was.
+    The same shifts except those that leave an intent within four days of its place. Detects effects that outlast a
+    trade, but is not an exact randomisation test: at 5 % it rejected 7 to 9 % of true nulls.
 dates
-    Catalysts whose event windows touch are a cluster and move together, by whole weeks (whole days where fewer than
-    five such dates exist) to where all their instruments trade, no other cluster has its event window and their
-    liquidity is known; their own date is among the choices. Keeps coin, hour, and the spacing inside a cluster. Breaks
-    the spacing of clusters: clusters that never met may now collide.
+    Catalysts whose event windows touch form a cluster and move together, by whole weeks (whole days if fewer than
+    five such dates exist), to a date on which all their instruments trade with known liquidity, outside the event
+    windows of other clusters; their own date is among the choices. Keeps coin, hour, and the spacing inside a cluster.
+    Breaks the spacing of clusters: clusters that never overlapped may now overlap.
 coins
-    Every unit keeps its time; its instruments become others of the same kind, drawn without replacement from those
-    that trade then. Keeps the calendar and the state of the whole market. Breaks which coin was meant; a leg that
-    hedges with one certain coin hedges with another.
+    Every unit keeps its time; its instruments are replaced by others of the same kind, drawn without replacement from
+    those that trade then. Keeps the calendar and the state of the whole market. Breaks which coin was meant; a leg
+    that hedges with a particular coin hedges with another.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from backtest.engine.prepared import Prepared
 from backtest.signals.strategy import Intents
 
 BLOCK = 8_192
-"""Draws that are held at once; random numbers are drawn block by block, so it is part of the result."""
+"""Draws held in memory at once; random numbers are drawn block by block, so this number affects the result."""
 EVENT_BEFORE_MS = DAY_MS
 EVENT_AFTER_MS = 3 * DAY_MS
 FEWEST_CHOICES = 5
@@ -68,8 +68,8 @@ class Impossible:
 class Moved:
     """Orders of all draws, in blocks of at most BLOCK.
 
-    `exact` where they are all the calendars of the kind; `calendars` is how many different ones it has, the observed
-    one included; `shifts` (B,) bars by which a common shift moved the intents, else empty.
+    `exact` if they are all the calendars of the kind; `calendars` is how many different ones there are, the observed
+    one included; `shifts` (B,) are the bars by which a common shift moved the intents, else empty.
     """
 
     blocks: Iterator[Orders]
@@ -79,11 +79,11 @@ class Moved:
 
 
 Mover = Callable[[Subject, Prepared, Calendar, int, int], Moved | Impossible]
-"""Subject, prepared market, calendar, number of draws and seed to the moved orders, or why there are none."""
+"""Maps subject, prepared market, calendar, number of draws and seed to the moved orders, or why there are none."""
 
 
 def subject_of(intents: Intents, prepared: Prepared) -> Subject:
-    """Intents with the units they move in: by group (named after its first leg), catalyst, else each by itself."""
+    """Intents with the units they move in: by group (named after its first leg), by catalyst, else each alone."""
     of_group: dict[str, str] = {}
     names: dict[str, int] = {}
     unit = np.empty(len(intents), np.int32)
@@ -96,7 +96,7 @@ def subject_of(intents: Intents, prepared: Prepared) -> Subject:
 
 
 def shifts_of(bars: int, draws: int, seed: int) -> EntryRows:
-    """(B,) shifts in bars, none twice and none zero: all T - 1 of them where at least as many draws are asked for."""
+    """(B,) different shifts in bars, none of them zero: all T - 1 if at least that many draws are requested."""
     if bars - 1 <= draws:
         return np.arange(1, bars, dtype=np.int32)
     random = np.random.default_rng(_seed(seed, "shift", 0))
@@ -104,14 +104,14 @@ def shifts_of(bars: int, draws: int, seed: int) -> EntryRows:
 
 
 def by_shift(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed: int) -> Moved:
-    """Every intent so many bars later, round the end of the data to its beginning."""
+    """Every intent a number of bars later, wrapping from the end of the data to its beginning."""
     bars = prepared.bar_count
     shifts = shifts_of(bars, draws, seed)
     return Moved(_shifted(subject.orders, shifts), bars - 1 <= draws, bars, shifts)
 
 
 def by_far_shift(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed: int) -> Moved | Impossible:
-    """Every intent so many bars later, more than an event window away from where it was."""
+    """Every intent a number of bars later, more than an event window away from its place."""
     bars, near = prepared.bar_count, event_bars(prepared.market.bar_ms)
     if bars - 1 <= 2 * near:
         return Impossible(f"the data holds {bars} bars, and shifts of at most {near} are near: use `shift`")
@@ -125,7 +125,7 @@ def event_bars(bar_ms: int) -> int:
 
 
 def by_date(subject: Subject, prepared: Prepared, calendar: Calendar, draws: int, seed: int) -> Moved | Impossible:
-    """Every cluster of units on a random date of its hour and, where there are enough, weekday."""
+    """Every cluster of units on a random date with the same hour and, where there are enough, the same weekday."""
     clusters = _clusters(subject, prepared, calendar)
     pools = _date_pools(subject, prepared, calendar, clusters)
     if isinstance(pools, Impossible):
@@ -169,7 +169,7 @@ def _enterable(prepared: Prepared) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class MovingUnits:
-    """Units that move together, named after the first catalyst, and its catalysts."""
+    """Units that move together, named after the first catalyst, and their catalysts."""
 
     name: str
     units: tuple[int, ...]
@@ -199,7 +199,7 @@ def _window(catalyst: Catalyst) -> tuple[int, int] | None:
 
 
 def _clusters(subject: Subject, prepared: Prepared, calendar: Calendar) -> list[MovingUnits]:
-    """Units in clusters: catalysts whose event windows touch, whoever trades them; a unit without one by its time."""
+    """Units in clusters of catalysts whose event windows touch, whoever trades them; a unit without one by its time."""
     market = prepared.market
     windows: list[tuple[int, int, str, Catalyst | None, int]] = []
     for one in calendar:
@@ -284,7 +284,7 @@ def _redated(
 
 
 def _coin_choices(subject: Subject, prepared: Prepared) -> list[list[EntryRows]] | Impossible:
-    """Columns that each instrument of each unit may become: same kind, open to entries when the unit is decided."""
+    """Columns that may replace each instrument of each unit: same kind, open to entries when the unit is decided."""
     open_to, swap = _enterable(prepared), prepared.bars.swap
     settled = np.array([(one.settle, one.inverse) for one in prepared.market.instruments])
     choices = []
@@ -316,6 +316,6 @@ def _recoined(subject: Subject, choices: list[list[EntryRows]], draws: int, seed
             for before, able in zip(_columns(subject, unit), of_unit, strict=True):
                 chosen = able[np.argmin(ranking[:, able], axis=1)]
                 column[:, mine[orders.column[0, mine] == before]] = chosen[:, None]
-                # What one leg took is out of reach for the next.
+                # A coin taken by one leg is not available to the next.
                 ranking[np.arange(count), chosen] = 2.0
         yield orders._replace(column=column, shift=np.zeros(count, np.int32))

@@ -1,8 +1,8 @@
-"""Bars without their drift: whether a strategy did well on its dates, or in a season in which everything rose.
+"""Bars without their drift: whether a strategy did well on its dates, or only in a season when everything rose.
 
-Each coin's mean log return over the fortnight around a bar is taken out of its prices, for the real and for all placebo
+Each coin's mean log return over the fortnight around a bar is removed from its prices, for the real and all placebo
 calendars alike, so a steady rise or fall earns nothing on any of them. An effect that lasts a day loses a fourteenth.
-This looks ahead on purpose: it is inference on bars that are known, and nothing is decided from it.
+This looks ahead on purpose: it is inference on known bars, and no strategy decides on it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ WINDOW_MS = 14 * DAY_MS
 
 
 def drift_of(close: Floats, window: int) -> Floats:
-    """(N, T) sum up to each bar of the mean log return over the `window` bars around it; NaN closes are filled before.
+    """(N, T) sum up to each bar of the mean log return over the `window` bars around it; NaN closes are filled first.
 
-    At the ends of the data the window is the part of it that there is. Zero where a coin never trades.
+    At the ends of the data the window is cut. Zero where a coin never trades.
     """
     coins, bars = close.shape
     known = ~np.isnan(close)
@@ -34,7 +34,7 @@ def drift_of(close: Floats, window: int) -> Floats:
 
 
 def without_drift(bars: Bars, bar_ms: int) -> Bars:
-    """Bars whose prices have lost the drift of a fortnight; finer bars are left out, funding and liquidity stay."""
+    """Bars with the drift of a fortnight removed from prices; finer bars are dropped, funding and liquidity stay."""
     panel = bars.panel.copy()
     drift = drift_of(panel[:, :, CLOSE], max(WINDOW_MS // bar_ms, 2))
     # The middle of the data keeps its price, so that notionals stay near what they were.

@@ -1,8 +1,8 @@
-"""Placebo p at both ends of what the bars allow a run.
+"""Placebo p at both ends of the interval that the bars allow for a run.
 
-The order of prices inside a bar is not known, so an observed statistic lies anywhere between two bounds. The least is
-held against placebos replayed in the optimistic stop order, the greatest against placebos in the pessimistic one: the
-stop order that speaks against what is to be shown. Of the placebos only these two paths are replayed, not all.
+The order of prices inside a bar is unknown, so an observed statistic lies anywhere between two bounds. The lower bound
+is compared with placebos replayed in the optimistic stop order, the upper bound with placebos in the pessimistic one:
+each time the order that works against the claim. Placebos are replayed on these two paths only, not on all.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from backtest.scoring.familywise import rounding
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Least and greatest value of a run's statistic over every path that the bars allow, and the bars in doubt.
+    """Least and greatest value of a run's statistic over every path that the bars allow, and the doubtful bars.
 
-    `exact` where some path reaches each; else they are sound only, and what lies at them may not be possible.
+    `exact` if some path reaches each; otherwise they are only sound, and no path may reach them.
     """
 
     least: float = math.nan
@@ -50,14 +50,14 @@ def ends_of(run: Run, statistic: str) -> Ends:
 
 
 def both_orders(prepared: Prepared) -> list[Prepared]:
-    """The same market replayed in the pessimistic and in the optimistic stop order."""
+    """The same market prepared in the pessimistic and in the optimistic stop order."""
     return [prepared.with_rules(stop_order=order) for order in (PESSIMISTIC, OPTIMISTIC)]
 
 
 def p_at_both_ends(ends: Ends, pessimistic: Floats, optimistic: Floats) -> tuple[float, float]:
-    """P of the greatest and p of the least value, against (B,) placebos in either stop order.
+    """P of the greatest and p of the least value, against (B,) placebos in each stop order.
 
-    That of the greatest is NaN where no path is known to reach it.
+    The p of the greatest is NaN if no path is known to reach it.
     """
     best = np.count_nonzero(pessimistic >= ends.greatest - rounding(ends.greatest))
     worst = np.count_nonzero(optimistic >= ends.least - rounding(ends.least))

@@ -1,4 +1,4 @@
-"""Strategies replayed over one market and one calendar, scored, and held against placebos together."""
+"""Strategies replayed over one market and one calendar, scored, and compared with placebos together."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from backtest.signals.filters import check_filters
 from backtest.signals.strategy import Strategy
 
 DRAWS = 1_000
-"""Bootstrap draws behind each interval, unless told otherwise."""
+"""Default number of bootstrap draws behind each interval."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Evaluation(Shown):
-    """What became of S strategies: their runs and their scorecards, in the order of `strategies`.
+    """Results of S strategies: their runs and scorecards, in the order of `strategies`.
 
-    `plan` is None where no placebo was asked for; `whole` is the calendar with what was left out of `calendar`, None
-    where nothing was.
+    `plan` is None if no placebo was asked for; `whole` is the calendar before catalysts were left out of `calendar`,
+    None if none were.
     """
 
     prepared: Prepared
@@ -53,7 +53,7 @@ class Evaluation(Shown):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that must be shown with the results, each once; what several strategies share, in one."""
+        """Sentences that must be shown with the results, each once; strategies that share one are named in it."""
         told = dict.fromkeys(note for run in self.runs for note in run.notes)
         counted = [(run.strategy, one) for run in self.runs for one in run.counted]
         unfunded = [run.unfunded for run in self.runs if run.unfunded]
@@ -122,14 +122,14 @@ def evaluate(
     endogenous
         Whether catalysts that are moves of the price itself are traded and tested too.
     progress
-        Hears of each step and strategy.
+        Callback, called at each step and for each strategy.
 
     Raises
     ------
     ConfigError
-        For a coin, actor or kind that nothing of the market and calendar bears.
+        For a coin, actor or kind that is in neither the market nor the calendar.
     DataError
-        Where a position meets unknown funding under the policy `error`.
+        If a position meets unknown funding under the policy `error`.
     """
     prepared = prepare(market, config or load_config(), detail)
     return evaluate_prepared(
@@ -147,7 +147,7 @@ def evaluate_prepared(
     endogenous: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
-    """The same over a market that is ready: it is prepared once, and each strategy's intents are converted once."""
+    """The same over a prepared market: it is prepared once, and each strategy's intents are converted once."""
     for one in strategies:
         check_filters(one, prepared.market, calendar)
     asked, calendar = calendar, calendar.tested(endogenous=endogenous)
@@ -167,7 +167,7 @@ def evaluate_prepared(
 
 
 def scores_of(runs: Sequence[Run], bootstrap: int, progress: Progress = silent) -> list[tuple[Score, ...]]:
-    """Scores of each run, with intervals of so many draws; without where `bootstrap` is 0."""
+    """Scores of each run, with intervals from `bootstrap` draws; without intervals if it is 0."""
     scores = []
     for done, run in enumerate(runs):
         progress("intervals", done, len(runs))
@@ -186,7 +186,7 @@ def judged(
     lucks: Sequence[Placebo | None],
     progress: Progress = silent,
 ) -> Evaluation:
-    """The scorecard of each run, with what it earns from more capital and what placebos say of it."""
+    """The scorecard of each run, with its net return at other capitals and its placebo test."""
     cards = []
     for done, (run, table, luck) in enumerate(zip(runs, scores, lucks, strict=True)):
         progress("capacity", done, len(runs))

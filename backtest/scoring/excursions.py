@@ -1,4 +1,4 @@
-"""How far each trade was under water and ahead while it was held, and how the Sharpe ratio moved with time."""
+"""Adverse and favourable excursion of each trade, and the rolling Sharpe ratio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WINDOW_DAYS = 30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Excursions:
-    """Of T trades, each (T,) float64, shares of the entry price, signed in the direction of the trade.
+    """Excursions of T trades, each (T,) float64, shares of the entry price, signed in the direction of the trade.
 
     Attributes
     ----------
@@ -34,10 +34,10 @@ class Excursions:
 
 
 def excursions(run: Run) -> Excursions:
-    """Greatest move against and for each trade of a run, from its fill, in the order of `run.trades`.
+    """Greatest move against and in favour of each trade of a run, from its fill, in the order of `run.trades`.
 
-    Counted are the price of the exit and every bar that was held whole. A bar in which the trade began or ended
-    inside is left out, because its high and low may lie outside the trade: both are the least that is certain.
+    The exit price and every bar that was held whole count. A bar inside which the trade began or ended is left out,
+    because its high and low may lie outside the trade: both excursions are certain lower bounds.
     """
     trades, market = run.trades, run.market
     count = run.book.counts[1]
@@ -60,7 +60,7 @@ def excursions(run: Run) -> Excursions:
 
 
 def _began_inside(run: Run, intents: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """(T,) whether the entry of each trade filled inside its bar."""
+    """(T,) whether the entry of each trade was filled inside its bar."""
     fills = run.book.fills[: run.book.counts[0]]
     names = list(layout.FILL_COLUMNS)
     entries = fills[fills[:, names.index("reason")] == layout.ENTRY]
@@ -69,9 +69,9 @@ def _began_inside(run: Run, intents: npt.NDArray[np.int64]) -> npt.NDArray[np.bo
 
 
 def rolling_sharpe(run: Run, days: int = WINDOW_DAYS) -> pd.Series[float]:
-    """Annualised Sharpe ratio of the last `days` daily returns at each UTC day's end, indexed by that midnight.
+    """Annualised Sharpe ratio of the last `days` daily returns at the end of each UTC day, indexed by that midnight.
 
-    NaN before so many days have passed, and where nothing moved in them. Days overlap: neighbours are not independent.
+    NaN before that many days have passed, and where equity did not move. Windows overlap: neighbours are dependent.
     """
     daily = run.equity.resample("1D").last().ffill()
     returns = bar_returns(np.asarray(daily, dtype=np.float64), run.config.capital)

@@ -19,12 +19,12 @@ def rounding(value: Floats | float) -> Floats:
 
 
 def westfall_young(observed: Floats, drawn: Floats, *, step_down: bool = True) -> Floats:
-    """Adjusted p (M,) of observed statistics (M,) and their joint placebo draws (B, M), larger being better.
+    """Adjusted p (M,) of observed statistics (M,) and their joint placebo draws (B, M); larger is better.
 
-    Each member is standardised by the mean and standard deviation of its B placebo and one observed statistics, in
-    which the observed plays no special part, so that the rank of the observed maximum stays exact. A member that never
-    varies has p = 1. Single-step compares each with the maximum over all members; step-down with the maximum over
-    those that did no better, and never falls from one to the next. NaN is less than anything.
+    Each member is standardised by the mean and standard deviation of its B placebo statistics and its observed one
+    together, so that the rank of the observed maximum stays exact. A member that never varies has p = 1. Single-step
+    compares each with the maximum over all members; step-down with the maximum over those that did no better, and its
+    p never decreases from one member to the next. NaN counts as less than any number.
     """
     draws, members = drawn.shape
     centre, spread = np.empty(members), np.empty(members)

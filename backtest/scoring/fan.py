@@ -35,7 +35,7 @@ class Fan:
     draws : int
         Calendars behind the quantiles.
     reason : str
-        Why there are none; empty where there are.
+        Why there are none; empty if there are some.
     """
 
     kind: str
@@ -46,10 +46,10 @@ class Fan:
 
 
 def placebo_fan(intents: Intents, prepared: Prepared, calendar: Calendar, plan: PlaceboPlan, draws: int = 200) -> Fan:
-    """Replay the intents on at most `draws` of the plan's placebo calendars and keep the quantiles of equity.
+    """Replay the intents on at most `draws` of the plan's placebo calendars and return the quantiles of equity.
 
-    Draws that met unknown funding under the policy `error` are left out; where they are more than a fifth, or the
-    run has no placebo, or the kind decides anew, which intents cannot, the quantiles are NaN with the reason.
+    Draws that met unknown funding under the policy `error` are left out. The quantiles are NaN, with the reason, if
+    these are more than a fifth, if the run has no placebo, or if the kind requires the strategy to decide anew.
     """
     reason = _reason(intents, prepared, plan)
     move = PLACEBO_KINDS[plan.kind].move

@@ -1,9 +1,9 @@
-"""The stationary bootstrap of long series: a resample is summed block by block, and no bar of it is visited.
+"""The stationary bootstrap of long series: a resample is summed block by block, without visiting its bars.
 
-A mean, a variance, a downside and a product are differences of running sums, and the largest fall of a block is joined
-from those of the pieces of a binary tree: a draw costs its blocks times the logarithm of the bars. Blocks begin
-anywhere and have geometric lengths, as in `stationary_indices`; the random numbers are others, so that the bounds
-differ by what another seed would change.
+A mean, a variance, a downside and a product are differences of running sums, and the largest fall of a block is
+combined from the nodes of a binary tree: a draw costs its number of blocks times the logarithm of the bars. Blocks
+begin anywhere and have geometric lengths, as in `stationary_indices`; the random numbers differ, so that the bounds
+differ as they would under another seed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from backtest.scoring.block_length import LONG
 from backtest.scoring.bootstrap import Indices
 
 FEWEST_BARS = 64.0
-"""Mean bars of a block below which to copy the bars is as fast."""
+"""Mean bars per block below which copying the bars is as fast."""
 _BLOCKS = 2**18
-"""Blocks held at once."""
+"""Blocks held in memory at once."""
 
 
 class StretchMoves(NamedTuple):
-    """Log equity over each of several stretches of bars, from 0: its last, least and greatest, and its largest fall."""
+    """Log equity over each of several stretches of bars, from 0: last, least and greatest value, and largest fall."""
 
     last: Floats
     least: Floats
@@ -43,7 +43,7 @@ class Resampled(NamedTuple):
 
 
 def suits(returns: Floats, block: float) -> bool:
-    """Whether a series is summed by blocks: long, in blocks of many bars, and never lost whole."""
+    """Whether a series is summed by blocks: it is long, its blocks have many bars, and no bar loses everything."""
     return len(returns) >= LONG and block >= FEWEST_BARS and bool((returns > -1.0).all())
 
 
@@ -65,7 +65,7 @@ def resampled_sums(returns: Floats, block: float, draws: int, seed: int) -> Resa
         moves = _joined(tree.moves(start, np.minimum(end, bars)), tree.moves(np.zeros_like(start), wrapped))
         before = np.cumsum(part[3], axis=1) - part[3]
         peak = np.maximum.accumulate(before + moves.greatest, axis=1)
-        # A resample begins at the capital, which is a peak.
+        # A resample begins at the capital, which counts as a peak.
         peak = np.concatenate((np.zeros((count, 1)), np.maximum(peak[:, :-1], 0.0)), axis=1)
         fall = np.maximum(peak - before - moves.least, moves.fall).max(axis=1)
         found[:, first : first + count] = (*part.sum(axis=2), fall)
@@ -73,7 +73,7 @@ def resampled_sums(returns: Floats, block: float, draws: int, seed: int) -> Resa
 
 
 def _blocks(rng: np.random.Generator, draws: int, bars: int, block: float, at_most: int) -> tuple[Indices, Indices]:
-    """(D, M) starts and lengths of blocks that are `bars` bars together in each row; lengths of 0 stand behind."""
+    """(D, M) starts and lengths of blocks, `bars` bars in total per row, padded with lengths of 0."""
     length = rng.geometric(1.0 / block, (draws, at_most))
     while (short := length.sum(axis=1) < bars).any():
         more = np.zeros((draws, at_most), dtype=np.int64)
@@ -85,7 +85,7 @@ def _blocks(rng: np.random.Generator, draws: int, bars: int, block: float, at_mo
 
 
 def _joined(one: StretchMoves, then: StretchMoves) -> StretchMoves:
-    """Moves over a stretch and the one behind it."""
+    """Moves over a stretch and the one after it."""
     return StretchMoves(
         one.last + then.last,
         np.minimum(one.least, one.last + then.least),
@@ -111,7 +111,7 @@ class _StretchTree:
         self.levels = levels
 
     def moves(self, start: Indices, end: Indices) -> StretchMoves:
-        """Moves over bars `start` to before `end`, of one shape; nothing moves where they are equal."""
+        """Moves over the bars [start, end), arrays of one shape; nothing moves where they are equal."""
         left, right = (StretchMoves(*np.zeros((4, *start.shape))) for _ in range(2))
         low, high = start.copy(), end.copy()
         for level in self.levels:

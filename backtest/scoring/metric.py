@@ -1,6 +1,6 @@
-"""What is measured of a run, each metric declared once: name, unit, words, which way is better, how far it may move.
+"""The metrics of a run, each declared once: name, unit, words, which direction is better, tolerance in baselines.
 
-`backtest.scoring.metrics` works out the values; tables, pages, baselines and their tolerances follow from here.
+`backtest.scoring.metrics` computes the values; tables, pages, baselines and their tolerances follow from here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 from backtest.engine.layout import ADDED_COSTS, COSTS
 
 MILLIONTH = 1e-6
-"""Far above what two machines differ by, and far below a basis point."""
+"""Far above the differences between machines, and far below a basis point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +21,17 @@ class Metric:
     Attributes
     ----------
     name, words : str
-        As documents write it, and for people.
+        As in documents, and for people.
     unit : str
         `share`, `ratio`, `days`, `count`, `per year` or `quote` (currency).
     better : {1, -1, 0}
-        Sign of an improvement, 0 where neither way is one.
+        Sign of an improvement, 0 if neither direction is one.
     signed : bool
         Whether it is shown with its sign.
     absolute, relative : float
         A baseline lets it move by the larger of `absolute` and `relative` times its value.
     added : bool
-        Whether it came after 0.1: a baseline recorded without it is not at fault.
+        Whether it was added after 0.1: a baseline recorded without it is not a regression.
     """
 
     name: str
@@ -71,7 +71,7 @@ OF_COSTS = tuple(
     Metric(f"{cost}_drag", "share", f"{cost.capitalize()} drag", -1, added=cost in ADDED_COSTS) for cost in COSTS
 )
 OF_PATHS = (
-    # Money: a hundredth of the quote currency.
+    # Money: one hundredth of the quote currency.
     Metric("net_low", "quote", "Least net", 1, absolute=0.01),
     Metric("net_high", "quote", "Greatest net", 1, absolute=0.01),
 )

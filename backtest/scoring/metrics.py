@@ -22,7 +22,7 @@ from backtest.scoring.metric import METRICS
 
 NAN = float("nan")
 LEVEL = 0.9
-"""Of the intervals of scores, unless another is asked for."""
+"""Default level of the intervals of scores."""
 Vector = npt.NDArray[np.float64]
 
 
@@ -54,7 +54,7 @@ def bar_returns(equity: Vector, capital: float) -> Vector:
 def sharpe_ratio(returns: Vector, per_year: float) -> float:
     """Mean over standard deviation (ddof 1) of returns, times the root of bars a year; no risk-free rate.
 
-    NaN where the deviation is 0 or made of rounding.
+    NaN if the deviation is 0 or only rounding.
     Sharpe, Journal of Portfolio Management (1994), doi:10.3905/jpm.1994.409501.
     """
     return float(sharpe_ratios(returns[np.newaxis], per_year)[0]) if len(returns) > 1 else NAN
@@ -74,7 +74,7 @@ def _ratios(mean: Vector, deviation: Vector, defined: npt.NDArray[np.bool_], per
 def sortino_ratio(returns: Vector, per_year: float) -> float:
     """Mean over downside deviation sqrt(mean(min(r, 0)^2)), annualised like the Sharpe ratio.
 
-    NaN where nothing was lost but rounding.
+    NaN if there are no losses beyond rounding.
     Sortino and Price, Journal of Investing (1994), doi:10.3905/joi.3.3.59.
     """
     return float(sortino_ratios(returns[np.newaxis], per_year)[0])
@@ -94,12 +94,12 @@ def max_drawdown(equity: Vector, capital: float) -> float:
 def max_drawdowns(equity: Vector, capital: float) -> Vector:
     """(C,) largest falls of each row of equity (C, T); see `max_drawdown`."""
     peak = np.maximum(np.maximum.accumulate(equity, axis=1), capital)
-    # At the capital, before the first bar, nothing has fallen yet.
+    # Before the first bar equity is the capital, and the drawdown is 0.
     return np.asarray(np.maximum(np.max(1.0 - equity / peak, axis=1), 0.0))
 
 
 def longest_drawdown(equity: Vector, capital: float) -> int:
-    """Most bars in a row that ended below the running peak."""
+    """Largest number of consecutive bars that ended below the running peak."""
     path = np.concatenate(([capital], equity))
     below = path < np.maximum.accumulate(path)
     ends = np.flatnonzero(np.diff(np.concatenate(([0], below.astype(np.int8), [0]))))
@@ -182,7 +182,7 @@ def _mean(values: Vector) -> float:
 def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, level: float = LEVEL) -> tuple[Score, ...]:
     """The scores with `low` and `high` by stationary bootstrap, over bars or over trades in order of entry.
 
-    Where there is a value but no interval, `reason` says why. The seed is the run's.
+    If there is a value but no interval, `reason` says why. The seed is that of the run's configuration.
     """
     per_year = bars_per_year(run.market.bar_ms)
     returns = bar_returns(np.asarray(run.equity, dtype=np.float64), run.config.capital)
@@ -227,7 +227,7 @@ def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, lev
 
 
 def of_sums(sums: Resampled, bars: int, per_year: float) -> Vector:
-    """(5, D) net return, volatility, Sharpe and Sortino ratio and drawdown of resamples of so many bars."""
+    """(5, D) net return, volatility, Sharpe ratio, Sortino ratio and drawdown of resamples of `bars` bars."""
     mean = sums.total / bars
     deviation = np.sqrt(np.maximum(sums.squares - sums.total * mean, 0.0) / (bars - 1))
     least = np.maximum(np.sqrt(LEAST_RATIO * sums.squares / bars), LEAST_RATIO)
@@ -244,9 +244,10 @@ def of_sums(sums: Resampled, bars: int, per_year: float) -> Vector:
 
 
 def whole_trades(run: Run, returns: npt.NDArray[np.float64]) -> float | None:
-    """Mean block length in bars that suits `returns` (T,), no less than the run's longest trade; None where undefined.
+    """Mean block length in bars for `returns` (T,), at least the run's longest trade; None if undefined.
 
-    Shorter blocks cut trades in pieces, which a resample then mixes: the intervals of few long trades are too narrow.
+    Shorter blocks would cut trades into pieces that a resample mixes, so the intervals of few long trades would be too
+    narrow.
     """
     length = block_length(returns)
     if math.isnan(length):
@@ -262,6 +263,6 @@ def named(scores: Iterable[Score]) -> dict[str, Score]:
 
 
 def replay_returns(orders: Orders, prepared: Prepared) -> npt.NDArray[np.float32]:
-    """(T,) simple returns a bar of variation 0."""
+    """(T,) simple returns per bar of variation 0."""
     book, _ = recorded(orders, prepared)
     return bar_returns(book.equity, prepared.config.capital).astype(np.float32)

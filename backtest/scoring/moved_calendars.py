@@ -1,9 +1,9 @@
-"""Placebo calendars on which a strategy decides anew: slower than moving its intents, and closer to what happened.
+"""Placebo calendars on which a strategy decides anew: slower than moving its intents, but closer to real trading.
 
 Catalysts move around the circle of the data by whole periods of the coarsest precision among them, so that each keeps
-its precision; there are few such shifts, and all are taken where the draws suffice. Keeps everything that the null
-`shift` keeps, and lets a strategy react to the prices that it would have seen. Untimed catalysts, and those outside the
-data, stay.
+its precision; there are few such shifts, and all are taken if enough draws are requested. Keeps everything that the
+null `shift` keeps, and lets a strategy react to the prices that it would have seen. Untimed catalysts, and those
+outside the data, are not moved.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 
 @dataclass(frozen=True, slots=True)
 class MovedCalendars:
-    """Calendars on which a strategy decides anew; `exact` where they are all that the kind has."""
+    """Calendars on which a strategy decides anew; `exact` if they are all calendars of the kind."""
 
     calendars: tuple[Calendar, ...]
     exact: bool
 
 
 CalendarMover = Callable[[Prepared, Calendar, int, int], MovedCalendars | Impossible]
-"""Prepared market, calendar, number of draws and seed to the moved calendars, or why there are none."""
+"""Maps prepared market, calendar, number of draws and seed to the moved calendars, or why there are none."""
 
 
 def by_period(prepared: Prepared, calendar: Calendar, draws: int, seed: int) -> MovedCalendars | Impossible:
-    """Every catalyst so many periods of the coarsest precision later, round the end of the data to its beginning."""
+    """Every catalyst moved later by whole periods of the coarsest precision, wrapping at the end of the data."""
     circle = circle_of(prepared, calendar)
     if circle.periods < FEWEST_PERIODS:
         return Impossible(
@@ -59,14 +59,14 @@ def by_period(prepared: Prepared, calendar: Calendar, draws: int, seed: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class Circle:
-    """The stretch of time that catalysts move around: first period's start, one period's length, how many."""
+    """The span around which catalysts move: start of the first period, length of a period, number of periods."""
 
     start_ms: int
     period_ms: int
     periods: int
 
     def moved(self, catalyst: Catalyst, shift: int) -> Catalyst:
-        """The catalyst so many periods later, round the end to the beginning; itself outside the circle."""
+        """The catalyst moved later by `shift` periods, wrapping at the end; unchanged if outside the circle."""
         if catalyst.announced_at is None:
             return catalyst
         length = self.period_ms * self.periods
@@ -102,12 +102,12 @@ def statistics_anew(
 ) -> Floats:
     """(P, B, 8) STATISTICS on each of P preparations of what a strategy decides on each of B calendars.
 
-    Decisions read the market of the first; the work is done in so many processes. With `net_only` Sharpe, Sortino and
-    drawdown are NaN, and all else is the same to the last bit.
+    Decisions read the market of the first preparation; the work runs in `processes` processes. With `net_only` Sharpe,
+    Sortino and drawdown are NaN, and everything else is the same to the last bit.
     """
     if processes == 1:
         return _some_anew(strategy, replayed, calendars, net_only)
-    # A forked child would inherit the kernel's threads in a state that they cannot be used in.
+    # A forked child would inherit the kernel's threads in an unusable state.
     with one_thread_each(), ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         pieces = [
             pool.submit(_some_anew, strategy, replayed, calendars[first::processes], net_only)
@@ -121,9 +121,9 @@ def statistics_anew(
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Processes begun inside use one thread each for linear algebra and the kernel, unless the environment says else.
+    """Processes started inside use one thread each for linear algebra and the kernel, unless the environment says so.
 
-    A library reads these variables when it is loaded, so they must stand before a child begins: with a thread for every
+    A library reads these variables when it is loaded, so they must be set before a child starts: with one thread per
     core in every process, threads would wait for each other.
     """
     added = [name for name in THREADS if name not in os.environ]

@@ -1,6 +1,6 @@
-"""What is left of a Sharpe ratio once its sample, its tails and the search for it are allowed for.
+"""What is left of a Sharpe ratio after allowing for its sample size, its tails and the search for it.
 
-Every Sharpe ratio here is per bar: an annualised one divided by the root of bars a year. Kurtosis is not excess
+Every Sharpe ratio here is per bar: an annualised one divided by the root of bars per year. Kurtosis is not excess
 kurtosis: that of a normal distribution is 3.
 """
 
@@ -28,7 +28,7 @@ class SharpeMoments:
     """What the error of a Sharpe ratio depends on: the ratio per bar, skew, non-excess kurtosis, number of bars.
 
     NaN for returns that never vary. Fewer than two bars raise `UsageError`; so does a kurtosis below 1 + skew^2, which
-    belongs to no distribution and usually is an excess kurtosis.
+    no distribution has: it is usually an excess kurtosis.
     """
 
     sharpe_per_bar: float
@@ -59,14 +59,14 @@ class SharpeMoments:
 
 @dataclass(frozen=True, slots=True)
 class DeflatedSharpe:
-    """The chosen one of many trials, judged as such.
+    """The Sharpe ratio of one trial chosen among many, adjusted for the choice.
 
     `selected` is its column (-1 if no trial has a Sharpe ratio). `probabilistic` is the share of estimates that would
-    fall below its Sharpe ratio if the true one were 0 (one less its p as the only trial), `minimum_bars` the bars
-    needed for a share of 95 % (NaN for a ratio that is not positive). `deflated` is the same share if the true one were
-    `expected_maximum_per_bar`, the best that as many trials without skill are expected to show. Neither is the
-    probability that the true ratio is above anything. `trials` counts those with a Sharpe ratio, `effective_trials` is
-    what they were counted as, `deviation_per_bar` the standard deviation (ddof 1) of their Sharpe ratios. NaN with the
+    fall below its Sharpe ratio if the true one were 0 (1 - p if it were the only trial), `minimum_bars` the number of
+    bars needed for a share of 95 % (NaN for a ratio that is not positive). `deflated` is the same share if the true one
+    were `expected_maximum_per_bar`, the expected best of as many trials without skill. Neither is the probability that
+    the true ratio exceeds any value. `trials` counts those with a Sharpe ratio, `effective_trials` is the number that
+    they were counted as, `deviation_per_bar` the standard deviation (ddof 1) of their Sharpe ratios. NaN with the
     `reason` where undefined.
     """
 
@@ -88,8 +88,8 @@ class SuperiorAbility:
 
     `p_consistent` is Hansen's p-value between its bounds `p_lower` (liberal) and `p_upper` (White's Reality Check); 0
     means below 1/`draws`. `superior` are the columns that beat the benchmark with a family-wise error of `level`.
-    `block` is the mean block length in bars; `tested` of the `trials` differ from the benchmark. NaN and none with
-    the `reason` where undefined.
+    `block` is the mean block length in bars; `tested` of the `trials` differ from the benchmark. Where undefined, p is
+    NaN and `superior` is empty, with the `reason`.
     """
 
     p_lower: float
@@ -115,12 +115,12 @@ def sharpe_moments(returns: npt.ArrayLike) -> SharpeMoments:
 
 
 def probabilistic_sharpe(moments: SharpeMoments, benchmark_per_bar: float = 0.0) -> float:
-    """PSR: share of estimates below this one if the true ratio were the benchmark; NaN where its error is 0 or unknown.
+    """PSR: share of estimates below this one if the true ratio were the benchmark; NaN if its error is 0 or unknown.
 
     Phi((SR - SR*) sqrt(T - 1) / sqrt(1 - skew SR + (kurtosis - 1) / 4 SR^2)): Bailey and Lopez de Prado, Journal of
     Risk 15(2) (2012), doi:10.21314/JOR.2012.255.
     """
-    # Imported where it is used: a run without a ledger needs none of it.
+    # Imported where it is used: a run without a ledger does not need it.
     from scipy.special import ndtr
 
     away = moments.sharpe_per_bar - benchmark_per_bar
@@ -128,7 +128,7 @@ def probabilistic_sharpe(moments: SharpeMoments, benchmark_per_bar: float = 0.0)
 
 
 def minimum_track_record(moments: SharpeMoments, benchmark_per_bar: float = 0.0, confidence: float = 0.95) -> float:
-    """MinTRL: bars after which the PSR reaches `confidence`; NaN where the Sharpe ratio is not above the benchmark.
+    """MinTRL: number of bars at which the PSR reaches `confidence`; NaN unless the Sharpe ratio exceeds the benchmark.
 
     1 + (1 - skew SR + (kurtosis - 1) / 4 SR^2) (Phi^-1(confidence) / (SR - SR*))^2: Bailey and Lopez de Prado, Journal
     of Risk 15(2) (2012), doi:10.21314/JOR.2012.255.
@@ -146,7 +146,7 @@ def expected_maximum_sharpe(trials: float, deviation_per_bar: float) -> float:
 
     `deviation_per_bar` is the standard deviation of the trials' Sharpe ratios. V^1/2 ((1 - g) Phi^-1(1 - 1/N) + g
     Phi^-1(1 - 1/(N e))), g being Euler's constant: Bailey and Lopez de Prado, Journal of Portfolio Management 40(5)
-    (2014), doi:10.3905/jpm.2014.40.5.094. Near one trial, of which 0 is expected, it would be negative: 0 there.
+    (2014), doi:10.3905/jpm.2014.40.5.094. For little more than one trial the formula is negative: 0 is returned.
 
     Raises
     ------
@@ -162,9 +162,9 @@ def expected_maximum_sharpe(trials: float, deviation_per_bar: float) -> float:
 
 
 def effective_trials(returns: npt.ArrayLike) -> float:
-    """Independent trials that N correlated ones amount to: rho + (1 - rho) N, rho their mean correlation (at least 0).
+    """Number of independent trials equivalent to N correlated ones: rho + (1 - rho) N, rho the mean correlation (>= 0).
 
-    `returns` (T, N); trials that never vary are left out, and 0 are left if none varies. Bailey and Lopez de Prado,
+    `returns` (T, N); trials that never vary are left out; 0 if none varies. Bailey and Lopez de Prado,
     Journal of Portfolio Management 40(5) (2014), appendix A.3, doi:10.3905/jpm.2014.40.5.094.
     """
     trials = _matrix(returns)
@@ -183,19 +183,19 @@ def deflate(returns: npt.ArrayLike, selected: int | None = None, count: TrialCou
     """DSR of the trial `selected`, by default the one with the highest Sharpe ratio, among the returns (T, N) of all.
 
     The PSR against the expected maximum of the trials tried: Bailey and Lopez de Prado, Journal of Portfolio
-    Management 40(5) (2014), doi:10.3905/jpm.2014.40.5.094. `count` says for how many they stand: `all` of them, or the
-    `effective_trials` of `uncorrelated` ones, which is kinder. Every trial that was looked at must be in the matrix.
+    Management 40(5) (2014), doi:10.3905/jpm.2014.40.5.094. `count` says how many trials they count as: `all` of them,
+    or their `effective_trials` (`uncorrelated`), which is more lenient. The matrix must hold every trial looked at.
 
     Raises
     ------
     UsageError
-        If `returns` is no finite matrix, or `selected` or `count` is unknown.
+        If `returns` is not a finite matrix, or `selected` or `count` is unknown.
     """
     trials = _matrix(returns)
     if count not in ("all", "uncorrelated"):
         raise UsageError(f"count {count!r} is unknown; allowed: all, uncorrelated")
     if selected is not None and not 0 <= selected < trials.shape[1]:
-        raise UsageError(f"selected = {selected} is no column of {trials.shape[1]} trials: count from 0")
+        raise UsageError(f"selected = {selected} is not one of the {trials.shape[1]} trials: count from 0")
     sharpes = SHARPE(trials)
     known = np.isfinite(sharpes)
     tried = int(known.sum())
@@ -235,11 +235,11 @@ def superior_ability(
 ) -> SuperiorAbility:
     """SPA p-values and StepM set of trials `returns` (T, N) against `benchmark` (T,) returns (default: 0, no position).
 
-    A loss is a negative return, so a trial's loss differential is its return less the benchmark's. SPA: Hansen, Journal
-    of Business & Economic Statistics 23 (2005), doi:10.1198/073500105000000063. StepM: Romano and Wolf, Econometrica
-    73 (2005), doi:10.1111/j.1468-0262.2005.00615.x. Both on one stationary bootstrap of `arch` with mean block length
-    `block`, by default `block_length` rounded up. `studentise` divides each differential by its long-run deviation
-    first, as both papers have it, so that the most volatile trial does not decide alone; `arch` itself does not.
+    A loss is a negative return, so a trial's loss differential is its return minus the benchmark's. SPA: Hansen,
+    Journal of Business & Economic Statistics 23 (2005), doi:10.1198/073500105000000063. StepM: Romano and Wolf,
+    Econometrica 73 (2005), doi:10.1111/j.1468-0262.2005.00615.x. Both use one stationary bootstrap of `arch` with mean
+    block length `block`, by default `block_length` rounded up. `studentise` first divides each differential by its
+    long-run deviation, as in both papers, so that the most volatile trial does not dominate; `arch` does not.
 
     Raises
     ------
@@ -277,9 +277,9 @@ def superior_ability(
 
 
 def _step_down(spa: Any, level: float, trials: int) -> Flags:
-    """Trials found superior by a computed SPA, once those found before have been taken out, in turn.
+    """Trials found superior by a computed SPA, repeated after removing those already found.
 
-    The loop is done here because arch's own StepM fails where it comes to find every trial superior.
+    The loop is written here because arch's own StepM fails when every trial is found superior.
     """
     superior = np.zeros(trials, dtype=np.bool_)
     while len(found := spa.better_models(level)):

@@ -1,12 +1,12 @@
-"""Placebo tests: how often calendars that never happened did as well, alone and adjusted for multiple testing.
+"""Placebo tests: how often calendars that never happened did as well, unadjusted and adjusted for multiple testing.
 
 p = (1 + #{T* >= T}) / (B + 1) over B placebo statistics T* and the observed T: Phipson and Smyth, Statistical
-Applications in Genetics and Molecular Biology 9 (2010), doi:10.2202/1544-6115.1585. Over several strategies or a grid
+Applications in Genetics and Molecular Biology 9 (2010), doi:10.2202/1544-6115.1585. For several strategies or a grid
 the same draws move every member, and p is adjusted by the maximum statistic (`backtest.scoring.familywise`).
 
 An undefined placebo statistic (a draw on which nothing traded, or that met unknown funding under the policy `error`)
-counts as less than any other; so does an undefined observed one, whose p is then NaN. Where more than a fifth of the
-draws are undefined, p is NaN with the reason.
+counts as less than any other. If the observed statistic is undefined, or more than a fifth of the draws are, p is NaN
+with the reason.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class PlaceboPlan:
-    """Which calendars, how many at most, and what is compared on them.
+    """Which calendars, how many at most, and which statistic is compared on them.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class PlaceboPlan:
     seed: int = 20251101
 
     def check_moves_intents(self) -> None:
-        """Raise `UsageError` for a kind on which strategies decide anew."""
+        """Raise `UsageError` for a kind that requires strategies to decide anew."""
         if PLACEBO_KINDS[self.kind].move is None:
             moving = (name for name, kind in PLACEBO_KINDS.items() if kind.move)
             raise UsageError(
@@ -115,39 +115,39 @@ class Placebo(Shown):
     p : float
         Share of calendars, the real one included, that did at least as well; NaN with the `reason`.
     low, high : float
-        95 % Clopper-Pearson bounds of the p that endless draws would give; both p where `exact`.
+        95 % Clopper-Pearson bounds of the p that infinitely many draws would give; both equal p if `exact`.
     adjusted : float
         p adjusted for multiple testing over the family (step-down maximum statistic); p itself in a family of one.
     n, undefined : int
-        Placebo calendars, and those on which the statistic was undefined.
+        Number of placebo calendars, and of those on which the statistic was undefined.
     family : int
-        Members that were tested together.
+        Number of members tested together.
     exact : bool
-        Whether all possible calendars of this kind were taken.
+        Whether all possible calendars of this kind were used.
     mean, deviation : float
-        Of the placebo statistics that are defined.
+        Mean and standard deviation of the defined placebo statistics.
     quantiles : tuple of float
         Their QUANTILES.
     reason : str
-        Why there is no p; empty where there is one.
+        Why there is no p; empty if there is one.
     drawn : (n,) float64
-        The statistic on each placebo calendar, NaN where undefined; empty where there is no p. No document holds it.
+        The statistic on each placebo calendar, NaN where undefined; empty if there is no p. Not written to documents.
     floor : float
-        Least p that so many calendars can give.
+        Least p that this number of calendars can give.
     least_effect : float
-        Least gain of every trade, share of its notional, at which 80 % of the placebo calendars would have passed the
-        5 % critical value of those without it; NaN where none could, or unknown.
+        Least gain per trade, share of its notional, that would have lifted 80 % of the placebo calendars above the 5 %
+        critical value without it; NaN if no gain could, or if unknown.
     foreknown : float
-        Of the placebo calendars that did as well, how many lie up to four days before the real one, so that an intent
-        on them knew the catalyst in advance; NaN where calendars are not moved by a common shift.
+        Number of placebo calendars that did as well and lie up to four days before the real one, so that an intent on
+        them knew the catalyst in advance; NaN if calendars are not moved by a common shift.
     driftless_p : float
-        p on bars without their drift (`backtest.scoring.drift`): what is left of it in a season when everything rose.
+        p on bars without their drift (`backtest.scoring.drift`): what is left of the effect if everything rose anyway.
     least_p, greatest_p : float
-        p of the greatest and of the least value that the bars allow the observed statistic
-        (`backtest.scoring.ends`); NaN where they allow one value only, or the statistic has no such bounds; `least_p`
-        also where no path is known to reach the greatest.
+        p of the greatest and of the least value of the statistic that the bars allow (`backtest.scoring.ends`); NaN if
+        they allow one value only, or the statistic has no such bounds; `least_p` also if no path is known to reach the
+        greatest.
     doubtful : int
-        Bars whose order of prices decides where in between it lies.
+        Number of bars whose order of prices decides where in between it lies.
     """
 
     kind: str
@@ -175,7 +175,7 @@ class Placebo(Shown):
     doubtful: int = 0
 
     def document(self) -> dict[str, Any]:
-        """What a document says of it: everything but the draws."""
+        """Fields that documents hold: everything but the draws."""
         return {name: value for name, value in asdict(self).items() if name != "drawn"}
 
     def _line(self) -> str:
@@ -203,23 +203,23 @@ class Placebo(Shown):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Null:
-    """Placebo statistics (B,) of one member; empty, with the reason, where there are none.
+    """Placebo statistics (B,) of one member; empty, with the reason, if there are none.
 
     Attributes
     ----------
     calendars : float
-        How many different calendars there are, the observed one included; inf where not counted.
+        Number of different calendars, the observed one included; inf if not counted.
     shifts : (B,) int32
-        Bars by which the intents moved; empty where they did not move together.
+        Bars by which the intents moved; empty if they did not move together.
     response : float
-        What the statistic gains where every trade gains 1, share of its notional: its slope on the mean trade over
-        the draws. NaN where unknown.
+        Gain of the statistic if every trade gains 1, share of its notional: its slope on the mean trade over the
+        draws. NaN if unknown.
     driftless : (B + 1,) float64
-        The observed statistic and then the B placebo ones, on bars without their drift; empty where not asked for.
+        The observed statistic, then the B placebo ones, on bars without their drift; empty if not requested.
     early : int
-        First shift that moves the intents earlier by no more than an event window, round the circle of the data.
+        First shift that moves the intents earlier by at most an event window, around the circle of the data.
     pessimistic, optimistic : (B,) float64
-        The statistic on each draw replayed in that stop order; empty where not asked for.
+        The statistic on each draw replayed in that stop order; empty if not requested.
     """
 
     values: Floats
@@ -235,16 +235,16 @@ class Null:
 
 
 def observed_statistics(members: Sequence[Intents], prepared: Prepared) -> Floats:
-    """STATISTICS (M, 8) of each member on the calendar that did happen."""
+    """STATISTICS (M, 8) of each member on the real calendar."""
     rows = [replay_statistics(prepared.orders(intents), prepared, 1)[0] for intents in members]
     return np.array(rows).reshape(len(members), len(STATISTICS))
 
 
 def without_events(exposure: float, trades: float) -> str:
-    """Why moving the intents of a run with this exposure, share of bars, says nothing; empty where it says something.
+    """Why moving the intents of a run with this exposure, share of bars, is not a test; empty if it is one.
 
-    Who is in the market nearly always has no events to move; a trade that lasts for much of the data, moved around its
-    circle, is cut by its end, and would be compared with trades that are not its like.
+    A strategy that is nearly always invested has no events to shift. A trade that lasts for much of the data is cut by
+    its end when it is moved around the circle, and would be compared with unlike trades.
     """
     if exposure > MOST_EXPOSURE:
         return f"it holds in {exposure:.0%} of the bars (limit {MOST_EXPOSURE:.0%}), so it has no events to move"
@@ -266,15 +266,15 @@ def null_of(
     driftless: Prepared | None = None,
     ends: bool = False,
 ) -> Null:
-    """Placebo statistics of one member; a kind that decides anew needs its `strategy`, in so many processes.
+    """Placebo statistics of one member; a kind that decides anew needs `strategy` and runs in `processes` processes.
 
-    `driftless` is the same market without its drift, on which the same calendars are replayed too; with `ends` they
-    are replayed in both stop orders.
+    `driftless` is the same market without its drift, on which the same calendars are also replayed; with `ends` they
+    are also replayed in both stop orders.
 
     Raises
     ------
     UsageError
-        Where the kind decides anew and there is no strategy.
+        If the kind decides anew and no strategy is given.
     """
     kind = PLACEBO_KINDS[plan.kind]
     replayed = [prepared] if driftless is None else [prepared, driftless]
@@ -303,7 +303,7 @@ def null_of(
 def _completed(
     found: Null, drawn: Floats, intents: Intents, replayed: Sequence[Prepared], own: Orders, plan: PlaceboPlan
 ) -> Null:
-    """The null with what is worked out of the STATISTICS (P, B, 8) of its draws."""
+    """The null with what follows from the STATISTICS (P, B, 8) of its draws."""
     code = statistic_code(plan.statistic)
     without = np.empty(0)
     if len(replayed) in (2, 4) and len(intents):
@@ -326,7 +326,7 @@ def placebo_intents(
     plan: PlaceboPlan,
     progress: Progress = silent,
 ) -> tuple[Placebo, ...]:
-    """Evidence of each member, its intents moved; p adjusted over all that can be tested.
+    """Evidence of each member from moving its intents; p adjusted over all that can be tested.
 
     Raises
     ------
@@ -346,9 +346,9 @@ def placebo_strategies(
     progress: Progress = silent,
     ends: Sequence[Ends] = (),
 ) -> tuple[Placebo, ...]:
-    """Evidence of each strategy and what it decided; p adjusted over all that can be tested.
+    """Evidence of each strategy and its decisions; p adjusted over all that can be tested.
 
-    `ends` are the bounds of each strategy's statistic, in their order; none for no p at them.
+    `ends` are the bounds of each strategy's statistic, in their order; empty for no p at the bounds.
     """
     return _placebos(strategies, members, prepared, calendar, plan, processes, progress, ends)
 
@@ -437,7 +437,7 @@ def _one(observed: float, null: Null, plan: PlaceboPlan) -> Placebo:
 
 
 def foreknown(null: Null, reached: Flags) -> float:
-    """How many of the shifts that did as well (B,) move the intents earlier by no more than an event window."""
+    """Number of the shifts (B,) that did as well and move the intents earlier by at most an event window."""
     if not len(null.shifts):
         return NAN
     return float(np.count_nonzero(reached & (null.shifts >= null.early)))

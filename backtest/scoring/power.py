@@ -1,4 +1,4 @@
-"""What a placebo could have found: its least effect at 80 % power, read off its own draws."""
+"""What a placebo could have found: its least detectable effect at 80 % power, computed from its own draws."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAN = float("nan")
 
 
 def slope(x: Floats, y: Floats) -> float:
-    """Least-squares slope of `y` on `x`, both (B,), over what is known of both; NaN where `x` does not vary."""
+    """Least-squares slope of `y` on `x`, both (B,), over the entries known in both; NaN if `x` does not vary."""
     known = np.isfinite(x) & np.isfinite(y)
     if np.count_nonzero(known) < 2:
         return NAN
@@ -21,10 +21,10 @@ def slope(x: Floats, y: Floats) -> float:
 
 
 def least_effect(drawn: Floats, response: float, calendars: float) -> float:
-    """Least gain of every trade that 80 % of the placebo calendars (B,) would have shown at 5 %; NaN where none.
+    """Least gain per trade that 80 % of the placebo calendars (B,) would have shown at 5 %; NaN if there is none.
 
-    The draws are the simulation: a gain moves each by its `response`, and it is found where it passes the critical
-    value of the draws without it. None is where so few `calendars` cannot reach p = 5 %.
+    The draws are the simulation: a gain moves each by its `response`, and is found if it passes the critical value of
+    the draws without it. There is none if the number of `calendars` is too small to reach p = 5 %.
     """
     values = np.sort(drawn[~np.isnan(drawn)])
     rank = int(LEVEL * (len(values) + 1) + 1e-9)
@@ -34,8 +34,8 @@ def least_effect(drawn: Floats, response: float, calendars: float) -> float:
 
 
 def clopper_pearson(count: int, n: int) -> tuple[float, float]:
-    """95 % bounds of the probability behind `count` of `n`: Clopper and Pearson, Biometrika 26 (1934)."""
-    # Imported here: a null that lists every assignment has no such bounds, and that is the usual one.
+    """95 % confidence bounds of a probability from `count` of `n`: Clopper and Pearson, Biometrika 26 (1934)."""
+    # Imported here: the usual null lists every assignment and needs no such bounds.
     from scipy.special import betaincinv
 
     tail = (1.0 - CONFIDENCE) / 2.0

@@ -1,4 +1,4 @@
-"""The verdict on a strategy: a word, its reason and the thresholds behind it; and how much capital it can carry."""
+"""The verdict on a strategy: a word, its reason and the thresholds behind it; and its capacity."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CAPITALS = tuple(float(10 ** (4 + half / 2)) for half in range(9))
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What a verdict asks for: level of the adjusted p, closed trades."""
+    """Thresholds of a verdict: level of the adjusted p, number of closed trades."""
 
     level: float = LEVEL
     trades: int = 5
@@ -56,8 +56,8 @@ class Thresholds:
 class CapacityCurve:
     """Net return (C,), share, of the same intents started with each capital (C,), quote currency.
 
-    `half` is the least of the capitals at which the net return is below half of that of the smallest capital; NaN
-    where none is, or where the smallest earns nothing.
+    `half` is the smallest capital at which the net return is below half of that at the least capital; NaN if there is
+    none, or if the least capital earns nothing.
     """
 
     capital: Floats
@@ -67,9 +67,9 @@ class CapacityCurve:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scorecard(Shown):
-    """A strategy's scores and what they are evidence of; `placebo` is None where it was not asked for.
+    """A strategy's scores and verdict; `placebo` is None if it was not asked for.
 
-    `label` is that of the data: `RECONSTRUCTED`, or empty for measured data.
+    `label` is the label of the data: `RECONSTRUCTED`, or empty for measured data.
     """
 
     strategy: str
@@ -150,7 +150,7 @@ def _judged(scores: dict[str, Score], placebo: Placebo | None, limits: Threshold
         beats = placebo.adjusted <= limits.level and not placebo.driftless_p > limits.level and net > 0.0
         if beats and ends[1] <= limits.level:
             return "beats placebo on every path", f"only {told}{paid}; at most p {ends[1]:.3g} on every path"
-        # Where the bounds are sound only, no path is known to reach them: they refute, they do not show.
+        # Bounds that are only sound may be reached by no path: they can refute a claim, but not support it.
         known = not math.isnan(placebo.least_p)
         if known and (beats or (placebo.adjusted > limits.level and ends[0] <= limits.level)):
             return "depends on the order inside bars", f"{order}; {told}{paid}"
@@ -170,13 +170,13 @@ def _early(placebo: Placebo) -> str:
 
 
 def _share(placebo: Placebo) -> str:
-    """`112 of 2591 shifted calendars`: what p counts, the real calendar left out."""
+    """`112 of 2591 shifted calendars`: what p counts, without the real calendar."""
     above = round(placebo.p * (placebo.n + 1)) - 1
     return f"{above} of {placebo.n} {PLACEBO_KINDS[placebo.kind].calendars}"
 
 
 def capacity_curve(intents: Intents, prepared: Prepared, capitals: Sequence[float] = CAPITALS) -> CapacityCurve:
-    """Replay the intents from each capital: impact and participation grow with the notional, the rest does not."""
+    """Replay the intents at each capital: impact and participation grow with the notional, everything else does not."""
     orders = prepared.orders(intents)
     net = np.empty(len(capitals))
     for place, capital in enumerate(capitals):

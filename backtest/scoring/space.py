@@ -1,4 +1,4 @@
-"""Which parameters a search tries: grids and random draws over choices and ranges."""
+"""The parameters that a search tries: grids and random draws over choices and ranges."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DURATION = re.compile(r"\d+[smhdw]", re.ASCII)
 
 
 class SpaceTable(BaseModel):
-    """What a TOML file says of a search; an unknown key is an error."""
+    """A search as a TOML file describes it; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +46,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What one parameter may be: `choices`, or anything `between` two bounds (random search only)."""
+    """Values of one parameter: `choices`, or anything `between` two bounds (random search only)."""
 
     name: str
     choices: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ def parse_axis(name: str, text: str) -> Axis:
     Raises
     ------
     UsageError
-        For a range whose ends or step are no numbers or durations, or whose end is below its start.
+        For a range whose ends or step are not numbers or durations, or whose end is below its start.
     """
     match = _RANGE.fullmatch(text)
     if match is None:
@@ -112,7 +112,7 @@ def _amount(name: str, text: str, part: str) -> float:
         value = math.nan
     if not abs(value) < MOST_AMOUNT:
         raise UsageError(
-            f"parameter {name} = {shortened(text)} is no range of numbers or durations: "
+            f"parameter {name} = {shortened(text)} is not a range of numbers or durations: "
             "write 0.05..0.30/0.05 or 24h..96h"
         )
     return value
@@ -151,9 +151,9 @@ def grid_trials(axes: Sequence[Axis]) -> tuple[Trial, ...]:
 
 
 def random_trials(axes: Sequence[Axis], count: int, seed: int) -> tuple[Trial, ...]:
-    """`count` different combinations drawn evenly; fewer where a hundred draws in a row brought nothing new.
+    """`count` different combinations drawn uniformly; fewer if a hundred draws in a row brought nothing new.
 
-    A range of whole numbers or durations is drawn in whole steps of its finest unit, another with four digits.
+    A range of whole numbers or durations is drawn in whole steps of its finest unit, any other with four digits.
     """
     if not 1 <= count <= MOST_TRIALS:
         raise UsageError(f"trials = {shortened(count)} must lie between 1 and {MOST_TRIALS}")
@@ -187,7 +187,7 @@ def axes_of(values: Mapping[str, Any]) -> tuple[Axis, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What is to be searched: a strategy by name, and the trials of its parameters."""
+    """A search: a strategy by name, and the trials of its parameters."""
 
     strategy: str
     trials: tuple[Trial, ...]
@@ -196,15 +196,15 @@ class Space:
 def space_of(
     strategy: str, parameters: Mapping[str, str], file: Path | None, search: str | None, trials: int | None, seed: int
 ) -> Space:
-    """The trials of a search, from a TOML file and from what was given; what was given wins.
+    """The trials of a search, from a TOML file and from arguments; arguments win.
 
     Raises
     ------
     ConfigError
-        For an unknown key of the file, or no parameter at all.
+        For an unknown key in the file, or no parameter at all.
     UsageError
-        For a search that is neither grid nor random, trials of a grid, or a file that names a strategy file: it runs
-        no code.
+        For a search that is neither grid nor random, a number of trials for a grid, or a file that names a strategy
+        file: such a file must not run code.
     """
     said = build(SpaceTable, read_toml(file, ConfigError), str(file)) if file else SpaceTable()
     named = strategy or said.strategy

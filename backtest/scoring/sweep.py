@@ -1,7 +1,7 @@
 """Search over a strategy's parameters in which every trial is kept, so that p can be adjusted for the search.
 
-Trials are worked out in parts of PART. A part is a pure function of the sweep and its number: it depends neither on the
-number of cores nor on where it runs, and a sweep that was interrupted goes on with the parts that are missing.
+Trials are computed in parts of PART. A part is a pure function of the sweep and its number: it depends neither on the
+number of cores nor on where it runs, and an interrupted sweep resumes with the missing parts.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SHOWN = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sweep:
-    """What is searched, on what, and which placebos each trial is compared with (None for none).
+    """What is searched, on which data, and the placebos that each trial is compared with (None for none).
 
     `statistic` ranks the trials; `spa` asks for the test of superior predictive ability against holding nothing. As in
     `evaluate`, catalysts that are moves of the price itself are left out of `calendar` unless `endogenous`.
@@ -76,11 +76,11 @@ class Sweep:
 
     @property
     def parts(self) -> int:
-        """Number of parts."""
+        """Number of parts of the sweep."""
         return -(-len(self.trials) // PART)
 
     def fingerprint(self) -> str:
-        """First 16 hex digits of a sha256 over everything that the result depends on."""
+        """First 16 hex digits of the sha256 of everything that the result depends on."""
         said = {
             "version": __version__,
             "strategy": self.strategy.name,
@@ -98,7 +98,7 @@ class Sweep:
 
 
 def source_of(strategy: type[Strategy[Any]]) -> str:
-    """Text of the module that a strategy stands in; its byte code where there is no text."""
+    """Source of the module that defines a strategy; its byte code if there is no source."""
     try:
         return inspect.getsource(sys.modules[strategy.__module__])
     except (OSError, TypeError):
@@ -107,7 +107,7 @@ def source_of(strategy: type[Strategy[Any]]) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SweepResult(Shown):
-    """Every trial of a sweep and what the search was worth.
+    """Every trial of a sweep, and the evidence of the search as a whole.
 
     Attributes
     ----------
@@ -117,15 +117,15 @@ class SweepResult(Shown):
     placebos : tuple of N Placebo, or of None
         Evidence of each trial; `adjusted` is adjusted over all that could be tested.
     best : int
-        Trial with the highest statistic; -1 where none has one.
+        Trial with the highest statistic; -1 if none has one.
     returns : (T, N) float32
-        Simple returns a bar of each trial, mapped from disk.
+        Simple returns per bar of each trial, memory-mapped.
     deflated : DeflatedSharpe or None
         DSR of the best trial among all.
     overfitting : Overfitting or None
         PBO of the search by the Sharpe ratio; None for fewer than two trials or too few bars.
     superior : SuperiorAbility or None
-        SPA and StepM of all trials, where asked for.
+        SPA and StepM of all trials, if requested.
     """
 
     sweep: Sweep
@@ -171,14 +171,14 @@ class SweepResult(Shown):
 
 
 def run_sweep(sweep: Sweep, folder: Path, *, cluster: str | None = None, progress: Progress = silent) -> SweepResult:
-    """Work out the parts that `folder` lacks, here or on the Dask cluster at an address, and judge the whole.
+    """Compute the parts that `folder` lacks, here or on the Dask cluster at an address, and evaluate the whole sweep.
 
     Raises
     ------
     UsageError
-        Where the folder holds another sweep, or a parameter is not one of the strategy's.
+        If the folder holds another sweep, or the strategy does not have a parameter.
     DataError
-        Where funding is unknown under the policy `error`.
+        If funding is unknown under the policy `error`.
     """
     for trial in sweep.trials:
         check_filters(sweep.strategy(dict(trial.parameters)), sweep.market, sweep.calendar)
@@ -250,7 +250,7 @@ def _parts(sweep: Sweep, folder: Path) -> Iterator[Part]:
 
 
 def judge(sweep: Sweep, folder: Path) -> SweepResult:
-    """The result of a sweep whose parts are all there; writes `returns.npy` (T, N) beside them."""
+    """The result of a sweep whose parts are complete; writes `returns.npy` (T, N) beside them."""
     statistics = np.empty((len(sweep.trials), len(STATISTICS)))
     nulls: list[Null] = []
     path = folder / "returns.npy"
@@ -284,7 +284,7 @@ def judge(sweep: Sweep, folder: Path) -> SweepResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeatMap:
-    """Mean statistic (R, C) over all trials with a value of each of two parameters; NaN where no trial has both."""
+    """Mean statistic (R, C) over all trials with each pair of values of two parameters; NaN where no trial has both."""
 
     row_name: str
     column_name: str
@@ -296,7 +296,7 @@ class HeatMap:
 
 
 def heat_maps(result: SweepResult) -> tuple[HeatMap, ...]:
-    """One map for each pair of parameters that have at least two and at most fifty values."""
+    """One map per pair of parameters with at least two and at most fifty values."""
     sweep = result.sweep
     values = result.statistics[:, statistic_code(sweep.statistic)]
     adjusted = np.array([one.adjusted if one else np.nan for one in result.placebos])

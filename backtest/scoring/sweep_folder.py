@@ -1,4 +1,4 @@
-"""The folder of a sweep: whose it is, the parts that were worked out, and the matrix of all returns."""
+"""The folder of a sweep: which sweep it belongs to, the computed parts, and the matrix of all returns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOCK = ".lock"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """What a part worked out of its n trials: statistics (n, 8), returns (n, T), and n placebo distributions."""
+    """Results of the n trials of a part: statistics (n, 8), returns (n, T), and n placebo distributions."""
 
     statistics: Floats
     returns: npt.NDArray[np.float32]
@@ -35,9 +35,9 @@ class Part:
 
 @contextmanager
 def written(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process, and turn one that cannot be written, or vanishes meanwhile, into `UsageError`.
+    """Lock a folder for this process; a folder that cannot be written, or vanishes meanwhile, raises `UsageError`.
 
-    Two processes would share the file of all returns while it is made.
+    Without the lock two processes would write the file of all returns at the same time.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def written(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path, fingerprint: str) -> None:
-    """Make a folder this sweep's own, or find that it is already; another's raises `UsageError`."""
+    """Claim a folder for this sweep, or confirm that it belongs to it; that of another raises `UsageError`."""
     mark = folder / "fingerprint"
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     if not mark.is_file():
@@ -73,12 +73,12 @@ def part_path(folder: Path, number: int) -> Path:
 
 
 def read_part(path: Path, trials: int, bars: int) -> Part:
-    """A part of so many trials over so many bars.
+    """A part of `trials` trials over `bars` bars.
 
     Raises
     ------
     DataError
-        Where the file is damaged or holds something else; nothing in it is executed.
+        If the file is damaged or holds something else; nothing in it is executed.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
@@ -106,9 +106,9 @@ def read_part(path: Path, trials: int, bars: int) -> Part:
 
 
 def room_for(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
-    """A new (T, N) file in memory whose room on the disk is taken; `OSError` where the disk has not so much.
+    """A new memory-mapped (T, N) file with its disk space allocated; `OSError` if the disk does not have enough.
 
-    Without it a full disk would end the process in the middle of an assignment.
+    Without the allocation a full disk would end the process in the middle of an assignment.
     """
     try:
         mapped: np.memmap[Any, np.dtype[np.float32]] = np.lib.format.open_memmap(

@@ -1,13 +1,13 @@
-"""Walk-forward over catalysts: parameters chosen on those that came before, traded on those that came after.
+"""Walk-forward over catalysts: parameters chosen on earlier catalysts, traded on later ones.
 
     ├──────── train ────────┤ purge ┤ embargo ┤──────── test ────────┤
                                               first known test catalyst
 
-Catalysts stand in order of `known_at` and are cut into folds + 1 blocks; the first is only trained on. For each other
-block the market and the calendar end where the embargo begins, and a catalyst whose `horizon` reaches past that is
-purged: nothing that a choice saw overlaps what it is judged on. Each choice decides from its block's first catalyst
-to the next block's, and all that it decided is replayed as one portfolio. Lopez de Prado, Advances in Financial Machine
-Learning (2018), chapters 7 and 12.
+Catalysts are ordered by `known_at` and cut into folds + 1 blocks; the first is only trained on. For each other block
+the market and the calendar end where the embargo begins, and a catalyst whose `horizon` reaches past that is purged:
+no training data overlap the test that follows. Each choice decides from the first catalyst of its block to that of the
+next, and all decisions are replayed as one portfolio. Lopez de Prado, Advances in Financial Machine Learning (2018),
+chapters 7 and 12.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from backtest.signals.strategy import Intent, Intents, Strategy
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WalkForward:
-    """What is chosen from which trials, on what, and how the catalysts are cut.
+    """The trials to choose from, the data, and how the catalysts are cut.
 
-    `horizon_ms` is how long a catalyst's outcome takes to settle, `embargo_ms` the gap before each test, `memory` the
-    number of blocks trained on (0: all that came before). As in `evaluate`, catalysts that are moves of the price
-    itself are left out of `calendar` unless `endogenous`.
+    `horizon_ms` is how long the outcome of a catalyst takes, `embargo_ms` the gap before each test, `memory` the number
+    of blocks trained on (0: all earlier ones). As in `evaluate`, catalysts that are moves of the price itself are left
+    out of `calendar` unless `endogenous`.
     """
 
     strategy: type[Strategy[Any]]
@@ -86,7 +86,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """What a fold chose: `trial` is None, with the `reason`, where no trial has the statistic in training."""
+    """The choice of a fold: `trial` is None, with the `reason`, if no trial has the statistic in training."""
 
     fold: Fold
     train_statistics: Floats
@@ -99,7 +99,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class WalkForwardResult(Shown):
-    """The choices, and one continuous replay of all that they decided out of sample.
+    """The choices, and one continuous replay of all their out-of-sample decisions.
 
     `run` starts one liquidity window before the first test, so that liquidity is known there.
     """
@@ -140,7 +140,7 @@ def folds_of(walk: WalkForward) -> tuple[Fold, ...]:
     Raises
     ------
     UsageError
-        For fewer catalysts than blocks, or a training that is left without any.
+        For fewer catalysts than blocks, or a training set without any.
     """
     market = walk.market
     known = known_between(walk.calendar, market.start_ms, market.end_ms)
@@ -207,15 +207,15 @@ def train_part(walk: WalkForward, number: int) -> bytes:
 def walk_forward(
     walk: WalkForward, plan: PlaceboPlan | None = None, *, cluster: str | None = None, progress: Progress = silent
 ) -> WalkForwardResult:
-    """Choose on each training, trade each test, replay it all as one, and compare that with placebos.
+    """Choose on each training set, trade each test, replay all trades as one portfolio, and compare it with placebos.
 
-    Trainings run here, or on the Dask cluster at an address.
+    Training runs here, or on the Dask cluster at an address.
 
     Raises
     ------
     UsageError
-        For cuts that cannot be made, a parameter that is not one of the strategy's, or a placebo that decides anew,
-        which what each fold chose cannot do as one strategy.
+        For cuts that cannot be made, a parameter that the strategy does not have, or a placebo that decides anew,
+        because the choices of several folds are not one strategy.
     """
     if plan is not None:
         plan.check_moves_intents()
@@ -263,7 +263,7 @@ def walk_forward(
 
 
 def _decided(walk: WalkForward, trial: Trial, fold: Fold) -> tuple[Intent, ...]:
-    """What a trial decides in a fold's test, from the bars and catalysts up to its end."""
+    """The decisions of a trial in the test of a fold, from the bars and catalysts up to its end."""
     market = walk.market.between(TimeRange(None, min(_ceil(fold.test_end_ms, walk.market), walk.market.end_ms)))
     calendar = Calendar(walk.calendar.name, tuple(one for one in walk.calendar if _known(one, fold.test_end_ms)))
     decided = walk.strategy(dict(trial.parameters)).decide(market, calendar)
@@ -275,7 +275,7 @@ def _decided(walk: WalkForward, trial: Trial, fold: Fold) -> tuple[Intent, ...]:
 
 
 def _named_apart(row: Intent, fold: int) -> Intent:
-    """The intent of a fold: two folds may give a group, or the parts of an order, the same name."""
+    """The intent renamed for its fold: two folds may give a group, or the parts of an order, the same name."""
     if row.part_of:
         return replace(row, part_of=f"{fold} {row.part_of}")
     return replace(row, group=f"{fold} {row.group}") if row.group else row

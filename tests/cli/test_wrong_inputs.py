@@ -174,7 +174,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("run --dataset empty-futures", 3, r"ZECUSDT-1h.csv is empty: fetch or export it again"),
     ("run --dataset one-futures --timeframe 4h", 3, r"one-futures has no 4h bars: it holds 1h"),
     ("sweep -s catalyst_momentum", 2, r"no parameter is searched: write for example -p hold=24h,48h,72h"),
-    ("sweep -s catalyst_momentum -p hold=1h..", 2, r"hold = '1h..' is no range .*: write 0.05..0.30/0.05 or 24h..96h"),
+    ("sweep -s catalyst_momentum -p hold=1h..", 2, r"hold = '1h..' is not a range .*: write 0.05..0.30/0.05 or"),
     ("sweep -s catalyst_momentum -p hold=1h,2h --search best", 2, r"search 'best' is unknown; allowed: grid, random"),
     ("sweep -s catalyst_momentum -p hold=1h,2h --trials 9", 2, r"trials = 9 belongs to --search random"),
     ("walkforward -p hold=1h,2h", 2, r"no strategy is named: write -s catalyst_momentum"),

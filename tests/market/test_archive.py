@@ -179,9 +179,9 @@ NAME = "ZECUSDT-1h-2025-10-01.zip"
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"not a zip", "is no whole zip"),
-        (b"", "is no whole zip"),
-        (zipped(NAME, day_of_hours())[:-40], "is no whole zip"),
+        (b"not a zip", "is not a complete zip file"),
+        (b"", "is not a complete zip file"),
+        (zipped(NAME, day_of_hours())[:-40], "is not a complete zip file"),
         (
             zipped(NAME, day_of_hours(), "../../etc/passwd"),
             "holds ../../etc/passwd, but ZECUSDT-1h-2025-10-01.csv alone",
@@ -205,7 +205,7 @@ def test_what_cannot_be_used_is_refused_with_its_name(content: bytes, complaint:
 def test_a_damaged_member_and_two_members_are_refused() -> None:
     broken = bytearray(zipped(NAME, day_of_hours()))
     broken[60:80] = b"\x00" * 20
-    with pytest.raises(MarketError, match="is no whole zip"):
+    with pytest.raises(MarketError, match="is not a complete zip file"):
         read_archive_file(NAME, NAME, bytes(broken))
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w") as file:
@@ -230,7 +230,7 @@ def test_checksums_are_compared(tmp_path: Path) -> None:
     with pytest.raises(MarketError, match=r"ZECUSDT-1h-2025-10-01.zip has sha256 \w{16}, but its checksum is \w{16}"):
         read_archive_path(path)
     for text in ("", "abc  " + NAME, "0" * 64 + "  other.zip", "<html>"):
-        with pytest.raises(MarketError, match="which is no sha256 of it"):
+        with pytest.raises(MarketError, match="which is not its sha256"):
             verify_checksum(NAME, b"", text)
 
 

@@ -139,7 +139,7 @@ def test_bad_rows_of_an_archive_file_are_skipped_on_request_and_the_run_is_told(
     done = import_paths([tmp_path / "futures"], store, Said(options=ReadOptions(skip_bad=True)))
     assert store.read(key).time_ms.size == 31 * 24 - 2
     remarks = [
-        "ZECUSDT-1h-2025-10.zip: line 7 skipped: a cell is no number or time",
+        "ZECUSDT-1h-2025-10.zip: line 7 skipped: a cell is not a number or time",
         "ZECUSDT-1h-2025-10.zip: line 5 skipped (2025-10-01 03:01): off the 1h grid",
     ]
     assert done.notes == remarks

@@ -46,7 +46,7 @@ def test_other_spans_are_unknown_and_spot_pays_no_funding(market: Market) -> Non
 def test_what_does_not_fit_is_refused(market: Market) -> None:
     with pytest.raises(MarketError, match="no market to join"):
         join([])
-    with pytest.raises(MarketError, match="'ZEC/USDT:USDT' stands twice"):
+    with pytest.raises(MarketError, match="duplicate instrument 'ZEC/USDT:USDT'"):
         join([market, market])
     shifted = replace(market.select(("ZEC/USDT",)), index=market.index.shift(30, freq="min"))
     with pytest.raises(MarketError, match="do not fit those of 1h"):

@@ -429,7 +429,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
             lambda r: f"{when(r, DAY):%Y-%m-%d 00:00:00 UTC},{price(r)[0]},9,9",
             "snapped_at,price,market_cap,total_volume",
         ),
-        "an export of CoinGecko: it has one price a row",
+        "an export of CoinGecko: it has one price per row",
     ),
     "Investing.com": (
         "zec.csv",
@@ -456,7 +456,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: lines(
             lambda r: f"{ms(r)},{'ZEC' if r % 2 else 'DASH'},{ohlc(r)},{volume(r)}", "time,symbol" + BARS[9:]
         ),
-        r"holds 2 instruments \(.*\): keep one a file",
+        r"holds 2 instruments \(.*\): keep one per file",
     ),
     "quote volume under the name of volume": (
         "zec.csv",
@@ -530,7 +530,7 @@ def test_rows_that_cannot_be_used_are_left_out_on_request_and_each_named(tmp_pat
     done = import_paths([path], store, said(skip_bad=True))
     assert store.read(Key.of("gate", "ZEC/USDT:USDT", "ohlcv", "1h")).time_ms.size == COUNT - 4
     assert [note.partition(": ")[2] for note in done.notes] == [
-        "line 7 skipped: a cell is no number or time",
+        "line 7 skipped: a cell is not a number or time",
         "line 5 skipped (2025-10-01 03:01): off the 1h grid",
         "line 9 skipped (2025-10-01 07:00): the high is below the low",
         "line 11 skipped (2025-10-01 09:00): a price that is not positive",

@@ -120,7 +120,7 @@ def test_a_time_outside_2009_to_2100_is_refused(stamp: int, shown: str) -> None:
     table = bar_table((0, BAR))
     table.time_ms[0] = stamp
     with pytest.raises(
-        MarketError, match=rf"ZEC.csv line 2, column time: {shown} is no time from 2009 to 2100.* seconds are not"
+        MarketError, match=rf"ZEC.csv line 2, column time: {shown} is not a time from 2009 to 2100.* seconds are not"
     ):
         clean_bars(table, "1h")
 

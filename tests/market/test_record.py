@@ -59,7 +59,7 @@ def broken(panel: str, value: float) -> dict[str, object]:
             {"index": pd.date_range("2025-10-01", periods=6, freq="2h", tz="UTC")},
             "is 7200 s later, but the",
         ),
-        ({"instruments": tuple(Instrument.parse(one) for one in ("ZEC/USDT",) * 3)}, "'ZEC/USDT' stands twice"),
+        ({"instruments": tuple(Instrument.parse(one) for one in ("ZEC/USDT",) * 3)}, "duplicate instrument 'ZEC/USDT'"),
     ],
 )
 def test_a_market_that_would_mislead_is_refused(changes: dict[str, object], message: str) -> None:

@@ -109,5 +109,5 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path) -> None:
 def test_no_scheduler_is_one_sentence() -> None:
     with pytest.raises(UsageError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:"):
         list(parts_on_cluster(f"tcp://127.0.0.1:{free_port()}", slow_square, 0, range(2)))
-    with pytest.raises(UsageError, match="`cluster` 'nowhere' is no address of a Dask scheduler"):
+    with pytest.raises(UsageError, match="`cluster` 'nowhere' is not the address of a Dask scheduler"):
         list(parts_on_cluster("nowhere", slow_square, 0, range(2)))

@@ -284,7 +284,7 @@ def test_trials_that_do_not_differ_from_the_benchmark_are_not_tested() -> None:
         (lambda: expected_maximum_sharpe(10, -0.1), r"deviation_per_bar = -0\.1 at least 0"),
         (lambda: deflate(np.zeros(10)), r"returns \(10,\) must be a matrix"),
         (lambda: deflate(np.full((10, 2), np.nan)), r"returns \(10, 2\) must be a matrix of finite numbers"),
-        (lambda: deflate(np.eye(10), selected=10), "selected = 10 is no column of 10 trials"),
+        (lambda: deflate(np.eye(10), selected=10), "selected = 10 is not one of the 10 trials"),
         (lambda: deflate(np.eye(10), count="some"), "count 'some' is unknown; allowed: all, uncorrelated"),  # type: ignore[arg-type]
         (lambda: superior_ability(np.eye(10), seed=1, benchmark=np.zeros(9)), r"benchmark \(9,\) must be 10 finite"),
         (lambda: superior_ability(np.eye(10), seed=1, level=5.0), r"level = 5\.0 must lie between 0 and 1"),

@@ -86,7 +86,7 @@ def test_axes_of_a_file() -> None:
         ("", "parameter x has no value"),
         ("3..1/1", "'3..1/1' ends before it starts"),
         ("1..3/0", "has a step of 0: it must be above 0"),
-        ("a..b", "'a..b' is no range of numbers or durations"),
+        ("a..b", "'a..b' is not a range of numbers or durations"),
         ("0..1000/0.00001", "at most 1000000 are allowed"),
     ],
 )
