@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backtest.base.arguments import checked
 from backtest.base.config import RunConfig, load_config
 from backtest.base.errors import UsageError, near_miss
 from backtest.base.progress import Progress, silent
@@ -51,8 +52,14 @@ class Session:
         How intents are replayed; the defaults where None.
     detail
         Finer bars of some of the instruments, to resolve the order of exits inside a bar.
+
+    Raises
+    ------
+    UsageError
+        For an argument of another type, as where two are swapped.
     """
 
+    @checked
     def __init__(
         self,
         market: Market,
@@ -83,6 +90,7 @@ class Session:
             self._prepared = prepare(self.market, self.config, self.detail)
         return self._prepared
 
+    @checked
     def replay(self, decided: Intents | Strategy[Any], *, name: str = "") -> Run:
         """Replay intents, or what a strategy decides on this market and calendar.
 
@@ -91,20 +99,25 @@ class Session:
         DataError
             Where a position meets unknown funding under the policy `error`.
         UsageError
-            For an instrument that the market does not hold.
+            For an instrument that the market does not hold, or what is neither intents nor a strategy.
         """
-        if isinstance(decided, Strategy):
-            check_filters(decided, self.market, self.calendar)
-            name, decided = name or decided.name, decided.decide(self.market, self.calendar)
-        return replay_prepared(self.prepared, decided, calendar=self.calendar, strategy=name)
+        name = name or (decided.name if isinstance(decided, Strategy) else "")
+        return replay_prepared(self.prepared, self._intents(decided), calendar=self.calendar, strategy=name)
 
-    def statistics(self, intents: Intents, **varied: npt.ArrayLike) -> pd.DataFrame:
+    def _intents(self, decided: Intents | Strategy[Any]) -> Intents:
+        if not isinstance(decided, Strategy):
+            return decided
+        check_filters(decided, self.market, self.calendar)
+        return decided.decide(self.market, self.calendar)
+
+    @checked
+    def statistics(self, decided: Intents | Strategy[Any], **varied: npt.ArrayLike) -> pd.DataFrame:
         """Statistics of many variations of the same intents, one row each.
 
         Parameters
         ----------
-        intents
-            K intents.
+        decided
+            K intents, or a strategy that decides them once on this market and calendar.
         varied
             `weight`, `stop_loss`, `take_profit`, `trailing_stop`, `activation` (shares), `hold_ms` (milliseconds) or
             `shift` (bars around the circle): each a value, V values, or (V, K) values, one for each variation and
@@ -122,12 +135,14 @@ class Session:
         UsageError
             For a name that cannot be varied, a shape that does not fit, or a value out of range.
         """
-        blocks = list(self.statistics_by_block(intents, BLOCK, **varied))
+        blocks = list(self.statistics_by_block(decided, BLOCK, **varied))
         return pd.DataFrame(np.concatenate(blocks), columns=list(STATISTICS))
 
-    def statistics_by_block(self, intents: Intents, block: int = BLOCK, **varied: npt.ArrayLike) -> Iterator[Floats]:
+    def statistics_by_block(
+        self, decided: Intents | Strategy[Any], block: int = BLOCK, **varied: npt.ArrayLike
+    ) -> Iterator[Floats]:
         """The same in successive arrays (at most `block`, 8), so that a search of any size fits in memory."""
-        orders, count = self._varied(intents, varied)
+        orders, count = self._varied(self._intents(decided), varied)
         for first in range(0, count, block):
             rows_of_block: Any = (rows if len(rows) == 1 else rows[first : first + block] for rows in orders)
             yield replay_statistics(Orders(*rows_of_block), self.prepared, min(block, count - first))
@@ -152,6 +167,7 @@ class Session:
                 changed[name] = values
         return base._replace(**changed), count
 
+    @checked
     def evaluate(
         self,
         strategies: Sequence[Strategy[Any]],
@@ -172,6 +188,7 @@ class Session:
             progress=progress,
         )
 
+    @checked
     def study(self, config: StudyConfig | None = None, *, progress: Progress = silent) -> Study:
         """Abnormal returns, volume and open interest around the catalysts; see `backtest.event_study`."""
         from backtest.study.settings import StudyConfig

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
+from backtest.base.errors import UsageError, near_miss, shortened
 from backtest.signals.strategy import Strategy
 from backtest.strategies.accumulation import Accumulation
 from backtest.strategies.basis_reversion import BasisReversion
@@ -21,8 +22,18 @@ from backtest.strategies.random_entry import RandomEntry
 from backtest.strategies.relative_value import RelativeValue
 from backtest.strategies.sector_rotation import SectorRotation
 
-REGISTRY: dict[str, type[Strategy[Any]]] = {
-    strategy.name: strategy
+
+class _Registry(dict[str, type[Strategy[Any]]]):
+    """Strategies by name; an unknown one is answered with the near miss."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise UsageError(
+            f"strategy {shortened(name)} is not one of those that come with the project; {near_miss(str(name), self)}"
+        )
+
+
+REGISTRY: dict[str, type[Strategy[Any]]] = _Registry(
+    (strategy.name, strategy)
     for strategy in (
         Accumulation,
         BasisReversion,
@@ -40,4 +51,4 @@ REGISTRY: dict[str, type[Strategy[Any]]] = {
         RelativeValue,
         SectorRotation,
     )
-}
+)

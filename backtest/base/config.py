@@ -7,17 +7,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from backtest.base.documents import build, read_toml
+from backtest.base.arguments import checked
+from backtest.base.documents import build, read_toml, worded
 from backtest.base.errors import ConfigError
 from backtest.base.fields import Duration, NonNegative, Positive, Share, read_percent
 from backtest.base.identity import hash_of, neutral
 
 
+@worded("configuration", ConfigError)
 class RunConfig(BaseModel):
     """How a strategy is replayed: capital, costs, portfolio rules. Frozen; an unknown key is an error.
 
     Rates are fractions (0.0005 is 5 basis points), money is in the quote currency, durations are text (`7d`). A setting
     added after 0.1 names its neutral value: `json_schema_extra=neutral(...)`.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first setting that is unknown or out of range.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -87,7 +94,8 @@ class RunConfig(BaseModel):
         return hash_of(self)
 
 
-def load_config(path: Path | None = None, /, **overrides: Any) -> RunConfig:
+@checked
+def load_config(path: Path | str | None = None, /, **overrides: Any) -> RunConfig:
     """RunConfig from an optional TOML file, then `overrides` on top."""
-    values = read_toml(path, ConfigError) if path is not None else {}
+    values = read_toml(Path(path), ConfigError) if path is not None else {}
     return build(RunConfig, {**values, **overrides}, f"configuration {path}" if path else "configuration")

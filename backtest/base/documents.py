@@ -6,7 +6,8 @@ import json
 import re
 import stat
 import tomllib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,10 +29,11 @@ PATTERNS = {
 """What a pattern allows, in words."""
 
 Model = TypeVar("Model", bound=BaseModel)
+Class = TypeVar("Class", bound=type)
 
 
 def build(model: type[Model], values: dict[str, Any], what: str) -> Model:
-    """`model(**values)` with pydantic's complaints turned into one sentence about `what`.
+    """A model of `values`, with pydantic's complaints turned into one sentence about `what`.
 
     Raises
     ------
@@ -39,9 +41,33 @@ def build(model: type[Model], values: dict[str, Any], what: str) -> Model:
         Naming the first offending key, its value and what is allowed.
     """
     try:
-        return model(**values)
+        return model.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{what}: {first_complaint(error, model.model_fields)}") from None
+
+
+def worded(what: str, error: type[BacktestError]) -> Callable[[Class], Class]:
+    """Decorator of a pydantic class: a call of it raises `error` with one sentence about `what`.
+
+    Documents are validated, not called: their readers word the complaint with the name of the file.
+    """
+
+    def decorate(model: Class) -> Class:
+        plain = model.__init__  # type: ignore[misc]
+
+        fields: Iterable[str] = vars(model)["__pydantic_fields__"]
+
+        @wraps(plain)
+        def call(self: Any, /, *values: Any, **named: Any) -> None:
+            try:
+                plain(self, *values, **named)
+            except ValidationError as problem:
+                raise error(f"{what}: {first_complaint(problem, fields)}") from None
+
+        model.__init__ = call  # type: ignore[misc]
+        return model
+
+    return decorate
 
 
 def first_complaint(error: ValidationError, allowed: Iterable[str]) -> str:

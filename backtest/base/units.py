@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from backtest.base.arguments import checked
 from backtest.base.errors import UsageError, shortened
 
 UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -18,6 +19,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 2100
 _DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 
 
+@checked
 def duration_ms(text: str) -> int:
     """Milliseconds of a duration or ccxt timeframe: a whole number and one of s, m, h, d, w.
 
@@ -83,6 +85,7 @@ class TimeRange(NamedTuple):
     end_ms: int | None
 
 
+@checked
 def parse_timerange(text: str) -> TimeRange:
     """Read `20250901-20251116` (end exclusive, either side may be empty) or two ISO instants joined by `/`.
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from backtest.base.arguments import checked
 from backtest.base.config import RunConfig
 from backtest.base.errors import BaselineError, DataError, UsageError, near_miss
 from backtest.base.identity import document_of
@@ -115,6 +116,7 @@ def failed(baseline: Baseline, sentence: str, config: RunConfig | None) -> Compa
     return Comparison(baseline.strategy.name, baseline.data.name, (), (*causes, one), label=baseline.data.label)
 
 
+@checked
 def compare(baseline: Baseline, evaluation: Evaluation, accept: Collection[str] = ()) -> Comparison:
     """Compare an evaluation of one strategy with its baseline.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from backtest.base.arguments import checked
 from backtest.base.documents import first_complaint, read_json, table_of
 from backtest.base.errors import DataError, UsageError
 from backtest.base.schemas.upgrades import upgraded
@@ -29,6 +30,7 @@ def baseline_path(folder: Path, baseline: Baseline) -> Path:
     return folder / dataset / f"{strategy}.json"
 
 
+@checked
 def read_baseline(path: Path | str) -> Baseline:
     """Baseline of a file.
 
@@ -72,6 +74,7 @@ def _text(value: Any, depth: int) -> str:
     return f"{opening}\n{inner}\n{'  ' * depth}{closing}"
 
 
+@checked
 def write_baseline(path: Path | str, baseline: Baseline) -> None:
     """Write a baseline whole or not at all.
 

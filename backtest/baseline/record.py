@@ -19,6 +19,7 @@ import pandas as pd
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from backtest import __version__
+from backtest.base.arguments import checked
 from backtest.base.errors import UsageError
 from backtest.base.identity import document_of
 from backtest.base.units import TimeRange, from_ms, timeframe_ms, to_ms
@@ -181,6 +182,7 @@ def in_family(card: Scorecard, size: int) -> Scorecard:
     return scorecard(card.strategy, card.scores, placebo, card.capacity, card.thresholds, card.label)
 
 
+@checked
 def baseline_of(evaluation: Evaluation, request: dict[str, Any] | None, family: Sequence[str] = ()) -> Baseline:
     """Baseline of an evaluation of one strategy, with the default tolerances.
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from backtest.base.arguments import checked
 from backtest.base.errors import BacktestError, UsageError
 from backtest.base.progress import Progress, silent
 from backtest.baseline.checklist import Checked, Checklist
@@ -18,6 +19,7 @@ from backtest.signals.loading import file_of, is_file_reference
 from backtest.strategies import REGISTRY
 
 
+@checked
 def record_baseline(request: Request, family: Sequence[str] = ()) -> Baseline:
     """Baseline of a request of one strategy: given values are kept, the others follow tomorrow's defaults.
 
@@ -49,13 +51,14 @@ def baseline_files(given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+@checked
 def check_baselines(
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     accept: Collection[str] = (),
     *,
     require_all: bool = False,
     progress: Progress = silent,
-    trust: Sequence[Path] = (),
+    trust: Sequence[Path | str] = (),
 ) -> Checklist:
     """Compare every file; a fault in one is its own outcome, and the others are still checked.
 
@@ -76,7 +79,7 @@ def check_baselines(
         Where a folder holds no baseline.
     """
     results = []
-    files = baseline_files(paths)
+    files = baseline_files([Path(path) for path in paths])
     for done, path in enumerate(files):
         progress("check", done, len(files))
         results.append(Checked(path.as_posix(), check_baseline(path, accept, trust)))
@@ -87,7 +90,8 @@ def check_baselines(
     return Checklist(tuple(results), missing, require_all)
 
 
-def check_baseline(path: Path | str, accept: Collection[str] = (), trust: Sequence[Path] = ()) -> Comparison:
+@checked
+def check_baseline(path: Path | str, accept: Collection[str] = (), trust: Sequence[Path | str] = ()) -> Comparison:
     """Run the request of one baseline file again, on the bars that it was recorded on, and compare.
 
     A fault in the file or its data is part of the comparison, whose `check` raises it. No strategy file that it
@@ -102,7 +106,9 @@ def check_baseline(path: Path | str, accept: Collection[str] = (), trust: Sequen
                 "keep it in another folder"
             )
             return refused(baseline.strategy.name, baseline.data.name, sentence)
-        request = Request.read(baseline.request, place, trust).model_copy(update={"bootstrap": 0})
+        request = Request.read(baseline.request, place, [Path(path) for path in trust]).model_copy(
+            update={"bootstrap": 0}
+        )
         trusted = request.trusted_files()
     except BacktestError as problem:
         return refused(place.stem, place.parent.name, str(problem))

@@ -8,10 +8,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
-from backtest.base.documents import datasets_root, first_complaint, read_toml, user_path
+from backtest.base.arguments import checked
+from backtest.base.documents import datasets_root, first_complaint, read_toml, user_path, worded
 from backtest.base.errors import DataError, UsageError, near_miss, shortened
 from backtest.catalysts.expressions import measure, parse
 
@@ -46,6 +47,7 @@ class Reading:
         return text
 
 
+@worded("claim", DataError)
 @dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Claim:
     """One printed figure.
@@ -131,7 +133,8 @@ class Check:
     reason: str
 
 
-def read_claims(path: Path) -> tuple[Claim, ...]:
+@checked
+def read_claims(path: Path | str) -> tuple[Claim, ...]:
     """Claims of a TOML file: `name`, `description`, `source`, and a `[[claim]]` table each.
 
     Raises
@@ -139,6 +142,7 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
     DataError
         Naming the file, the claim and the key for anything unknown, missing, duplicated or malformed.
     """
+    path = Path(path)
     table = read_toml(path, DataError, {"name", "description", "source", "claim"})
     rows = table.get("claim")
     if not isinstance(rows, list) or not rows:
@@ -156,8 +160,10 @@ def embedded_claims() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (datasets_root() / "claims").glob("*.toml")))
 
 
-def open_claims(name_or_path: str) -> tuple[Claim, ...]:
+@checked
+def open_claims(name_or_path: str | Path) -> tuple[Claim, ...]:
     """Claims by a name in the project, or from a TOML file; anything else raises `UsageError`."""
+    name_or_path = str(name_or_path)
     if name_or_path in embedded_claims():
         return read_claims(datasets_root() / "claims" / f"{name_or_path}.toml")
     path = user_path(name_or_path)
@@ -169,6 +175,7 @@ def open_claims(name_or_path: str) -> tuple[Claim, ...]:
     )
 
 
+@checked
 def check_claim(
     claim: Claim, market: Market, series: Mapping[str, AuxiliarySeries] | None = None, *, all_venues: bool = False
 ) -> Check:
@@ -258,7 +265,7 @@ def _claim(path: Path, row: Any) -> Claim:
     if not isinstance(row, dict):
         raise DataError(f"{path}: claim {shortened(row)} is not a table: write [[claim]] and its keys below")
     try:
-        return Claim(**row)
+        return TypeAdapter(Claim).validate_python(row)
     except ValidationError as error:
         allowed = [one.name for one in fields(Claim)]
         raise DataError(f"{path}: claim {shortened(row.get('id', '?'))}: {first_complaint(error, allowed)}") from None

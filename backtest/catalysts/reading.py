@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from backtest.base.arguments import checked
 from backtest.base.documents import datasets_root, read_json, read_toml, user_path
 from backtest.base.errors import CalendarError, DataError, UsageError, near_miss, shortened
 from backtest.catalysts.record import KEYS, KIND, KINDS, Calendar, RowsRead, read_rows
@@ -22,7 +23,8 @@ FORMS = (".toml", ".csv")
 _CLOSE = 0.8
 
 
-def read_calendar(path: Path) -> Calendar:
+@checked
+def read_calendar(path: Path | str) -> Calendar:
     """Calendar of a TOML file (`name`, `description`, optional `extra_kinds`, a `[[catalyst]]` table each) or a CSV.
 
     A CSV has one row per catalyst, with the keys as column names; see `backtest.catalysts.rows` for what may be left
@@ -34,7 +36,7 @@ def read_calendar(path: Path) -> Calendar:
         Naming the file, catalyst and key of the first fault (unknown, missing, duplicated or malformed), and the number
         of others.
     """
-    name, reading = _read(path)
+    name, reading = _read(Path(path))
     if len(reading.faults) > 1:
         more = f"and {len(reading.faults) - 1} more: backtest events validate {path} lists all"
         raise CalendarError(f"{path}: {reading.faults[0]} ({more})")
@@ -157,7 +159,8 @@ def path_of(name_or_path: str) -> Path:
     )
 
 
-def open_calendar(name_or_path: str) -> Calendar:
+@checked
+def open_calendar(name_or_path: str | Path) -> Calendar:
     """Calendar by a name in the project, or from a TOML or CSV file.
 
     Raises
@@ -167,7 +170,7 @@ def open_calendar(name_or_path: str) -> Calendar:
     CalendarError
         As `read_calendar`.
     """
-    return read_calendar(path_of(name_or_path))
+    return read_calendar(path_of(str(name_or_path)))
 
 
 def toml_of(calendar: Calendar) -> str:

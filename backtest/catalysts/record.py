@@ -10,11 +10,11 @@ from dataclasses import fields
 from datetime import UTC, date, datetime, time, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from backtest.base.display import Shown, View, plural
-from backtest.base.documents import complaints
+from backtest.base.documents import complaints, worded
 from backtest.base.errors import CalendarError, UsageError, near_miss, shortened
 from backtest.base.units import FIRST_YEAR, LAST_YEAR, TimeRange, to_ms
 from backtest.catalysts.rows import check_columns, keys_of, name_rows
@@ -73,6 +73,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Coin = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
 
 
+@worded("catalyst", CalendarError)
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, config=ConfigDict(extra="forbid"))
 class Catalyst(Shown):
     """One event, and what was public about it at what time.
@@ -105,8 +106,8 @@ class Catalyst(Shown):
 
     Raises
     ------
-    pydantic.ValidationError
-        `read_calendar` turns it into `CalendarError` with the file and id named.
+    CalendarError
+        Naming the first key that is wrong.
     """
 
     id: Annotated[str, Field(pattern=_ID)]
@@ -403,6 +404,7 @@ def read_rows(
     With `by_label` it names every row: generated ids mean nothing to whoever has to correct the rows.
     """
     kinds = KINDS | set(extra_kinds)
+    catalyst_of = TypeAdapter(Catalyst)
     catalysts: list[Catalyst] = []
     faults: list[str] = []
     seen: set[str] = set()
@@ -417,7 +419,7 @@ def read_rows(
         if isinstance(kind, str) and re.fullmatch(KIND, kind) and kind not in kinds:
             faults.append(f"{who}: kind = {kind!r} is unknown; {near_miss(kind, kinds)}; or declare it in extra_kinds")
         try:
-            one = Catalyst(**row)
+            one = catalyst_of.validate_python(row)
         except ValidationError as error:
             faults += [f"{who}: {told}" for told in complaints(error, KEYS)]
             continue

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from backtest.base.arguments import checked
 from backtest.base.units import UNIT_MS, to_ms
 from backtest.catalysts.record import Catalyst
 
@@ -28,6 +29,7 @@ def known_at_ms(catalyst: Catalyst) -> int | None:
     return to_ms(catalyst.announced_at) + PRECISION_MS[catalyst.precision]
 
 
+@checked
 def known_between(catalysts: Iterable[Catalyst], start_ms: int, end_ms: int) -> list[tuple[Catalyst, int]]:
     """Timed catalysts that became known in [start, end), each with its `known_at`, earliest first."""
     known = ((catalyst, known_at_ms(catalyst)) for catalyst in catalysts)

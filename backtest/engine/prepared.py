@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.base.config import RunConfig
 from backtest.base.errors import UsageError
 from backtest.base.identity import SHORT
@@ -67,7 +68,7 @@ class Prepared:
         Raises
         ------
         UsageError
-            For an instrument that the market does not hold.
+            For an instrument that the market does not hold, or what is not intents.
         """
         kept = self._orders.get(id(intents))
         if kept is None:
@@ -82,6 +83,7 @@ class Prepared:
         return Prepared(self.market, self.config, self.bars, self.rules._replace(**changed), _extremes=self._extremes)
 
 
+@checked
 def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> Prepared:
     """Kernel arrays of a market, made once and read by every replay.
 
@@ -91,7 +93,7 @@ def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> 
         Where the finer bars of `detail` do not fit those of the market.
     UsageError
         Where the bars would need more than all memory there is, or finer bars are of an instrument whose prices were
-        converted.
+        converted; or for an argument of another type.
     """
     for one in (*market.instruments, *(detail.instruments if detail else ())):
         if detail and one.converted_by and one.symbol in detail.symbols:

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.arguments import checked
 from backtest.base.config import RunConfig
 from backtest.base.errors import DataError
 from backtest.base.units import format_ms
@@ -22,6 +23,7 @@ FEWEST_FOR_THREADS = 2_048
 """Replays below which waking other cores costs more than it saves."""
 
 
+@checked
 def replay(
     market: Market,
     intents: Intents,

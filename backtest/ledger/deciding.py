@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.ledger.judgement import LEVEL, Judgement, LedgerView
 from backtest.ledger.records import Decision
 from backtest.ledger.store import Ledger
@@ -26,6 +27,7 @@ SHARE = 0.5
 """Of what is left, how much one command may use."""
 
 
+@checked
 def decide_trials(ledger: Ledger, seqs: Sequence[int]) -> tuple[Judgement, ...]:
     """Judgement of the trials of a command; undecided ones are decided, and the decisions written to disk."""
     with ledger.writing():

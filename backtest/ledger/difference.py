@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.base.display import p_value
 from backtest.ledger.family import ROUNDING
 from backtest.ledger.records import Singles, canonical
@@ -54,6 +55,7 @@ def two_sided(first: float, second: float, draws: Singles, others: Singles) -> T
     return TrialDifference(value, min(1.0, 2.0 * (1 + min(int(above), int(below))) / (len(pairs) + 1)), len(pairs))
 
 
+@checked
 def difference_of(ledger: Ledger, first: int, second: int) -> TrialDifference:
     """TrialDifference of two trials of a ledger by their numbers."""
     one, other = ledger.trials([first])[0], ledger.trials([second])[0]

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtest.base.arguments import checked
 from backtest.ledger.judgement import judge_trials
 from backtest.ledger.records import canonical
 from backtest.ledger.store import Ledger
 
 
+@checked
 def trial_frame(ledger: Ledger) -> pd.DataFrame:
     """One row per trial: its request, its scores, and each p as of now; NaN where undefined."""
     rows = []

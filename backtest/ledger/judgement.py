@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from backtest.base.arguments import checked
 from backtest.base.errors import UsageError
 from backtest.ledger.family import step_down
 from backtest.ledger.records import Decision, KeptTrial, Registration, Singles
@@ -91,6 +92,7 @@ class Judgement:
         return told + (f" and {self.untested} without placebos" if self.untested else "")
 
 
+@checked
 def judge_trials(ledger: Ledger, seqs: Sequence[int] | None = None) -> tuple[Judgement, ...]:
     """Judgement of the trials at some places, or of all, in the order given."""
     view = LedgerView(ledger)

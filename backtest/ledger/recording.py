@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.base.identity import document_of
 from backtest.catalysts.record import Calendar
 from backtest.engine.costs import bars_per_year
@@ -66,6 +67,7 @@ class Recorded:
         return any(not math.isclose(one.adjusted, one.command, abs_tol=5e-4) for one in tested(self.judgements))
 
 
+@checked
 def record_evaluation(
     ledger: Ledger,
     evaluation: Evaluation,
@@ -119,6 +121,7 @@ def record_evaluation(
     return Recorded(ledger.path, head, judgements, cards, deflated)
 
 
+@checked
 def record_walk_forward(ledger: Ledger, evaluation: Evaluation, result: WalkForwardResult) -> Recorded:
     """Write what a walk-forward traded into the ledger: one trial, because its trainings are not tested."""
     walk = result.walk
@@ -132,6 +135,7 @@ def record_walk_forward(ledger: Ledger, evaluation: Evaluation, result: WalkForw
     return record_evaluation(ledger, evaluation, parent=f"walk-forward {digest(chosen)}", parameters=chosen)
 
 
+@checked
 def record_sweep(ledger: Ledger, result: SweepResult) -> Recorded:
     """Write every trial of a sweep into the ledger, and judge each by everything in it."""
     sweep = result.sweep

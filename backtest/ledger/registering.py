@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backtest.base.arguments import checked
 from backtest.base.errors import UsageError
 from backtest.ledger.recording import asked_hash
 from backtest.ledger.records import Registration
@@ -9,6 +10,7 @@ from backtest.ledger.store import Ledger
 from backtest.request.request import Request
 
 
+@checked
 def register_test(ledger: Ledger, hypothesis: str, request: Request) -> Registration:
     """Write a hypothesis and its one test into the ledger; the data need not exist yet.
 

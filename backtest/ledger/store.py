@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from backtest import __version__
+from backtest.base.arguments import checked
 from backtest.base.documents import user_path
 from backtest.base.errors import DataError, UsageError, shortened
 from backtest.ledger.family import DrawsBlock, standard_of
@@ -385,6 +386,7 @@ def ledger_path(chosen: str | None = None) -> Path | None:
     return None if said == NO_LEDGER else user_path(said)
 
 
+@checked
 def open_ledger(path: Path | str | None = None, *, make: bool = True) -> Ledger:
     """The research ledger at a path, else where `BACKTEST_LEDGER` says, else in the folder one is in; made if absent.
 

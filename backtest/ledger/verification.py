@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.base.errors import DataError
 from backtest.ledger.store import FIRST, Ledger, LedgerHead, index_of, link_of
 
@@ -30,6 +31,7 @@ class LedgerVerification:
             raise DataError(f"ledger {path}: {self.faults[0]} ({len(self.faults)} in all): restore it from a copy")
 
 
+@checked
 def verify_ledger(ledger: Ledger, heads: Sequence[LedgerHead] = ()) -> LedgerVerification:
     """Check the file, the chain and each draw; and that `heads`, seen earlier, are still part of it.
 

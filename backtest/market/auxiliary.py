@@ -12,6 +12,7 @@ from weakref import WeakSet
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.arguments import checked
 from backtest.base.documents import read_whole
 from backtest.base.errors import DataError, UsageError, shortened
 from backtest.base.units import DAY_MS
@@ -103,7 +104,8 @@ def _corrupt(series: AuxiliarySeries, moment_ms: int, seed: int) -> None:
         _corrupted_from.append(at)
 
 
-def read_series(path: Path, name: str | None = None) -> AuxiliarySeries:
+@checked
+def read_series(path: Path | str, name: str | None = None) -> AuxiliarySeries:
     """Series of a CSV with the columns `available_at` (ISO with a zone, or milliseconds) and `value`.
 
     `name` defaults to the name of the file.
@@ -115,6 +117,7 @@ def read_series(path: Path, name: str | None = None) -> AuxiliarySeries:
     DataError
         If the file cannot be read, lacks a column, or has a row that is not a time and a number in order.
     """
+    path = Path(path)
     title = path.stem if name is None else name
     if not _NAME.fullmatch(title):
         raise UsageError(f"series name {shortened(title)}: use lower-case letters, digits and underscores")

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from backtest.base.arguments import checked
 from backtest.base.documents import build, datasets_root, first_complaint, read_json, read_whole, table_of, user_path
 from backtest.base.errors import MarketError, UsageError, near_miss, shortened
 from backtest.base.fields import Duration
@@ -125,7 +126,8 @@ def embedded_datasets() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in datasets_root().glob(f"*/{METADATA}")))
 
 
-def open_dataset(name_or_folder: str, timeframe: str | None = None, store: Path | None = None) -> Market:
+@checked
+def open_dataset(name_or_folder: str | Path, timeframe: str | None = None, store: Path | str | None = None) -> Market:
     """Market of an embedded dataset, a name in the store, a dataset folder, or a folder of raw CSV or Feather files.
 
     An embedded name goes before one of the store, and that before a folder of the same name; `./name` is always a
@@ -138,9 +140,10 @@ def open_dataset(name_or_folder: str, timeframe: str | None = None, store: Path 
     MarketError
         If the data in it cannot be used.
     """
+    name_or_folder = str(name_or_folder)
     if name_or_folder in embedded_datasets():
         return _of_timeframe(read_dataset(datasets_root() / name_or_folder), timeframe)
-    shelf = Store(store_root(store))
+    shelf = Store(store_root(None if store is None else Path(store)))
     names = stored_names(shelf)
     if name_or_folder in names:
         return open_stored(shelf, name_or_folder, timeframe)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from backtest.base.arguments import checked
 from backtest.base.documents import user_path
 from backtest.base.errors import MarketError
 from backtest.market.dataset import open_dataset
@@ -16,6 +17,7 @@ from backtest.market.record import Market, Provenance, fields_of
 from backtest.market.series import SERIES
 
 
+@checked
 def join(markets: Sequence[Market]) -> Market:
     """One market of the instruments of several, in order, on the union of their grids.
 

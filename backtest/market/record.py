@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backtest.base.arguments import checked
 from backtest.base.display import Cell, Shown, View, cell, plain_percent, price
 from backtest.base.errors import MarketError, UsageError, near_miss
 from backtest.base.units import TimeRange, format_ms, timeframe_ms
@@ -318,6 +319,7 @@ class Market(Shown):
         found = self.series.get(name)
         return np.full(self.close.shape, np.nan) if found is None else found
 
+    @checked
     def with_auxiliary(self, *series: AuxiliarySeries) -> Market:
         """The market with further auxiliary series; a name that it carries, or a panel's, raises `UsageError`."""
         for one in series:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.base.errors import UsageError
 from backtest.base.units import format_ms, to_ms
 from backtest.market.record import Market
@@ -14,6 +15,7 @@ from backtest.market.record import Market
 PRICES = ("open", "high", "low", "close")
 
 
+@checked
 def redenominated(market: Market, symbol: str, at: datetime, factor: float) -> Market:
     """The market with the bars of one instrument before `at` in the unit quoted from then on.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtest.base.arguments import checked
 from backtest.base.display import ABSENT, Cell, Shown, View, p_value, percent, plain_percent
 from backtest.base.errors import BacktestError, UsageError
 from backtest.base.progress import Progress, silent
@@ -127,6 +128,7 @@ class _Member:
     equity: pd.Series[float]
 
 
+@checked
 def compare_runs(
     folders: Sequence[Path | str],
     ledger: Ledger | None = None,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from backtest.base.arguments import checked
 from backtest.base.config import RunConfig, load_config
-from backtest.base.documents import build, table_of
+from backtest.base.documents import build, read_json, table_of, worded
 from backtest.base.errors import ConfigError, DataError, UsageError, shortened
 from backtest.base.identity import document_of, neutral
 from backtest.base.progress import Progress, silent
@@ -29,6 +30,7 @@ CALENDAR = "privacy-2025"
 """Read where no calendar is named."""
 
 
+@worded("request", ConfigError)
 class Request(BaseModel):
     """Data, calendar, strategies, parameters, configuration and placebo: names, paths and texts as they were given.
 
@@ -164,21 +166,22 @@ class Request(BaseModel):
         )
 
 
+@checked
 def rerun(
-    document: Mapping[str, Any],
+    document: Mapping[str, Any] | Path | str,
     place: Path | str = "run.json",
     progress: Progress = silent,
     *,
-    trust: Sequence[Path] = (),
+    trust: Sequence[Path | str] = (),
 ) -> Evaluation:
     """Repeat the run of a `run.json` on exactly its bars.
 
     Parameters
     ----------
     document
-        What `run.json` holds, of this release or an earlier one.
+        A `run.json` of this release or an earlier one: its path, or what it holds.
     place
-        The file it came from, which messages name.
+        The file that a mapping came from, which messages name.
     trust
         Strategy files, or folders of them, that the document may run; no other file is executed.
 
@@ -189,7 +192,10 @@ def rerun(
     UsageError
         For a run that does not record its request, such as that of a walk-forward.
     """
-    request, within = asked_in(document, Path(place), trust)
+    if not isinstance(document, Mapping):
+        place = Path(document)
+        document = table_of(read_json(place, DataError), place, DataError)
+    request, within = asked_in(document, Path(place), [Path(path) for path in trust])
     return request.evaluate(within, progress)
 
 

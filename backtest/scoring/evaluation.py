@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from backtest.base.arguments import checked
 from backtest.base.config import RunConfig, load_config
 from backtest.base.display import Cell, Shown, View, cell, number, p_value, percent, plain_percent, whole
 from backtest.base.progress import Progress, silent
@@ -97,6 +98,7 @@ class Evaluation(Shown):
         return View(("strategy", *scored, "adjusted p", "verdict"), rows, self.notes)
 
 
+@checked
 def evaluate(
     strategies: Sequence[Strategy[Any]],
     market: Market,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.catalysts.record import Calendar
 from backtest.engine.kernel import replay_one
 from backtest.engine.layout import EXPOSURE, TRADES, Orders
@@ -45,6 +46,7 @@ class Fan:
     reason: str = ""
 
 
+@checked
 def placebo_fan(intents: Intents, prepared: Prepared, calendar: Calendar, plan: PlaceboPlan, draws: int = 200) -> Fan:
     """Replay the intents on at most `draws` of the plan's placebo calendars and return the quantiles of equity.
 

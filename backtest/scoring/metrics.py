@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.arguments import checked
 from backtest.base.units import DAY_MS
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
 from backtest.engine.layout import COSTS, LEAST_RATIO, Orders
@@ -111,6 +112,7 @@ def scored(name: str, value: float, n: int, reason: str = "") -> Score:
     return Score(name, value, METRICS[name].unit, n, reason=reason)
 
 
+@checked
 def score_run(run: Run) -> tuple[Score, ...]:
     """Every core metric of a run, in the order in which it is shown."""
     capital, bar_ms = run.config.capital, run.market.bar_ms

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.base.display import Shown, View, cell, number, p_value, percent
 from backtest.base.errors import UsageError, near_miss, shortened
 from backtest.base.progress import Progress, silent
@@ -43,9 +44,7 @@ TESTABLE: tuple[str, ...] = get_args(Statistic)
 NAN = float("nan")
 MOST_DRAWS = 10_000_000
 PLACEBO = "placebo calendars"
-MOST_UNDEFINED = 0.2
-MOST_EXPOSURE = 0.8
-LONGEST_TRADE = 0.2
+MOST_UNDEFINED, MOST_EXPOSURE, LONGEST_TRADE = 0.2, 0.8, 0.2
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -319,6 +318,7 @@ def _completed(
     )
 
 
+@checked
 def placebo_intents(
     members: Sequence[Intents],
     prepared: Prepared,

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.base.display import ABSENT, Cell, Shown, View, cell, count, number, p_value, plain_percent, plural, whole
 from backtest.engine.layout import NET_RETURN
 from backtest.engine.prepared import Prepared
@@ -114,6 +115,7 @@ def _days(value: float) -> str:
     return ABSENT if math.isnan(value) else f"{value:.1f} d"
 
 
+@checked
 def scorecard(
     strategy: str,
     scores: Sequence[Score],
@@ -175,6 +177,7 @@ def _share(placebo: Placebo) -> str:
     return f"{above} of {placebo.n} {PLACEBO_KINDS[placebo.kind].calendars}"
 
 
+@checked
 def capacity_curve(intents: Intents, prepared: Prepared, capitals: Sequence[float] = CAPITALS) -> CapacityCurve:
     """Replay the intents at each capital: impact and participation grow with the notional, everything else does not."""
     orders = prepared.orders(intents)

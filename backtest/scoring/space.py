@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from backtest.base.arguments import checked
 from backtest.base.documents import build, read_toml
 from backtest.base.errors import ConfigError, UsageError, near_miss, shortened
 from backtest.base.units import UNIT_MS, duration_ms
@@ -53,6 +54,7 @@ class Axis:
     between: tuple[str, str] | None = None
 
 
+@checked
 def parse_axis(name: str, text: str) -> Axis:
     """Axis of `24h,48h,72h` (choices), `0.05..0.30/0.05` (a range in steps, ends included) or `24h..96h` (a range).
 
@@ -127,6 +129,7 @@ def _text(value: float, like: Sequence[str]) -> str:
     return f"{value:.{digits}f}" if not any("e" in part.lower() for part in like) else repr(value)
 
 
+@checked
 def grid_trials(axes: Sequence[Axis]) -> tuple[Trial, ...]:
     """Every combination of the choices, the last axis turning fastest.
 
@@ -150,6 +153,7 @@ def grid_trials(axes: Sequence[Axis]) -> tuple[Trial, ...]:
     return tuple(Trial(number, tuple(zip(names, one, strict=True))) for number, one in enumerate(combinations))
 
 
+@checked
 def random_trials(axes: Sequence[Axis], count: int, seed: int) -> tuple[Trial, ...]:
     """`count` different combinations drawn uniformly; fewer if a hundred draws in a row brought nothing new.
 

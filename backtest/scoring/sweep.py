@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest import __version__
+from backtest.base.arguments import checked
 from backtest.base.config import RunConfig
 from backtest.base.display import Shown, View, cell, p_value, percent, whole
 from backtest.base.display import number as decimals
@@ -49,6 +50,7 @@ SHOWN = 8
 """Best trials that a notebook shows."""
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Sweep:
     """What is searched, on which data, and the placebos that each trial is compared with (None for none).
@@ -170,7 +172,10 @@ class SweepResult(Shown):
         return View((*names, "net", "Sharpe", "trades", "p", "adjusted p"), rows, notes)
 
 
-def run_sweep(sweep: Sweep, folder: Path, *, cluster: str | None = None, progress: Progress = silent) -> SweepResult:
+@checked
+def run_sweep(
+    sweep: Sweep, folder: Path | str, *, cluster: str | None = None, progress: Progress = silent
+) -> SweepResult:
     """Compute the parts that `folder` lacks, here or on the Dask cluster at an address, and evaluate the whole sweep.
 
     Raises
@@ -182,6 +187,7 @@ def run_sweep(sweep: Sweep, folder: Path, *, cluster: str | None = None, progres
     """
     for trial in sweep.trials:
         check_filters(sweep.strategy(dict(trial.parameters)), sweep.market, sweep.calendar)
+    folder = Path(folder)
     with written(folder):
         return _run(sweep, folder, cluster, progress)
 
@@ -295,6 +301,7 @@ class HeatMap:
     """Least adjusted p (R, C) of those trials; NaN where none was tested."""
 
 
+@checked
 def heat_maps(result: SweepResult) -> tuple[HeatMap, ...]:
     """One map per pair of parameters with at least two and at most fifty values."""
     sweep = result.sweep

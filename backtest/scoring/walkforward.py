@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.base.config import RunConfig
 from backtest.base.display import Shown, View, cell, count, p_value, percent
 from backtest.base.display import number as decimals
@@ -38,6 +39,7 @@ from backtest.signals.filters import check_filters
 from backtest.signals.strategy import Intent, Intents, Strategy
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class WalkForward:
     """The trials to choose from, the data, and how the catalysts are cut.
@@ -204,6 +206,7 @@ def train_part(walk: WalkForward, number: int) -> bytes:
     return content.getvalue()
 
 
+@checked
 def walk_forward(
     walk: WalkForward, plan: PlaceboPlan | None = None, *, cluster: str | None = None, progress: Progress = silent
 ) -> WalkForwardResult:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from backtest.base.arguments import checked
 from backtest.base.errors import UsageError, shortened
 from backtest.base.progress import Progress, silent
 from backtest.catalysts.record import Calendar
@@ -26,6 +27,7 @@ DEFAULT_CUTS = 60
 MOST_CUTS = 100_000
 
 
+@checked
 def audit(
     strategy: Strategy[Any],
     market: Market,

@@ -18,6 +18,8 @@ def check_filters(strategy: Strategy[Any], market: Market, calendar: Calendar) -
     ------
     ConfigError
         For a coin that the market does not hold, or an actor or kind that no catalyst of the calendar has.
+    UsageError
+        For an argument of another type, as where two are swapped.
     """
     held = {
         "assets": (f"market {market.provenance.name!r}", {one.base for one in market.instruments}),

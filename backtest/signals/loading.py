@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from backtest.base.arguments import checked
 from backtest.base.documents import user_path
 from backtest.base.errors import UsageError, near_miss, shortened
 from backtest.signals.strategy import Parameters, Strategy
@@ -34,6 +35,7 @@ def file_of(reference: str) -> Path:
     return user_path(place)
 
 
+@checked
 def load_strategy(reference: str) -> type[Strategy[Any]]:
     """Strategy of `path/to/file.py:Class`; the class may be left out where the file defines only one.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from backtest.base.documents import build
-from backtest.base.errors import ConfigError, near_miss
+from backtest.base.errors import ConfigError, near_miss, shortened
 from backtest.base.fields import below_one, read_percent
 from backtest.base.units import format_ms
 from backtest.catalysts.record import Calendar
@@ -265,6 +265,8 @@ def _check_targets(row: Intent, what: str) -> None:
 
 
 def _check(row: Intent) -> None:
+    if not isinstance(row, Intent):
+        raise ConfigError(f"intents hold {shortened(row)} of type {type(row).__name__}: give rows of type Intent")
     what = f"intent on {row.instrument} decided at {format_ms(row.decided_at_ms)}"
     if row.side not in (1, -1):
         raise ConfigError(f"{what}: side = {row.side!r} must be 1 (long) or -1 (short)")

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from backtest.base.arguments import checked
 from backtest.base.units import DAY_MS
 from backtest.catalysts.record import Calendar
 from backtest.market.record import Flags, Floats, Market
@@ -118,6 +119,7 @@ def fit_lags(returns: Floats, lags: Floats, cluster: Ints, parameters: int, obse
     return LagFit(effect, factor * inverse @ (scores.T @ scores) @ inverse)
 
 
+@checked
 def distributed_lags(market: Market, calendar: Calendar, config: StudyConfig | None = None) -> pd.DataFrame:
     """One row per group (all, and each kind) and span: what one catalyst brings, overlapping ones sharing their bars.
 

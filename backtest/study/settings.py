@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from backtest.base.errors import UsageError
+from backtest.base.documents import worded
+from backtest.base.errors import ConfigError, UsageError
 from backtest.base.fields import Duration
 from backtest.base.identity import hash_of, neutral
 from backtest.base.units import DAY_MS
@@ -22,6 +23,7 @@ NameTuple = tuple[str, ...]
 MOST_EVENT_BARS, MOST_ESTIMATION_BARS = 10_000, 1_000_000
 
 
+@worded("study", ConfigError)
 class StudyConfig(BaseModel):
     """Choices of an event study. Frozen; an unknown key is an error. Durations are text (`2d`) and whole bars.
 

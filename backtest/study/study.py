@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from backtest.base.arguments import checked
 from backtest.base.display import Cell, Shown, View, cell, count, p_value, percent
 from backtest.base.errors import DataError, UsageError, near_miss
 from backtest.base.progress import Progress, silent
@@ -145,6 +146,7 @@ class Study(Shown):
         return View(("measure", "span", "n", "mean", "low", "high", "p", "adjusted p"), rows, self.notes)
 
 
+@checked
 def event_study(
     market: Market,
     calendar: Calendar,

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from backtest.base.arguments import checked
 from backtest.base.units import DAY_MS, duration_ms
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
@@ -75,6 +76,7 @@ def effects_of(before: Floats, event: Floats, windows: Windows, spans: Ints, wid
     return effect, error
 
 
+@checked
 def synthetic_controls(market: Market, calendar: Calendar, config: StudyConfig | None = None) -> pd.DataFrame:
     """One row per catalyst of one coin and a span: effect, error before, donors with weights, and two placebo p.
 
@@ -133,6 +135,7 @@ def synthetic_controls(market: Market, calendar: Calendar, config: StudyConfig |
     return pd.DataFrame(rows, columns=columns)
 
 
+@checked
 def hedge_intents(controls: pd.DataFrame, market: Market, calendar: Calendar, *, weight: float, hold: str) -> Intents:
     """Long the coin and short its control, leg by leg, from when each catalyst was known: the effect as a trade.
 
