@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backtest.base.arguments import checked
 from backtest.base.errors import MarketError, UsageError, near_miss
 from backtest.base.units import DAY_MS, format_ms
 from backtest.market.instrument import Flags, Floats, Instrument, Origin
@@ -45,6 +46,7 @@ class Rate:
     spread: float
 
 
+@checked
 def converted(market: Market, currency: str) -> Market:
     """The market with its spot instruments in one currency, each by the rate between that and its own.
 
