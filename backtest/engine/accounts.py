@@ -1,8 +1,8 @@
-"""What an account can hold: one currency, contracts at what they pay in it, and prices that a market can make.
+"""What an account can hold: one currency, contracts valued in it, and plausible prices.
 
-An inverse contract on Q dollars of a coin is worth Q / p coins at the price p. In its own coin a long of it is a short
-of Q units at the price 1 / p, profit, funding, margin and liquidation alike: so the kernel is given that, and needs no
-rule of its own.
+An inverse contract on Q dollars of a coin is worth Q / p coins at the price p. In its own coin a long position in it is
+a short position of Q units at the price 1 / p, with the same profit, funding, margin and liquidation: so the kernel
+receives that, and needs no special rule.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def inverse_of(market: Market) -> npt.NDArray[np.bool_]:
 
 
 def in_settlement(prices: Floats, inverse: npt.NDArray[np.bool_]) -> Floats:
-    """(T, N, 4) open, high, low and close in the currency of settlement: of an inverse contract 1 / p, high for low."""
+    """(T, N, 4) open, high, low and close in the currency of settlement: 1 / p for inverse contracts, high for low."""
     return np.where(inverse[:, None], 1.0 / prices[:, :, [0, 2, 1, 3]], prices)
 
 
 def settled(orders: Orders, market: Market) -> Orders:
-    """The orders in the currency of settlement: the other side of an inverse contract, with its levels where they were.
+    """The orders in the currency of settlement: for an inverse contract the other side, with levels at the same prices.
 
     A distance d from a price p is one of d / (1 - d) from 1 / p where the level lies below p, of d / (1 + d) above.
     """
@@ -56,7 +56,7 @@ def settled(orders: Orders, market: Market) -> Orders:
 
 
 def account_currency(market: Market, columns: npt.ArrayLike) -> str:
-    """The currency in which these instruments settle, the market's own where there are none.
+    """The currency in which these instruments settle, that of the market if there are none.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def _two_currencies(market: Market, one: Instrument, other: Instrument) -> str:
 
 
 def refuse_jumps(market: Market, columns: npt.ArrayLike, largest: float) -> None:
-    """Refuse prices of these instruments that open further from the close before than a market moves.
+    """Refuse opens of these instruments that are further from the previous close than a market moves.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def refuse_jumps(market: Market, columns: npt.ArrayLike, largest: float) -> None
 
 
 def quoted(raw: pd.DataFrame, market: Market, prices: tuple[str, ...]) -> pd.DataFrame:
-    """Rows of the book at the sides and prices that the venue quotes; an inverse contract's quantity is in dollars."""
+    """Rows of the book with sides and prices as the venue quotes; quantities of inverse contracts are in dollars."""
     turned = inverse_of(market)[raw["column"].to_numpy()]
     if not turned.any():
         return raw

@@ -1,7 +1,7 @@
-"""The vectorbt Portfolio of a Run's own fills: a library its users know, and an audit of the kernel's equity.
+"""The vectorbt Portfolio of the fills of a Run: a familiar library, and an audit of the kernel's equity.
 
-vectorbt takes one order a bar and instrument, and no funding, margin or liquidation. So a bar with several fills of
-one instrument becomes several rows a nanosecond apart, the last of them marked at the bar's close; and funding stays
+vectorbt accepts one order per bar and instrument, and no funding, margin or liquidation. So a bar with several fills of
+one instrument becomes several rows a nanosecond apart, the last of them marked at the bar's close; and funding is kept
 outside: `portfolio value - cumulative funding paid - reserve = kernel equity`.
 """
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 
 class Replayed(Protocol):
-    """What this module reads of a `Run`."""
+    """The parts of a `Run` that this module reads."""
 
     @property
     def market(self) -> Market:
-        """The market that was replayed over."""
+        """The market of the replay."""
 
     @property
     def config(self) -> RunConfig:
-        """The configuration that was replayed under."""
+        """The configuration of the replay."""
 
     @property
     def fills(self) -> pd.DataFrame:
-        """One row a fill."""
+        """One row per fill."""
 
     @property
     def trades(self) -> pd.DataFrame:
-        """One row a closed position."""
+        """One row per closed position."""
 
     @property
     def equity(self) -> pd.Series[float]:
@@ -62,7 +62,7 @@ class _Orders:
 
 
 def _expand(run: Replayed, with_funding: bool = False) -> _Orders:
-    """One row a bar, and one more for each further fill in it, so that fills keep their order."""
+    """One row per bar, and one more per further fill in it, so that fills keep their order."""
     bars, instruments = run.market.close.shape
     bar = run.market.index.get_indexer(pd.DatetimeIndex(run.fills["bar"]))
     count = np.bincount(bar, minlength=bars)
@@ -80,15 +80,15 @@ def _expand(run: Replayed, with_funding: bool = False) -> _Orders:
     fees[row, column] = run.fills["fees"] + run.fills["liquidation"]
     if with_funding:
         exits = (run.fills["reason"] != EXITS[ENTRY].name).to_numpy()
-        # One exit a trade, both in order of exit.
+        # One exit per trade, both in order of exit.
         fees[row[exits], np.array(column)[exits]] += run.trades["funding"].to_numpy()
     return _Orders(size, price, fees, last_row)
 
 
 def reserve_of(run: Replayed) -> float:
-    """Cash lent to vectorbt so that it accepts every order: shorts, leverage and paid funding need more than it grants.
+    """Cash added in vectorbt so that it accepts every order: shorts, leverage and paid funding need more than it has.
 
-    Zero for a long-only run without leverage whose cash never runs out; else a multiple of all that was traded.
+    Zero for a long-only run without leverage whose cash never runs out; else a multiple of the traded notional.
     """
     fills = run.fills
     traded = float((fills["quantity"] * fills["price"]).sum())
@@ -102,8 +102,8 @@ def portfolio_of(run: Replayed, with_funding: bool = False) -> vectorbt.Portfoli
     """Vectorbt Portfolio (Rust engine, one cash-sharing group) of the run's fills at the run's prices and fees.
 
     Its initial cash is the capital plus `reserve_of(run)`: it is an audit and a table of trades, and its ratios are not
-    the run's (`backtest.engine.portfolio` has those). Its value leaves funding out, or has that of a trade among the
-    fees of its exit.
+    those of the run (see `backtest.engine.portfolio`). Its value excludes funding, or counts the funding of a trade
+    among the fees of its exit.
     """
     import vectorbt
 
@@ -127,6 +127,6 @@ def portfolio_of(run: Replayed, with_funding: bool = False) -> vectorbt.Portfoli
 
 
 def audited_equity(run: Replayed) -> pd.Series[float]:
-    """(T,) the run's equity rebuilt from the vectorbt portfolio and the funding that it paid."""
+    """(T,) equity of the run, rebuilt from the vectorbt portfolio and the funding paid."""
     value = portfolio_of(run).value().to_numpy()[_expand(run).last_row]
     return pd.Series(value - reserve_of(run), run.market.index) - run.funding_paid.cumsum()

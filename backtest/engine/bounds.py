@@ -1,4 +1,4 @@
-"""The intervals of a replay's trades, as a record: what the bars allow each of them, and in which bars they differ."""
+"""The intervals of the trades of a replay, as a record: what the bars allow for each, and in which bars they differ."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Intervals:
     Attributes
     ----------
     net_low, net_high : (K,) float64
-        Infimum and supremum of net in the currency of the account, of each intent; NaN where it opened nothing.
+        Infimum and supremum of net of each intent, currency of the account; NaN if it opened no position.
     ambiguous : (K,) bool
         Whether it can end in more than one way.
     first_row, last_row : (K,) float64
-        First and last bar in which it can end, NaN where it opened nothing.
+        First and last bar in which it can end, NaN if it opened no position.
     outer : (K,) bool
-        Whether the interval is an outer bound only (`backtest.engine.intervals.OUTER`); it is exact elsewhere.
+        Whether the interval is only an outer bound (`backtest.engine.intervals.OUTER`); otherwise it is exact.
     doubts : (D, 9) float64
-        Bars that allow an end inside them and something else: intent, bar, least and greatest net of those ends,
-        whether the position may stay instead, and the levels of the ends (`backtest.engine.intervals`).
+        Bars that allow an exit inside them and another outcome: intent, bar, least and greatest net of these exits,
+        whether the position may stay open instead, and the levels of the exits (`backtest.engine.intervals`).
     """
 
     net_low: Floats
@@ -49,7 +49,7 @@ def intervals_of(orders: Orders, prepared: Prepared, book: Book) -> Intervals:
     Raises
     ------
     DataError
-        Where a path holds a position into unknown funding under the policy `error`.
+        If a path holds a position into unknown funding under the policy `error`.
     """
     from backtest.engine import intervals as columns
     from backtest.engine.kernel import new_work
@@ -93,7 +93,7 @@ def intervals_of(orders: Orders, prepared: Prepared, book: Book) -> Intervals:
 
 
 def open_in_doubt(intervals: Intervals, book: Book) -> int | None:
-    """First row at whose open a position may or may not leave, before the entries there; None where there is none.
+    """First row at whose open a position may or may not exit, before the entries there; None if there is none.
 
     Only a trailing stop after a fill inside a bar, which leaves its peak open, can be in doubt there.
     """
@@ -117,7 +117,7 @@ def _check_funding(table: Floats, place: int, orders: Orders, prepared: Prepared
 
 @dataclass(frozen=True, slots=True)
 class UsefulBar:
-    """A bar whose finer data may narrow the intervals of `trades` trades, by `gain` of net in all at most."""
+    """A bar whose finer data may narrow the intervals of `trades` trades, by at most `gain` of net in total."""
 
     column: int
     row: int
@@ -126,11 +126,11 @@ class UsefulBar:
 
 
 def useful_bars(intervals: Intervals, book: Book) -> tuple[UsefulBar, ...]:
-    """Doubtful bars, the most useful first: the most by which the intervals of net of their trades can shrink together.
+    """Doubtful bars with the most by which the intervals of net of their trades can shrink; the most useful first.
 
-    Were the order inside a bar known, a trade would leave in it at one price, or stay. The gain at most is the width of
-    its interval less the least that an exit in this bar leaves of it: the earlier ends, which stay possible, and the
-    price nearest to them. A bar that turns out otherwise narrows less; one that decides nothing narrows nothing.
+    If the order inside a bar were known, a trade would exit in it at one price, or stay open. The largest gain is the
+    width of its interval minus the least that an exit in this bar leaves of it: the earlier exits, which stay possible,
+    and the price nearest to them. Another outcome of the bar narrows less; a bar that decides nothing narrows nothing.
     """
     opened: Any = book.entered
     found: dict[tuple[int, int], list[float]] = {}

@@ -1,4 +1,4 @@
-"""What the kernel reads of a market and a configuration: its panel of bars, and its rules."""
+"""The kernel's input from a market and a configuration: its panel of bars, and its rules."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SETTLEMENT_MS = 8 * UNIT_MS["h"]
 
 
 def next_tradable(tradable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
-    """(N, T + 1) first tradable row at or after each row; T where there is none."""
+    """(N, T + 1) first tradable row at or after each row; T if there is none."""
     bars, instruments = tradable.shape
     rows = np.where(tradable, np.arange(bars)[:, None], bars)
     ahead = np.minimum.accumulate(rows[::-1], axis=0)[::-1]
@@ -46,7 +46,7 @@ def next_tradable(tradable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
 
 
 def last_known(values: Floats) -> Floats:
-    """(T, N) each value or the last one before it that was known; NaN before the first."""
+    """(T, N) each value, or the last known one before it; NaN before the first."""
     return pd.DataFrame(values).ffill().to_numpy()
 
 
@@ -56,7 +56,7 @@ def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None)
     Raises
     ------
     MarketError
-        Where the detail's timeframe does not divide the market's, or its bars are out of step.
+        If the timeframe of the detail does not divide that of the market, or its bars are not aligned.
     """
     bars, instruments = market.close.shape
     liquidity = trailing_liquidity(market, duration_ms(config.liquidity_window))
@@ -106,9 +106,9 @@ def maintenance(tiers: tuple[Tier, ...]) -> Floats:
 
 
 def steps_of(market: Market) -> dict[str, Floats]:
-    """Tick, lot and least notional (N,) and tiers (N, K, 2) of `Bars`; 0 where an instrument does not say.
+    """Tick, lot and least notional (N,) and tiers (N, K, 2) of `Bars`; 0 if an instrument does not define them.
 
-    The grid of an inverse contract's price is none of 1 / p, in which the kernel works: its tick is 0.
+    The price grid of an inverse contract is not a grid of 1 / p, in which the kernel works: its tick is 0.
     """
     found = market.instruments
     most = max((len(one.tiers) for one in found), default=0)

@@ -1,9 +1,9 @@
 """Bounds of a run over every path that the bars allow, by branch and bound over its doubtful bars.
 
-Up to its earliest doubtful bar a replay is certain, so all that a path can decide there is whether the position stays,
-or at which of a few levels it leaves. Each choice is a path through the bar: written as finer bars that leave no
-doubt, it is replayed by the kernel itself, sizes and re-entries with it. Where the choices are a range of prices (a
-trailing stop), or the bar cannot be written so, the part below keeps the bounds of interval arithmetic.
+Up to its earliest doubtful bar a replay is certain, so a path can only decide there whether the position stays open,
+or at which of a few levels it exits. Each choice is a path through the bar: written as finer bars that leave no doubt,
+it is replayed by the kernel itself, including sizes and re-entries. If the choices are a range of prices (a trailing
+stop), or the bar cannot be written this way, the branch below keeps the bounds of interval arithmetic.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from backtest.engine.run_bounds import RunBounds, arithmetic_bounds
 from backtest.market.record import Floats
 
 MOST_REPLAYS = 256
-"""Replays after which what is left keeps the bounds of interval arithmetic: eight doubtful bars in a row at most."""
+"""Replays after which the rest keeps the bounds of interval arithmetic: at most eight doubtful bars in a row."""
 MOST_CELLS = 4_000_000
-"""Finer bars that may be held to write paths in."""
+"""Finer bars that may be allocated for paths."""
 SLOTS = 5
 """Finer bars of a path through a bar: it opens, rises to a peak at once, falls, rises to its high at once, closes."""
 _STATISTICS = ("net", "sharpe", "drawdown")
@@ -40,7 +40,7 @@ Place = tuple[int, int, int]
 
 @dataclass(slots=True)
 class _Tree:
-    """What has been found so far: bounds of each statistic, and whether each bound is attained."""
+    """Results so far: bounds of each statistic, and whether each bound is attained."""
 
     low: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STATISTICS, math.inf))
     high: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STATISTICS, -math.inf))
@@ -50,7 +50,7 @@ class _Tree:
     pruned: int = 0
 
     def add(self, bounds: RunBounds, exact: dict[str, bool]) -> None:
-        """Take in the bounds of a part of the paths."""
+        """Merge the bounds of a part of the paths."""
         for name in _STATISTICS:
             low, high = _of(bounds, name)
             if low < self.low[name]:
@@ -59,7 +59,7 @@ class _Tree:
                 self.high[name], self.exact_high[name] = high, exact[name]
 
     def covers(self, bounds: RunBounds) -> bool:
-        """Whether a part of the paths cannot widen what was found."""
+        """Whether a part of the paths cannot widen the bounds found so far."""
         return all(
             self.low[name] <= _of(bounds, name)[0] and _of(bounds, name)[1] <= self.high[name] for name in _STATISTICS
         )
@@ -74,7 +74,7 @@ def _of(bounds: RunBounds, name: str) -> tuple[float, float]:
 
 
 def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats, intervals: Intervals) -> RunBounds:
-    """Bounds of the run that a replay recorded: by branch and bound where that ends, else by interval arithmetic."""
+    """Bounds of the run recorded by a replay: by branch and bound if that ends, else by interval arithmetic."""
     first = arithmetic_bounds(orders, prepared, book, statistics, intervals)
     if not first.ambiguous:
         return first
@@ -85,7 +85,7 @@ def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats
     try:
         _search(orders, written, tree)
     except DataError:
-        # Some path holds a position into unknown funding: what it would pay is not known.
+        # Some path holds a position into unknown funding, so its payment is unknown.
         return first
     found: dict[str, Any] = {}
     for name in _STATISTICS:
@@ -104,7 +104,7 @@ def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats
 
 
 def _writable(prepared: Prepared) -> Prepared | None:
-    """The same market with room for finer bars in which paths are written; None where there can be none."""
+    """The same market with room for the finer bars of paths; None if there can be none."""
     bars, rows = prepared.bars, prepared.bar_count
     if prepared.rules.settles_inside or (bars.detail_column >= 0).any():
         return None
@@ -124,7 +124,7 @@ def _search(orders: Orders, prepared: Prepared, tree: _Tree) -> None:
     Raises
     ------
     DataError
-        Where a path holds a position into unknown funding under the policy `error`.
+        If a path holds a position into unknown funding under the policy `error`.
     """
     from backtest.engine.kernel import replay_one
 
@@ -179,7 +179,7 @@ def _earliest(intervals: Intervals, decided: dict[Place, Floats]) -> Floats | No
 
 
 def _paths(doubt: Floats, prepared: Prepared, book: Book) -> list[Floats] | None:
-    """A path through a doubtful bar for each way to leave it or to stay; None where they are no finite number."""
+    """A path through a doubtful bar for each way to exit in it or to stay; None if they are not finitely many."""
     entered: Any = book.entered[int(doubt[columns.DOUBT_INTENT])]
     row, side = int(doubt[columns.DOUBT_ROW]), float(entered["side"])
     if entered["entered"] != layout.AT_MARKET and entered["entry_row"] == row:
@@ -191,7 +191,7 @@ def _paths(doubt: Floats, prepared: Prepared, book: Book) -> list[Floats] | None
     lowest, highest = float(doubt[columns.DOUBT_TRAIL_LOW]), float(doubt[columns.DOUBT_TRAIL_HIGH])
     found = []
     if doubt[columns.DOUBT_STAYS] or not np.isnan(doubt[columns.DOUBT_FIXED]):
-        # Straight down, then up: nothing lies between the open and a stop, a liquidation or staying.
+        # Straight down, then up: no other level is met between the open and a stop or a liquidation, or before staying.
         found.append((opening, low))
     if lowest <= highest:
         single = highest - lowest <= 1e-9 * abs(highest)

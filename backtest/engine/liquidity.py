@@ -1,4 +1,4 @@
-"""Trailing liquidity as known at each bar's close, and what it makes a fill cost."""
+"""Trailing liquidity as known at each bar's close, and the market impact that follows from it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Liquidity:
         Mean volume of the bars in the window, per day, in the currency in which the instrument settles.
         Both are NaN with less than a day of bars (at least three) in the window.
     young : (T, N) bool
-        Where an instrument that begins after the market has less than that: volatility is then Parkinson's, from the
-        highs and lows of the bars there are, and the volume is their mean.
+        Whether an instrument that begins after the market has less than that: volatility is then Parkinson's, from the
+        highs and lows of the available bars, and the volume is their mean.
     """
 
     volatility: Floats
@@ -37,7 +37,7 @@ class Liquidity:
 def trailing_liquidity(market: Market, window_ms: int) -> Liquidity:
     """Volatility and volume over the trailing window.
 
-    Missing bars are left out of both, but of an instrument whose venue omits empty bars they are bars of volume zero.
+    Missing bars are left out of both, except where the venue omits empty bars: there they count as bars of volume zero.
     """
     per_day = DAY_MS / market.bar_ms
     window = max(math.ceil(window_ms / market.bar_ms), 3)
@@ -54,7 +54,7 @@ def trailing_liquidity(market: Market, window_ms: int) -> Liquidity:
 
 
 def parkinson_volatility(high: Floats, low: Floats) -> Floats:
-    """(T, N) volatility a bar from the ranges of all bars so far: root of mean(ln(high / low)^2) / (4 ln 2).
+    """(T, N) volatility per bar from the ranges of all bars so far: root of mean(ln(high / low)^2) / (4 ln 2).
 
     Source: Parkinson (1980), Journal of Business 53(1), 61-65.
     """
@@ -63,10 +63,10 @@ def parkinson_volatility(high: Floats, low: Floats) -> Floats:
 
 
 def _closes_and_trade(market: Market) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(T, N) closes and the volume traded, in the currency of settlement; omitted bars are empty ones."""
+    """(T, N) closes and the volume traded, in the currency of settlement; omitted bars count as empty."""
     close, volume = pd.DataFrame(market.close), pd.DataFrame(market.volume)
     inverse = np.array([instrument.inverse for instrument in market.instruments])
-    # A contract on so many dollars, paid in coins: what it trades in coins is the volume itself.
+    # A contract on a fixed amount of dollars, settled in coins: its volume in coins is in the settlement currency.
     traded = volume.where(pd.DataFrame(np.broadcast_to(inverse, close.shape)), close * volume)
     for column, instrument in enumerate(market.instruments):
         if instrument.omits_empty_bars:

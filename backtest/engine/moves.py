@@ -17,7 +17,7 @@ from backtest.market.record import Floats, Market
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moves:
-    """Of T trades, each (T,) float64, signed in the direction of the trade, as a share of the price it starts from.
+    """Moves of T trades, each (T,) float64, signed in the direction of the trade, as a share of the starting price.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Moves:
     captured
         Fill -> exit.
 
-    `before` and `waited` are NaN where the trade has no dated catalyst or no close before it.
+    `before` and `waited` are NaN if the trade has no dated catalyst or no close before it.
     """
 
     before: Floats
@@ -41,10 +41,10 @@ def moves(
 ) -> Moves:
     """The moves of T trades, by their ids and the columns column, side, entry_row, entry_price and exit_price.
 
-    `reaction_ms` is what an order takes to reach the market.
+    `reaction_ms` is the time that an order takes to reach the market.
 
-    Where the fill came before the announcement was certain, all of the way there counts as before. A bar without
-    prices at the first open takes the last close known by then.
+    If the fill came before the announcement was certain, the whole move up to it counts as before. If the first bar has
+    no prices, the last close known by then is used.
     """
     marks = last_known(market.close)
     clocks = {one.id: (to_ms(one.announced_at), known_at_ms(one)) for one in calendar if one.announced_at is not None}

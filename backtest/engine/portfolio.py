@@ -1,9 +1,9 @@
-"""The account of a Run as a vectorbt Portfolio: its real capital, funding included, on the market's own bars.
+"""The account of a Run as a vectorbt Portfolio: its real capital, funding included, on the bars of the market.
 
-vectorbt knows neither margin nor funding, so the orders themselves cannot be given to it at the real capital. What is
-held here is the account: one unit of it costs the capital before the first bar and is worth the equity at each close.
-Every ratio that vectorbt derives from value, returns or drawdowns is therefore one of the run itself. Trades and
-positions are those of the run's fills, each with the funding that it paid among its fees.
+vectorbt models neither margin nor funding, so it cannot be given the orders themselves at the real capital. The asset
+here is the account: one unit of it costs the capital before the first bar and is worth the equity at each close. Every
+ratio that vectorbt derives from value, returns or drawdowns is therefore one of the run itself. Trades and positions
+are those of the run's fills, each with its funding among its fees.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OFFERED = (
     "omega_ratio",
     "sortino_ratio",
 )
-"""Metrics of `stats`: those of the account. Exposure and benchmark of an account are not those of what it holds."""
+"""Metrics of `stats`: those of the account. Its exposure and benchmark are not those of the positions it holds."""
 
 
 class AccountPortfolio(vectorbt.Portfolio):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""A market under a configuration, made ready once for any number of replays."""
+"""A market under a configuration, prepared once for any number of replays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backtest.engine.extremes import Extremes
 
 _KEPT = 64
-"""Sets of intents whose orders are kept: more than an evaluation asks for again."""
+"""Sets of intents whose orders are cached: more than an evaluation uses again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ class Prepared:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """First 16 hex digits of the hashes of configuration and data, worked out once."""
+        """First 16 hex digits of the hashes of configuration and data, computed once."""
         if not self._hashes:
             self._hashes.update(config=self.config.hash(), data=self.market.sha256()[:SHORT])
         return dict(self._hashes)
@@ -68,13 +68,13 @@ class Prepared:
         Raises
         ------
         UsageError
-            For an instrument that the market does not hold, or what is not intents.
+            For an instrument that is not in the market, or an argument that is not intents.
         """
         kept = self._orders.get(id(intents))
         if kept is None:
             while len(self._orders) >= _KEPT:
                 self._orders.pop(next(iter(self._orders)), None)
-            # The intents are kept too, so that no others can take their identity.
+            # The intents are kept too, so that their id() cannot be reused by others.
             kept = self._orders[id(intents)] = (intents, kernel_orders(intents, self.market, self.config))
         return kept[1]
 
@@ -90,10 +90,10 @@ def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> 
     Raises
     ------
     MarketError
-        Where the finer bars of `detail` do not fit those of the market.
+        If the finer bars of `detail` do not fit those of the market.
     UsageError
-        Where the bars would need more than all memory there is, or finer bars are of an instrument whose prices were
-        converted; or for an argument of another type.
+        If the bars would need more memory than there is, if there are finer bars of an instrument whose prices are
+        converted, or for an argument of another type.
     """
     for one in (*market.instruments, *(detail.instruments if detail else ())):
         if detail and one.converted_by and one.symbol in detail.symbols:
@@ -106,7 +106,7 @@ def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> 
 
 
 def block_extremes(prepared: Prepared) -> Extremes:
-    """Lows and highs of blocks of the bars, worked out once."""
+    """Lows and highs of blocks of the bars, computed once."""
     from backtest.engine.extremes import extremes_of
 
     if not prepared._extremes:
@@ -115,7 +115,7 @@ def block_extremes(prepared: Prepared) -> Extremes:
 
 
 def empty_book(bars: int, intents: int) -> Book:
-    """Room for everything that a replay of so many intents over so many bars may write down."""
+    """Arrays for everything that a replay of `intents` intents over `bars` bars may record."""
     return Book(
         np.empty(bars),
         np.zeros(bars),

@@ -20,7 +20,7 @@ from backtest.market.record import Floats, Market
 from backtest.signals.strategy import Intents
 
 FEWEST_FOR_THREADS = 2_048
-"""Replays below which waking other cores costs more than it saves."""
+"""Replays below which using other cores costs more than it saves."""
 
 
 @checked
@@ -38,16 +38,16 @@ def replay(
     Parameters
     ----------
     calendar
-        Gives run-up its announcements, and the Run its table of catalysts.
+        Supplies the announcements for the run-up, and the table of catalysts of the Run.
     detail
         Finer bars of some of the instruments, to resolve the order of exits inside a bar.
 
     Raises
     ------
     DataError
-        Where a position meets unknown funding under the policy `error`.
+        If a position meets unknown funding under the policy `error`.
     UsageError
-        For an instrument that the market does not hold.
+        For an instrument that is not in the market.
     """
     return replay_prepared(prepare(market, config, detail), intents, calendar=calendar, strategy=strategy)
 
@@ -55,7 +55,7 @@ def replay(
 def replay_prepared(
     prepared: Prepared, intents: Intents, *, calendar: Calendar | None = None, strategy: str = ""
 ) -> Run:
-    """Replay intents over a market that is ready; raises as `replay` does."""
+    """Replay intents over a prepared market; raises as `replay` does."""
     orders = prepared.orders(intents)
     book, statistics = recorded(orders, prepared)
     _check_funding(statistics, prepared.market)
@@ -65,7 +65,7 @@ def replay_prepared(
 
 
 def recorded(orders: Orders, prepared: Prepared) -> tuple[layout.Book, npt.NDArray[np.float64]]:
-    """The book of one replay, and its statistics with the row and column of a fault behind them."""
+    """The book of one replay, and its statistics followed by the row and column of a fault."""
     from backtest.engine.kernel import replay_one
 
     book = empty_book(prepared.bar_count, orders.earliest.shape[1])
@@ -83,12 +83,12 @@ def _check_funding(statistics: npt.NDArray[np.float64], market: Market) -> None:
 
 
 def replay_statistics(orders: Orders, prepared: Prepared, replays: int, *, net_only: bool = False) -> Floats:
-    """STATISTICS (replays, 8) of that many variations, the same whatever the number of cores.
+    """STATISTICS (replays, 8) of that many variations, independent of the number of cores.
 
-    With `net_only` bars on which nothing happens are skipped: Sharpe, Sortino and drawdown are NaN then, and all else
-    is the same to the last bit.
+    With `net_only` bars on which nothing happens are skipped: Sharpe, Sortino and drawdown are then NaN, and everything
+    else is the same to the last bit.
 
-    A replay that met unknown funding under the policy `error` is a row of NaN.
+    A replay that met unknown funding under the policy `error` gives a row of NaN.
     """
     from backtest.engine.kernel import replay_many
 

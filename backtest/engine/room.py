@@ -1,8 +1,8 @@
-"""Whether a market fits into memory, said before it is tried: a process that the system ends says nothing.
+"""Whether a market fits into memory, checked before preparing it: a process killed by the system gives no message.
 
-The peak of preparing is 240 MB and 168 bytes a cell (bars x coins): least squares over six sizes from 0.9 to 7 million
-cells, off by at most 4 % there and by 2 % at 21 million, which was not fitted (docs/scale.md). The first arrays of a
-preparation are a fraction of it, so that Linux would grant them and end the process later.
+The peak of preparing is 240 MB plus 168 bytes per cell (bars x coins): least squares over six sizes from 0.9 to 7
+million cells, off by at most 4 % there and by 2 % at 21 million, which was not fitted (docs/scale.md). The first arrays
+of a preparation are a fraction of this, so Linux would grant them and end the process later.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _GROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def bytes_to_prepare(bars: int, coins: int) -> int:
-    """Peak memory of preparing so many bars of so many coins, as measured."""
+    """Peak memory of preparing `bars` bars of `coins` coins, bytes, as measured."""
     return BASE_BYTES + CELL_BYTES * bars * coins
 
 
 def machine_bytes() -> int | None:
-    """Memory that a process here may have: the machine's, or that of its container; None where it cannot be told."""
+    """Memory available to a process here, bytes: of the machine or of its container; None if unknown."""
     limits = []
     with suppress(OSError, ValueError, AttributeError):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -33,7 +33,7 @@ def machine_bytes() -> int | None:
 
 
 def check_room(bars: int, coins: int) -> None:
-    """Raise `UsageError` where preparing needs more than all memory there is; what cannot be told passes."""
+    """Raise `UsageError` if preparing needs more memory than there is; an unknown limit passes."""
     needed, there = bytes_to_prepare(bars, coins), machine_bytes()
     if there is not None and needed > there:
         raise UsageError(

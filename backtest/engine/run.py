@@ -1,4 +1,4 @@
-"""One replay of one strategy as tables with names and times, each built when it is first asked for."""
+"""One replay of one strategy as tables with names and times, each built on first use."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Something that has to be said of `count` of the trades: what (`subject`), and the whole sentence of one run."""
+    """A note about `count` of the trades: its `subject`, and the whole sentence for one run."""
 
     subject: str
     count: int
@@ -46,7 +46,7 @@ class Counted:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run(Shown):
-    """One replay of one strategy; its tables are built when they are asked for.
+    """One replay of one strategy; its tables are built on first use.
 
     Attributes
     ----------
@@ -55,13 +55,13 @@ class Run(Shown):
         The market and configuration that were replayed.
     intents : Intents
     calendar : Calendar
-        Gives the moves their announcements, and the table of catalysts its rows.
+        Supplies the announcements for the moves, and the rows of the table of catalysts.
     book : Book
-        What the kernel wrote down, as arrays.
+        What the kernel recorded, as arrays.
     statistics : (8,) float64
         `backtest.engine.layout.STATISTICS`.
     intervals : Intervals
-        What the bars allow each position, given its entry.
+        What the bars allow for each position, given its entry.
     """
 
     strategy: str
@@ -74,12 +74,12 @@ class Run(Shown):
 
     @property
     def market(self) -> Market:
-        """The market that was replayed over."""
+        """The market of the replay."""
         return self.prepared.market
 
     @property
     def config(self) -> RunConfig:
-        """The configuration that was replayed under."""
+        """The configuration of the replay."""
         return self.prepared.config
 
     @cached_property
@@ -94,15 +94,15 @@ class Run(Shown):
 
     @cached_property
     def fills(self) -> pd.DataFrame:
-        """One row a fill in order of execution; `bar` is the open of its bar, `phase` where in it."""
+        """One row per fill in order of execution; `bar` is the open of its bar, `phase` the position within it."""
         return _fills(self.book, self.market, self.intents)
 
     @cached_property
     def trades(self) -> pd.DataFrame:
-        """One row a closed position in order of exit.
+        """One row per closed position in order of exit.
 
         `net_return` is net / entry notional; `before`, `waited` and `captured` are its three moves
-        (`backtest.engine.moves`); the first two are NaN where there is no catalyst or no bar before it. `net_low`
+        (`backtest.engine.moves`); the first two are NaN if there is no catalyst or no bar before it. `net_low`
         and `net_high` are the least and the greatest net over every path that the bars allow, given the entry; a trade
         that can end in more than one way is `ambiguous`.
         """
@@ -110,12 +110,12 @@ class Run(Shown):
 
     @cached_property
     def rejected(self) -> pd.DataFrame:
-        """One row an intent that opened no position, with its enumerated reason."""
+        """One row per intent that opened no position, with its enumerated reason."""
         return _rejected(self.book, self.intents)
 
     @cached_property
     def catalysts(self) -> pd.DataFrame:
-        """One row a catalyst of the calendar, with what became of it."""
+        """One row per catalyst of the calendar, with its outcome."""
         return _catalysts(self.calendar, self.market, self.trades, self.rejected)
 
     @property
@@ -127,7 +127,7 @@ class Run(Shown):
 
     @cached_property
     def costs(self) -> CostBreakdown:
-        """Where the difference between gross and net went, over all trades."""
+        """The costs between gross and net, summed over all trades."""
         return CostBreakdown(**{name: float(self.trades[name].sum()) for name in ("gross", *COSTS, "net")})
 
     @cached_property
@@ -148,7 +148,7 @@ class Run(Shown):
 
     @property
     def exposure(self) -> float:
-        """Share of bars in which anything was held."""
+        """Share of bars in which any position was held."""
         return float(self.statistics[layout.EXPOSURE])
 
     @property
@@ -158,12 +158,12 @@ class Run(Shown):
 
     @cached_property
     def unfunded(self) -> frozenset[str]:
-        """Instruments that were held over bars whose funding is not known."""
+        """Instruments held over bars with unknown funding."""
         return _unfunded(self.trades)
 
     @cached_property
     def counted(self) -> tuple[Counted, ...]:
-        """What is said of some of the trades, each with how many they are."""
+        """Notes about some of the trades, each with their number."""
         found = (_cut(self.trades), _crowded(self.trades, self.config), _outer(self.intervals))
         return tuple(one for one in found if one is not None)
 
@@ -290,9 +290,9 @@ def _trades(run: Run) -> pd.DataFrame:
 
 
 def _exit_loads(book: layout.Book, bars: layout.Bars) -> npt.NDArray[np.float64]:
-    """(K,) what leaves with an intent at its fill, over what `participation` of the bar lets in; NaN where unknown.
+    """(K,) quantity exited with an intent at its fill, divided by what `participation` allows to enter; NaN if unknown.
 
-    All that leaves an instrument at one moment counts: above 1 it took more of the volume than an entry may.
+    All exits of an instrument at one moment count together: above 1 they took more of the volume than an entry may.
     """
     raw = _table(book.fills[: book.counts[0]], layout.FILL_COLUMNS, ("row", "phase", "column", "intent", "reason"))
     left = raw[raw["reason"] != layout.ENTRY]
@@ -325,7 +325,7 @@ def _rejected(book: layout.Book, intents: Intents) -> pd.DataFrame:
 
 
 def _catalysts(calendar: Calendar, market: Market, trades: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
-    """What became of each catalyst: traded, an intent's rejection, or why no intent came of it."""
+    """Outcome of each catalyst: traded, the rejection of an intent, or why there was no intent."""
     traded = set(trades["catalyst_id"])
     refused = dict(zip(rejected["catalyst_id"], rejected["reason"], strict=True))
     rows = []
@@ -350,12 +350,12 @@ def _catalysts(calendar: Calendar, market: Market, trades: pd.DataFrame, rejecte
 
 
 def _unfunded(trades: pd.DataFrame) -> frozenset[str]:
-    """Instruments that were held over bars whose funding is not known."""
+    """Instruments held over bars with unknown funding."""
     return frozenset(trades.loc[trades["unknown_funding_bars"] > 0, "instrument"])
 
 
 def funding_note(instruments: Collection[str], config: RunConfig) -> str:
-    """What was charged where funding is not known, in a sentence."""
+    """A sentence about what was charged where funding is unknown."""
     how = {
         "zero": "counted as zero",
         "const": f"charged at {config.funding_const:.4%} per 8 h against the position",
@@ -365,7 +365,7 @@ def funding_note(instruments: Collection[str], config: RunConfig) -> str:
 
 
 def _cut(trades: pd.DataFrame) -> Counted | None:
-    """Entries that got less than they wanted."""
+    """Entries that were filled with less than they wanted."""
     cut = trades[trades["cut"] != ""]
     if not len(cut):
         return None
@@ -390,7 +390,7 @@ def _crowded(trades: pd.DataFrame, config: RunConfig) -> Counted | None:
 
 
 def _outer(intervals: Intervals) -> Counted | None:
-    """Trades whose interval is sound, but wider than it need be."""
+    """Trades whose interval is sound, but may be wider than necessary."""
     outer, all_of_them = int(intervals.outer.sum()), len(intervals.outer)
     if not outer:
         return None

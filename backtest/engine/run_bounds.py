@@ -1,8 +1,8 @@
-"""What the bars allow a whole run: bounds of net, Sharpe ratio and drawdown by interval arithmetic over its equity.
+"""What the bars allow for a whole run: bounds of net, Sharpe ratio and drawdown by interval arithmetic over its equity.
 
 Up to the first doubtful bar everything is certain. A position open there was entered at a known size, so its own
-interval counts. Whatever fills later may fill or not, at any size up to the largest that the equity of the best path
-would want: re-entries and sizes that depend on what happened before are inside the bounds, never outside.
+interval counts. Any later order may or may not fill, at any size up to the largest that the equity of the best path
+would allow: re-entries and path-dependent sizes are inside the bounds, never outside.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class RunBounds:
     net_low, net_high : float
         Currency of the account.
     sharpe_low, sharpe_high, drawdown_low, drawdown_high : float
-        As the statistics of a run; NaN where its Sharpe ratio is.
+        As the statistics of a run; NaN if its Sharpe ratio is NaN.
     exact, exact_sharpe, exact_drawdown : bool
-        Whether the bounds of net, Sharpe ratio and drawdown are attained; else they are sound: no path lies outside,
-        but none may reach them.
+        Whether the bounds of net, Sharpe ratio and drawdown are attained; if not, they are only sound: no path lies
+        outside, but none may reach them.
     replays, pruned : int
         Replays of branch and bound (`backtest.engine.enumeration`), and branches whose bounds lay inside those found; 0
-        where interval arithmetic alone was used.
+        if only interval arithmetic was used.
     ambiguous : int
         Trades that can end in more than one way.
     later : int
-        Orders that fill after the first doubtful bar, so that their size and their entry depend on the path.
+        Orders that fill after the first doubtful bar, so that their size and entry depend on the path.
     """
 
     net_low: float
@@ -62,7 +62,7 @@ class RunBounds:
 def arithmetic_bounds(
     orders: Orders, prepared: Prepared, book: Book, statistics: Floats, intervals: Intervals
 ) -> RunBounds:
-    """Bounds of the run that a replay recorded, by interval arithmetic."""
+    """Bounds of the run recorded by a replay, by interval arithmetic."""
     capital = prepared.rules.capital
     net = float(book.equity[-1]) - capital
     sharpe, drawdown = float(statistics[layout.SHARPE]), float(statistics[layout.MAX_DRAWDOWN])
@@ -93,7 +93,7 @@ def arithmetic_bounds(
         k, row = one.intent, one.row
         equity = base + high[row]
         notional = _most(k, row, equity, orders, prepared)
-        # Parts of one order pay the impact of all of it.
+        # Each part of an order pays the impact of the whole order.
         parts = np.flatnonzero(orders.group[0] == orders.group[0, k]) if orders.group[0, k] < -1 else [k]
         whole = sum(_most(int(part), row, equity, orders, prepared) for part in parts)
         worst, best = _returns(orders, prepared, _priced(one, orders, prepared, whole), whole)
@@ -103,7 +103,7 @@ def arithmetic_bounds(
         final_high += notional * max(best, 0.0)
     final_low = max(final_low, -capital)
     loose = any(orders.group[0, k] != -1 or intervals.outer[k] for k in entered)
-    # Two positions on one path cannot both have their best of it.
+    # Two positions on the same path cannot both reach their best.
     shared = [int(orders.column[0, k]) for k in entered if intervals.ambiguous[k]]
     loose = loose or len(set(shared)) < len(shared)
     below, above = np.maximum(base + low, 0.0), base + high
@@ -123,7 +123,7 @@ def arithmetic_bounds(
 
 
 def _most(k: int, row: int, equity: float, orders: Orders, prepared: Prepared) -> float:
-    """Largest notional that an intent can have at a row, if equity is no more than this."""
+    """Largest notional that an intent can have at a row, if equity is at most this."""
     fixed = float(orders.notional[0, k])
     wanted = float(orders.weight[0, k]) * equity if math.isnan(fixed) else fixed
     wanted = min(wanted, prepared.rules.gross_cap * equity)
@@ -133,7 +133,7 @@ def _most(k: int, row: int, equity: float, orders: Orders, prepared: Prepared) -
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An intent that fills, if nothing rejects it, and the least and the greatest price that it can pay."""
+    """An intent that fills unless it is rejected, and the least and greatest price that it can pay."""
 
     intent: int
     row: int
@@ -145,7 +145,7 @@ class _Entry:
 def _later(orders: Orders, prepared: Prepared, first: int) -> list[_Entry]:
     """Intents that may fill after a row, by their row, at their prices before spread and impact.
 
-    When an order fills, if it is not rejected, does not depend on what is held.
+    The time at which an order fills, if it is not rejected, does not depend on open positions.
     """
     from backtest.engine.intervals import fill_rows
     from backtest.engine.kernel import new_work
@@ -166,7 +166,7 @@ def _later(orders: Orders, prepared: Prepared, first: int) -> list[_Entry]:
 
 
 def _priced(entry: _Entry, orders: Orders, prepared: Prepared, most: float) -> _Entry:
-    """The entry with the half-spread that it pays whatever its size, and the impact of any size up to `most`."""
+    """The entry with the half-spread, which it pays at any size, and the impact of any size up to `most`."""
     if entry.maker:
         return entry
     side, spread = float(orders.side[0, entry.intent]), prepared.rules.half_spread
@@ -177,7 +177,7 @@ def _priced(entry: _Entry, orders: Orders, prepared: Prepared, most: float) -> _
 
 
 def _opens(prepared: Prepared, column: int, row: int, until: int) -> Floats:
-    """Opens of the bars from one row to another, and of the finer bars in them: a price may jump there."""
+    """Opens of the bars from one row to another, and of their finer bars: the price may jump there."""
     bars = prepared.bars
     opens = bars.panel[column, row : until + 1, layout.OPEN]
     finer = int(bars.detail_column[column])
@@ -188,11 +188,11 @@ def _opens(prepared: Prepared, column: int, row: int, until: int) -> Floats:
 
 
 def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> tuple[float, float]:
-    """Bounds of what a position can be worth, per unit of notional, at any size up to `most`, at its end or before.
+    """Bounds of the value of a position, per unit of notional, at any size up to `most`, until its exit.
 
     `most` is the notional whose impact it pays. Its price lies within the bars from its entry to the last row on which
-    it can be held; a stop or target that it has bounds it nearer, but for opens beyond it. Spread and fees of the exit
-    are in the worst bound only.
+    it can be held; a stop or target tightens this, except for opens beyond it. Spread and fees of the exit are in the
+    lower bound only.
     """
     rules, bars, k, row = prepared.rules, prepared.bars, entry.intent, entry.row
     column, side = int(orders.column[0, k]), float(orders.side[0, k])
@@ -209,7 +209,7 @@ def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> 
     stop, target = float(orders.stop_loss[0, k]), float(orders.take_profit[0, k])
     if orders.late[0, k] < NEVER:
         target = max(target, float(orders.late_take_profit[0, k]))
-    # Levels lie on the tick, away from the position's advantage.
+    # Levels are rounded to the tick against the position.
     tick = float(bars.tick[column])
     if not math.isnan(stop):
         if side > 0:
@@ -248,7 +248,7 @@ def _worst_slip(impacts: Floats, coefficient: float, notional: float, half_sprea
 
 
 def _drawdowns(before: Floats, low: Floats, high: Floats, capital: float) -> tuple[float, float]:
-    """Bounds of the greatest drawdown, given equity before the first doubtful bar and its bounds from there on."""
+    """Bounds of the maximum drawdown, given equity before the first doubtful bar and its bounds from there on."""
     path = np.concatenate(([capital], before))
     certain = float((1.0 - path / np.maximum.accumulate(path)).max())
     peak = float(path.max())
@@ -260,9 +260,9 @@ def _drawdowns(before: Floats, low: Floats, high: Floats, capital: float) -> tup
 def _sharpes(before: Floats, capital: float, least: float, count: int, year: float) -> tuple[float, float]:
     """Bounds of the Sharpe ratio: of T returns the first are known, of the other n only that they sum to some s.
 
-    By Cauchy and Schwarz their squares sum to s^2 / n at least, so that with a and q the sum of the known returns and
-    of their squares, (a + s) / T over the root of (q + s^2 / n - (a + s)^2 / T) / (T - 1) is the ratio furthest from
-    zero. It has one turning point in s. A sum of returns is no less than the logarithm of what equity became.
+    By Cauchy-Schwarz their squares sum to at least s^2 / n. With a and q the sums of the known returns and of their
+    squares, (a + s) / T over the root of (q + s^2 / n - (a + s)^2 / T) / (T - 1) is therefore the ratio furthest from
+    zero. It has one turning point in s. A sum of returns is at least the logarithm of the growth of equity.
     """
     path = np.concatenate(([capital], before))
     known = np.divide(path[1:], path[:-1], out=np.ones(len(path) - 1), where=path[:-1] > 0) - 1.0
@@ -284,5 +284,5 @@ def _sharpes(before: Floats, capital: float, least: float, count: int, year: flo
         turning += [at] if at > lowest else []
     limit = math.sqrt((count - 1) / square) / count * math.sqrt(year) if square > 0 else math.inf
     values = [ratio(s) for s in turning] + [limit]
-    # The ratio is no further from zero than these; a variance above the least moves it towards zero.
+    # The ratio is at most this far from zero; a variance above the least moves it towards zero.
     return min(*values, 0.0), max(*values, 0.0)

@@ -1,4 +1,4 @@
-"""Which bars finer data should be had of, over several runs, and the recipe that fetches just them."""
+"""The bars for which finer data would help most, over several runs, and the recipe that fetches only these."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from backtest.market.record import Market
 
 @dataclass(frozen=True, slots=True)
 class UsefulDetail:
-    """A bar of a market whose finer data may narrow the intervals of net of some trades.
+    """A bar whose finer data may narrow the intervals of net of some trades.
 
     Attributes
     ----------
     symbol : str
     open_ms : int
-        When the bar opens, milliseconds UTC.
+        Open of the bar, milliseconds UTC.
     gain : float
-        The most by which the intervals of its trades can shrink, together, quote currency.
+        The most by which the intervals of its trades can shrink in total, quote currency.
     trades : int
     strategies : tuple of str
-        Whose trades these are.
+        Strategies of these trades.
     """
 
     symbol: str
@@ -42,7 +42,7 @@ class UsefulDetail:
 
 
 def most_useful(runs: Sequence[Run]) -> tuple[UsefulDetail, ...]:
-    """Doubtful bars of runs over one market, the most useful first; those that narrow nothing are left out."""
+    """Doubtful bars of runs over one market, the most useful first; those that cannot narrow anything are left out."""
     found: dict[tuple[int, int], list[tuple[str, float, int]]] = {}
     for run in runs:
         for bar in useful_bars(run.intervals, run.book):
@@ -66,13 +66,13 @@ def total_width(runs: Sequence[Run]) -> float:
 
 
 def detail_recipe(bars: Sequence[UsefulDetail], market: Market, path: Path, exchange: str, timeframe: str) -> Recipe:
-    """Write the recipe that fetches finer bars of these bars and no more; it is named like its file.
+    """Write the recipe that fetches the finer bars of these bars only; it is named like its file.
 
     Raises
     ------
     UsageError
-        For a timeframe that does not divide that of the market, a file name that is no name of a dataset, or a file
-        that is there already.
+        For a timeframe that does not divide that of the market, a file name that is not a dataset name, or an existing
+        file.
     """
     finer_ms = timeframe_ms(timeframe)
     if market.bar_ms % finer_ms or finer_ms >= market.bar_ms:

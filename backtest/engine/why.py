@@ -1,7 +1,7 @@
-"""Why a catalyst was traded or not: the filter, rejection, missing bar or clash, and what would change that.
+"""Why a catalyst was traded or not: filter, rejection, missing bar or conflicting position, and what would change that.
 
-Nothing inside a strategy is read. What it would have done otherwise is computed: it decides again with one parameter
-opened, or with one thing of the catalyst changed, and a change that makes it decide is named.
+The code of a strategy is not inspected. The strategy decides again with one parameter relaxed, or with one property of
+the catalyst changed, and a change that makes it decide is named.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What became of one catalyst under one strategy: an outcome in a word, its reason, and what would change it."""
+    """Outcome of one catalyst under one strategy: a word, its reason, and what would change it."""
 
     strategy: str
     outcome: str
@@ -46,12 +46,12 @@ class Why:
 
 
 def why(strategy: Strategy[Any], run: Run, identifier: str) -> Why:
-    """What became of a catalyst of the run's calendar.
+    """Outcome of a catalyst of the run's calendar.
 
     Raises
     ------
     UsageError
-        For an id that the calendar does not have.
+        For an id that is not in the calendar.
     """
     catalyst, market, calendar = run.calendar[identifier], run.market, run.calendar
     outcome = str(run.catalysts.set_index("catalyst_id").loc[identifier, "outcome"])
@@ -90,7 +90,7 @@ def _trade(trade: dict[Any, Any]) -> str:
 
 
 def _holders(run: Run, identifier: str) -> str:
-    """Which positions stood in the way when the first intent on the catalyst was refused."""
+    """The open positions that prevented the first intent on the catalyst."""
     refused = run.rejected[run.rejected["catalyst_id"] == identifier].iloc[0]
     at, symbol = refused["decided_at"], refused["instrument"]
     held = run.trades[(run.trades["entry_time"] <= at) & (run.trades["exit_time"] > at)]
@@ -108,7 +108,7 @@ def _decides(strategy: Strategy[Any], market: Market, calendar: Calendar, identi
 
 
 def _openings(strategy: Strategy[Any], market: Market, calendar: Calendar, identifier: str) -> Iterator[str]:
-    """Each parameter that, opened alone, makes the strategy decide on the catalyst."""
+    """Each parameter that makes the strategy decide on the catalyst when only this one is relaxed."""
     given = strategy.parameters.model_dump()
     for name, value in given.items():
         for opened in _opened(name, value):
@@ -127,7 +127,7 @@ def _openings(strategy: Strategy[Any], market: Market, calendar: Calendar, ident
 
 
 def _opened(name: str, value: object) -> tuple[object, ...]:
-    """Values of a parameter that leave out less than the one it has."""
+    """Less restrictive values of a parameter."""
     if isinstance(value, tuple):
         return (tuple(get_args(Confidence)),) if name == "confidences" else ((),)
     if name == "direction":
@@ -140,7 +140,7 @@ def _opened(name: str, value: object) -> tuple[object, ...]:
 
 
 def _otherwise(strategy: Strategy[Any], market: Market, calendar: Calendar, catalyst: Catalyst) -> Iterator[str]:
-    """Each thing of the catalyst that, changed alone, makes the strategy decide on it."""
+    """Each property of the catalyst that makes the strategy decide on it when only this one is changed."""
     others = [one for one in calendar if one.id != catalyst.id]
 
     def taken(**changed: Any) -> bool:

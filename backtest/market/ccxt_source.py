@@ -1,4 +1,4 @@
-"""Any venue that ccxt knows, as a source of trusted pages: bars, open interest and funding in one set of units."""
+"""Any venue that ccxt supports, as a source of checked pages: bars, open interest and funding in one set of units."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HAS: dict[SeriesName, str] = {
     "index": "fetchIndexOHLCV",
     "premium": "fetchPremiumIndexOHLCV",
     "ratios": "fetchLongShortRatioHistory",
-    # No venue of ccxt pages a history of them: what fetchLiquidations gives are the newest events.
+    # No venue in ccxt offers a paged history of them: fetchLiquidations returns only the newest events.
     "liquidations": "fetchLiquidationHistory",
 }
 _BARS: dict[SeriesName, str] = {
@@ -40,16 +40,16 @@ _BARS: dict[SeriesName, str] = {
     "premium": "fetch_premium_index_ohlcv",
 }
 _SAMPLES: dict[SeriesName, str] = {"oi": "fetch_open_interest_history", "ratios": "fetch_long_short_ratio_history"}
-# Rows that no funding history has, and pages that none needs.
+# More rows and more pages than any funding history has.
 WHOLE_HISTORY, MOST_PAGES = 100_000, 1_000
-# A null that is there as often as this is the venue's last word.
+# A null returned this many times is the venue's final answer.
 NULLS_MOST = 3
 _MEANING: dict[SeriesName, str] = {name: one.words for name, one in STORED.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One instrument as a venue lists it; `contract` is base coins a contract, `created_ms` None where not told."""
+    """One instrument as a venue lists it; `contract` is base coins per contract, `created_ms` None if not given."""
 
     instrument: Instrument
     contract: float
@@ -71,7 +71,7 @@ def _exchange_class(identifier: str) -> Any:
 
 
 class Venue:
-    """One ccxt exchange with its own session; `clone` gives other threads one with the same markets and rate."""
+    """One ccxt exchange with its own session; `clone` gives another thread one with the same markets and rate limit."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Venue:
             ) from None
         self.route = route_of(self.exchange, _exchange_class(identifier)())
         check_route(self.route, insecure, f"exchange options of {identifier}")
-        # ccxt leaves the proxies of the environment aside; its own option does so here too, but only when given.
+        # ccxt ignores the proxies of the environment; here that happens only if its own option is given.
         self.session.trust_env = bool(options.get("requests_trust_env", True))
         self.patience = patience
         self.gate = gate or RateGate(unit_ms, stop)
@@ -106,7 +106,7 @@ class Venue:
 
     @property
     def source(self) -> str:
-        """Where the data came from, for the manifest."""
+        """Origin of the data, for the manifest."""
         return f"{self.identifier} through ccxt {ccxt.__version__}" + (f", {self.route.words}" * bool(self.route.words))
 
     def clone(self) -> Venue:
@@ -116,9 +116,9 @@ class Venue:
         return other
 
     def now_ms(self) -> int:
-        """The venue's clock; where it has none the earlier of this machine's and that of its last answer.
+        """The venue's clock; if it has none, the earlier of this machine's clock and that of its last answer.
 
-        A clock that is ahead would take a bar that is still open for one that is over.
+        A clock that is ahead would take a bar that is still open for a closed one.
         """
         if not self.exchange.has.get("fetchTime"):
             own = time.time_ns() // 1_000_000
@@ -129,7 +129,7 @@ class Venue:
         return now
 
     def load(self, instruments: tuple[Instrument, ...]) -> None:
-        """Load the venue's list of markets, only the kinds that are needed where ccxt can be told so."""
+        """Load the venue's list of markets, only the kinds that are needed if ccxt can restrict it."""
         fetch_markets = self.exchange.options.get("fetchMarkets")
         told = isinstance(self._options.get("options"), dict) and "fetchMarkets" in self._options["options"]
         if self.identifier in ("bybit", "binance") and not told:
@@ -146,7 +146,7 @@ class Venue:
         raise MarketError(f"{self.identifier} lists no markets: try again later")
 
     def listed(self, symbol: str) -> Listed | None:
-        """The market of a unified symbol; None where the venue has none of exactly this symbol.
+        """The market of a unified symbol; None if the venue does not have exactly this symbol.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Venue:
             If it is neither spot nor a linear swap.
         """
         market = self.exchange.markets.get(symbol)
-        # `exchange.market` would turn ZEC/USDT into the swap on a venue that has only swaps.
+        # On a venue that has only swaps, `exchange.market` would turn ZEC/USDT into the swap.
         if market is None or market["symbol"] != symbol:
             return None
         instrument = Instrument.parse(symbol)
@@ -169,9 +169,9 @@ class Venue:
         )
 
     def first_bar_ms(self, listed: Listed, start_ms: int, now_ms: int) -> int:
-        """Time of the first daily bar from `start_ms` on, where the venue does not tell when it listed a market.
+        """Time of the first daily bar from `start_ms` on, for a venue that does not say when it listed a market.
 
-        An empty page is asked for three times before the next one is; `start_ms` where there is no bar at all.
+        An empty page is requested three times before the next one; `start_ms` if there is no bar at all.
         """
         if "1d" not in (self.exchange.timeframes or {}):
             return start_ms
@@ -192,7 +192,7 @@ class Venue:
         return self._checked(self._call(what, lambda: exchange.fetch_leverage_tiers([symbol])).get(symbol))
 
     def symbol_hint(self, symbol: str) -> str:
-        """What the venue has instead of a symbol that it has not."""
+        """What the venue has instead of a symbol that it does not list."""
         base = Instrument.parse(symbol).base
         near = [name for name, market in self.exchange.markets.items() if market["base"] == base and "-" not in name]
         if near:
@@ -201,11 +201,11 @@ class Venue:
         return f"did you mean {' or '.join(close)}?" if close else f"it has nothing of {base}"
 
     def oldest_ms(self, series: SeriesName, kind: Kind, period: str, now_ms: int) -> int:
-        """First time of a series that the venue still serves."""
+        """Earliest time of a series that the venue still serves."""
         return self.rules.oldest_ms(series, kind, period, now_ms)
 
     def refusal(self, series: SeriesName, kind: Kind, timeframe: str, end_ms: int, now_ms: int) -> str:
-        """Why the venue serves nothing of a series before `end_ms`, and the way out; empty where it does."""
+        """Why the venue serves nothing of a series before `end_ms`, and the way out; empty if it does."""
         name, out = f"{self.identifier} has no {_MEANING[series]}", self._way_out(series)
         if series == "liquidations":
             return f"{name} of the past that can be paged: import an export of Coinalyze or CoinGlass"
@@ -221,7 +221,7 @@ class Venue:
         return f"{name} older than {format_ms(oldest)}: {out}" if end_ms <= oldest else ""
 
     def shortfall(self, series: SeriesName, kind: Kind, timeframe: str, start_ms: int, now_ms: int) -> str:
-        """What of a series from `start_ms` on the venue does not serve, and the way out; empty where it serves all."""
+        """The part of a series from `start_ms` on that the venue does not serve, and the way out; empty if none."""
         oldest = self.oldest_ms(series, kind, self.period(series, timeframe), now_ms)
         if start_ms >= oldest:
             return ""
@@ -237,7 +237,7 @@ class Venue:
         return ways if series != "ohlcv" else "choose another venue for older bars, as in bybit or binanceusdm"
 
     def period(self, series: SeriesName, timeframe: str) -> str:
-        """Sampling period of a series for bars of `timeframe`: for open interest the longest that is not longer."""
+        """Sampling period of a series for bars of `timeframe`: for open interest the longest not above it."""
         if series not in ("oi", "ratios"):
             return timeframe
         bar_ms = timeframe_ms(timeframe)
@@ -245,7 +245,7 @@ class Venue:
         return fitting[-1] if fitting else self.rules.oi_periods[0]
 
     def limit(self, series: SeriesName, instrument: Instrument) -> int:
-        """Most rows of one page."""
+        """Largest number of rows in one page."""
         if series in ("oi", "ratios"):
             return self.rules.oi_rows
         if series == "funding":
@@ -259,7 +259,7 @@ class Venue:
         return int((told.get("fetchOHLCV") or {}).get("limit") or 100)
 
     def units(self, series: SeriesName, listed: Listed) -> dict[str, str]:
-        """Units of the columns as they are stored, and what they were made from."""
+        """Units of the columns as stored, and what they were converted from."""
         units = dict(UNITS[series])
         made = f"base, from contracts of {listed.contract:g}"
         if series == "ohlcv" and listed.instrument.kind == "swap":
@@ -274,12 +274,12 @@ class Venue:
     def page(
         self, series: SeriesName, listed: Listed, period: str, since_ms: int, until_ms: int, *, narrow: bool = False
     ) -> Page:
-        """Rows of [since, until], both included, with half the limit where `narrow`.
+        """Rows of [since, until], both included, with half the limit if `narrow`.
 
         Raises
         ------
         MarketError
-            When the venue does not answer; `RefusedError` when it answers that it will not.
+            If the venue does not answer; `RefusedError` if it refuses the request.
         """
         symbol, limit = listed.instrument.symbol, self.limit(series, listed.instrument)
         limit = max(limit // 2, 1) if narrow else limit
@@ -304,7 +304,7 @@ class Venue:
             values[:, 0] *= listed.contract
         sent = self.session.answer.rows if self.session.answer and self.rules.funding_since else 0
         full = max(len(rows), sent) >= limit
-        # Rows after the window tell nothing where the request could not be ended, or asked for all.
+        # Rows after the window prove nothing if the request had no end, or asked for everything.
         ended = self.rules.funding_paging == "windows" if series == "funding" else series != "oi" or self.rules.oi_until
         slack = DAY_MS if series == "funding" else 2 * timeframe_ms(period)
         late = times[times > until_ms + slack]
@@ -313,7 +313,7 @@ class Venue:
         return replace(page, beyond_ms=beyond)
 
     def _settlements(self, what: str, symbol: str, since_ms: int) -> list[Any]:
-        """Every settlement from `since_ms` on, of a venue that numbers its pages or sends its whole history."""
+        """Every settlement from `since_ms` on, from a venue that numbers its pages or sends its whole history."""
         rows: dict[Any, Any] = {}
         limit = self.rules.funding_rows if self.rules.funding_paging == "pages" else None
         for number in range(1, MOST_PAGES):
@@ -376,7 +376,7 @@ def _table(
         cells = [(row[0], row[1 : width + 1]) for row in rows if row[0]]
     cells = [cell for cell in cells if cell[0]]
     times = np.array([int(time) for time, _ in cells], dtype=np.int64)
-    # Venues stamp a settlement when their job has run; other sources of the same venue do so at another moment.
+    # Venues stamp a settlement when their job has run; other sources of the same venue use another moment.
     times = snap(times) if series == "funding" else times
     values = np.array([values for _, values in cells], dtype=np.float64).reshape(len(cells), width)
     return times, values
@@ -392,7 +392,7 @@ def _page(
     oi_least: int,
     full: bool,
 ) -> Page:
-    """Rows in order, once each, inside what was asked for; those that lack a value or contradict themselves apart."""
+    """Rows in order, once each, inside the requested time; those without a value, or contradictory, are separate."""
     inside = (times >= since_ms) & (times <= until_ms)
     order = np.argsort(times[inside], kind="stable")
     times, values = times[inside][order], values[inside][order]

@@ -1,4 +1,4 @@
-"""Whether a stored series is whole: its manifest, its files, and every row against the rules."""
+"""Verification of a stored series: its manifest, its files, and every row against the rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backtest.market.store import Store
 
 @dataclass(frozen=True, slots=True)
 class CheckedSeries:
-    """A series after its check: its rows, those just taken in from unlisted files, and what is wrong with it."""
+    """A series after its check: its rows, those just adopted from unlisted files, and its faults."""
 
     key: Key
     rows: int = 0
@@ -21,7 +21,7 @@ class CheckedSeries:
 
 
 def checked_series(store: Store, key: Key) -> CheckedSeries:
-    """Take in what no manifest lists, then verify everything; whatever is wrong is a sentence, never raised."""
+    """Adopt files that no manifest lists, then verify everything; every fault is a sentence, never raised."""
     try:
         recovered = store.recover(key)
         manifest = store.manifest(key)

@@ -1,7 +1,7 @@
-"""Two sources of the same coins held against each other: what agrees, how far, and what disagrees and why.
+"""Two sources of the same coins compared: what agrees and how closely, what disagrees and why.
 
-The confidence in a series is a plain count: of all moments of the common span at which either source has a value, the
-share at which both have one and the two agree. It says how far one source confirms the other, not which is right.
+The confidence in a series is a plain count: of all times in the common span at which either source has a value, the
+share at which both have one and the two agree. It says how well one source confirms the other, not which is right.
 
     prices     closes (and mark and index prices) at most the tolerance apart: 0.5 %, 2 % between a perpetual and spot
     amounts    volume, open interest, ratios: within a factor of 3 of their median ratio, since venues differ in size
@@ -23,13 +23,13 @@ from backtest.market.record import Market
 from backtest.market.series import SERIES
 
 LEAST = 24
-"""Common moments below which nothing is concluded."""
+"""Fewest common times for a conclusion."""
 TOLERANCE, TOLERANCE_OF_SPOT = 0.005, 0.02
 FACTOR = 3.0
 DAILY_RATE = 0.0002
 HIGH, FAIR = 0.99, 0.9
 LARGEST_SHIFT_HOURS = 14
-# Log ratios of one source in two units differ by rounding alone.
+# Log ratios of one source in two units differ only by rounding.
 CONSTANT = 0.02
 _PRICES, _RATES = ("close", "mark_price", "index_price"), ("funding", "premium")
 _ORDER = ("close", "volume", *SERIES)
@@ -45,19 +45,19 @@ class ComparedSeries:
     coin, series : str
     symbols : pair of str
     both, only_a, only_b : int
-        Moments of the common span with a value from both, or from one alone (days for funding).
+        Times in the common span with a value from both, or from one only (days for funding).
     ratio : float
-        Median of A by B; NaN where it means nothing.
+        Median of A divided by B; NaN where it has no meaning.
     spread : float
-        Median distance: of prices relative, of amounts of their log ratio from its median, of rates absolute.
+        Median distance: relative for prices, of the log ratio from its median for amounts, absolute for rates.
     cadence_ms : pair of int
-        Usual time between values that differ from the one before; 0 where there are not two.
+        Usual time between values that differ from the previous one; 0 if there are not two.
     longest_gap_ms : pair of int
-        Longest time of the common span without a value, beyond one bar.
+        Longest time in the common span without a value, beyond one bar.
     confidence : float
-        Share in [0, 1] as the module says; NaN with `reason` where fewer than 24 moments are common.
+        Share in [0, 1] as defined above; NaN with `reason` if fewer than 24 times are common.
     findings : tuple of str
-        What disagrees as a whole: unit, stamp, cadence, currency.
+        Systematic disagreement: unit, stamp, cadence, currency.
     """
 
     coin: str
@@ -76,7 +76,7 @@ class ComparedSeries:
 
     @property
     def word(self) -> str:
-        """`high` from 99 %, `fair` from 90 %, else `low`; `low` too where there is a finding, `unknown` for NaN."""
+        """`high` from 99 %, `fair` from 90 %, else `low`; also `low` if there is a finding, `unknown` for NaN."""
         if np.isnan(self.confidence):
             return "unknown"
         if self.findings or self.confidence < FAIR:
@@ -86,7 +86,7 @@ class ComparedSeries:
 
 @dataclass(frozen=True, slots=True)
 class SourceComparison:
-    """Two sources, their common `timeframe`, one record a coin and series, and `notes` for the reader."""
+    """Two sources, their common `timeframe`, one record per coin and series, and `notes` for the reader."""
 
     names: tuple[str, str]
     timeframe: str
@@ -96,7 +96,7 @@ class SourceComparison:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
-    """Values of one coin from both sources on the moments (K,) of their common span, by series; `bar_ms` apart."""
+    """Values of one coin from both sources at the times (K,) of their common span, by series; `bar_ms` apart."""
 
     coin: str
     symbols: tuple[str, str]
@@ -111,12 +111,12 @@ class _Pair:
 def compare_markets(
     a: Market, b: Market, coins: tuple[str, ...] = (), tolerance: float | None = None
 ) -> SourceComparison:
-    """Each series that both markets have of each coin (all common ones by default), on the coarser of their bars.
+    """Each series that both markets have of each coin (by default of all common ones), on the coarser of their bars.
 
     Raises
     ------
     UsageError
-        Where they have no coin, or none of those asked for, in common, or their timeframes are no multiples.
+        If they have no coin, or none of those requested, in common, or neither timeframe is a multiple of the other.
     """
     names = a.provenance.name, b.provenance.name
     bar_ms = max(a.bar_ms, b.bar_ms)
@@ -149,7 +149,7 @@ def compare_markets(
 
 
 def _paired(a: Market, b: Market, coin: str, bar_ms: int, tolerance: float | None) -> _Pair:
-    """The instruments of a coin that are most alike: one symbol, else one kind and currency, else the first."""
+    """The most similar instruments of a coin: same symbol, else same kind and currency, else the first ones."""
     candidates = [
         ((one.symbol != other.symbol, one.kind != other.kind, one.quote != other.quote), left, right)
         for left, one in enumerate(a.instruments)
@@ -175,7 +175,7 @@ def _paired(a: Market, b: Market, coin: str, bar_ms: int, tolerance: float | Non
 
 
 def _values(market: Market, column: int, open_ms: Int64s, bar_ms: int) -> dict[str, Floats]:
-    """Series of an instrument on common bars: sums of volume and funding, else the value at the close."""
+    """Series of an instrument on the common bars: sums of volume and funding, otherwise the value at the close."""
     if open_ms.size == 0:
         return {}
     many = bar_ms // market.bar_ms
@@ -230,7 +230,7 @@ def _prices(pair: _Pair, name: str) -> ComparedSeries:
 
 
 def _shifted(pair: _Pair, a: Floats, b: Floats) -> list[str]:
-    """Whether the closes agree at another time: stamped with the close of a bar, or in another zone."""
+    """A sentence if the closes agree at another time: stamped with the close of a bar, or in another zone."""
     hours = [hour * UNIT_MS["h"] for hour in range(-LARGEST_SHIFT_HOURS, LARGEST_SHIFT_HOURS + 1)]
     moves = sorted({shift // pair.bar_ms for shift in hours if shift % pair.bar_ms == 0} | {-1, 1}, key=abs)
 
@@ -276,7 +276,7 @@ def _amounts(pair: _Pair, name: str) -> ComparedSeries:
 
 
 def _unit(name: str, log: Floats, log_price: Floats, centre: float, spread: float) -> list[str]:
-    """Whether the two are one figure in two units: a ratio that is constant, or constant times the price."""
+    """A sentence if the two are one figure in two units: a ratio that is constant, or constant times the price."""
     if spread < CONSTANT:
         if abs(centre) <= CONSTANT:
             return []
@@ -373,7 +373,7 @@ def _compared(
 
 
 def _cadence(pair: _Pair, values: Floats, *, settled: bool = False) -> int:
-    """Most common time between values that are new: other than the one before, or other than zero for settlements."""
+    """Most common time between new values: different from the previous one, or from zero for settlements."""
     new = values != 0 if settled else np.append(True, values[1:] != values[:-1])
     rows = np.flatnonzero(~np.isnan(values) & new)
     if rows.size < 2:

@@ -84,7 +84,7 @@ def converted(market: Market, currency: str) -> Market:
         said = _words(one, currency, rate)
         words.append(said)
         if lost.any():
-            words.append(f"{one.symbol}: {int(lost.sum()):,} bars left out, for which {rate.name} tells no rate")
+            words.append(f"{one.symbol}: {int(lost.sum()):,} bars left out, for which {rate.name} has no rate")
         # What was said of its prices stays true of what was converted.
         origins = [
             replace(origin, words=f"{origin.words}; {said}")
@@ -188,7 +188,7 @@ def _check_end(market: Market, one: Instrument, column: int, rate: Rate, lost: F
         return
     last = int(told[-1]) if told.size else -1
     if lost.all() or (there[-1] - last) * market.bar_ms >= ENDS_BEFORE:
-        until = f"ends at {format_ms(int(market.open_ms[last]))}" if told.size else "tells no rate in these bars"
+        until = f"ends at {format_ms(int(market.open_ms[last]))}" if told.size else "has no rate in these bars"
         raise MarketError(
             f"{rate.name} {until}, but {one.symbol}, which it converts, has bars until "
             f"{format_ms(int(market.open_ms[there[-1]]))}: give the rest of it, or choose a `timerange` that it covers"

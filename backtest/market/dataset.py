@@ -1,4 +1,4 @@
-"""Datasets: a folder of Parquet files whose metadata says what they are and proves that they are whole."""
+"""Datasets: a folder of Parquet files whose metadata describe them and prove that they are complete."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _symbol(text: str) -> str:
 
 
 class OriginTable(BaseModel):
-    """One `Origin` as the metadata holds it."""
+    """One `Origin` as stored in the metadata."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -76,7 +76,7 @@ class OriginTable(BaseModel):
 
 
 class Metadata(BaseModel):
-    """What `metadata.json` says about a dataset; an unknown key is an error.
+    """The `metadata.json` of a dataset; an unknown key is an error.
 
     `start` is the open of the first bar and `end` the close of the last one; `files` maps each data file to its
     sha256, and `content_sha256` is `Market.sha256()`, which does not depend on the Parquet writer.
@@ -85,7 +85,7 @@ class Metadata(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    # The length stands apart: a pattern that counts letters of all alphabets takes longer to compile than bars to read.
+    # The length is checked separately: a pattern that counts letters of all alphabets takes too long to compile.
     name: str = Field(pattern=r"^\w[\w .+-]*$", max_length=100, description="names run folders, so it holds no folder")
     label: str = Field(pattern=f"^({RECONSTRUCTED})?$")
     licence: str
@@ -117,7 +117,7 @@ class Metadata(BaseModel):
 
 
 def default_dataset() -> str:
-    """Name of the embedded dataset used where none is asked for."""
+    """Name of the embedded dataset that is used by default."""
     return _DEFAULT
 
 
@@ -130,15 +130,15 @@ def embedded_datasets() -> tuple[str, ...]:
 def open_dataset(name_or_folder: str | Path, timeframe: str | None = None, store: Path | str | None = None) -> Market:
     """Market of an embedded dataset, a name in the store, a dataset folder, or a folder of raw CSV or Feather files.
 
-    An embedded name goes before one of the store, and that before a folder of the same name; `./name` is always a
-    folder. `timeframe` chooses where there are several; `store` is the store's root where it is not the default.
+    An embedded name takes precedence over one in the store, and that over a folder of the same name; `./name` is always
+    a folder. `timeframe` chooses if there are several; `store` is the root of the store if it is not the default.
 
     Raises
     ------
     UsageError
         If it is neither a name nor a folder, or has no bars of `timeframe`.
     MarketError
-        If the data in it cannot be used.
+        If its data cannot be used.
     """
     name_or_folder = str(name_or_folder)
     if name_or_folder in embedded_datasets():
@@ -182,9 +182,9 @@ def write_dataset(
 ) -> Metadata:
     """Write a market as a dataset folder, replacing an older one file by file, the metadata last.
 
-    The same market gives the same bytes under one pyarrow version, and the same `content_sha256` under all.
-    Prices, volumes and rates are stored as given; all that is said of them (name, label, repairs and so on) is the
-    provenance's.
+    The same market gives the same bytes under one pyarrow version, and the same `content_sha256` under all versions.
+    Prices, volumes and rates are stored as given; their description (name, label, repairs and so on) comes from the
+    provenance.
     """
     folder.mkdir(parents=True, exist_ok=True)
     columns = {BARS: _bar_columns(market), FUNDING: _funding_columns(market)}
@@ -239,12 +239,12 @@ def read_metadata(folder: Path) -> Metadata:
 
 
 def read_dataset(folder: Path) -> Market:
-    """Market of a dataset folder, every file checked against its sha256 and the whole against its content hash.
+    """Market of a dataset folder; every file is checked against its sha256, and the market against its content hash.
 
     Raises
     ------
     MarketError
-        If a file is missing, was changed, or does not hold what the metadata says.
+        If a file is missing, was changed, or does not match the metadata.
     """
     metadata = read_metadata(folder)
     for name, expected in metadata.files.items():
@@ -350,7 +350,7 @@ def _assemble(metadata: Metadata, bars: pa.Table, funding: pa.Table, folder: Pat
 
 
 def _cells(table: pa.Table, metadata: Metadata, stamps: npt.NDArray[np.int64], path: Path) -> npt.NDArray[np.int64]:
-    """Flat position of each row in the (T, N) panel whose rows are stamped `stamps`."""
+    """Flat position of each row in the (T, N) panel whose rows have the times `stamps`."""
     for name in ("timestamp", "symbol"):
         if table[name].null_count:
             raise MarketError(f"{path} has {table[name].null_count} rows without a {name}: write the dataset again")

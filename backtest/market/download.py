@@ -1,4 +1,4 @@
-"""Downloads into the store: what is missing of each series, asked for by several threads, kept page by page."""
+"""Downloads into the store: the missing parts of each series, requested by several threads, stored page by page."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from backtest.market.venue_instruments import keep_rules, rules_of
 from backtest.market.venue_rules import RULES
 
 WORKERS = 4
-# What a venue may take to publish the newest row.
+# How long a venue may take to publish the newest row.
 PUBLISHED_MS = UNIT_MS["h"]
-# How long after its listing the first row of a series may stand.
+# How long after its listing the first row of a series may come.
 LATE_START_MS = 7 * UNIT_MS["d"]
 # Longest wait before a page that lacked rows is asked for again.
 REST_MOST = 4.0
 
 
 class SeriesProgress(Protocol):
-    """Told how far each series has come, in milliseconds of time; called by several threads."""
+    """Callback for the progress of each series, in milliseconds of time; called by several threads."""
 
     def begin(self, key: Key, total: int) -> None:
-        """A series starts, with so much of it to fetch."""
+        """A series starts, with this much of it to fetch."""
 
     def advance(self, key: Key, amount: int, rows: int) -> None:
-        """So much more of it is settled, with so many rows."""
+        """Another part of it is done, with this many rows."""
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
 
     def begin(self, key: Key, total: int) -> None:
         """Say nothing."""
@@ -55,7 +55,7 @@ class Silent:
 
 @dataclass(slots=True)
 class Fetched:
-    """What became of one series: rows that are new, what the venue has not, and what is still missing and why."""
+    """Result of one series: new rows, what the venue does not have, and what is still missing and why."""
 
     key: Key
     rows: int = 0
@@ -67,13 +67,13 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a download; `notes` are for the reader, in order."""
+    """Result of a download; `notes` are for the reader, in order."""
 
     series: tuple[Fetched, ...]
     notes: tuple[str, ...]
 
     def remarks(self) -> list[str]:
-        """Gaps that the venue has, rows that differ from what is stored, then the notes."""
+        """Gaps of the venue, rows that differ from the stored ones, then the notes."""
         lines = []
         for one in self.series:
             if one.gaps:
@@ -101,8 +101,8 @@ class Report:
 class Task:
     """One series to bring up to date over [start, end).
 
-    `open_end` where it ends about now, `oldest_ms` the first time that the venue serves, `newest_ms` the last one
-    that a final row can have, `step_ms` the period; `shortfall` says what of it is older than the venue serves.
+    `open_end` if it ends about now, `oldest_ms` the earliest time that the venue serves, `newest_ms` the latest time
+    of a final row, `step_ms` the period; `shortfall` describes the part that is older than the venue serves.
     """
 
     key: Key
@@ -118,7 +118,7 @@ class Task:
 
     @property
     def tolerance_ms(self) -> int:
-        """How late the newest row may be published."""
+        """How late the newest row may be published, milliseconds."""
         return max(2 * self.step_ms, PUBLISHED_MS)
 
 
@@ -131,10 +131,9 @@ def clock_ms() -> int:
 class Downloader:
     """A recipe, the store it fills, and the way to stop it; `run` does everything.
 
-    Where `named`, the recipe's name becomes a dataset of the store. A gap that was not asked for often enough, over
-    long enough, is asked for again; with `again` every gap is. With `instruments` the rules of the venue are asked for
-    too, and kept beside its bars. `say` is told before the first request what of the
-    recipe the venue does not serve.
+    If `named`, the name of the recipe becomes a dataset of the store. A gap that was not requested often enough, over a
+    long enough time, is requested again; with `again` every gap is. With `instruments` the rules of the venue are
+    fetched too, and kept beside its bars. `say` is called before the first request with what the venue does not serve.
     """
 
     recipe: Recipe
@@ -156,12 +155,12 @@ class Downloader:
         Raises
         ------
         UsageError
-            Before the first page is asked for, where the venue does not list a symbol or cannot serve a series, or is
-            asked on a way that others can change, and not `insecure`.
+            Before the first page is requested, if the venue does not list a symbol or cannot serve a series, or if
+            others can change the data on the way and `insecure` is not set.
         MarketError
-            Where the venue does not answer or the store cannot be written.
+            If the venue does not answer or the store cannot be written.
         KeyboardInterrupt
-            When interrupted; every page that came is in the store.
+            When interrupted; every page received is in the store.
         """
         choice = self.recipe.exchange
         venue = Venue(choice.id, choice.options, self.stop, self.patience, insecure=self.insecure)
@@ -189,7 +188,7 @@ class Downloader:
         notes: list[str] = []
         instruments = tuple(Instrument.parse(symbol) for symbol in recipe.symbols)
         start, end = recipe.span.start_ms or 0, recipe.span.end_ms
-        # Said before the first request: what ccxt's description of the venue and this machine's clock can tell.
+        # Said before the first request, from ccxt's description of the venue and this machine's clock.
         for series in recipe.series:
             for kind in {one.kind for one in instruments if series == "ohlcv" or one.kind == "swap"}:
                 now = self.clock()
@@ -287,7 +286,7 @@ class Downloader:
         result.missing = intersect(self.store.missing(task.key, task.start_ms, task.end_ms), self._wanted(task))
         if task.open_end and not result.problem:
             late = (task.end_ms - task.tolerance_ms, task.end_ms)
-            # After the last settlement nothing is covered yet; it is missing only where the cadence asks for one.
+            # After the last settlement nothing is covered yet; it is missing only if the cadence requires one.
             expected = intersect(result.missing, named) if task.key.series == "funding" else result.missing
             result.missing = subtract(expected, [late])
         self._short(task, result)
@@ -295,7 +294,7 @@ class Downloader:
         return result
 
     def _short(self, task: Task, result: Fetched) -> None:
-        """Why time before the first that the venue serves is missing."""
+        """Why the time before the earliest that the venue serves is missing."""
         unserved = intersect(self._wanted(task), [(task.start_ms, task.oldest_ms)])
         old = intersect(self.store.missing(task.key, task.start_ms, task.end_ms), unserved)
         result.missing = merged([*result.missing, *old])
@@ -303,7 +302,7 @@ class Downloader:
             result.problem = task.shortfall
 
     def todo(self, venue: Venue, task: Task) -> tuple[Span, ...]:
-        """Time that was never settled, and gaps that have to be asked for again, as few windows as a page allows."""
+        """Uncovered time and gaps to be requested again, in as few windows as the page size allows."""
         span = task.start_ms, task.end_ms
         doubtful = self.store.doubtful(task.key, *span, old=self.again)
         reachable = intersect(doubtful, [(max(task.oldest_ms, task.start_ms), task.end_ms)])
@@ -312,7 +311,7 @@ class Downloader:
         return intersect([*never, *bridged(reachable, page_ms)], self._wanted(task))
 
     def _wanted(self, task: Task) -> tuple[Span, ...]:
-        """The time of a task that the recipe asks for: all of it, or the windows of its symbol."""
+        """The part of a task that the recipe asks for: all of it, or the windows of its symbol."""
         return self.recipe.spans_of(task.listed.instrument.symbol) or ((task.start_ms, task.end_ms),)
 
     def _gaps(self, task: Task) -> tuple[Span, ...]:
@@ -326,7 +325,7 @@ def _fetch_span(pager: Pager, venue: Venue, task: Task, span: Span) -> tuple[Spa
     if task.key.series == "funding":
         return fetch_settlements(pager, span, limit, open_end=task.open_end and span[1] == task.end_ms)
     period_ms = timeframe_ms(task.period)
-    # Weeks and some venues' days start where they like: their first page tells.
+    # The start of weeks, and of days at some venues, is known only from the first page.
     phase_ms = 0 if task.key.series == "ohlcv" and period_ms <= UNIT_MS["h"] else None
     return fetch_grid(pager, span, period_ms, limit, phase_ms)
 
@@ -334,7 +333,7 @@ def _fetch_span(pager: Pager, venue: Venue, task: Task, span: Span) -> tuple[Spa
 def task_of(
     venue: Venue, series: SeriesName, listed: Listed, timeframe: str, start_ms: int, end_ms: int | None, now_ms: int
 ) -> Task:
-    """The task of one series, clipped to what can exist: from the listing to the last closed bar."""
+    """The task of one series, clipped to the time from the listing to the last closed bar."""
     kind, period = listed.instrument.kind, venue.period(series, timeframe)
     key = Key.of(venue.identifier, listed.instrument.symbol, series, period)
     step = UNIT_MS["h"] if series == "funding" else timeframe_ms(period)
@@ -351,7 +350,7 @@ def task_of(
 
 
 def _probed(venue: Venue, task: Task) -> Task:
-    """The task, begun where a venue without rules begins to serve: does an old window answer with its own rows?"""
+    """The task, starting where a venue without rules starts to serve: does an old window return its own rows?"""
     if task.start_ms >= task.end_ms:
         return task
     until = min(task.start_ms + 8 * task.step_ms, task.newest_ms)
@@ -366,9 +365,9 @@ def _probed(venue: Venue, task: Task) -> Task:
 
 
 def all_of(futures: Sequence[Future[Fetched]], pool: Executor, stop: threading.Event) -> list[Fetched]:
-    """What all series came to, in order; the first that fails, or an interrupt, stops the others and is raised."""
+    """Results of all series, in order; the first failure or interrupt stops the others and is raised."""
     try:
-        # A wait without an end would not let Ctrl-C through.
+        # A wait without a timeout would not let Ctrl-C through.
         while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
             if any(future.done() and future.exception() for future in futures):
                 stop.set()
@@ -377,7 +376,7 @@ def all_of(futures: Sequence[Future[Fetched]], pool: Executor, stop: threading.E
         stop.set()
         pool.shutdown(cancel_futures=True)
         raise
-    # What stopped the others says more than that they were stopped.
+    # The error that stopped the others says more than the fact that they were stopped.
     problems = [problem for future in futures if (problem := future.exception()) is not None]
     for problem in sorted(problems, key=lambda one: isinstance(one, Stopped)):
         raise problem
@@ -385,13 +384,13 @@ def all_of(futures: Sequence[Future[Fetched]], pool: Executor, stop: threading.E
 
 
 def nothing_of(recipe: Recipe) -> str:
-    """Sentence about a recipe of which its venue has nothing."""
+    """Sentence about a recipe for which the venue has nothing."""
     what = f"{', '.join(recipe.series)} of {', '.join(recipe.symbols)}"
     return f"{recipe.exchange.id} has no {what} in that time: choose another venue or range"
 
 
 def remember(store: Store, recipe: Recipe, symbols: tuple[str, ...]) -> None:
-    """Make the recipe's name a dataset of the store."""
+    """Make the name of the recipe a dataset of the store."""
     StoredDataset(
         name=recipe.name,
         venue=recipe.exchange.id,

@@ -1,7 +1,7 @@
-"""Bars, funding and open interest of one CSV, Feather or Parquet file of the project's own layouts.
+"""Bars, funding and open interest from one CSV, Feather or Parquet file in the project's own layouts.
 
-Layouts, told by the file's name; columns are found by name, in any order and case, and others are not read; what parts
-the cells of a CSV (comma, semicolon, tab or bar) is told by its header:
+The layout follows from the file name. Columns are found by name, in any order and case; others are not read. The
+separator of a CSV (comma, semicolon, tab or bar) is detected from its header:
 
     ZECUSDT-1h.csv                      bars: timestamp, open, high, low, close, volume
     ZECUSDT-funding.csv                 settlements: timestamp, funding_rate
@@ -10,8 +10,8 @@ the cells of a CSV (comma, semicolon, tab or bar) is told by its header:
     ZEC_USDT_USDT-5m-futures.feather    freqtrade's bars of a swap: date, open, high, low, close, volume
     ZEC_USDT-5m.feather                 freqtrade's bars of a spot pair
 
-A time is an epoch stamp (milli-, micro- or nanoseconds, by magnitude in each row) or ISO 8601 with a zone. Where
-a column `symbol` is there it must name the file's own instrument.
+A time is an epoch stamp (milli-, micro- or nanoseconds, by magnitude in each row) or ISO 8601 with a zone. A column
+`symbol`, if present, must name the instrument of the file.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ Content = Literal["bars", "funding", "open interest"]
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Columns of one content, each under the first of its names; at least `least` of `values` must be there."""
+    """Columns of one content, each with its accepted names; at least `least` of `values` must be present."""
 
     time: tuple[str, ...]
     values: tuple[tuple[str, ...], ...]
@@ -84,7 +84,7 @@ _LAYOUTS: dict[Content, _Layout] = {
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Positions of a layout's columns in a file's header; None is an absent one."""
+    """Positions of the columns of a layout in a file's header; None for an absent one."""
 
     header: tuple[str, ...]
     time: int
@@ -98,7 +98,7 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True)
 class MarketFile:
-    """A file whose name follows a layout; `kind` is None where the name does not tell it."""
+    """A file whose name follows a layout; `kind` is None if the name does not give it."""
 
     path: Path
     content: Content
@@ -108,7 +108,7 @@ class MarketFile:
     kind: Kind | None
 
     def instrument(self, kind: Kind) -> Instrument:
-        """What the file is about, taken as `kind` where its name does not tell."""
+        """The instrument of the file, of kind `kind` if its name does not give one."""
         base = self.code.removesuffix(self.quote)
         if not self.quote or not base:
             raise MarketError(
@@ -120,13 +120,13 @@ class MarketFile:
 
 
 def read_bars(path: Path, timeframe: str | None = None) -> CheckedBars:
-    """Bars of one CSV, Feather or Parquet file; `timeframe` is read from its name where it is not given.
+    """Bars of one CSV, Feather or Parquet file; `timeframe` is read from its name if it is not given.
 
     Raises
     ------
     MarketError
-        Naming file, line or row, and column of what `backtest.market.quality` refuses; or where the file cannot
-        be read, or its name does not tell a timeframe that was not given.
+        Naming file, line or row, and column of what `backtest.market.quality` refuses; or if the file cannot be read,
+        or if no timeframe is given and its name does not contain one.
     """
     return clean_bars(_read(path, "bars"), timeframe or _period(path))
 
@@ -142,7 +142,7 @@ def read_open_interest(path: Path, period: str | None = None) -> OpenInterest:
 
 
 def market_file(path: Path) -> MarketFile | None:
-    """What a file's name tells; None where it follows no layout."""
+    """The parsed name of a file; None if it follows no layout."""
     match = next((match for form in _FORMS if (match := form.fullmatch(path.name))), None)
     if match is None:
         return None
@@ -159,12 +159,12 @@ def market_file(path: Path) -> MarketFile | None:
 def _period(path: Path) -> str:
     file = market_file(path)
     if file is None or not file.period:
-        raise MarketError(f"{path}: its name tells no timeframe: name it as in ZECUSDT-1h.csv, or give one")
+        raise MarketError(f"{path}: its name has no timeframe: name it as in ZECUSDT-1h.csv, or give one")
     return file.period
 
 
 def told_kind(folder: Path, *, swap_data: bool) -> Kind:
-    """Kind that a folder's name tells, else swap where it has swap data; raises `MarketError` where neither does."""
+    """Kind from the name of a folder, else swap if it has swap data; raises `MarketError` if neither decides."""
     name = folder.resolve().name.lower()
     swap, spot = _SWAP_FOLDER.search(name) is not None, "spot" in name
     if swap != spot:
@@ -172,7 +172,7 @@ def told_kind(folder: Path, *, swap_data: bool) -> Kind:
     if swap_data:
         return "swap"
     raise MarketError(
-        f"{folder} does not tell whether its bars are of swaps or of spot: put 'futures' or 'spot' into the name of "
+        f"{folder} does not say whether its bars are of swaps or of spot: put 'futures' or 'spot' into the name of "
         "the folder, as in my-futures"
     )
 
@@ -217,22 +217,22 @@ def _read_csv(path: Path, data: bytes, layout: _Layout, code: str) -> RawTable:
 
 
 def _separator(header: str) -> str:
-    """What parts the cells of a header: comma, semicolon, tab or bar."""
+    """Separator of the cells of a header: comma, semicolon, tab or bar."""
     return max(",;\t|", key=header.count)
 
 
 def _read_plain(path: Path, data: bytes, columns: _Columns, code: str, separator: str) -> RawTable | None:
-    """Table of a file whose cells Arrow reads as they are and of which each line is one row; None of any other."""
+    """Table of a file whose cells Arrow can read directly, one row per line; None for any other."""
     body = data.rstrip(b"\r\n") if data.endswith((b"\n\n", b"\r\n")) else data
     table = _parse_csv(body, columns, separator)
-    # Lines can be counted only where each holds one row.
+    # Lines can be counted only if each holds one row.
     if table is None or table.num_rows != body.count(b"\n") - body.endswith(b"\n"):
         return None
     return _plain(path, table, columns, "line", code)
 
 
 def _parse_csv(body: bytes, columns: _Columns, separator: str) -> Any:
-    """Arrow table of the body, columns named by position; None where a cell is not of its column's type."""
+    """Arrow table of the body, columns named by position; None if a cell does not have the type of its column."""
     types = {columns.time: pa.int64()} | {column: pa.float64() for column in columns.values if column is not None}
     if columns.symbol is not None:
         types[columns.symbol] = pa.string()
@@ -287,7 +287,7 @@ def _find(path: Path, header: tuple[str, ...], layout: _Layout) -> _Columns:
 
 
 def _plain(path: Path, table: Any, columns: _Columns, unit: Literal["line", "row"], code: str) -> RawTable | None:
-    """Table of columns that are numbers already; None where a cell has to be looked at, to read or to refuse it."""
+    """Table of columns that are numbers already; None if some cell must be read or refused by itself."""
     times = table.column(columns.time)
     values = [None if column is None else table.column(column) for column in columns.values]
     symbols = [] if columns.symbol is None else table.column(columns.symbol).unique().to_pylist()
@@ -326,7 +326,7 @@ def _precise(
     unit: Literal["line", "row"],
     code: str,
 ) -> RawTable:
-    """Table of rows of text, cell by cell: reads what `_plain` cannot, and names the cell that nobody can."""
+    """Table of rows of text, cell by cell: reads what `_plain` cannot, and names the cell that cannot be read."""
     times, values, numbers, blank = [], [], [], []
     for number, cells in rows:
         where = f"{path} {unit} {number}"

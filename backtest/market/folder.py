@@ -1,8 +1,8 @@
 """Markets from folders: files of the project's own layouts by their names, all others by their content.
 
-Every file takes the way of an import: the same profiles, the same checks of units. What a file does not tell (its zone,
-its unit) nobody can say for a folder, so it is left out with the reason, or refused where nothing else is there: import
-it with the option that says it. Rules of the venue are read from `instruments.toml` beside the bars.
+Every file is read as in an import: the same profiles, the same unit checks. A folder has no options for what a file
+does not say (its zone, its unit), so such a file is left out with the reason, or refused if there is no other: import
+it with the option for that. Rules of the venue are read from `instruments.toml` beside the bars.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WORDS = {"ohlcv": "bars", "oi": "open interest"}
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Pieces of the files whose name tells nothing, with their paths, and sentences about those that are not read."""
+    """Pieces of the files whose names follow no layout, with their paths, and sentences about files not read."""
 
     pieces: tuple[tuple[Path, Piece], ...]
     notes: tuple[str, ...]
@@ -41,14 +41,14 @@ class _Read:
 def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = None) -> Market:
     """Market of the files in a folder (its subfolders are not read), all instruments on one grid.
 
-    Where `kind` is not given, freqtrade's file names tell swap from spot, else the folder's name, else the
-    presence of funding or open interest. `timeframe` chooses where the folder holds several. A data
-    file that is not read is named in the market's provenance.
+    If `kind` is not given, it follows from freqtrade's file names, else from the folder name, else from the presence of
+    funding or open interest. `timeframe` chooses if the folder holds several. A data file that is not read is named in
+    the provenance of the market.
 
     Raises
     ------
     MarketError
-        Where the folder has no bars, or does not tell what was not given; or as `read_bars` and an import do.
+        If the folder has no bars, or does not determine what was not given; or as `read_bars` and an import do.
     """
     files, unnamed = _recognised(folder)
     read = _by_content(unnamed, kind)
@@ -90,7 +90,7 @@ def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = 
 
 
 def _recognised(folder: Path) -> tuple[list[MarketFile], list[Path]]:
-    """Files whose name tells what they are, and other files that may hold data."""
+    """Files whose names follow a layout, and other files that may hold data."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as problem:
@@ -130,7 +130,7 @@ def _bars_of(read: _Read, timeframe: str) -> list[tuple[Path, Piece]]:
 
 
 def _timeframe(files: list[MarketFile], read: _Read, folder: Path, timeframe: str | None) -> str:
-    """The one of the bars, or the one that was chosen, as the files write it."""
+    """The timeframe of the bars, or the chosen one, as the files write it."""
     told = [file.period for file in files if file.content == "bars"]
     told += [piece.key.timeframe for _, piece in read.pieces if piece.key.series == "ohlcv"]
     if not told:

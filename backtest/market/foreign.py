@@ -1,4 +1,4 @@
-"""Files of any usual program as tables: times and numbers of the columns that a profile found, one row at a time."""
+"""Files from any common program as tables: times and numbers of the columns that a profile found."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _FORMATS = ("%Y.%m.%d %H:%M:%S", "%Y.%m.%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%
 class Foreign:
     """A file that was read: its profile, its table (columns as `COLUMNS` of its series), and helper columns.
 
-    `helpers` are `quote_volume`, `interval_hours` and `settles` where the file has them, a value a row; `described` is
-    what the file was taken for.
+    `helpers` are `quote_volume`, `interval_hours` and `settles` if the file has them, one value per row; `described`
+    is what the file was recognised as.
     """
 
     profile: Profile
@@ -50,12 +50,12 @@ def read_foreign(
     say: Callable[[str], None] = lambda _: None,
     most: int | None = None,
 ) -> Foreign:
-    """A file of any usual program; `say` is told what it is taken for before its rows are read.
+    """A file from any common program; `say` is called with what it was recognised as before its rows are read.
 
     Raises
     ------
     MarketError
-        Naming line and column of the first cell that cannot be read, or what the user has to say.
+        Naming line and column of the first cell that cannot be read, or what the user has to specify.
     """
     raw = read_raw_cells(path, most)
     profile = recognised(path, raw, options, series, base)
@@ -125,7 +125,7 @@ def _numbers(path: Path, raw: RawCells, place: int, numbers: Int64s, *, skip_bad
 
 
 def _odd(cell: str) -> bool:
-    """Whether Python's own reader would accept what is no plain number."""
+    """Whether Python's own parser accepts a text that is not a plain number."""
     return "_" in cell or not cell.isascii()
 
 
@@ -178,7 +178,7 @@ def _zone(name: str) -> ZoneInfo | None:
 
 
 def _instant(text: str, zone: ZoneInfo | None) -> int:
-    """Milliseconds of a written time; `ValueError` where it is none, `UsageError` where its zone is not known."""
+    """Milliseconds of a written time; `ValueError` if it is not a time, `UsageError` if its zone is unknown."""
     moment: datetime | None = None
     try:
         moment = datetime.fromisoformat(text.replace(" UTC", "+00:00"))
@@ -210,7 +210,7 @@ def _of_timestamps(path: Path, column: Any, profile: Profile) -> Int64s:
 
 
 def _of_numbers(path: Path, values: Floats, profile: Profile, raw: RawCells, numbers: Int64s) -> Int64s:
-    """Milliseconds of epoch stamps: in the unit that was said, else by magnitude in each row, seconds included."""
+    """Milliseconds of epoch stamps: in the given unit, else by magnitude in each row, seconds included."""
     said = profile.units.get("time", "")
     if said:
         if said not in UNIT_NS:

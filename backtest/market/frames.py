@@ -1,9 +1,9 @@
-"""Bars, funding and open interest that people hold as pandas frames, understood or refused by name.
+"""Bars, funding and open interest from pandas frames, understood or refused by name.
 
 A bar frame has the columns open, high, low, close and volume, in any order and case, and its bar opens either as the
 index or in a column `timestamp`, `open_time`, `date`, `datetime` or `time`. Times carry a zone, or are epoch
-milliseconds. A column named after a declared series (`backtest.market.series`) is taken as it stands at the close of
-its bar, so that what `Market.to_frames` returns is read back unchanged.
+milliseconds. A column named after a declared series (`backtest.market.series`) holds its values at the close of the
+bar, so that the result of `Market.to_frames` is read back unchanged.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ VALUES = ("sum_open_interest_value", "open_interest_value", "value")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Framed:
-    """What frames hold, on one grid: the timeframe, the N instruments in order, and their panels."""
+    """Contents of frames on one grid: the timeframe, the N instruments in order, and their panels."""
 
     timeframe: str
     instruments: tuple[Instrument, ...]
@@ -110,7 +110,7 @@ def _check_frame(where: str, frame: Any) -> None:
 
 
 def _column(where: str, frame: pd.DataFrame, aliases: tuple[str, ...]) -> int | None:
-    """Position of the column under the first of its names; one that stands twice is refused."""
+    """Position of the column under the first of its names; a duplicate column is refused."""
     names = [str(column).strip().lower() for column in frame.columns]
     for alias in aliases:
         if names.count(alias) > 1:
@@ -144,7 +144,7 @@ def _numbers(where: str, column: pd.Series) -> Floats:
 
 
 def _stamps_ms(where: str, stamps: pd.Index) -> Int64s:
-    """Milliseconds of an index of aware times or epoch stamps; anything that would have to be guessed is refused."""
+    """Milliseconds of an index of aware times or epoch stamps; anything ambiguous is refused."""
     if stamps.hasnans:
         raise MarketError(f"{where}: {int(np.count_nonzero(stamps.isna()))} times are missing: drop those rows")
     if pd.api.types.is_object_dtype(stamps.dtype) or pd.api.types.is_string_dtype(stamps.dtype):
@@ -177,7 +177,7 @@ def _stamps_ms(where: str, stamps: pd.Index) -> Int64s:
 
 
 def _told_timeframe(tables: Mapping[str, RawTable]) -> str:
-    """The commonest step between rows, as a timeframe, the same in every frame."""
+    """The most common step between rows, as a timeframe; it must be the same in every frame."""
     told = {symbol: _period(table.where, table.time_ms) for symbol, table in tables.items()}
     first = next(iter(told), "")
     for symbol, period in told.items():
@@ -192,7 +192,7 @@ def _told_timeframe(tables: Mapping[str, RawTable]) -> str:
 def _period(where: str, time_ms: Int64s) -> str:
     steps = np.diff(once_in_order(time_ms))
     if steps.size == 0:
-        raise MarketError(f"{where} has one time only, which tells no timeframe: give timeframe='1h' or whatever it is")
+        raise MarketError(f"{where} has one time only, which gives no timeframe: give timeframe='1h' or whatever it is")
     lengths, counts = np.unique(steps, return_counts=True)
     step = int(lengths[np.argmax(counts)])
     for unit in ("w", "d", "h", "m", "s"):
@@ -243,7 +243,7 @@ def _open_interest(symbol: str, given: Any) -> OpenInterest:
 
 
 def _take_series(symbol: str, frame: pd.DataFrame, aligned: Aligned, column: int, given: Mapping[str, bool]) -> None:
-    """Write the declared series that a bar frame carries into the panels of its column."""
+    """Write the declared series of a bar frame into the panels of its column."""
     where = f"frame of {symbol}"
     held = {name: place for name in SERIES if (place := _column(where, frame, (name,))) is not None}
     if not held:

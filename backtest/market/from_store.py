@@ -1,4 +1,4 @@
-"""Markets from the store: a fetched name, or everything that one venue has of a timeframe."""
+"""Markets from the store: a fetched name, or everything of one venue in a timeframe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from backtest.market.store import Store
 
 
 def stored_names(store: Store) -> tuple[str, ...]:
-    """Names that `open_stored` knows: what was fetched by name, and the venues."""
+    """Names that `open_stored` accepts: fetched names, and venues."""
     fetched = (path.stem for path in (store.root / "datasets").glob("*.json"))
     venues = (key.venue for key in store.contents() if key.series == "ohlcv")
     return tuple(sorted({*fetched, *venues}))
@@ -44,15 +44,15 @@ def stored_names(store: Store) -> tuple[str, ...]:
 def open_stored(store: Store, name: str, timeframe: str | None = None) -> Market:
     """Market of a fetched name or of a venue.
 
-    The rules of the venue that were fetched, or written, into its `instruments.toml` are its instruments'. Of a fetched
-    name, `timeframe` is its own where none is given; of a venue it must be given where it has several.
+    Its instruments have the rules of the venue's `instruments.toml`, fetched or written by hand. For a fetched name,
+    `timeframe` defaults to its own; for a venue it must be given if there are several.
 
     Raises
     ------
     UsageError
         If the store has no such name, or not in this timeframe.
     MarketError
-        If what it has cannot be used.
+        If its data cannot be used.
     """
     dataset = _fetched(store, name) or _of_venue(store, name, timeframe)
     wanted = timeframe or dataset.timeframe
@@ -95,7 +95,7 @@ def open_stored(store: Store, name: str, timeframe: str | None = None) -> Market
 
 
 def unusable(store: Store, key: Key) -> list[str]:
-    """The sentence about the first row of a series that a market cannot hold; empty where there is none."""
+    """The sentence about the first row of a series that a market cannot hold; empty if there is none."""
     table = _table(key, store.read(key))
     try:
         if key.series == "ohlcv":
@@ -146,7 +146,7 @@ def _of_venue(store: Store, name: str, timeframe: str | None) -> StoredDataset:
 
 def _series(store: Store, bars: Key, keys: Sequence[Key], dataset: StoredDataset) -> InstrumentData | None:
     def rows(key: Key) -> Rows:
-        # What was sampled before the first bar is known in it, and the last settlement may be stamped a little late.
+        # A sample from before the first bar is known in it, and the last settlement may be stamped a little late.
         before = 0 if key.series == "ohlcv" else 3 * DAY_MS
         after = SNAP_MS + 1 if key.series == "funding" else 0
         end = None if dataset.end_ms is None else dataset.end_ms + after
@@ -175,7 +175,7 @@ def _series(store: Store, bars: Key, keys: Sequence[Key], dataset: StoredDataset
 
 
 def _best_samples(keys: list[Key], bars: Key) -> Key | None:
-    """The longest period that is not longer than a bar, else the shortest there is."""
+    """The longest period that is not longer than a bar, else the shortest available."""
     bar_ms = timeframe_ms(bars.timeframe)
     ordered = sorted(keys, key=lambda key: timeframe_ms(key.timeframe))
     fitting = [key for key in ordered if timeframe_ms(key.timeframe) <= bar_ms]

@@ -1,4 +1,4 @@
-"""Declared series of the store's rows: values that a bar knows, with how long they stay known."""
+"""Declared series from stored rows: values known at each bar, with how long they stay known."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from backtest.market.series import SERIES
 
 
 def further_series(found: Mapping[str, tuple[Key, Rows]], bar_ms: int) -> dict[str, Known]:
-    """Every declared series that stands in stored rows, by name; a value is known one period after its stamp.
+    """Every declared series in stored rows, by name; a value is known one period after its stamp.
 
-    Sums over periods shorter than a bar are added up; over longer ones they tell nothing of a bar and are left out.
+    Sums over periods shorter than a bar are added up; sums over longer ones say nothing about a bar and are left out.
     """
     further = {}
     for declared in SERIES.values():

@@ -1,4 +1,4 @@
-"""Files into the store: Binance's archive, freqtrade's Feather, and the CSV, Feather and Parquet that `files` reads."""
+"""Imports into the store: Binance's archive, freqtrade's Feather, and the CSV, Feather and Parquet of `files`."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from backtest.market.spans import intersect
 from backtest.market.store import Store
 
 ARCHIVE_VENUE: dict[Kind, str] = {"swap": "binanceusdm", "spot": "binance"}
-# By how much another clock may be ahead of this one.
+# How far another clock may be ahead of this one.
 FUTURE_MS = 5 * 60_000
 _READ = (".zip", ".csv", ".tsv", ".txt", ".feather", ".parquet", ".json", ".gz", ".xlsx")
 
 
 @dataclass(slots=True)
 class Imported:
-    """What an import did: new rows by series, what was repaired, and files that were not read and why.
+    """Result of an import: new rows by series, repairs, and files that were not read and why.
 
-    `again` counts files that had been imported before, `unvouched` archive files without a CHECKSUM or of a time that
-    is not over; `set_aside` are sentences about files of the store that contradict it.
+    `again` counts files imported before, `unvouched` archive files without a CHECKSUM or of a period that is not over;
+    `set_aside` are sentences about files of the store that contradict it.
     """
 
     rows: dict[Key, int] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Imported:
     unvouched: int = 0
 
     def lines(self) -> list[str]:
-        """One line a series, then the notes."""
+        """One line per series, then the notes."""
         lines = [f"{key}: {rows:,} new rows" for key, rows in sorted(self.rows.items())]
         lines += [
             f"{key}: {count:,} rows differ from what is stored, which was kept"
@@ -63,7 +63,7 @@ class Imported:
 
 @dataclass(slots=True)
 class _Import:
-    """One import under way: where to, what the user said of the files, and what was imported before."""
+    """One import in progress: the store, what the user said about the files, and what was imported before."""
 
     store: Store
     said: Said
@@ -123,15 +123,15 @@ def import_paths(
     progress: Progress = silent,
     now_ms: int | None = None,
 ) -> Imported:
-    """Import files and folders (with their subfolders), as what the user said of them.
+    """Import files and folders (with their subfolders), by what the user said about them.
 
-    The archive's own files name their venue (binance, binanceusdm); others need one. A file of a folder that is not
+    Files of the archive name their venue (binance, binanceusdm); others need one. A file in a folder that is not
     recognised is named in the notes; one that was given by name is an error.
 
     Raises
     ------
     MarketError
-        Naming the first file that cannot be used; what came before it is in the store.
+        Naming the first file that cannot be used; the files before it are in the store.
     """
     task = _Import(store, said or Said(), time.time_ns() // 1_000_000 if now_ms is None else now_ms)
     found = False
@@ -158,7 +158,7 @@ def import_paths(
 
 
 def _until_now(path: Path, piece: Piece, now_ms: int, notes: list[str]) -> Piece:
-    """The piece without a last bar that is still open; raises `MarketError` where one is of the future."""
+    """The piece without a last bar that is still open; raises `MarketError` if a row is in the future."""
     times = piece.rows.time_ms
     if times.size == 0:
         return piece
@@ -214,7 +214,7 @@ def _archive_file(path: Path, task: _Import) -> None:
 
 
 def _plain_file(path: Path, task: _Import, *, given: bool) -> bool:
-    """Whether a file was read; one that nothing asked for by name and that is not recognised is only named."""
+    """Whether a file was read; an unrecognised one that was not given by name is only mentioned."""
     wanted = given or market_file(path) is not None
     mark = task.seen.mark(path, task.said.key)
     if task.known_anywhere(mark):

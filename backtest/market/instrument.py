@@ -1,4 +1,4 @@
-"""What is traded and where its figures came from: the words that every room of the market shares."""
+"""What is traded and where its data came from: the records shared by everything in market/."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Kind = Literal["swap", "spot"]
 Tier = tuple[float, float]
-"""Notional from which a tier holds, currency of settlement, and its maintenance rate, share of notional."""
+"""Notional from which a tier applies, currency of settlement, and its maintenance rate, share of notional."""
 
 RECONSTRUCTED = "RECONSTRUCTED"
 DOLLARS = ("USDT", "USDC", "USD")
-"""Currencies in which money is shown without saying so."""
+"""Currencies in which amounts are shown without naming the currency."""
 _SYMBOL = re.compile(r"([A-Z0-9]{1,20})/([A-Z0-9]{1,20})(?::([A-Z0-9]{1,20}))?")
 
 
@@ -35,18 +35,18 @@ class Instrument:
     settle : str
         Currency in which profit, margin, funding and fees are paid: the coin itself for an inverse contract.
     listed_ms, delisted_ms : int or None
-        First and last instant of trading, milliseconds UTC; None where unknown.
+        First and last instant of trading, milliseconds UTC; None if unknown.
     omits_empty_bars : bool
-        Whether its venue writes no bar where nothing traded, so that a missing bar is one of volume zero.
+        Whether its venue writes no bar when nothing traded, so that a missing bar has volume zero.
     tick, lot, least_notional : float
-        Steps of its price, and of its quantity in coins (of an inverse contract in its quote currency, contract size
-        included), and the least notional of an order in the currency of settlement; 0 where unknown: nothing is
-        rounded, nothing refused.
+        Steps of its price, and of its quantity in coins (for an inverse contract in its quote currency, contract size
+        included), and the least notional of an order in the currency of settlement; 0 if unknown: then nothing is
+        rounded or refused.
     tiers : tuple of (float, float)
-        Maintenance margin by notional (`Tier`), the first from 0, rates rising; empty where unknown: the
-        configuration's `maintenance_margin` holds.
+        Maintenance margin by notional (`Tier`), the first from 0, rates rising; empty if unknown: then
+        `maintenance_margin` of the configuration applies.
     earlier_names : tuple of (str, float)
-        Symbols under which it traded before, and how many of those units one of its own is (`1000X` is 1000).
+        Symbols under which it traded before, and how many of those units equal one of its own (`1000X` is 1000).
     converted_by : str
         Pair or series by which its prices were converted to `quote`, which its symbol does not name; else empty.
     """
@@ -93,7 +93,7 @@ class Instrument:
 
     @property
     def rules(self) -> dict[str, Any]:
-        """What is known of it beyond its symbol, by name: empty for one that is only named."""
+        """What is known beyond its symbol, by name: empty if only the symbol is known."""
         named = Instrument.parse(self.symbol)
         names = (item.name for item in fields(self))
         return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(named, name)}
@@ -105,7 +105,7 @@ class Instrument:
 
     @property
     def quanto(self) -> bool:
-        """Whether profit is paid in a currency that is neither its quote nor its coin."""
+        """Whether profit is paid in a currency that is neither its quote currency nor its coin."""
         return self.settle not in (self.base, self.quote)
 
 

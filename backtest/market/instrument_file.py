@@ -1,4 +1,4 @@
-"""The rules of a venue beside a folder of bars: `instruments.toml`, one table a symbol."""
+"""The rules of a venue beside a folder of bars: `instruments.toml`, one table per symbol."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ AS_OF = "as_of"
 def with_rules(
     folder: Path, instruments: Iterable[Instrument], *, name_others: bool = True
 ) -> tuple[dict[str, Instrument], list[str]]:
-    """Each instrument by its symbol with what `instruments.toml` of its folder says of it, and sentences about that.
+    """Each instrument by symbol, with the rules from `instruments.toml` of its folder, and sentences about them.
 
     Keys of a table: `tick`; `lot` in contracts of `contract_size` (coins, or for an inverse contract its quote
     currency; 1 where not given); `least_notional`; `tiers`, pairs of a notional and the maintenance rate from it on;
     `listed` and `delisted`, instants or days UTC; `omits_empty_bars`; `earlier_names`, pairs of a symbol and how many
-    of its units one of today's is; `as_of`, the day on which a venue told them. With `name_others` a table without
-    bars is a sentence. Linear or inverse, and the currency of settlement, are told by the symbol.
+    of its units equal one of today's; `as_of`, the day on which the venue gave them. With `name_others` a table without
+    bars gives a sentence. The symbol says whether it is linear or inverse, and the currency of settlement.
 
     Raises
     ------
     MarketError
-        For a file that is no TOML, a key that is none of these, or a value that nobody can mean.
+        For a file that is not TOML, an unknown key, or an impossible value.
     """
     found = {one.symbol: one for one in instruments}
     path = folder / INSTRUMENTS

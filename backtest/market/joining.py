@@ -1,4 +1,4 @@
-"""Several markets as one, so that spot stands beside the perpetuals of another folder."""
+"""Several markets as one, so that spot can be used beside the perpetuals of another folder."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from backtest.market.series import SERIES
 def join(markets: Sequence[Market]) -> Market:
     """One market of the instruments of several, in order, on the union of their grids.
 
-    Bars outside a market's own span are NaN; there, spot keeps its funding of 0. Where any of them is labelled, the
-    whole is.
+    Bars outside the span of a market are NaN; there, spot keeps its funding of 0. If any of them is labelled, the
+    joined market is.
 
     Raises
     ------
     MarketError
-        Where there is none, the timeframes or grids differ, or an instrument stands in two of them.
+        If there is none, if timeframes or grids differ, or if an instrument is in two of them.
     """
     if not markets:
         raise MarketError("there is no market to join: give at least one")

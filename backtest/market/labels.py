@@ -1,4 +1,4 @@
-"""When open interest was sampled, told by arithmetic: value by coins is the price of that instant."""
+"""When open interest was sampled, from arithmetic: value divided by coins is the price at that instant."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from backtest.market.instrument import Floats
 from backtest.market.quality import Int64s, OpenInterest
 
-# The better instant must be this many times nearer than the other, over so many samples that a bar opens at both.
+# The better instant must be this many times nearer, over at least so many samples with a bar opening at both instants.
 CLEARLY = 2.0
 ENOUGH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Whether a sample stamped T is of T (`lag_ms` 0) or of T and a period, and why in words.
+    """Whether a sample stamped T is from T (`lag_ms` 0) or from one period later, and why in words.
 
-    `decided` is False where prices do not tell, and the later instant was taken.
+    `decided` is False if prices do not decide, and the later instant is assumed.
     """
 
     lag_ms: int
@@ -27,10 +27,10 @@ class Label:
 
 
 def sample_label(samples: OpenInterest, open_ms: Int64s, opens: Floats) -> Label:
-    """Label of samples of coins and quote notional, held against the opens (T,) of the same instrument's bars.
+    """Label of samples of coins and quote notional, compared with the opens (T,) of bars of the same instrument.
 
-    Each instant is judged by the samples for which a bar opens then: median relative differences of price decide. NaN
-    is left out; samples without both columns are taken as of the later instant without a word.
+    Each instant is judged by the samples at which a bar opens: median relative differences of price decide. NaN is left
+    out; for samples without both columns the later instant is assumed, without a sentence.
     """
     stamps_ms, coins, value, period_ms = samples.sampled_ms, samples.coins, samples.value, samples.period_ms
     if not (coins * value > 0).any():

@@ -1,4 +1,4 @@
-"""What a series of the store holds, as one JSON text that carries its own hash: no bit of it changes unseen."""
+"""The manifest of a stored series: a JSON text that carries its own hash, so that every changed bit is noticed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backtest.market.rows import Key, SeriesName, StoredFile
 from backtest.market.spans import Span, intersect, merged, overlapping, subtract
 
 MANIFEST = "manifest.json"
-# A gap is believed after this many askings, the first and the last at least this far apart.
+# A gap is accepted after this many requests, the first and the last at least this far apart.
 ASKED_LEAST = 3
 ASKED_APART_MS = DAY_MS
 REMARKS_MOST = 100
@@ -30,7 +30,7 @@ _AGAIN = "move the file away and run `backtest data check`: its rows are adopted
 
 
 class Gap(NamedTuple):
-    """Time [start, end) for which the source has no rows, how often it was asked, and when first and last."""
+    """Time [start, end) for which the source has no rows, and how often, when first and when last it was requested."""
 
     start_ms: Milliseconds
     end_ms: Milliseconds
@@ -40,20 +40,20 @@ class Gap(NamedTuple):
 
     @property
     def span(self) -> Span:
-        """Start and end alone."""
+        """Start and end only."""
         return self.start_ms, self.end_ms
 
     @property
     def young(self) -> bool:
-        """Whether it has to be asked for again: too seldom asked, or all too soon after each other."""
+        """Whether it must be requested again: too few requests so far, or all within too short a time."""
         return self.asked < ASKED_LEAST or self.last_asked_ms - self.first_asked_ms < ASKED_APART_MS
 
 
 class Manifest(BaseModel):
-    """What a series holds; `coverage` is [start, end) spans in milliseconds UTC.
+    """Contents of a series; `coverage` is [start, end) spans in milliseconds UTC.
 
-    Coverage is what was asked and answered; a gap is inside it and had no rows whenever it was asked for. `imported`
-    are the sha256 of whole files that need not be read again, `remarks` what was repaired, skipped or said of files,
+    Coverage is what was requested and answered; a gap lies inside it and had no rows at every request. `imported` are
+    the sha256 of whole files that need not be read again, `remarks` are repairs, skipped rows and notes about files,
     for the reader of a run.
     """
 
@@ -81,7 +81,7 @@ class Manifest(BaseModel):
 
     @property
     def key(self) -> Key:
-        """What the series is of."""
+        """The key of the series."""
         return Key(self.venue, self.symbol, self.series, self.timeframe)
 
     @property
@@ -90,14 +90,14 @@ class Manifest(BaseModel):
         return merged(gap.span for gap in self.gaps)
 
     def summary(self) -> dict[str, Any]:
-        """What `backtest data list --json` says of the series: all but its files, the gaps as spans."""
+        """The series in `backtest data list --json`: everything but its files, the gaps as spans."""
         document = self.model_dump(mode="json", exclude={"files", "imported", "gaps", "remarks"})
         askings = [list(gap) for gap in self.gaps]
         return document | {"gaps": [list(span) for span in self.gap_spans], "askings": askings, "rows": self.rows}
 
 
 def empty_manifest(key: Key, units: dict[str, str], sources: tuple[str, ...] = ()) -> Manifest:
-    """Manifest of a series that has no rows yet."""
+    """Manifest of a series without rows."""
     return Manifest(
         venue=key.venue,
         symbol=key.symbol,
@@ -110,7 +110,7 @@ def empty_manifest(key: Key, units: dict[str, str], sources: tuple[str, ...] = (
 
 
 def with_remarks(known: tuple[str, ...], new: Iterable[str]) -> tuple[str, ...]:
-    """Remarks with new ones, each once and at most so many: the last then says how many are left out."""
+    """Remarks with new ones added, each once and up to a limit: the last then says how many are left out."""
     listed = [one for one in known if not _LEFT_OUT.fullmatch(one)]
     left = sum(int(told[1]) for one in known if (told := _LEFT_OUT.fullmatch(one)))
     listed += [one for one in dict.fromkeys(new) if one not in listed]
@@ -119,7 +119,7 @@ def with_remarks(known: tuple[str, ...], new: Iterable[str]) -> tuple[str, ...]:
 
 
 def files_digest(files: Sequence[StoredFile]) -> str:
-    """Hash of the rows: of the hashes of their files."""
+    """Hash of the rows: the hash of the hashes of their files."""
     return hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
 
 
@@ -131,12 +131,12 @@ def manifest_text(document: dict[str, Any]) -> bytes:
 
 
 def read_manifest(path: Path, key: Key) -> Manifest:
-    """Manifest of a series; one of format 1, which had no hash of its own, is read as what it says.
+    """Manifest of a series; one of format 1, which had no hash of its own, is trusted.
 
     Raises
     ------
     MarketError
-        If a byte of it was changed, it cannot be read, or it is of another series.
+        If a byte of it was changed, if it cannot be read, or if it belongs to another series.
     """
     text = read_whole(path, MarketError)
     own = _OWN_HASH.search(text)
@@ -152,7 +152,7 @@ def read_manifest(path: Path, key: Key) -> Manifest:
         manifest = Manifest(**document)
     except ValidationError as error:
         raise MarketError(f"{path}: {first_complaint(error, Manifest.model_fields)}; {_AGAIN}") from None
-    # What is written, or cleared away, goes by the key: it must not lead out of the series' own folder.
+    # Files are written and deleted by the key, which must not lead out of the folder of the series.
     if manifest.key != key:
         raise MarketError(f"{path} is of {shortened(str(manifest.key))}, not {key}: {_AGAIN}")
     return manifest
@@ -165,12 +165,12 @@ def _upgraded(document: dict[str, Any], path: Path) -> dict[str, Any]:
         asked = to_ms(datetime.fromisoformat(document["fetched_at"]))
         gaps = [(*span, 1, asked, asked) for span in document.get("gaps", [])]
     except (KeyError, TypeError, ValueError):
-        raise MarketError(f"{path} does not tell when it was fetched: {_AGAIN}") from None
+        raise MarketError(f"{path} does not say when it was fetched: {_AGAIN}") from None
     return {**document, "format": 2, "gaps": gaps}
 
 
 def asked_again(gaps: Iterable[Gap], absent: Iterable[Span], now_ms: int) -> tuple[Gap, ...]:
-    """Gaps after `absent` was asked for and had no rows: one asking more, or the first."""
+    """Gaps after `absent` was requested and had no rows: counted once more, or for the first time."""
     absent = merged(absent)
     result = []
     for gap in gaps:
@@ -186,7 +186,7 @@ def asked_again(gaps: Iterable[Gap], absent: Iterable[Span], now_ms: int) -> tup
 
 
 def without(gaps: Iterable[Gap], filled: Iterable[Span]) -> tuple[Gap, ...]:
-    """Gaps less the time in which rows stand now."""
+    """Gaps minus the time that now has rows."""
     filled = merged(filled)
     return joined_gaps(
         gap._replace(start_ms=start, end_ms=end)
@@ -196,7 +196,7 @@ def without(gaps: Iterable[Gap], filled: Iterable[Span]) -> tuple[Gap, ...]:
 
 
 def joined_gaps(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-    """Gaps in order, neighbours that were asked for together made one."""
+    """Gaps in order; neighbours that were requested together are merged."""
     result: list[Gap] = []
     for gap in sorted(gaps):
         if result and result[-1].end_ms == gap.start_ms and result[-1][2:] == gap[2:]:

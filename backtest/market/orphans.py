@@ -1,6 +1,6 @@
-"""Files of a series that its manifest does not list: taken in where they are whole, else set aside, never dropped.
+"""Files of a series that its manifest does not list: adopted if complete, else quarantined, never deleted.
 
-They stand there after a kill between two writes, or when a folder was merged with another or its manifest lost.
+They remain after a kill between two writes, or when a folder was merged with another or its manifest was lost.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ ADOPTED = "files without a manifest"
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What became of unlisted files: rows `adopted`, and why each file in the quarantine was `set_aside`.
+    """Result for unlisted files: rows `adopted`, and why each file in the quarantine was `set_aside`.
 
-    `spent` are the files whose rows all stand in listed ones now; `clear` takes them away once `manifest` is written.
+    `spent` are the files whose rows are all in listed files now; `clear` deletes them once `manifest` is written.
     """
 
     manifest: Manifest | None = None
@@ -45,7 +45,7 @@ class Recovered:
     spent: tuple[Path, ...] = ()
 
     def clear(self) -> None:
-        """Take away the files of which every row stands elsewhere."""
+        """Delete the files of which every row is in another file."""
         for path in self.spent:
             with suppress(FileNotFoundError):
                 path.unlink()
@@ -62,7 +62,7 @@ class _Found:
 
 
 def orphans(folder: Path, manifest: Manifest | None) -> list[Path]:
-    """Files named as the store names them that the manifest does not list, in order."""
+    """Files with names of the store's form that the manifest does not list, in order."""
     listed = {file.name for file in manifest.files} if manifest else set()
     with suppress(FileNotFoundError, NotADirectoryError):
         with os.scandir(folder) as entries:
@@ -72,10 +72,10 @@ def orphans(folder: Path, manifest: Manifest | None) -> list[Path]:
 
 
 def recovered(folder: Path, key: Key, manifest: Manifest | None) -> Recovered:
-    """Take in the orphans of a folder, under its lock; the caller writes the manifest, then calls `clear`.
+    """Adopt the orphans of a folder, under its lock; the caller writes the manifest, then calls `clear`.
 
-    A file whose name is not the hash of its content, that is of another series or in other units, or of which a row
-    differs from a listed one, is moved into the folder `quarantine`; its new rows, where it is whole, are kept.
+    A file whose name is not the hash of its content, that belongs to another series or has other units, or of which a
+    row differs from a listed one, is moved into the folder `quarantine`; if it is complete, its new rows are kept.
     """
     found = _Found(list(manifest.files) if manifest else [], manifest.units if manifest else {})
     for path in orphans(folder, manifest):

@@ -1,12 +1,12 @@
-"""Complete series out of pages that may be empty, short, doubled or out of order: windows, evidence, and re-asking.
+"""Complete series from pages that may be empty, short, doubled or out of order: windows, evidence, repeated requests.
 
-A window is asked with a few rows of slack on both sides, so that a page which lost its head or its tail shows it.
-What stays absent is asked for again. It is believed to be absent at the source, a *gap*, only after several answers
-in which rows stand on both sides of it. At the first row a venue has, which has nothing before it, more answers are
-needed, none with rows outside of what was asked for (a venue that serves its newest rows whatever it is asked for), and
-one at another limit that begins with the same row. An empty page is no evidence at all. What is neither there nor
-believed absent is *missing*, and said to be. A window that the venue refuses (too far back for it) ends nothing: the
-first window that it serves is looked for, and what lies before it is missing.
+A window is requested with a few rows of slack on both sides, so that a page that lost its head or tail is noticed.
+Absent rows are requested again. They count as absent at the source, a *gap*, only after several answers with rows on
+both sides. At the first row of a venue, which has nothing before it, more answers are needed, none with rows outside of
+the request (some venues return their newest rows whatever is requested), and one at another limit that begins with the
+same row. An empty page is not evidence. What is neither present nor accepted as absent is *missing*, and reported. A
+window that the venue refuses (too far back) does not end the download: the first window that it serves is searched for,
+and everything before it is missing.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ NO_ROWS = Rows(np.empty(0, np.int64), np.empty((0, 0)))
 
 
 class RefusedError(MarketError):
-    """The venue answered that it will not serve this request, however often it is asked."""
+    """The venue answered that it will not serve this request, however often it is repeated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """One answer of a venue: its whole `rows`, `spare` ones that lack a value, and whether it was cut at the limit.
+    """One answer of a venue: its complete `rows`, `spare` ones that lack a value, and whether it was cut at the limit.
 
-    `beyond_ms` is the time of the first row after what was asked for, None where there is none.
+    `beyond_ms` is the time of the first row after the request, None if there is none.
     """
 
     rows: Rows
@@ -52,13 +52,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """How a source is reached and what it gave is kept.
+    """How a source is asked and its rows are stored.
 
-    `ask(since, until)` asks for the rows of both ends and between; `keep(rows, covered, gaps)` stores rows with the
-    spans they settle and the gaps among those; `rest(turn)` waits before the turn-th repetition; `progress(ms)` is
-    told how much time a window took off the span. `narrow(since, until)` asks with a smaller limit; without it no such
-    answer is needed. `begins_ms` is the latest time at which the series can begin, None where nobody knows: where rows
-    begin later the venue keeps back older ones, and their absence proves nothing.
+    `ask(since, until)` requests the rows from `since` to `until`, both included; `keep(rows, covered, gaps)` stores
+    rows with the spans they cover and the gaps among these; `rest(turn)` waits before the turn-th repetition;
+    `progress(ms)` is called with the time that a window completed. `narrow(since, until)` asks with a smaller limit;
+    without it no such answer is needed. `begins_ms` is the latest time at which the series can begin, None if unknown:
+    if rows begin later, the venue withholds older ones, and their absence proves nothing.
     """
 
     ask: Callable[[int, int], Page]
@@ -77,7 +77,7 @@ class Pager:
 
 @dataclass(slots=True, eq=False)
 class _Evidence:
-    """What is known of the slots of one window: which are there, and how often each was seen to be absent."""
+    """Knowledge of the slots of one window: which are present, and how often each was seen to be absent."""
 
     slots: Int64s
     present: Flags = field(init=False)
@@ -90,7 +90,7 @@ class _Evidence:
         self.beside = np.zeros(self.slots.size, dtype=np.int64)
 
     def add(self, times: Int64s, asked: Span, *, first: bool) -> None:
-        """Learn from one answer; `first` where nothing need stand before the window, so that it may be the start."""
+        """Learn from one answer; `first` if no rows need to precede the window, so that it may be the start."""
         if times.size == 0:
             return
         self.present |= np.isin(self.slots, times)
@@ -109,15 +109,15 @@ class _Evidence:
 
 
 def grid_windows(span: Span, period_ms: int, limit: int) -> list[Span]:
-    """Spans of at most `limit` rows, slack included, that together are `span`."""
+    """Spans of at most `limit` rows, slack included, that together cover `span`."""
     step = max(limit - 2 * SLACK, 1) * period_ms
     return [(start, min(start + step, span[1])) for start in range(span[0], span[1], step)]
 
 
 def fetch_grid(pager: Pager, span: Span, period_ms: int, limit: int, phase_ms: int | None) -> tuple[Span, ...]:
-    """Fetch a series of one row a period over [start, end); returns what is missing.
+    """Fetch a series of one row per period over [start, end); returns what is missing.
 
-    `phase_ms` is where in the period its rows stand, None where the first page shall tell.
+    `phase_ms` is the offset of its rows within the period, None if it is to be read from the first page.
     """
     missing: list[Span] = []
     served = span[0]
@@ -177,7 +177,7 @@ def _fetch_grid_window(
             break
         if turn:
             pager.rest(turn)
-        # A gap at a window's end has its other side further out than a few rows.
+        # The other side of a gap at the end of a window is further away than a few rows.
         room = (limit - int(asked[-1] - asked[0]) // period_ms - 1) // 2
         slack_ms = max(min(SLACK << turn, room), SLACK) * period_ms
         reach = (int(asked[0]) - slack_ms, int(asked[-1]) + slack_ms)
@@ -195,7 +195,7 @@ def _fetch_grid_window(
     if first and not _starts_with(pager, found, window, period_ms, evidence):
         evidence.beside[:] = 0
     gaps = runs(evidence.slots, evidence.absent, period_ms)
-    # A row that lacks a value every time it is asked for is kept as the venue has it.
+    # A row that lacks a value at every request is stored as the venue has it.
     lacking = evidence.slots[evidence.absent & np.isin(evidence.slots, spare.time_ms)]
     if lacking.size:
         picked = np.isin(spare.time_ms, lacking)
@@ -210,7 +210,7 @@ def _fetch_grid_window(
 
 
 def _starts_with(pager: Pager, found: Rows, window: Span, period_ms: int, evidence: _Evidence) -> bool:
-    """Whether an answer at another limit begins with the same row, where the start of a window rests on that alone."""
+    """Whether an answer at another limit begins with the same row, if the start of a window depends on that only."""
     rests = evidence.absent & (evidence.between < BETWEEN)
     if pager.narrow is None or not rests.any():
         return True
@@ -220,7 +220,7 @@ def _starts_with(pager: Pager, found: Rows, window: Span, period_ms: int, eviden
 
 
 def _first_served(pager: Pager, span: Span, period_ms: int, limit: int, refusal: RefusedError) -> int:
-    """First start of a window, to a period, that the venue does not refuse; raises the refusal where there is none."""
+    """Earliest start of a window, to a period, that the venue does not refuse; raises the refusal if there is none."""
     low, high = span[0], span[1]
     page_ms = max(limit - 2 * SLACK, 1) * period_ms
     while high - low > period_ms:
@@ -239,10 +239,10 @@ def _first_served(pager: Pager, span: Span, period_ms: int, limit: int, refusal:
 def _confirm_wide(
     pager: Pager, run: Span, period_ms: int, limit: int, phase_ms: int, *, first: bool
 ) -> tuple[Span, ...]:
-    """What of a run stays missing when rows stand at both of its edges and the run between them stays empty.
+    """The part of an empty run that stays missing once the rows at both of its edges are checked.
 
-    A gap wider than a page has no answer with rows on both sides: each of its windows was empty each time, and
-    here each edge is seen several times from outside. At the end of the data there is no edge to see.
+    A gap wider than a page has no answer with rows on both sides: each of its windows was empty each time, so each edge
+    is requested several times from outside. At the end of the data there is no edge to check.
     """
     reach = max(limit - SLACK - 2, 2) * period_ms
     sides = [] if first else [(run[0] - SLACK * period_ms, min(run[0] + reach, run[1]) - 1)]
@@ -271,9 +271,9 @@ def _confirm_wide(
 def fetch_settlements(pager: Pager, span: Span, limit: int, *, open_end: bool) -> tuple[Span, ...]:
     """Fetch funding settlements, whose cadence is not fixed, over [start, end); returns what is missing.
 
-    A window is asked with a day of slack, and halved where its page is cut at the limit. It is whole where no step
-    between two settlements is longer than the cadence around it (`funding_coverage`). With `open_end`, where the
-    span ends about now, only the time up to the last settlement is kept as covered.
+    A window is requested with a day of slack, and halved if its page is cut at the limit. It is complete if no step
+    between two settlements is longer than the cadence around it (`funding_coverage`). With `open_end`, if the span ends
+    about now, only the time up to the last settlement counts as covered.
     """
     missing: list[Span] = []
     widest = max(limit - 2, 1) * LONGEST_CADENCE_MS
@@ -315,7 +315,7 @@ def _fetch_settlement_window(pager: Pager, window: Span, *, first: bool, open_en
             break
     if found is None or spare is None:
         return open_holes
-    # A settlement whose rate is null every time it is asked for is kept as one of unknown rate.
+    # A settlement whose rate is null at every request is stored with an unknown rate.
     found = found.joined(spare)
     inside = found.between(*window)
     holes = _settlement_holes(found, window)
@@ -328,7 +328,7 @@ def _fetch_settlement_window(pager: Pager, window: Span, *, first: bool, open_en
 
 
 def _settlement_holes(rows: Rows, window: Span) -> tuple[Span, ...]:
-    """Time of a window in which a settlement may be absent from the rows."""
+    """Parts of a window in which a settlement may be missing from the rows."""
     coverage = funding_coverage(once_in_order(snap(rows.time_ms)))
     known = zip((coverage.after_ms + 1).tolist(), (coverage.until_ms + 1).tolist(), strict=True)
     return subtract([window], known)

@@ -1,4 +1,4 @@
-"""One cell of text: a number or a time, or an error that says where it stands."""
+"""One cell of text: a number or a time, or an error that says where it is."""
 
 from __future__ import annotations
 

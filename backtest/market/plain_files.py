@@ -1,4 +1,4 @@
-"""Files that are not of Binance's archive, on their way into the store: what each is of, its rows, and its units."""
+"""Files outside Binance's archive, on their way into the store: the series of each, its rows, and its units."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _OF_FREQTRADE: dict[str, SeriesName] = {"mark": "mark", "funding_rate": "funding
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the user says of the files of an import; empty is what the files themselves tell."""
+    """What the user says about the files of an import; what is empty is read from the files themselves."""
 
     venue: str | None = None
     kind: Kind | None = None
@@ -57,7 +57,7 @@ class Said:
 
     @property
     def key(self) -> str:
-        """All of it as text: the same file read in another way is another import."""
+        """All of it as text: the same file read in another way counts as another import."""
         options = self.options
         told = (self.venue, self.kind, self.series, self.symbol, self.timeframe, options.zone, options.skip_bad)
         return repr((told, sorted(options.columns.items()), sorted(options.units.items())))
@@ -67,7 +67,7 @@ class Said:
 class Piece:
     """Rows of one file, ready for the store.
 
-    `described` is what its content was taken for, `remarks` what a reader of a run has to know beside the repairs.
+    `described` is what its content was recognised as, `remarks` what a reader of a run has to know besides the repairs.
     """
 
     key: Key
@@ -82,7 +82,7 @@ class Piece:
 
 @dataclass(slots=True)
 class StoredBars:
-    """Bars of a store by coin and kind, listed once for all files of an import."""
+    """Bars in a store by coin and kind, listed once for all files of an import."""
 
     store: Store
     _keys: dict[tuple[str, Kind], list[Key]] | None = None
@@ -96,7 +96,7 @@ class StoredBars:
         return list(self._keys.get((instrument.base, instrument.kind), ()))
 
     def add(self, key: Key) -> None:
-        """A series that was stored since, where the store was listed before."""
+        """Add a series that was stored after the store was listed."""
         if key.series != "ohlcv" or self._keys is None:
             return
         instrument = Instrument.parse(key.symbol)
@@ -108,7 +108,7 @@ class StoredBars:
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """What a file's name tells: the pair, the kind and series where it does, and the period."""
+    """The parsed name of a file: the pair, kind and series if given, and the period."""
 
     base: str = ""
     quote: str = ""
@@ -123,7 +123,8 @@ def plain_piece(path: Path, said: Said, stored: StoredBars | None) -> Piece:
     Raises
     ------
     MarketError
-        Naming what cannot be read, what the file does not tell and the user has to say, or what is not plausible.
+        Naming what cannot be read, what the user has to specify because the file does not say it, or what is
+        implausible.
     """
     options = said.options
     given = options.columns or options.zone or options.units or options.skip_bad or said.symbol or said.series
@@ -233,7 +234,7 @@ def _table(path: Path, times: Int64s, values: Floats, repairs: tuple[str, ...]) 
 
 def _venue(path: Path, said: Said) -> str:
     if said.venue is None:
-        raise MarketError(f"{path} does not tell its venue: give `venue`, as in `venue=binanceusdm`")
+        raise MarketError(f"{path} does not name its venue: give `venue`, as in `venue=binanceusdm`")
     return said.venue
 
 
@@ -267,7 +268,7 @@ def _instrument(path: Path, foreign: Foreign, named: _Named, said: Said) -> Inst
         quote = next((one for one in QUOTES if code.endswith(one) and code != one), "")
         base = code.removesuffix(quote)
     if not base or not quote:
-        raise MarketError(f"{path} does not tell what it is of: say `symbol`, as in `symbol=ZEC/USDT:USDT`")
+        raise MarketError(f"{path} does not name its instrument: give `symbol`, as in `symbol=ZEC/USDT:USDT`")
     swap_data = foreign.profile.series != "ohlcv"
     kind = said.kind or named.kind or ("swap" if swap_data else told_kind(path.parent, swap_data=False))
     return Instrument.parse(f"{base}/{quote}" + (f":{quote}" if kind == "swap" else ""))
@@ -278,9 +279,9 @@ def _period(path: Path, table: RawTable, named: _Named, said: Said) -> str:
         return said.timeframe or named.period
     steps = np.diff(once_in_order(table.time_ms))
     if steps.size == 0:
-        raise MarketError(f"{path} has one row and its name tells no period: say `timeframe`, as in `timeframe=1h`")
+        raise MarketError(f"{path} has one row and its name has no period: give `timeframe`, as in `timeframe=1h`")
     lengths, counts = np.unique(steps, return_counts=True)
     usual = int(lengths[np.argmax(counts)])
     if usual % UNIT_MS["s"] or usual < UNIT_MS["s"]:
-        raise MarketError(f"{path}: its rows are {usual} ms apart, which is not a bar period: say `timeframe`")
+        raise MarketError(f"{path}: its rows are {usual} ms apart, which is not a bar period: give `timeframe`")
     return plain_timeframe(f"{usual // UNIT_MS['s']}s")

@@ -1,4 +1,4 @@
-"""What a download would ask, told without one request: by the rules of the venue, the store, and the clock here."""
+"""The requests of a download, without making any: from the rules of the venue, the store, and the local clock."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from backtest.market.record import Instrument
 from backtest.market.rows import Key
 from backtest.market.spans import Span, total_ms
 
-# What one answer takes where a venue's rate limit allows more.
+# Time for one answer if the rate limit of a venue allows more.
 ANSWER_SECONDS = 0.3
 SHORTEST_CADENCE_MS = UNIT_MS["h"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedSeries:
-    """One series of a plan: time that would be asked for, and the fewest and most requests where no answer fails.
+    """One series of a plan: time that would be requested, and the least and greatest number of requests if none fails.
 
-    They differ for funding, whose cadence (1 to 8 hours) only the answers tell, and for the archive, where a month
-    may stand as one file or as days. `note` is what the venue does not serve of it.
+    They differ for funding, whose cadence (1 to 8 hours) is known only from the answers, and for the archive, where a
+    month may be one file or daily files. `note` is what the venue does not serve of it.
     """
 
     key: Key
@@ -36,9 +36,9 @@ class PlannedSeries:
 
 @dataclass(frozen=True, slots=True)
 class DownloadPlan:
-    """What a download would do: its series, what is refused and why, and `extra` requests for lists and clocks.
+    """Plan of a download: its series, what is refused and why, and `extra` requests for lists and clocks.
 
-    `seconds_each` is the time that one request takes from the next at best.
+    `seconds_each` is the shortest time between two requests.
     """
 
     series: tuple[PlannedSeries, ...]
@@ -48,13 +48,13 @@ class DownloadPlan:
 
     @property
     def requests(self) -> tuple[int, int]:
-        """Fewest and most requests of all; none where the store has everything."""
+        """Least and greatest number of requests in total; 0 if the store has everything."""
         least, most = sum(one.least for one in self.series), sum(one.most for one in self.series)
         return least + self.extra, most + self.extra
 
     @property
     def minutes(self) -> tuple[float, float]:
-        """How long that takes at best."""
+        """The shortest time that takes, seconds."""
         least, most = self.requests
         return least * self.seconds_each / 60, most * self.seconds_each / 60
 
@@ -111,7 +111,7 @@ def plan_archive(downloader: ArchiveDownloader) -> DownloadPlan:
 
 
 def _settlement_windows(span: Span, limit: int, cadence_ms: int) -> int:
-    """Requests of `fetch_settlements` where settlements come at a cadence: its widening and halving, counted."""
+    """Number of requests of `fetch_settlements` at a given cadence, its widening and halving included."""
     count, start = 0, span[0]
     step = widest = max(limit - 2, 1) * LONGEST_CADENCE_MS
     while start < span[1]:
@@ -125,7 +125,7 @@ def _settlement_windows(span: Span, limit: int, cadence_ms: int) -> int:
 
 
 def plan_lines(plan: DownloadPlan) -> list[str]:
-    """The sum of a plan in words."""
+    """The total of a plan in words."""
     (least, most), (shortest, longest) = plan.requests, plan.minutes
     if not any(one.most for one in plan.series):
         return ["nothing to ask for: the store has all of it"] if plan.series else []

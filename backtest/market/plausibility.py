@@ -1,4 +1,4 @@
-"""Units and cadences checked by arithmetic: what a file says it holds must agree with itself, or somebody has to say.
+"""Units and cadences checked by arithmetic: the columns of a file must agree with each other, or the user must decide.
 
 A finding is an error that names the likely cause and the option that overrides it.
 """
@@ -18,23 +18,23 @@ from backtest.market.record import Floats
 HOUR_MS = UNIT_MS["h"]
 LEAST_STEP_MS = 55 * UNIT_MS["m"]
 PLAUSIBLE_RATE = 0.005
-"""Median rate of a settlement beyond which a second look is asked for: 0.5 %."""
+"""Median rate of a settlement beyond which the user must confirm the unit: 0.5 %."""
 USUAL_RATE = 0.0001
-"""The rate per 8 hours at which a venue's formula rests: 0.01 %."""
+"""The default rate per 8 hours in the formulas of venues: 0.01 %."""
 RATE_UNITS = ("share", "percent", "basis-points", "per-year")
 PRICE_ROOM = 1.25
-"""How far open-interest value by coins may be from the price in the median."""
+"""How far the median of open-interest value divided by coins may be from the price."""
 TURNOVER_MOST = 30.0
-"""Days of median volume beyond which open interest in coins is no open interest in coins."""
+"""Days of median volume above which open interest cannot be in coins."""
 
 
 def settlements(table: RawTable, helpers: Mapping[str, Floats], unit: str = "") -> RawTable:
-    """Table of settlements as shares of notional, each once; `unit` is what the user says that the rates are.
+    """Table of settlements as shares of notional, each once; `unit` is the unit of the rates as the user gives it.
 
     Raises
     ------
     MarketError
-        Where the rows sample a running rate, or the rates cannot be shares of notional.
+        If the rows sample a running rate, or the rates cannot be shares of notional.
     """
     if unit and unit not in RATE_UNITS:
         raise UsageError(f"`unit rate={unit}` is unknown; allowed: {', '.join(RATE_UNITS)}")
@@ -90,7 +90,7 @@ def _check_rates(table: RawTable, cadence_ms: float) -> None:
 
 
 def _last_before_settlement(table: RawTable, settles: Floats) -> RawTable:
-    """One row a settlement: the last rate that was shown before it, stamped with it."""
+    """One row per settlement: the last rate shown before it, stamped with its time."""
     known = ~np.isnan(settles)
     order = np.argsort(table.time_ms, kind="stable")
     order = order[known[order]]
@@ -98,19 +98,19 @@ def _last_before_settlement(table: RawTable, settles: Floats) -> RawTable:
     last = np.ones(order.size, dtype=np.bool_)
     last[:-1] = stamps[1:] != stamps[:-1]
     rows = order[last]
-    # What is announced for a settlement that had not come when the file ended is no settlement.
+    # A rate announced for a settlement after the end of the file is not a settlement.
     done = stamps[last] <= int(table.time_ms.max()) if table.time_ms.size else np.zeros(0, dtype=np.bool_)
     taken = table.take(rows[done], f"{int(done.sum())} settlements taken from {table.time_ms.size} samples of the rate")
     return replace(taken, time_ms=stamps[last][done])
 
 
 def check_volumes(table: RawTable, helpers: Mapping[str, Floats], unit: str = "") -> RawTable:
-    """Bars whose volume is in coins, by the quote volume beside it; `unit` is what the user says of the volume.
+    """Bars with volume in coins, checked against the quote volume; `unit` is the unit of the volume if it was given.
 
     Raises
     ------
     MarketError
-        Where volume and quote volume together are no price inside the bars.
+        If quote volume divided by volume is not a price inside the bars.
     """
     if unit not in ("", "base", "quote"):
         raise UsageError(f"`unit volume={unit}` is unknown; allowed: base, quote")
@@ -142,12 +142,12 @@ def check_volumes(table: RawTable, helpers: Mapping[str, Floats], unit: str = ""
 def check_open_interest(
     where: str, time_ms: Int64s, coins: Floats, value: Floats, bar_ms: Int64s, close: Floats, volume: Floats
 ) -> None:
-    """Open interest against bars of the same coin (`bar_ms`, `close`, `volume` in order of time).
+    """Open interest compared with bars of the same coin (`bar_ms`, `close`, `volume` in order of time).
 
     Raises
     ------
     MarketError
-        Where value by coins is no price, or the coins are more than anybody trades.
+        If value divided by coins is not the price, or there are implausibly many coins.
     """
     if bar_ms.size == 0:
         return
@@ -178,13 +178,13 @@ def check_open_interest(
 def check_stamps(
     where: str, time_ms: Int64s, close: Floats, other_ms: Int64s, other_close: Floats, bar_ms: int
 ) -> None:
-    """Bars against a second source of the same coin: stamped with their open as it is?
+    """Bars compared with a second source of the same coin: are they stamped with their open?
 
     Raises
     ------
     MarketError
-        Where they agree with bars of the other source that are one bar earlier or later, and not with those of their
-        own time.
+        If they agree with bars of the other source that are one bar earlier or later, and not with those at the same
+        time.
     """
 
     def distance(shift: int) -> float:

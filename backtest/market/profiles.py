@@ -1,7 +1,8 @@
-"""What a file is, told by its columns: which are of time, prices, volume, funding or open interest, and in what units.
+"""What a file holds, from its columns: time, prices, volume, funding or open interest, and their units.
 
-A program that deviates from what its column names say is one row of `PROGRAMS`; any other file is read by names that
-many programs share (`NAMES`). What neither tells (a zone, a unit, a column) the user says, or the file is refused.
+A program whose files need more than the column names is one row of `PROGRAMS`; any other file is read by names that
+many programs share (`NAMES`). What neither gives (a zone, a unit, a column) the user must specify, or the file is
+refused.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ _MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class ProgramLayout:
-    """How one program deviates: what it is called, columns that only it has, and what they are.
+    """How the files of one program deviate: its name, columns that only it has, and their meaning.
 
-    `columns` go before the shared names; without a header they are in order. `units` and `zone` are what its
-    documentation says; `drops` are columns that are there and mean something else.
+    `columns` take precedence over the shared names; without a header they are in order. `units` and `zone` come from
+    its documentation; `drops` are columns that mean something else.
     """
 
     name: str
@@ -114,7 +115,7 @@ PROGRAMS: tuple[ProgramLayout, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a user says of files: `columns` (`time`, `close`, ...) by their own names, the `zone` of times without one,
+    """What a user says about files: `columns` (`time`, `close`, ...) by their names, the `zone` of times without one,
     `units` by column, and whether rows that cannot be used are left out.
     """
 
@@ -126,9 +127,9 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A recognised file: `places` of its columns by meaning, `times` one or two columns, and what else was found.
+    """A recognised file: `places` of its columns by meaning, `times` in one or two columns, and what else was found.
 
-    `units` by meaning, as the program or the user says them; `notes` are for the reader of a run.
+    `units` by meaning, from the program or the user; `notes` are for the reader of a run.
     """
 
     program: str
@@ -154,12 +155,12 @@ def plain(name: str) -> str:
 
 
 def recognised(path: Path, raw: RawCells, options: ReadOptions, series: SeriesName | None, base: str) -> Profile:
-    """Profile of a file; `series` where its name or the user tells, `base` the coin where it is known.
+    """Profile of a file; `series` if its name or the user gives it, `base` the coin if it is known.
 
     Raises
     ------
     MarketError
-        Where the columns do not tell what they are, naming what to say with `map`.
+        If the columns are ambiguous, naming what to specify with `map`.
     """
     header = raw.header or _headerless(path, raw, options)
     names = [plain(name) for name in header]
@@ -216,7 +217,7 @@ def _places(
             if names.count(found) > 1:
                 raise MarketError(f"{path} has {names.count(found)} columns {found!r}: keep one")
             places[meaning] = names.index(found)
-    # `Volume ZEC` and `Volume USDT` beside each other: the coin's own is the base.
+    # With both `Volume ZEC` and `Volume USDT`, the one named after the coin is the base volume.
     suffixed = {name.removeprefix("volume_"): at for at, name in enumerate(names) if name.startswith("volume_")}
     if base and base.lower() in suffixed:
         places["volume"] = suffixed[base.lower()]
@@ -246,7 +247,7 @@ def _content(path: Path, header: Sequence[str], places: Mapping[str, int]) -> Se
     if "coins" in places or "value" in places:
         return "oi"
     raise MarketError(
-        f"{path} does not tell what it holds: its columns are {', '.join(header)[:300]}; say which are open, high, low "
+        f"{path} does not say what it holds: its columns are {', '.join(header)[:300]}; say which are open, high, low "
         "and close, as in `map time=Date,close=Last`"
     )
 
@@ -262,7 +263,7 @@ def _times(
     place = places.pop("time", None)
     if place is None:
         if names and names[0] in ("", "index", "unnamed_0"):
-            # What pandas writes of an index without a name.
+            # What pandas writes for an index without a name.
             return (0,)
         raise MarketError(
             f"{path} has no column of time: it has {', '.join(header)[:300]}; say which is: `map time=NAME`"
@@ -280,7 +281,7 @@ def _times(
     return (place,)
 
 
-# Files without a header: the columns in order, told by their number and a look at the first row.
+# Files without a header: the columns in order, recognised by their number and the first row.
 _HEADERLESS: dict[int, tuple[str, ...]] = {
     6: ("time", "open", "high", "low", "close", "volume"),
     7: ("time", "open", "high", "low", "close", "volume", "trades"),
@@ -310,7 +311,7 @@ def _headerless(path: Path, raw: RawCells, options: ReadOptions) -> tuple[str, .
 
 
 def _looks_like_gate(raw: RawCells) -> bool:
-    """Gate's archive has time, volume, close, high, low, open: whether the prices are in order that way rather."""
+    """Gate's archive has time, volume, close, high, low, open: whether the prices fit that order better."""
 
     def orders(high: int, low: int, others: tuple[int, int]) -> int:
         held = 0

@@ -1,13 +1,13 @@
-"""What can be trusted of raw bars, funding and open-interest rows, and from when: the same for every source.
+"""Checks and repairs of raw bars, funding and open-interest rows: the same for every source.
 
 Refused with a `MarketError` that names the source, the line or row, and the column:
 
-    a time outside 2009..2100; a bar off the grid of its timeframe; rows not spaced as their file's name says
+    a time outside 2009..2100; a bar off the grid of its timeframe; rows not spaced as the file name says
     a price that is missing beside others that are there, infinite, zero or negative
     a high below the low; an open or close outside [low, high]
     a volume or open interest that is negative or infinite; a volume without prices
     a funding rate of 100 % or more
-    two rows of one time that differ
+    two different rows with the same time
 
 Repaired, in a sentence that counts the rows and names the first:
 
@@ -43,21 +43,21 @@ SNAP_MS = 5_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawTable:
-    """Rows of one file or page as they came: numbers in named columns, not yet checked.
+    """Raw rows of one file or page: numbers in named columns, not yet checked.
 
     Attributes
     ----------
     where : str
-        What an error calls the source.
+        Name of the source in errors.
     columns : tuple of 1 + K names
         The time column, then the value columns, as the source spells them.
     time_ms : (R,) int64, UTC
     values : (R, K) float64
-        NaN is an empty cell.
+        NaN for an empty cell.
     numbers : (R,) int64
-        Line (the header is line 1) or row (the first is row 0) of each, as `unit` says.
+        Line (the header is line 1) or row (the first is row 0) of each, by `unit`.
     repairs : tuple of sentences
-        What the reader repaired on the way.
+        Repairs made by the reader.
     """
 
     where: str
@@ -69,7 +69,7 @@ class RawTable:
     repairs: tuple[str, ...] = ()
 
     def take(self, rows: Int64s | Flags, *repairs: str) -> RawTable:
-        """The same table of the given rows, with the sentences of what was done added."""
+        """The same table with the given rows only, and the given repairs added."""
         if rows.dtype == np.bool_ and rows.all():
             return replace(self, repairs=self.repairs + repairs) if repairs else self
         return replace(
@@ -95,7 +95,7 @@ class RawTable:
             raise self.error(int(np.argmax(wrong)), column, what)
 
     def sentences(self, rows: Flags, noun: str, done: str) -> tuple[str, ...]:
-        """One sentence about the marked rows, none where none is marked."""
+        """One sentence about the marked rows; none if no row is marked."""
         count = int(rows.sum())
         if count == 0:
             return ()
@@ -106,7 +106,7 @@ class RawTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedBars:
-    """Bars of one instrument in order of time, no two of one time; a missing bar has no row.
+    """Bars of one instrument in order of time, without duplicates; a missing bar has no row.
 
     `open_ms` (n,) int64; `open`, `high`, `low`, `close` (n,) quote currency, never NaN; `volume` (n,) base
     currency, NaN where unknown.
@@ -123,10 +123,10 @@ class CheckedBars:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedFunding:
-    """Funding settlements of one swap in order of time, no two of one time.
+    """Funding settlements of one swap in order of time, without duplicates.
 
-    `settled_ms` (m,) int64, snapped (see `snap`); `rate` (m,) share of notional that longs pay, NaN where a
-    settlement took place whose rate is unknown.
+    `settled_ms` (m,) int64, snapped (see `snap`); `rate` (m,) share of notional that longs pay, NaN for a settlement
+    with an unknown rate.
     """
 
     settled_ms: Int64s
@@ -136,10 +136,10 @@ class CheckedFunding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenInterest:
-    """Open-interest samples of one instrument in order of time, no two of one time.
+    """Open-interest samples of one instrument in order of time, without duplicates.
 
     `sampled_ms` (k,) int64: a sample is known one `period_ms` later. `coins` (k,) base currency and `value`
-    (k,) quote notional: NaN where the source has the other one only, never both.
+    (k,) quote notional: NaN if the source has only the other one, never both.
     """
 
     sampled_ms: Int64s
@@ -150,10 +150,10 @@ class OpenInterest:
 
 
 def epoch_ms(stamps: Int64s) -> Int64s:
-    """Milliseconds of epoch stamps in milli-, micro- or nanoseconds, told apart by magnitude in each row.
+    """Milliseconds of epoch stamps in milli-, micro- or nanoseconds, distinguished by magnitude in each row.
 
-    Rounded down. A stamp that is not a time of 2009..2100 in any of the three (one in seconds, for example) is
-    returned as it is, for the clean functions to refuse.
+    Rounded down. A stamp that is not a time in 2009..2100 in any of the three units (one in seconds, for example) is
+    returned unchanged, for the clean functions to refuse.
     """
     milliseconds = stamps.copy()
     for units in (1_000, 1_000_000):
@@ -163,27 +163,27 @@ def epoch_ms(stamps: Int64s) -> Int64s:
 
 
 def snap(stamps_ms: Int64s) -> Int64s:
-    """Stamps within 5 seconds of a full minute, moved onto it; others as they are.
+    """Stamps within 5 seconds of a full minute, moved onto it; others unchanged.
 
     Venues stamp a funding settlement when their job has run: the one of 08:00 reads 08:00:00.002. It belongs
-    to the bar that closes at 08:00; unsnapped it would be charged to what is open an hour later.
+    to the bar that closes at 08:00; without snapping, positions open an hour later would be charged.
     """
     minute = (stamps_ms + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
     return np.where(np.abs(stamps_ms - minute) <= SNAP_MS, minute, stamps_ms)
 
 
 def once_in_order(times: Int64s) -> Int64s:
-    """Each time once, in order; times that are so already, as nearly all are, cost one comparison each."""
+    """Each time once, in order; times that are already so, as nearly all are, cost one comparison each."""
     return times if (times[1:] > times[:-1]).all() else np.unique(times)
 
 
 def clean_bars(table: RawTable, timeframe: str) -> CheckedBars:
-    """Bars of a table of open, high, low, close and volume, checked and repaired as the module says.
+    """Bars of a table of open, high, low, close and volume, checked and repaired by the rules of this module.
 
     Raises
     ------
     MarketError
-        Naming source, row and column of the first cell that is refused, or where no bar is left.
+        Naming source, row and column of the first cell that is refused, or if no bar is left.
     """
     _check_time(table)
     _check_grid(table, timeframe)
@@ -199,7 +199,7 @@ def clean_bars(table: RawTable, timeframe: str) -> CheckedBars:
 def clean_price_bars(table: RawTable, timeframe: str, *, positive: bool) -> RawTable:
     """Table of open, high, low and close at which nothing trades (mark, index, premium), checked as bars are.
 
-    `positive` where every price must be above zero, which a premium need not be. Raises as `clean_bars` does.
+    `positive` if every price must be above zero, which a premium need not be. Raises as `clean_bars` does.
     """
     _check_time(table)
     _check_grid(table, timeframe)
@@ -223,7 +223,7 @@ def clean_ratios(table: RawTable, period: str) -> RawTable:
 
 
 def clean_funding(table: RawTable) -> CheckedFunding:
-    """Settlements of a table of one column, the rate, checked and repaired as the module says.
+    """Settlements of a table of one column, the rate, checked and repaired by the rules of this module.
 
     Raises
     ------
@@ -281,7 +281,7 @@ def _check_grid(table: RawTable, timeframe: str) -> None:
     phase = table.time_ms % bar_ms
     anchor = 0
     if bar_ms > DAY_MS and phase.size:
-        # Venues start weeks and three-day bars on days of their own choice: take the most common one.
+        # Venues choose the day on which weekly and three-day bars start: take the most common one.
         phases, counts = np.unique(phase, return_counts=True)
         common = int(phases[np.argmax(counts)])
         anchor = common if common % DAY_MS == 0 else 0

@@ -1,8 +1,8 @@
-"""A file of any usual program as named columns: compression, encoding, separator, preamble and header found out.
+"""A file from any common program as named columns: compression, encoding, separator, preamble and header are detected.
 
 plain, .gz or one file inside a .zip     text with , ; tab or | between its cells, or JSON
 .xlsx                                    the first sheet (needs openpyxl)
-.feather .parquet                        as they are
+.feather .parquet                        read directly
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ _LOOKED_AT = 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawCells:
-    """Columns of a file as it has them.
+    """Columns of a file, unchanged.
 
     Attributes
     ----------
     header : tuple of str
-        Names as they stand, empty where the file has no header.
+        Names as written, empty if the file has no header.
     columns : tuple of Arrow arrays
-        Text, or numbers and timestamps where the file has types.
+        Text, or numbers and timestamps if the file has types.
     first : int
-        Line (or row, in a file of types) of the first row.
+        Line (or row, in a file with types) of the first row.
     unit : str
         `line` or `row`.
     form : str
-        What was found out, for people: `semicolon, 1 line before the header`.
+        What was detected, for people: `semicolon, 1 line before the header`.
     """
 
     header: tuple[str, ...]
@@ -64,12 +64,12 @@ class RawCells:
 
 
 def read_raw_cells(path: Path, most: int | None = None) -> RawCells:
-    """Columns of a file, by its content rather than its name; of a plain text, at most its first `most` bytes.
+    """Columns of a file, by its content rather than its name; of plain text, at most the first `most` bytes.
 
     Raises
     ------
     MarketError
-        Where it is empty, damaged, larger than allowed, or nothing that is read here.
+        If it is empty, damaged, larger than allowed, or in an unknown format.
     """
     data = read_whole(path, MarketError, LARGEST) if most is None else _head(path, most)
     if not data.strip():
@@ -199,7 +199,7 @@ def _of_sheet(path: Path, data: bytes) -> RawCells:
         raise MarketError(f"{path} is an Excel file: pip install openpyxl, or save it as CSV") from None
     try:
         sheet = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True).worksheets[0]
-        # What a sheet says of its size need not be so, and openpyxl makes room for all of it.
+        # A sheet may claim any size, and openpyxl allocates all of it.
         sheet.reset_dimensions()
         rows: list[list[str]] = []
         cells = 0
@@ -259,7 +259,7 @@ def _of_text(path: Path, text: str, packed: str) -> RawCells:
 
 
 def _separator(lines: list[str]) -> tuple[str, int, int]:
-    """Separator, number of fields, and number of lines before the first that has them."""
+    """Separator, number of fields, and number of lines before the first line with that number."""
     best = (",", 1, 0)
     whole = [line for line in lines if line.strip()]
     for separator in _SEPARATORS:

@@ -1,4 +1,4 @@
-"""Recipes: what to download, written down, so that one command fetches the same data again."""
+"""Recipes: a written description of a download, so that one command fetches the same data again."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from backtest.market.rows import DEFAULT_SERIES, SeriesName, replace_file
 from backtest.market.spans import Span, merged
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
-"""Name of a stored dataset: it names a file, so it holds no folder."""
+"""Name of a stored dataset: it names a file, so it must not contain a folder."""
 
 
 class ExchangeChoice(BaseModel):
-    """A ccxt exchange id, and whatever its constructor takes: proxies, hosts, `options`."""
+    """A ccxt exchange id, and any arguments of its constructor: proxies, hosts, `options`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class ExchangeChoice(BaseModel):
 
 
 class Window(BaseModel):
-    """A time of one symbol."""
+    """A time range of one symbol."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,8 +57,8 @@ class Window(BaseModel):
 class Recipe(BaseModel):
     """What to download, from where, over which time; an unknown key is an error.
 
-    Of a symbol with `windows` only they are fetched, within `timerange`; of one without, all of it.
-    With `unlisted = "skip"` a symbol that the venue does not list is named and left out, else it is an error.
+    For a symbol with `windows` only these are fetched, within `timerange`; for one without, all of it.
+    With `unlisted = "skip"` a symbol that the venue does not list is named and left out, otherwise it is an error.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,17 +104,17 @@ class Recipe(BaseModel):
 
     @property
     def span(self) -> TimeRange:
-        """What `timerange` says, in milliseconds."""
+        """Start and end of `timerange`, milliseconds."""
         return parse_timerange(self.timerange)
 
     def spans_of(self, symbol: str) -> tuple[Span, ...]:
-        """Windows of a symbol, milliseconds; empty where all of `timerange` is wanted."""
+        """Windows of a symbol, milliseconds; empty if all of `timerange` is wanted."""
         ranges = (parse_timerange(one.timerange) for one in self.windows if one.symbol == symbol)
         return merged((one.start_ms or 0, one.end_ms or 0) for one in ranges)
 
 
 class StoredDataset(BaseModel):
-    """What a fetched name stands for: series of the store, and the time between which they are read."""
+    """Meaning of a fetched name: series of the store, and the time range in which they are read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -128,7 +128,7 @@ class StoredDataset(BaseModel):
     end_ms: Milliseconds | None
 
     def write(self, root: Path) -> None:
-        """Make the name known to the store at `root`; raises `MarketError` where that cannot be written."""
+        """Register the name in the store at `root`; raises `MarketError` if it cannot be written."""
         path = dataset_path(root, self.name)
         document = (json.dumps(self.model_dump(mode="json"), indent=1) + "\n").encode()
         try:
@@ -142,7 +142,7 @@ class StoredDataset(BaseModel):
 
 
 def dataset_path(root: Path, name: str) -> Path:
-    """Where the store keeps what a fetched name stands for."""
+    """File in which the store keeps the meaning of a fetched name."""
     return root / "datasets" / f"{name}.json"
 
 
@@ -152,7 +152,7 @@ def embedded_recipes() -> tuple[str, ...]:
 
 
 def open_recipe(name_or_file: str) -> Recipe:
-    """Recipe by its embedded name, or of a TOML file.
+    """Recipe by its embedded name, or from a TOML file.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def open_recipe(name_or_file: str) -> Recipe:
 
 
 def merged_deep(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables merged key by key, `over` winning; anything that is not a table is replaced whole."""
+    """Tables merged key by key, `over` wins; anything that is not a table is replaced completely."""
     result = dict(base)
     for name, value in over.items():
         inner = result.get(name)
@@ -183,12 +183,12 @@ def merged_deep(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
 
 
 def read_exchange_config(path: Path) -> dict[str, Any]:
-    """Ccxt constructor options of a JSON file.
+    """Ccxt constructor options from a JSON file.
 
     Raises
     ------
     ConfigError
-        If it cannot be read, or is not an object.
+        If it cannot be read, or is not a JSON object.
     """
     values = read_json(path, ConfigError)
     if not isinstance(values, dict):
@@ -197,7 +197,7 @@ def read_exchange_config(path: Path) -> dict[str, Any]:
 
 
 def _quietly(read: Any) -> Any:
-    """The result, the project's errors turned into the kind that pydantic collects."""
+    """The result; errors of this project are turned into those that pydantic collects."""
     try:
         return read()
     except BacktestError as error:

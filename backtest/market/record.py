@@ -54,14 +54,14 @@ class Market(Shown):
         Sum of the rates settled in (open_t, close_t]; 0 where known that none settled, NaN where unknown.
     provenance : Provenance
     series : mapping of str to (T, N) float64
-        Further declared series (`backtest.market.series`) of which anything is known, read by `panel`.
+        Further declared series (`backtest.market.series`) with any known value, read by `panel`.
     auxiliary : mapping of str to AuxiliarySeries
-        What no venue quotes (flows, supply, assets under management), by name, read by `reading`.
+        Series that no venue quotes (flows, supply, assets under management), by name, read by `reading`.
 
     Raises
     ------
     MarketError
-        For a shape, grid, series name, price or funding value that breaks the above.
+        For a shape, grid, series name, price or funding value that violates the above.
     """
 
     index: pd.DatetimeIndex
@@ -150,18 +150,18 @@ class Market(Shown):
         open_interest: Mapping[str, pd.DataFrame] | None = None,
         provenance: Provenance | None = None,
     ) -> Market:
-        """Market of one bar frame an instrument, checked and repaired as files are (`backtest.market.quality`).
+        """Market of one bar frame per instrument, checked and repaired as files are (`backtest.market.quality`).
 
         Parameters
         ----------
         frames : mapping of unified symbol to DataFrame
             `open`, `high`, `low`, `close` (quote currency) and `volume` (base currency), NaN volume where unknown. Bar
             opens are the index or a column `timestamp`, `open_time`, `date`, `datetime` or `time`: aware datetimes of
-            any zone, or epoch milliseconds. Columns named after declared series are taken at the close of their bar.
+            any zone, or epoch milliseconds. Columns named after declared series hold values at the close of their bar.
         timeframe : str, optional
-            Told by the commonest step between rows where it is not given.
+            Defaults to the most common step between rows.
         funding : mapping of symbol to Series or DataFrame, optional
-            Settlements: share of notional that longs pay, at the time it was settled. Unknown where not given.
+            Settlements: share of notional that longs pay, at the time of settlement. Unknown if not given.
         open_interest : mapping of symbol to DataFrame, optional
             Samples in `sum_open_interest` (coins) or `sum_open_interest_value` (quote notional), each known one period
             after its time.
@@ -184,7 +184,7 @@ class Market(Shown):
         )
 
     def to_frames(self) -> dict[str, pd.DataFrame]:
-        """One frame an instrument, by symbol: each panel the market carries by bar open; `from_frames` reads them."""
+        """One frame per instrument, by symbol: each panel of the market by bar open; `from_frames` reads them."""
         return {
             symbol: pd.DataFrame({name: values[:, column] for name, values in self.panels.items()}, index=self.index)
             for column, symbol in enumerate(self.symbols)
@@ -234,7 +234,7 @@ class Market(Shown):
 
     @property
     def currency(self) -> str:
-        """The currency in which most instruments settle; USDT, USDC, USD, then the alphabet break a tie."""
+        """The currency in which most instruments settle; ties go to USDT, USDC, USD, then alphabetical order."""
         settled = Counter(instrument.settle for instrument in self.instruments)
         preferred = {name: place for place, name in enumerate(DOLLARS)}
         return min(settled, key=lambda name: (-settled[name], preferred.get(name, len(DOLLARS)), name))
@@ -249,9 +249,10 @@ class Market(Shown):
             ) from None
 
     def column_of(self, base: str, kind: Kind | None = None) -> int | None:
-        """Column of a coin: its swap first, then its spot; None where the market has neither.
+        """Column of a coin: its swap first, then its spot; None if the market has neither.
 
-        Of several that which settles in the market's currency, by its own prices first. `kind` asks for that kind only.
+        Of several, the one that settles in the currency of the market, by its own prices first. `kind` restricts the
+        search to one kind.
         """
         currency = self.currency
         kinds = (kind,) if kind else ("swap", "spot")
@@ -263,7 +264,7 @@ class Market(Shown):
         return min(found)[-1] if found else None
 
     def bar_at_or_after(self, moment_ms: int) -> int:
-        """First bar with open >= `moment_ms`; len(index) where there is none."""
+        """First bar with open >= `moment_ms`; len(index) if there is none."""
         return int(min(max(-(-(moment_ms - self.start_ms) // self.bar_ms), 0), len(self.index)))
 
     def between(self, timerange: TimeRange) -> Market:
@@ -272,14 +273,14 @@ class Market(Shown):
         Raises
         ------
         UsageError
-            Where the range leaves the data or holds no bar.
+            If the range extends beyond the data or contains no bar.
         """
         start = self.start_ms if timerange.start_ms is None else timerange.start_ms
         end = self.end_ms if timerange.end_ms is None else timerange.end_ms
         rows = slice(self.bar_at_or_after(start), self.bar_at_or_after(end))
         if start < self.start_ms or end > self.end_ms or rows.start >= rows.stop:
             raise UsageError(
-                f"timerange {format_ms(start)} to {format_ms(end)} holds no bar or leaves the data of "
+                f"timerange {format_ms(start)} to {format_ms(end)} holds no bar or extends beyond the data of "
                 f"{self.provenance.name!r}, which runs from {format_ms(self.start_ms)} to {format_ms(self.end_ms)}: "
                 "change it or fetch more"
             )
@@ -301,11 +302,11 @@ class Market(Shown):
 
     @property
     def panels(self) -> dict[str, Floats]:
-        """Every panel that the market carries, by name: those of all markets, then further series."""
+        """Every panel of the market, by name: those of all markets, then further series."""
         return {name: getattr(self, name) for name in PANELS} | dict(self.series)
 
     def panel(self, name: str) -> Floats:
-        """(T, N) one panel by name; all NaN where the market does not carry a declared series.
+        """(T, N) one panel by name; all NaN if the market does not have a declared series.
 
         Raises
         ------
@@ -321,7 +322,7 @@ class Market(Shown):
 
     @checked
     def with_auxiliary(self, *series: AuxiliarySeries) -> Market:
-        """The market with further auxiliary series; a name that it carries, or a panel's, raises `UsageError`."""
+        """The market with further auxiliary series; a name already in use, also by a panel, raises `UsageError`."""
         for one in series:
             if one.name in self.auxiliary or one.name in (*PANELS, *EXTRA, "return"):
                 raise UsageError(
@@ -330,7 +331,7 @@ class Market(Shown):
         return replace(self, auxiliary={**self.auxiliary, **{one.name: one for one in series}})
 
     def reading(self, name: str) -> Floats:
-        """(T,) an auxiliary series as it was known at each bar's close; all NaN where the market does not carry it."""
+        """(T,) an auxiliary series as known at each bar's close; all NaN if the market does not have it."""
         found = self.auxiliary.get(name)
         return np.full(len(self.index), np.nan) if found is None else found.at(self.open_ms + self.bar_ms)
 
@@ -370,7 +371,7 @@ class Market(Shown):
         return View(columns, rows, (self.provenance.source,))
 
     def sha256(self) -> str:
-        """Hash of everything that a replay reads: grid, instruments, panels, and the further series it carries."""
+        """Hash of everything that a replay reads: grid, instruments, panels, and further series."""
         digest = hashlib.sha256(repr((self.timeframe, self.symbols)).encode())
         rules = {instrument.symbol: instrument.rules for instrument in self.instruments if instrument.rules}
         if rules:

@@ -1,4 +1,4 @@
-"""The recorder: the window that a venue still remembers, appended to the store; run it again and again."""
+"""The recorder: appends the window that a venue still serves to the store; meant to be run repeatedly."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from backtest.market.store import Store
 from backtest.market.transport import Patience
 from backtest.market.venue_rules import RULES, VenueRules
 
-# Of a venue that never forgets, a week is enough to bridge the pauses between two runs.
+# For a venue that serves its whole history, a week is enough to bridge the pause between two runs.
 WINDOW_DAYS = 7
-# Room for the time that the requests themselves take.
+# Allowance for the time that the requests themselves take.
 MARGIN_MS = 3_600_000
 
 
@@ -36,14 +36,14 @@ def record(
     insecure: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Append what the store lacks of the venue's current window; `series` None is all that the venue serves.
+    """Append what the store lacks of the venue's current window; `series` None means all that the venue serves.
 
-    The window is what the venue remembers of open interest, at most a month, else a week.
+    The window is the open-interest history that the venue serves, at most a month, else a week.
 
     Raises
     ------
     UsageError
-        Where the venue serves none of the series, or does not list a symbol.
+        If the venue serves none of the series, or does not list a symbol.
     MarketError
         As `Downloader.run` does; `insecure` and `say` are its own.
     """

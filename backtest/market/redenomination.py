@@ -1,4 +1,4 @@
-"""A change of the unit in which an instrument is quoted: no move of its price, and no profit."""
+"""A change of the unit in which an instrument is quoted: not a price move, and not a profit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PRICES = ("open", "high", "low", "close")
 
 @checked
 def redenominated(market: Market, symbol: str, at: datetime, factor: float) -> Market:
-    """The market with the bars of one instrument before `at` in the unit quoted from then on.
+    """The market with the bars of one instrument before `at` converted to the unit quoted from then on.
 
     Parameters
     ----------
     factor
-        New price over old: 1000 where one new coin replaces 1,000 old ones. Prices are multiplied by it and volumes
-        divided; open interest, a notional, and funding, a rate, stay. The provenance says so among its repairs.
+        New price / old price: 1000 if one new coin replaces 1,000 old ones. Prices are multiplied by it and volumes
+        divided; open interest, a notional, and funding, a rate, are unchanged. The provenance lists it as a repair.
 
     Raises
     ------

@@ -30,7 +30,7 @@ SeriesName = Literal["ohlcv", "oi", "funding", "mark", "index", "premium", "rati
 
 @dataclass(frozen=True, slots=True)
 class StoredSeries:
-    """What the store keeps of one series: its columns, their units, and what it is called for people."""
+    """A kind of stored series: its columns, their units, and its name for people."""
 
     columns: tuple[str, ...]
     units: dict[str, str]
@@ -56,7 +56,7 @@ COLUMNS: dict[SeriesName, tuple[str, ...]] = {name: one.columns for name, one in
 UNITS: dict[SeriesName, dict[str, str]] = {name: one.units for name, one in STORED.items()}
 DEFAULT_SERIES: tuple[SeriesName, ...] = ("ohlcv", "oi", "funding")
 PRICE_SERIES: tuple[SeriesName, ...] = ("mark", "index", "premium")
-"""Bars without a volume, of a price at which nothing trades."""
+"""Bars without volume, of a price at which nothing trades."""
 SETTLED = "settled"
 MOST_ROWS = 100_000_000
 FILE_NAME = re.compile(r"\d{1,15}-\d{1,15}-[0-9a-f]{12}\.parquet")
@@ -65,7 +65,7 @@ _SERIES_OF, _UNITS_OF = "backtest series", "backtest units"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """What a series is of: venue (a ccxt id), unified symbol, content, and timeframe (`settled` for funding)."""
+    """Key of a series: venue (a ccxt id), unified symbol, content, and timeframe (`settled` for funding)."""
 
     venue: str
     symbol: str
@@ -74,7 +74,7 @@ class Key:
 
     @classmethod
     def of(cls, venue: str, symbol: str, series: SeriesName, timeframe: str) -> Key:
-        """The key of a series, the timeframe left out where the content has none."""
+        """The key of a series; the timeframe is ignored if the content has none."""
         if not re.fullmatch(r"[a-z0-9]{2,40}", venue):
             raise UsageError(
                 f"venue {shortened(venue)} is not a ccxt exchange id: write for example bybit or binanceusdm"
@@ -93,10 +93,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Rows of one series in order of time, no two of one time.
+    """Rows of one series in order of time, without duplicates.
 
-    `time_ms` (n,) int64 UTC; `values` (n, K) float64, columns as in `COLUMNS`, NaN is unknown: quote currency a
-    coin, base volume, base coins and quote notional of open interest, share of notional of funding.
+    `time_ms` (n,) int64 UTC; `values` (n, K) float64, columns as in `COLUMNS`, NaN if unknown: prices in quote currency
+    per coin, base volume, base coins and quote notional of open interest, share of notional of funding.
     """
 
     time_ms: Int64s
@@ -113,7 +113,7 @@ class Rows:
         return Rows(self.time_ms[first:last], self.values[first:last])
 
     def joined(self, other: Rows) -> Rows:
-        """Rows of both; where both have a time, this one's."""
+        """Rows of both; for a time that both have, the row of this one."""
         times = np.concatenate((self.time_ms, other.time_ms))
         order = np.argsort(times, kind="stable")
         first = np.ones(times.size, dtype=np.bool_)
@@ -123,7 +123,7 @@ class Rows:
 
 
 class StoredFile(BaseModel):
-    """One Parquet file of a series, as the manifest knows it."""
+    """One Parquet file of a series, as the manifest lists it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -142,12 +142,12 @@ def plain_timeframe(timeframe: str) -> str:
 
 
 def series_names(text: str) -> tuple[SeriesName, ...]:
-    """`ohlcv,oi,funding` as names, in the order given.
+    """Names from `ohlcv,oi,funding`, in the order given.
 
     Raises
     ------
     UsageError
-        For a name that is none of them.
+        For an unknown name.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in COLUMNS]
@@ -163,7 +163,7 @@ def _schema(series: SeriesName) -> pa.Schema:
 def write_file(folder: Path, rows: Rows, key: Key, units: dict[str, str]) -> StoredFile:
     """Write rows (at least one) into a new file named after them; the same rows of a series give the same bytes.
 
-    The file tells its series and units by itself, so that it can be taken in again without a manifest.
+    The file contains its series and units, so that it can be adopted again without a manifest.
     """
     told = {_SERIES_OF: str(key.path.as_posix()), _UNITS_OF: json.dumps(units, sort_keys=True)}
     schema = _schema(key.series).with_metadata(told)
@@ -205,7 +205,7 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 
 def row_count(path: Path) -> int:
-    """Rows that a file says it has."""
+    """Number of rows that a file says it has."""
     with _damage_told(path):
         return int(pq.read_metadata(path).num_rows)
 
@@ -222,12 +222,12 @@ def read_file(path: Path, series: SeriesName) -> Any:
 
 
 def told_by_file(path: Path, key: Key) -> tuple[bool, dict[str, str]]:
-    """Whether a file may be of a series, and its units: what it tells itself, else those that every series has.
+    """Whether a file may belong to a series, and its units: those that it contains, else the default units.
 
     Raises
     ------
     MarketError
-        Where it is no Parquet file.
+        If it is not a Parquet file.
     """
     with _damage_told(path):
         told = pq.read_schema(path).metadata or {}
@@ -238,7 +238,7 @@ def told_by_file(path: Path, key: Key) -> tuple[bool, dict[str, str]]:
 def read_files(folder: Path, files: Sequence[StoredFile], series: SeriesName) -> Rows:
     """Rows of several files in order of time, whatever the order of the files; errors as in `read_file`."""
     for file in files:
-        # Room is made for no more rows than the files themselves say they have.
+        # No more rows are allocated than the files themselves say they have.
         found = row_count(folder / file.name)
         if found != file.rows:
             raise MarketError(f"{folder / file.name} has {found} rows, not {file.rows}: move its folder away and fetch")
@@ -270,7 +270,7 @@ def read_files(folder: Path, files: Sequence[StoredFile], series: SeriesName) ->
 
 
 def new_rows(folder: Path, rows: Rows, series: SeriesName, files: Sequence[StoredFile]) -> tuple[Rows, int]:
-    """Rows of times that no file has, and how many of the others differ from what the files have."""
+    """Rows at times that no file has, and how many of the others differ from the files."""
     if rows.time_ms.size == 0:
         return rows, 0
     first, last = int(rows.time_ms[0]), int(rows.time_ms[-1])
@@ -293,7 +293,7 @@ def new_rows(folder: Path, rows: Rows, series: SeriesName, files: Sequence[Store
 
 
 def replace_file(path: Path, content: bytes | pa.Buffer) -> None:
-    """Write a file whole or not at all, and onto the disk before it gets its name."""
+    """Write a file completely or not at all, and onto the disk before it gets its name."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
@@ -302,7 +302,7 @@ def replace_file(path: Path, content: bytes | pa.Buffer) -> None:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
-        # A full disk is not made fuller by what could not be finished.
+        # An unfinished file must not fill a full disk further.
         with suppress(OSError):
             partial.unlink()
         raise

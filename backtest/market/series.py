@@ -1,7 +1,7 @@
-"""The series that a bar may carry beside its prices and volume, each declared once.
+"""The series that a bar may have beside its prices and volume, each declared once.
 
-A further series is one more row of `SERIES` and a source that reads it. A market that does not carry it keeps the hash
-that it has without it, so no recorded run changes.
+A further series is one more row of `SERIES` and a source that reads it. The hash of a market without it does not
+change, so no recorded run changes.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 BASE = ("open", "high", "low", "close", "volume")
-"""What every bar has."""
+"""Panels of every bar."""
 
 
 @dataclass(frozen=True, slots=True)
 class BarSeries:
-    """One series: what a value means, which values are possible, and what a spot instrument has of it.
+    """One series: the meaning of a value, the possible values, and the value for spot.
 
     Attributes
     ----------
     name : str
         Name of the (T, N) panel, float64, NaN where unknown.
     unit, words : str
-        Of a value, for people.
+        Unit and description of a value, for people.
     values : str
         `positive`, `zero or more` or `finite`: other values are refused.
     of_spot : float
-        What spot has where it was not given: NaN (unknown), or 0 where there can be none.
+        Value for spot if it was not given: NaN (unknown), or 0 if there can be none.
     stored : pair of str
-        Series and column of the store that it is read from, as last known at the bar's close; empty where it has a
-        reader of its own.
+        Series and column of the store that it is read from, as last known at the bar's close; empty if it has its own
+        reader.
     stale_periods : int
-        Periods after which the last known value is unknown again; 0 where it must be of the close itself.
+        Periods after which the last known value is unknown again; 0 if it must be from the close itself.
     summed : bool
-        Whether stored values are sums over their period, which a bar adds up; one that lacks a part is unknown.
+        Whether stored values are sums over their period, which a bar adds up; a bar that lacks a part is unknown.
     """
 
     name: str
@@ -106,7 +106,7 @@ SERIES: dict[str, BarSeries] = {
         ),
     )
 }
-"""By name. The first two are fields of every `Market`; the others are carried where a source has them."""
+"""By name. The first two are fields of every `Market`; the others are present if a source has them."""
 
 PANELS = (*BASE, "open_interest", "funding")
 """The fields of every market, in the order in which its hash takes them."""

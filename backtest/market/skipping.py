@@ -1,4 +1,4 @@
-"""`skip_bad`: rows that the rules refuse, left out one by one and each said, instead of the whole file refused."""
+"""`skip_bad`: rows that the rules refuse are left out and reported one by one, instead of refusing the whole file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from backtest.market.rows import SeriesName
 
 
 def without_bad_rows(table: RawTable, series: SeriesName, period: str) -> RawTable:
-    """The table without the rows that its clean function would refuse by themselves; each is a sentence.
+    """The table without the rows that its clean function would refuse by themselves; each gives a sentence.
 
-    Rows that contradict another of the same time are still refused: which of the two is right nobody can tell here.
+    Contradictory rows with the same time are still refused, because nothing here says which one is right.
     """
     reasons = np.full(table.time_ms.size, "", dtype=object)
 

@@ -25,7 +25,7 @@ def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def subtract(spans: Iterable[Span], taken: Iterable[Span]) -> tuple[Span, ...]:
-    """Time that is in `spans` and not in `taken`."""
+    """Time that is in `spans` but not in `taken`."""
     holes = merged(taken)
     result: list[Span] = []
     passed = 0
@@ -44,13 +44,13 @@ def subtract(spans: Iterable[Span], taken: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def overlapping(ordered: Sequence[Span], span: Span) -> Sequence[Span]:
-    """Those of disjoint spans in order that share time with one."""
+    """Those of the disjoint, ordered spans that overlap a given span."""
     first = bisect_right(ordered, span[0], key=lambda one: one[1])
     return ordered[first : bisect_left(ordered, span[1], key=lambda one: one[0])]
 
 
 def bridged(spans: Iterable[Span], widest_ms: int) -> tuple[Span, ...]:
-    """Spans in order, neighbours made one with the time between them while the whole is not wider than `widest_ms`."""
+    """Spans in order; neighbours are merged, with the time between them, up to a width of `widest_ms`."""
     result: list[Span] = []
     for start, end in merged(spans):
         if result and end - result[-1][0] <= widest_ms:
@@ -61,7 +61,7 @@ def bridged(spans: Iterable[Span], widest_ms: int) -> tuple[Span, ...]:
 
 
 def intersect(spans: Iterable[Span], others: Iterable[Span]) -> tuple[Span, ...]:
-    """Time that is in both."""
+    """Time that is in both sets of spans."""
     wanted = merged(spans)
     return subtract(wanted, subtract(wanted, others))
 
@@ -74,7 +74,7 @@ def runs(slots_ms: Int64s, marked: Flags, period_ms: int) -> tuple[Span, ...]:
 
 
 def slots(times_ms: Int64s, period_ms: int) -> tuple[Span, ...]:
-    """Spans of the slots [time, time + period) of times in order; those that touch are one."""
+    """Spans of the slots [time, time + period) of ordered times; touching ones are merged."""
     if times_ms.size == 0:
         return ()
     breaks = np.flatnonzero(np.diff(times_ms) > period_ms)

@@ -1,13 +1,13 @@
-"""The store of downloaded series: Parquet files under one root, each series with a manifest that is its truth.
+"""The store of downloaded series: Parquet files under one root, each series described by its manifest.
 
     ROOT/bybit/ZEC_USDT_USDT/ohlcv/1h/manifest.json
                                      /1755216000000-1764543600000-5b2c09d1e7a4.parquet
 
 A file is named after its first and last time and its content, and never changes. An append writes a new file for each
-year of its rows, then replaces the manifest; each write is atomic, and all are under the series' lock, so that a killed
-process loses at most what it was writing and two processes take turns. `compact` folds the files of a year into one:
-the same rows give the same files, however they came. A row that is stored is never replaced or dropped, and no manifest
-decides what is deleted: a file that none lists is adopted, or set aside and named (`backtest.market.orphans`).
+year of its rows, then replaces the manifest; each write is atomic, and all are under the lock of the series, so that a
+killed process loses at most what it was writing and two processes take turns. `compact` merges the files of a year into
+one: the same rows give the same files, however they arrived. A stored row is never replaced or dropped, and a manifest
+never decides what is deleted: a file that none lists is adopted, or quarantined and named (`backtest.market.orphans`).
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ _FOLDER = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)(?:_([A-Z0-9]+))?")
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What an append did: rows that were new, rows that differ from what was stored (which was kept), and sentences
-    about unlisted files that were set aside on the way.
+    """Result of an append: new rows, rows that differ from the stored ones (which were kept), and sentences about
+    unlisted files that were quarantined.
     """
 
     new: int
@@ -72,7 +72,7 @@ class Appended:
 
 
 def store_root(option: str | Path | None = None) -> Path:
-    """Root of the store: the option, else BACKTEST_STORE, else the platform's folder for user data."""
+    """Root of the store: the option, else BACKTEST_STORE, else the platform's user data folder."""
     chosen = option or os.environ.get("BACKTEST_STORE")
     if chosen:
         root = user_path(str(chosen))
@@ -86,7 +86,7 @@ def store_root(option: str | Path | None = None) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The series below one root; nothing is created before the first append."""
+    """The series under one root; nothing is created before the first append."""
 
     root: Path
 
@@ -104,16 +104,16 @@ class Store:
         return tuple(sorted(found))
 
     def manifests(self, venue: str | None = None, symbol: str | None = None) -> tuple[Manifest, ...]:
-        """Manifests of all series, or of one venue or symbol of it; raises as `keys` and `manifest` do."""
+        """Manifests of all series, or of one venue or symbol; raises as `keys` and `manifest` do."""
         return tuple(one for key in self.keys(venue, symbol) if (one := self.manifest(key)) is not None)
 
     def keys(self, venue: str | None = None, symbol: str | None = None) -> tuple[Key, ...]:
-        """All series, or those of one venue or symbol of it.
+        """All series, or those of one venue or symbol.
 
         Raises
         ------
         UsageError
-            Where the store has nothing of a venue or symbol that was named.
+            If the store has nothing of a venue or symbol that was named.
         """
         keys = self.contents()
         for what, wanted, have in (
@@ -125,12 +125,12 @@ class Store:
         return tuple(key for key in keys if venue in (None, key.venue) and symbol in (None, key.symbol))
 
     def manifest(self, key: Key) -> Manifest | None:
-        """Manifest of a series, made of its files where it is lost; None where there is no such series.
+        """Manifest of a series, rebuilt from its files if it is lost; None if there is no such series.
 
         Raises
         ------
         MarketError
-            If it cannot be read or is not what this version writes.
+            If it cannot be read or is not in the format of this version.
         """
         manifest = self._listed(key)
         if manifest is None and orphans(self.root / key.path, None):
@@ -143,12 +143,12 @@ class Store:
         return read_manifest(path, key) if os.path.lexists(path) else None
 
     def recover(self, key: Key) -> Recovered:
-        """Take in the files of a series that its manifest does not list, and set aside those that contradict it.
+        """Adopt the files of a series that its manifest does not list, and quarantine those that contradict it.
 
         Raises
         ------
         MarketError
-            If the manifest cannot be read, or the store not be written.
+            If the manifest cannot be read, or the store cannot be written.
         """
         if not orphans(self.root / key.path, self._listed(key)):
             return Recovered()
@@ -171,7 +171,7 @@ class Store:
         Raises
         ------
         MarketError
-            If the series is not there, or a file of it is missing or damaged.
+            If the series is not in the store, or a file of it is missing or damaged.
         """
         for _ in range(5):
             manifest = self.manifest(key)
@@ -185,7 +185,7 @@ class Store:
             try:
                 rows = read_files(self.root / key.path, wanted, key.series)
             except FileNotFoundError as problem:
-                # Another process has compacted the series between the two reads; the manifest names the new files.
+                # Another process compacted the series between the two reads; the manifest names the new files.
                 missing = problem.filename
                 continue
             return rows.between(EARLIEST_MS if start_ms is None else start_ms, LATEST_MS if end_ms is None else end_ms)
@@ -207,10 +207,10 @@ class Store:
         remarks: Sequence[str] = (),
         now_ms: int | None = None,
     ) -> Appended:
-        """Add rows and what they cover; rows of a time that is stored already are left as they are.
+        """Add rows and what they cover; rows at times already stored are not changed.
 
-        `gaps` were asked for and had no rows at `now_ms`, this moment by default. `imported` is the sha256 of a file
-        that all these rows are of, `remarks` what the reader of a run has to know of them.
+        `gaps` were requested and had no rows at `now_ms`, by default now. `imported` is the sha256 of the file that all
+        these rows come from, `remarks` what the reader of a run has to know about them.
 
         Raises
         ------
@@ -227,7 +227,7 @@ class Store:
                 raise MarketError(f"{key} is stored in {manifest.units}, but {source} has {units}: use another `store`")
             new, differing = new_rows(folder, rows, key.series, manifest.files)
             files = (*manifest.files, *(write_file(folder, part, key, units) for part in _parts(new)))
-            # A clock that was never set must not write what no manifest may hold.
+            # A clock that was never set must not write a time that no manifest accepts.
             told_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
             asked_ms = min(max(told_ms, EARLIEST_MS), LATEST_MS - 1)
             known = (manifest.imported, (imported,) if imported and imported not in manifest.imported else ())
@@ -249,9 +249,9 @@ class Store:
         return Appended(int(new.time_ms.size), differing, found.set_aside)
 
     def compact(self, key: Key) -> None:
-        """Fold the files of a series into one a year; what an interrupted append left behind is cleared away.
+        """Merge the files of a series into one per year; leftovers of an interrupted append are removed.
 
-        Nothing is written, or locked, where there is nothing to do.
+        Nothing is written or locked if there is nothing to do.
         """
         manifest = self.manifest(key)
         if manifest is None:
@@ -266,7 +266,7 @@ class Store:
                 self._compact(manifest)
 
     def problems(self, key: Key) -> list[str]:
-        """One sentence for each way in which a series is not what its manifest says; empty where it is whole."""
+        """One sentence per difference between a series and its manifest; empty if there is none."""
         try:
             manifest = self.manifest(key)
             if manifest is None:
@@ -297,13 +297,13 @@ class Store:
         return subtract([(start_ms, end_ms)], manifest.coverage if manifest else ())
 
     def doubtful(self, key: Key, start_ms: int, end_ms: int, *, old: bool = False) -> tuple[Span, ...]:
-        """Gaps of [start, end) that have to be asked for again; with `old` those too that were asked for enough."""
+        """Gaps of [start, end) to be requested again; with `old` also those that were requested often enough."""
         manifest = self.manifest(key)
         gaps = manifest.gaps if manifest else ()
         return intersect([(start_ms, end_ms)], [gap.span for gap in gaps if old or gap.young])
 
     def _gaps(self, key: Key, absent: Sequence[Span], new: Rows, manifest: Manifest, now_ms: int) -> tuple[Gap, ...]:
-        """The gaps less every slot in which a row stands: another source, or a later day, has filled it."""
+        """The gaps minus every slot that has a row: another source, or a later day, filled it."""
         gaps = asked_again(manifest.gaps, absent, now_ms)
         length = 1 if key.series == "funding" else timeframe_ms(key.timeframe)
         known = manifest.gap_spans

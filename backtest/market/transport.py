@@ -1,4 +1,4 @@
-"""Requests that can be trusted: a rate that all threads share, answers checked whole, retries by status and code."""
+"""Reliable requests: a rate limit shared by all threads, complete answers, retries by status and code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from backtest.market.paging import RefusedError
 Result = TypeVar("Result")
 RetryVerdict = Literal["again", "limited", "doubtful", "never"]
 
-# Where a document's own code says more than its status, which is often 200.
+# Codes in the document say more than the HTTP status, which is often 200.
 LIMIT_CODES = {"10006", "10018", "10429", "-1003", "-1015", "50011", "50061", "429000", "TOO_MANY_REQUESTS"}
 AGAIN_CODES = {
     *("10000", "10016", "10019"),
@@ -36,21 +36,21 @@ REFUSED_STATUS = {400, 422}
 CREDIT_SECONDS = 0.1
 LARGEST_ANSWER = 128 * 2**20
 _ABSURD = re.compile(rb"\d[eE][-+]?\d{4,}|\d{400}|\"\w*[pP]recision\":\s*\"?[-+]?\d{4,}")
-# What ccxt's readers stumble over in a document that has not the fields or types it documents.
+# Errors of ccxt's parsers on a document without the documented fields or types.
 STUMBLES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class Stopped(Exception):  # noqa: N818
-    """The download was interrupted while a request waited."""
+    """The download was interrupted while a request was waiting."""
 
 
 class MalformedAnswer(Exception):  # noqa: N818
-    """A body with status 200 that is not what the venue documents."""
+    """A body with status 200 that does not match the venue's documentation."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastReply:
-    """What is remembered of the last answer of one session; `rows` and `nulls` of its longest list."""
+    """The last answer of one session; `rows` and `nulls` count those of its longest list."""
 
     status: int
     code: str
@@ -61,8 +61,8 @@ class LastReply:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often and how long a request is tried again: seconds double from `first` to `longest`, `doubtful` is for
-    answers that are more likely final (403, 451, Bybit's 10001), and no venue is waited for beyond `venue_longest`.
+    """How often and how long a request is retried: seconds double from `first` to `longest`, `doubtful` is for
+    answers that are more likely final (403, 451, Bybit's 10001), and no wait for a venue exceeds `venue_longest`.
     """
 
     attempts: int = 9
@@ -77,7 +77,7 @@ class Patience:
 
 
 class RateGate:
-    """Spaces the requests of all threads to one venue; a slot that passed unused is not saved up."""
+    """Spaces the requests of all threads to one venue; an unused slot is not saved."""
 
     def __init__(self, unit_ms: float, stop: threading.Event) -> None:
         self._unit = unit_ms / 1000
@@ -86,7 +86,7 @@ class RateGate:
         self._next = 0.0
 
     def wait(self, cost: float | None = None) -> None:
-        """Take the next slot, `cost` rate-limit units long, and sleep until it comes."""
+        """Take the next slot, `cost` rate-limit units long, and sleep until it starts."""
         with self._lock:
             slot = max(self._next, time.monotonic() - CREDIT_SECONDS)
             self._next = slot + self._unit * (1 if cost is None else cost)
@@ -98,18 +98,18 @@ class RateGate:
         return self._unit
 
     def pause(self, seconds: float) -> None:
-        """Let nobody through for a time."""
+        """Block all requests for a number of seconds."""
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep; raises `Stopped` at once when the download is interrupted."""
+        """Sleep; raises `Stopped` at once if the download is interrupted."""
         if self._stop.wait(max(seconds, 0)):
             raise Stopped
 
 
 class CheckedSession(requests.Session):
-    """A session that remembers each answer and refuses a good status with a body that is no data.
+    """A session that remembers each answer and refuses a successful status with a body that is not data.
 
     ccxt reads HTML, truncated JSON, an empty body or `null` with status 200 as an empty list.
     """
@@ -121,7 +121,7 @@ class CheckedSession(requests.Session):
         self.told_ms: int | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request; raises `MalformedAnswer` where the body of a good answer is not a document of the API."""
+        """Send a request; raises `MalformedAnswer` if the body of a successful answer is not a document of the API."""
         self.answer = None
         response = super().request(*args, **{**kwargs, "stream": True})
         if response.history and _leads_away(response.history[0].url, response.url):
@@ -153,7 +153,7 @@ class CheckedSession(requests.Session):
 
 
 def _told_ms(headers: Mapping[str, str]) -> int | None:
-    """The time of an answer by its own headers, what it was kept on the way included; None where they do not tell."""
+    """The time of an answer from its own headers, including its age in caches; None if they do not contain it."""
     try:
         told = parsedate_to_datetime(headers["Date"])
         return int(told.timestamp() * 1000) + 1000 * min(int(headers.get("Age", "0")), 10**9)
@@ -173,7 +173,7 @@ def utc_now() -> datetime:
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for, in either of its forms; None where there is none to read."""
+    """Seconds of a Retry-After header, in either of its forms; None if there is none."""
     if header is None:
         return None
     try:
@@ -189,7 +189,7 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 
 
 def verdict(problem: Exception, answer: LastReply | None) -> RetryVerdict:
-    """Whether a failed request is worth repeating, by status and code first and ccxt's class last."""
+    """Whether a failed request is worth repeating: by status and code first, by ccxt's class last."""
     if isinstance(problem, (MalformedAnswer, *STUMBLES)):
         return "again"
     if answer is None:
@@ -209,9 +209,9 @@ def call(what: str, ask: Callable[[], Result], session: CheckedSession, gate: Ra
     Raises
     ------
     MarketError
-        Naming `what`, the last answer and the way out, when the venue refuses or patience ends.
+        Naming `what`, the last answer and the way out, if the venue refuses or the retries are exhausted.
     Stopped
-        When the download is interrupted.
+        If the download is interrupted.
     """
     failures = {"again": 0, "limited": 0, "doubtful": 0, "never": 0}
     while True:
@@ -240,7 +240,7 @@ def call(what: str, ask: Callable[[], Result], session: CheckedSession, gate: Ra
 
 
 def _farewell(what: str, problem: Exception, answer: LastReply | None, failures: int) -> str:
-    # ccxt names the address, what it raised from names the trouble.
+    # ccxt's error names the address, its cause names the problem.
     reason = " ".join(f"{problem} {problem.__cause__ or ''}".split())[:300]
     if answer is not None and answer.status in DOUBTFUL_STATUS:
         return (
@@ -253,7 +253,7 @@ def _farewell(what: str, problem: Exception, answer: LastReply | None, failures:
 
 
 def _document(body: bytes) -> tuple[Any, str]:
-    """The JSON document of a body, or what is wrong with it."""
+    """The JSON document of a body, or its fault in words."""
     if not body.strip():
         return None, "an empty body"
     try:

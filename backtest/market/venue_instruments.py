@@ -1,7 +1,7 @@
-"""What a venue says today of its instruments, kept beside its bars in the store: `ROOT/bybit/instruments.toml`.
+"""The instrument rules of a venue today, kept beside its bars in the store: `ROOT/bybit/instruments.toml`.
 
-A table that was fetched carries `as_of`; one without was written by a person and is never replaced. Rules have no past
-that could be asked for: those of the day they were asked hold for all bars, and every market that has them says so.
+A fetched table has `as_of`; one without was written by a person and is never replaced. Venues serve no history of their
+rules: those of the day of the request apply to all bars, and every market that has them says so.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from backtest.market.rows import replace_file
 
 
 def rules_of(venue: Venue, listed: Listed, now_ms: int) -> tuple[dict[str, Any], str]:
-    """The table of an instrument as `instruments.toml` has it, and a sentence about what the venue does not tell.
+    """The table of an instrument for `instruments.toml`, and a sentence about what the venue does not say.
 
     Raises
     ------
     MarketError
-        When the venue does not answer.
+        If the venue does not answer.
     """
     market = venue.exchange.markets[listed.instrument.symbol]
     told: dict[str, Any] = {AS_OF: from_ms(now_ms).date()}
@@ -46,7 +46,7 @@ def rules_of(venue: Venue, listed: Listed, now_ms: int) -> tuple[dict[str, Any],
     if listed.instrument.kind != "swap":
         return told, ""
     if not venue.rules.tiers_in_money:
-        return told, f"{venue.identifier} does not tell the maintenance tiers of {listed.instrument.symbol} in money"
+        return told, f"{venue.identifier} does not give the maintenance tiers of {listed.instrument.symbol} in money"
     try:
         told["tiers"] = [list(tier) for tier in tiers_of(venue.tiers(listed))]
     except MarketError as problem:
@@ -55,7 +55,7 @@ def rules_of(venue: Venue, listed: Listed, now_ms: int) -> tuple[dict[str, Any],
 
 
 def _step(venue: Venue, market: Mapping[str, Any], name: str) -> float | None:
-    """A step of price or amount; None where it is not told, or told in significant digits."""
+    """A step of price or amount; None if it is not given, or given in significant digits."""
     value, mode = (market.get("precision") or {}).get(name), venue.exchange.precisionMode
     if value is None or mode == ccxt.SIGNIFICANT_DIGITS:
         return None
@@ -64,15 +64,15 @@ def _step(venue: Venue, market: Mapping[str, Any], name: str) -> float | None:
 
 
 def tiers_of(rows: Sequence[Mapping[str, Any]]) -> tuple[Tier, ...]:
-    """Tiers of ccxt's rows: a floor, notional, and the maintenance rate from it on; equal rates are one tier.
+    """Tiers from ccxt's rows: a floor (notional), and the maintenance rate from it on; equal rates are one tier.
 
-    A rate cannot be above the initial margin, one over the highest leverage: one that is, though a hundredth of it is
-    not, is told in percent.
+    A rate cannot exceed the initial margin, 1 / highest leverage: a rate that does, although a hundredth of it does
+    not, is in percent.
 
     Raises
     ------
     MarketError
-        Where a figure is missing or the tiers do not begin at 0 and rise.
+        If a figure is missing, or the tiers do not begin at 0 and rise.
     """
     names = ("minNotional", "maintenanceMarginRate", "maxLeverage")
     figures = [[float("nan") if row.get(name) is None else float(row[name]) for name in names] for row in rows]
@@ -95,12 +95,12 @@ def tiers_of(rows: Sequence[Mapping[str, Any]]) -> tuple[Tier, ...]:
 
 
 def keep_rules(root: Path, venue: str, told: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Write what a venue says of symbols into its `instruments.toml`; sentences about tables that were left alone.
+    """Write the rules of symbols into the venue's `instruments.toml`; sentences about tables that were not changed.
 
     Raises
     ------
     MarketError
-        Where the file is not what `with_rules` reads, or the store cannot be written.
+        If `with_rules` cannot read the file, or the store cannot be written.
     """
     folder = root / venue
     notes = []

@@ -1,4 +1,4 @@
-"""What each venue serves, how it is paged and in which units, where ccxt does not say: one row a venue."""
+"""What each venue serves, its paging and its units, where ccxt does not say: one row per venue."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ _OI_PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 
 @dataclass(frozen=True, slots=True)
 class VenueRules:
-    """What a venue serves and in which units, where ccxt does not say.
+    """What a venue serves and its units, where ccxt does not say.
 
     Attributes
     ----------
     ohlcv_rows, oi_rows, funding_rows : int
-        Most rows of a page.
+        Largest number of rows in a page.
     price_rows : int or None
-        Most bars of a mark price, an index or a premium; None is as of bars.
+        Largest number of mark price, index or premium bars in a page; None for the same as bars.
     spot_depth, swap_depth, price_depth : int or None
-        How many of its newest bars a venue serves of any timeframe, the last of mark prices, indices and premiums; None
-        is back to the listing.
+        How many of the newest bars a venue serves in any timeframe, the last one for mark prices, indices and premiums;
+        None for all since the listing.
     oi_days, funding_days : int or None
-        How far back its history goes; None is to the listing.
+        How far back the history goes; None for all since the listing.
     oi_depth : int or None
-        How many samples of open interest and ratios it keeps of any period.
+        How many samples of open interest and ratios it keeps in any period.
     lacks : tuple of SeriesName
-        What ccxt offers of it though no request reaches the past of it.
+        Series that ccxt offers, but no request returns their past.
     tiers_in_money : bool
         Whether its maintenance tiers begin at amounts of the currency of settlement.
     ratio_window : (str, str)
-        Parameters that begin and end a page of ratios; without the first ccxt says where it begins.
+        Parameters for the start and end of a page of ratios; without the first, ccxt sets the start.
     oi_unit : OiUnit or None
-        Unit of its open interest; None where it is not known.
+        Unit of its open interest; None if unknown.
     oi_both : bool
-        Whether samples have coins and value.
+        Whether samples have both coins and value.
     oi_until : bool
-        Whether a page of open interest can be ended.
+        Whether a page of open interest can have an end.
     volume_in_contracts : bool
-        Whether ccxt passes on the volume of swaps in contracts.
+        Whether ccxt returns the volume of swaps in contracts.
     swap_limit : bool
-        Whether a page of swap bars may be asked for with a limit.
+        Whether a page of swap bars may be requested with a limit.
     funding_paging : Paging
-        By windows of time, by numbered pages from the newest on, or the whole history at each request.
+        By windows of time, by numbered pages from the newest on, or the whole history with each request.
     funding_page : str
-        Parameter that numbers the pages, from 1.
+        Parameter for the number of the page, from 1.
     funding_until : str
-        Parameter that ends a funding page.
+        Parameter for the end of a funding page.
     funding_since : bool
-        Whether a funding page may be begun; else each is full, and complete where it reaches back to its window.
+        Whether a funding page can have a start; if not, each page is full, and complete if it goes back to its window.
     funding_field : str
-        Field of the venue's own row that holds the settled rate, where ccxt passes on another.
+        Field of the venue's own row that holds the settled rate, if ccxt returns another.
     funding_sampled : bool
         Whether its funding history samples a running rate instead of listing settlements.
     checked_rows : bool
-        Whether a null in its rows is a fault.
+        Whether a null in its rows is an error.
     """
 
     ohlcv_rows: int | None = None
@@ -92,11 +92,11 @@ class VenueRules:
     ratio_window: tuple[str, str] = ("", "until")
 
     def oldest_ms(self, series: SeriesName, kind: Kind, period: str, now_ms: int) -> int:
-        """First time of a series that is served; by days with room for what the requests take, 0 is the listing."""
+        """Earliest time of a series that is served, with an allowance for slow requests; 0 for the listing."""
         depths = {"oi": self.oi_depth, "ratios": self.oi_depth, **dict.fromkeys(PRICE_SERIES, self.price_depth)}
         depth = (self.spot_depth if kind == "spot" else self.swap_depth) if series == "ohlcv" else depths.get(series)
         if depth is not None:
-            # The newest of them is still open.
+            # The newest bar is still open.
             period_ms = timeframe_ms(period)
             return now_ms // period_ms * period_ms - (depth - 1) * period_ms
         days = {"oi": self.oi_days, "ratios": self.oi_days, "funding": self.funding_days}.get(series)

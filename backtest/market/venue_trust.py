@@ -1,4 +1,4 @@
-"""What a recipe's options change about where data come from: hosts, proxies and encryption, each of them named."""
+"""Hosts, proxies and encryption: what the options of a recipe change about where data come from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backtest.base.errors import ConfigError
 PROXIES = ("proxy", "proxyUrl", "proxy_url", "httpProxy", "http_proxy", "httpsProxy", "https_proxy", "socksProxy",
            "socks_proxy")  # fmt: skip
 _PREFIXED = ("proxy", "proxyUrl", "proxy_url")
-"""Proxies that every request is sent to with its address appended, encrypted only as far as the proxy's own address."""
+"""Proxies that receive every request with its address appended; encryption depends on the proxy's own address."""
 MOST_NAMED = 6
 
 
@@ -24,9 +24,9 @@ class Route:
     Attributes
     ----------
     elsewhere : tuple of str
-        Clauses on what differs from the venue's own addresses; empty where nothing does.
+        Clauses about differences from the venue's own addresses; empty if there are none.
     unsafe : tuple of str
-        Those of them by which anybody on the way can change what arrives.
+        Those through which anybody on the way can change the data.
     """
 
     elsewhere: tuple[str, ...] = ()
@@ -34,12 +34,12 @@ class Route:
 
     @property
     def words(self) -> str:
-        """One clause for a manifest or a line of output; empty where the venue is asked at its own addresses."""
+        """One clause for a manifest or a line of output; empty if requests go to the venue's own addresses."""
         return "; ".join(self.elsewhere)
 
 
 def route_of(exchange: Any, plain: Any) -> Route:
-    """Route of a ccxt exchange made with options, beside the same one made without any."""
+    """Route of a ccxt exchange with options, compared with the same exchange without any."""
     elsewhere, unsafe = [], []
     hosts = {_host(address) for address in _addresses(plain)}
     changed = [address for address in _addresses(exchange) if _host(address) not in hosts]
@@ -66,7 +66,7 @@ def route_of(exchange: Any, plain: Any) -> Route:
 
 
 def check_route(route: Route, insecure: bool, what: str) -> None:
-    """Raise `ConfigError` for a route on which anybody can change what arrives, unless `insecure` was typed."""
+    """Raise `ConfigError` for a route on which anybody can change the data, unless `insecure` was given."""
     if route.unsafe and not insecure:
         raise ConfigError(
             f"{what}: {'; '.join(route.unsafe)}, so that anybody on the way can change the data: leave that out, or "
@@ -75,7 +75,7 @@ def check_route(route: Route, insecure: bool, what: str) -> None:
 
 
 def is_open(address: str) -> bool:
-    """Whether an address is plain http to another machine."""
+    """Whether an address uses plain http to another machine."""
     parts = urlsplit(address)
     return parts.scheme.lower() in ("http", "ws") and not _is_loopback(parts.hostname or "")
 
@@ -90,7 +90,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _addresses(exchange: Any) -> list[str]:
-    """Addresses of a venue's interface, its host names filled in."""
+    """Addresses of a venue's API, with host names filled in."""
     urls = exchange.urls if isinstance(exchange.urls, Mapping) else {}
     host = str(exchange.hostname or "")
     return [text.replace("{hostname}", host) for text in _texts(urls.get("api"))]
@@ -115,7 +115,7 @@ def _host(address: str) -> str:
 
 
 def _shown(address: str) -> str:
-    """Scheme, host and port alone: a proxy's address may hold a password."""
+    """Scheme, host and port only: the address of a proxy may contain a password."""
     try:
         parts = urlsplit(address if "//" in address else f"//{address}")
         port = f":{parts.port}" if parts.port else ""

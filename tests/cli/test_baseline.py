@@ -184,7 +184,7 @@ def test_bars_that_came_later_do_not_matter_and_earlier_ones_do(call: Call, tmp_
     )
     done = call("check")
     assert done.code == 3
-    assert "leaves the data of" in " ".join(done.out.split())
+    assert "extends beyond the data of" in " ".join(done.out.split())
 
 
 def test_nothing_to_check_is_no_pass(call: Call, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_second_import_adds_nothing_and_a_venue_is_needed(backtest: Command, t
     frame().to_csv(tmp_path / "futures/ZECUSDT-1h.csv", index=False)
     refused = backtest("data", "import", "futures", "--store", "shelf")
     assert refused.returncode == 3
-    assert "does not tell its venue: give --venue" in refused.stderr
+    assert "does not name its venue: give --venue" in refused.stderr
     for said in ("gate ZEC/USDT:USDT ohlcv 1h: 48 new rows", "1 files not read: imported before, by their sha256"):
         done = backtest("data", "import", "futures", "--venue", "gate", "--store", "shelf")
         assert said in done.stdout

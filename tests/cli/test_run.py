@@ -108,7 +108,7 @@ BAD = [
     (("run", "--set", "fee=0.1"), 2, "unknown key 'fee'; did you mean 'fee_rate'?"),
     (("run", "--set", "fee_rate=2"), 2, "fee_rate = '2': a share is less than 1; for 2 percent write 0.02 or 2%"),
     (("run", "--funding", "free"), 2, "--funding 'free' is unknown; allowed: const, error, zero"),
-    (("run", "--timerange", "20240101-20240201"), 2, "holds no bar or leaves the data of"),
+    (("run", "--timerange", "20240101-20240201"), 2, "holds no bar or extends beyond the data of"),
     (("run", "--timerange", "20251101-20251001"), 2, "its end must be after its start"),
     (("run", "--timerange", "yesterday"), 2, "timerange 'yesterday' is not START-END"),
     (("run", "--timerange", "2025-09-01T00:00/2025-10-01"), 2, "2025-09-01T00:00:00 has no time zone: add Z"),

@@ -144,7 +144,7 @@ BAD = [
     (("--set", "drawss=3"), 2, "unknown key 'drawss'; did you mean 'draws'?"),
     (("--set", "draws=3", "--draws", "5"), 2, "--set 'draws' is also given as an option: keep one"),
     (("--config", "absent.toml"), 2, "absent.toml does not exist"),
-    (("--timerange", "20240101-20240201"), 2, "holds no bar or leaves the data of"),
+    (("--timerange", "20240101-20240201"), 2, "holds no bar or extends beyond the data of"),
     (("-d", "privacy-2025-simple"), 2, "did you mean 'privacy-2025-sample'?"),
     (("-c", "absent.toml"), 3, "absent.toml does not exist"),
     (("-c", "privacy-history"), 3, "no catalyst of 'privacy-history' can be studied on 'privacy-2025-sample'"),

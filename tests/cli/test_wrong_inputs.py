@@ -118,7 +118,7 @@ WRONG: list[tuple[str, int, str]] = [
     (
         "run --timerange 20301101-20311001",
         2,
-        r"holds no bar or leaves the data of 'privacy-2025-sample', which runs from",
+        r"holds no bar or extends beyond the data of 'privacy-2025-sample', which runs from",
     ),
     ("run --placebo moon:10", 2, r"--placebo 'moon:10' is not KIND, .*allowed: calendar"),
     ("run --placebo many", 2, r"--placebo 'many' is not KIND, COUNT or KIND:COUNT: write 10000"),
@@ -164,7 +164,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("run --config my-bars", 2, r"my-bars is a folder: name a file"),
     ("run -s catalyst_momentum -p x.hold=3h", 2, r"-p x.hold: no strategy 'x' is run; allowed: catalyst_momentum"),
     ("run --timerange 2025-13-01/2025-12-01", 2, r"'2025-13-01' is not a date: write 20250901"),
-    ("run --dataset my-bars", 3, r"my-bars does not tell .* swaps or of spot: put 'futures' or 'spot' into the name"),
+    ("run --dataset my-bars", 3, r"my-bars does not say .* swaps or of spot: put 'futures' or 'spot' into the name"),
     ("run --dataset bare-futures", 3, r"bare-futures holds no bars: name files as in ZECUSDT-1h.csv .*holds zec.csv"),
     ("run --dataset short-futures", 3, r"ZECUSDT-1h.csv has no column volume: it has timestamp, .*; rename or add it"),
     ("run --dataset naive-futures", 3, r"line 2, column timestamp: '2025-11-01 00:00' has no time zone: add Z for UTC"),

@@ -160,7 +160,7 @@ def test_a_bar_without_a_rate_is_missing_and_counted() -> None:
     told = converted(market.with_panels(holes), "USDT")
     assert np.isnan(told.close[:, 0]).tolist() == lost.tolist()
     assert np.isnan(told.volume[1, 0])
-    assert "ZEC/BTC: 1 bars left out, for which BTC/USDT tells no rate" in told.provenance.repairs
+    assert "ZEC/BTC: 1 bars left out, for which BTC/USDT has no rate" in told.provenance.repairs
     empty = replace(market.instruments[0], omits_empty_bars=True)
     omitting = replace(market.with_panels(holes), instruments=(empty, market.instruments[1]))
     assert not converted(omitting, "USDT").instruments[0].omits_empty_bars

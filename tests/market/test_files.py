@@ -417,7 +417,7 @@ def test_a_name_that_tells_no_timeframe_needs_one(tmp_path: Path) -> None:
     path = write(tmp_path / "zcash.csv", *bar_lines())
     with pytest.raises(MarketError) as caught:
         read_bars(path)
-    assert str(caught.value) == f"{path}: its name tells no timeframe: name it as in ZECUSDT-1h.csv, or give one"
+    assert str(caught.value) == f"{path}: its name has no timeframe: name it as in ZECUSDT-1h.csv, or give one"
     assert read_bars(path, "1h").open.tolist() == [10, 11, 12, 13]
 
 
@@ -560,7 +560,7 @@ class TestFolder:
         with pytest.raises(MarketError) as caught:
             read_folder(folder)
         assert str(caught.value) == (
-            f"{folder} does not tell whether its bars are of swaps or of spot: put 'futures' or 'spot' into the name "
+            f"{folder} does not say whether its bars are of swaps or of spot: put 'futures' or 'spot' into the name "
             "of the folder, as in my-futures"
         )
         write(folder / "ZECUSDT-funding.csv", f"{MIDNIGHT},0.0001", header="timestamp,funding_rate")

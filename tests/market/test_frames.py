@@ -104,7 +104,7 @@ def test_open_interest_says_coins_or_value_and_is_known_a_period_later() -> None
             MarketError,
             r"frame of ZEC/USDT:USDT row 0, column high: high 1.0 is below",
         ),
-        ({ZEC: bars(TIMES[:1])}, {}, MarketError, r"one time only, which tells no timeframe: give timeframe='1h'"),
+        ({ZEC: bars(TIMES[:1])}, {}, MarketError, r"one time only, which gives no timeframe: give timeframe='1h'"),
         ({ZEC: bars(), ETH: bars(TIMES[::4])}, {}, MarketError, r"frame of ETH/USDT has bars of 4h, that of ZEC"),
         (
             {ZEC: bars().reset_index(names="date").assign(date=TIMES.as_unit("s").asi8)},

@@ -449,7 +449,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "no column of prices": (
         "zec.csv",
         lambda: lines(lambda r: f"{ms(r)},{r}", "timestamp,sentiment"),
-        "does not tell what it holds: .* `map time=Date,close=Last`",
+        "does not say what it holds: .* `map time=Date,close=Last`",
     ),
     "two instruments": (
         "zec.csv",
@@ -501,7 +501,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "no pair in the name": (
         "export.csv",
         lambda: lines(lambda r: f"{ms(r)},{ohlc(r)},{volume(r)}", BARS),
-        "does not tell what it is of: say `symbol`",
+        "does not name its instrument: give `symbol`",
     ),
 }
 

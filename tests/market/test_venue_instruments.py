@@ -132,7 +132,7 @@ def test_a_venue_that_does_not_tell_tiers_in_money_is_named(tmp_path: Path) -> N
     table, note = rules_of(venue, Listed(Instrument.parse(ZEC), 0.1, None, True), NOW)
     assert (table["lot"], table["contract_size"]) == (1.0, 0.1)
     assert "tiers" not in table
-    assert note == "okx does not tell the maintenance tiers of ZEC/USDT:USDT in money"
+    assert note == "okx does not give the maintenance tiers of ZEC/USDT:USDT in money"
     keep_rules(tmp_path, "okx", {ZEC: table})
     from backtest.market.instrument_file import with_rules
 
