@@ -175,6 +175,7 @@ class Session:
         plan: PlaceboPlan | None = PlaceboPlan(),  # noqa: B008 - frozen
         bootstrap: int = DRAWS,
         endogenous: bool = False,
+        cluster: str | None = None,
         progress: Progress = silent,
     ) -> Evaluation:
         """Decide, replay, score and judge every strategy; see `backtest.evaluate`."""
@@ -185,16 +186,19 @@ class Session:
             plan=plan,
             bootstrap=bootstrap,
             endogenous=endogenous,
+            cluster=cluster,
             progress=progress,
         )
 
     @checked
-    def study(self, config: StudyConfig | None = None, *, progress: Progress = silent) -> Study:
+    def study(
+        self, config: StudyConfig | None = None, *, cluster: str | None = None, progress: Progress = silent
+    ) -> Study:
         """Abnormal returns, volume and open interest around the catalysts; see `backtest.event_study`."""
         from backtest.study.settings import StudyConfig
         from backtest.study.study import event_study
 
-        return event_study(self.market, self.calendar, config or StudyConfig(), progress=progress)
+        return event_study(self.market, self.calendar, config or StudyConfig(), cluster=cluster, progress=progress)
 
 
 def _rows(name: str, given: npt.ArrayLike, intents: int) -> Floats:

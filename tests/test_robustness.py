@@ -93,7 +93,7 @@ def sources(*folders: str) -> list[Path]:
 # Dask sends the work itself to its workers; --cluster names the scheduler, and nothing from a disk is unpickled.
 # Compiled code is sealed by its hash, which is checked before it is read; it is machine code, whatever its wrapping.
 # The audit speaks through pipes with copies of its own process, which hold the strategy that was typed.
-MAY_PICKLE = {"scoring/cluster.py", "engine/compiling.py", "signals/asking.py", "signals/interpreter.py"}
+MAY_PICKLE = {"base/mapped.py", "base/tasks.py", "engine/compiling.py", "signals/asking.py", "signals/interpreter.py"}
 MAY_EXECUTE = {"signals/loading.py"}
 
 

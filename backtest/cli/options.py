@@ -61,7 +61,9 @@ SpaceFile = Annotated[
 ]
 SearchOption = Annotated[str | None, typer.Option("--search", help="grid or random.", show_default="grid")]
 TrialsOption = Annotated[int | None, typer.Option("--trials", help="Number of random trials.", show_default="100")]
-ClusterOption = Annotated[str | None, typer.Option(help="Dask scheduler, tcp://host:8786.", show_default="here")]
+ClusterOption = Annotated[
+    str | None, typer.Option(help="Dask scheduler, tcp://host:8786, or local:N workers here.", show_default="here")
+]
 
 LedgerOption = Annotated[
     str | None,

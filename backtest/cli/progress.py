@@ -61,6 +61,16 @@ def progress_bar() -> Iterator[Progress]:
         bars.stop()
 
 
+def tell_of(cluster: str | None) -> None:
+    """One line to stderr about the cluster that the work goes to, with the link to its dashboard; none without one."""
+    if cluster is not None:
+        import typer
+
+        from backtest.base.tasks import described
+
+        typer.echo(described(cluster), err=True)
+
+
 class _Steps:
     """Shows the step reported last."""
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backtest.base.errors import UsageError
-from backtest.cli.options import Trust
-from backtest.cli.progress import progress_bar
+from backtest.cli.options import ClusterOption, Trust
+from backtest.cli.progress import progress_bar, tell_of
 from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def report(
     claims: Annotated[str, typer.Option(help="Name or TOML file of claims to check.")] = "privacy-2025",
     draws: Annotated[int, typer.Option(min=1, help="Placebo calendars of the event study.")] = 500,
     trust: Trust = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Write one self-contained HTML file of a run, its event study, claims and searches."""
     runs = [folder for folder in folders if (folder / "run.json").is_file()]
@@ -47,6 +48,7 @@ def report(
 
     path = out or folders[0] / REPORT
     make_room(path)
+    tell_of(cluster)
     with progress_bar() as progress:
         document, evaluation, command = None, None, ""
         if runs:
@@ -59,13 +61,16 @@ def report(
             verify(document, evaluation, str(runs[0]))
         found = [read_search(folder) for folder in searches]
         contents = gather(
-            document, evaluation, claims=claims, draws=draws, searches=found, command=command, progress=progress
+            document, evaluation, claims=claims, draws=draws, searches=found, command=command, cluster=cluster,
+            progress=progress,
         )  # fmt: skip
         write_page(path, contents, progress=progress)
     typer.echo(f"report: {path}", err=True)
 
 
-def write_report_of(folder: Path, document: dict[str, Any], evaluation: Evaluation, request: Request) -> Path:
+def write_report_of(
+    folder: Path, document: dict[str, Any], evaluation: Evaluation, request: Request, cluster: str | None = None
+) -> Path:
     """The report of a run that is still in memory, in its run folder."""
     from backtest.report.html import gather, write_page
 
@@ -73,7 +78,7 @@ def write_report_of(folder: Path, document: dict[str, Any], evaluation: Evaluati
     with progress_bar() as progress:
         write_page(
             path,
-            gather(document, evaluation, command=command_of(request, document), progress=progress),
+            gather(document, evaluation, command=command_of(request, document), cluster=cluster, progress=progress),
             progress=progress,
         )
     return path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.options import REQUEST, Json, LedgerOption, asking
-from backtest.cli.progress import progress_bar
+from backtest.cli.options import REQUEST, ClusterOption, Json, LedgerOption, asking
+from backtest.cli.progress import progress_bar, tell_of
 
 if TYPE_CHECKING:
     from backtest.ledger.recording import Recorded
@@ -30,6 +30,7 @@ def run(
         str, typer.Option(help="Columns by name, as in net,drawdown,captured.", show_default="what fits")
     ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
+    cluster: ClusterOption = None,
     ledger: LedgerOption = None,
     as_json: Json = False,
 ) -> None:
@@ -37,8 +38,9 @@ def run(
     from backtest.report.run_screen import Wanted
 
     wanted = Wanted(tuple(name.strip() for name in columns.split(",") if name.strip()), sort, top)
+    tell_of(cluster)
     with progress_bar() as progress:
-        evaluation = request.evaluate(progress=progress)
+        evaluation = request.evaluate(progress=progress, cluster=cluster)
 
     from dataclasses import replace
 
@@ -61,7 +63,7 @@ def run(
     if report:
         from backtest.cli.report import write_report_of
 
-        typer.echo(f"report: {write_report_of(folder, document, evaluation, request)}", err=True)
+        typer.echo(f"report: {write_report_of(folder, document, evaluation, request, cluster)}", err=True)
 
 
 def _print(

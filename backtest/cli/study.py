@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backtest.base.errors import ConfigError, UsageError
-from backtest.cli.options import Json, asking
-from backtest.cli.progress import progress_bar
+from backtest.cli.options import ClusterOption, Json, asking
+from backtest.cli.progress import progress_bar, tell_of
 from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def study(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the study's configuration; repeat.")
     ] = None,
+    cluster: ClusterOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write study.json and CSV tables to.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -115,8 +116,9 @@ def study(
     from backtest.study.synthetic import synthetic_controls
 
     market = request.market()
+    tell_of(cluster)
     with progress_bar() as progress:
-        found = event_study(market, catalysts, settings, progress=progress)
+        found = event_study(market, catalysts, settings, cluster=cluster, progress=progress)
     lags = distributed_lags(market, catalysts, settings) if share_overlaps else None
     controls = synthetic_controls(market, catalysts, settings) if synthetic else None
     document = study_document(found, lags, controls)

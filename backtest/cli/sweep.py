@@ -19,7 +19,7 @@ from backtest.cli.options import (
     TrialsOption,
     asking,
 )
-from backtest.cli.progress import progress_bar
+from backtest.cli.progress import progress_bar, tell_of
 
 if TYPE_CHECKING:
     from backtest.request.request import Request
@@ -66,6 +66,7 @@ def sweep(
         request.endogenous,
     )  # fmt: skip
     folder = out or Path("runs") / f"sweep-{one.name}-{work.fingerprint()[:8]}"
+    tell_of(cluster)
     with progress_bar() as progress:
         result = run_sweep(work, folder, cluster=cluster, progress=progress)
     recorded = recorded_by(ledger, lambda opened: record_sweep(opened, result))

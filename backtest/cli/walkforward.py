@@ -19,7 +19,7 @@ from backtest.cli.options import (
     TrialsOption,
     asking,
 )
-from backtest.cli.progress import progress_bar
+from backtest.cli.progress import progress_bar, tell_of
 from backtest.cli.wording import as_typed
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def walkforward(
         request.finer(),
         request.endogenous,
     )
+    tell_of(cluster)
     with progress_bar() as progress:
         result = walk_forward(walk, plan, cluster=cluster, progress=progress)
         (scores,) = scores_of([result.run], 0)

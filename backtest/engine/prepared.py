@@ -50,6 +50,10 @@ class Prepared:
     def __repr__(self) -> str:
         return f"<Prepared {self.market!r}>"
 
+    def __reduce__(self) -> tuple[type[Prepared], tuple[Any, ...]]:
+        # Orders are kept by the identity of their intents, which means nothing in another process.
+        return Prepared, (self.market, self.config, self.bars, self.rules, {}, dict(self._hashes), self._extremes)
+
     @property
     def bar_count(self) -> int:
         """Number of bars T."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
@@ -101,10 +101,10 @@ class Market(Shown):
         self._check_grid()
         self._check_prices()
 
-    def __reduce__(self) -> tuple[type[Market], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., Market], tuple[dict[str, Any]]]:
         # A read-only mapping cannot be pickled, and worker processes must receive markets.
         values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return Market, tuple((values | {"series": dict(self.series), "auxiliary": dict(self.auxiliary)}).values())
+        return _restored, (values | {"series": dict(self.series), "auxiliary": dict(self.auxiliary)},)
 
     def _check_grid(self) -> None:
         steps = np.diff(self.open_ms)
@@ -391,6 +391,21 @@ def fields_of(panels: Mapping[str, Floats]) -> dict[str, Any]:
     """Panels by name as arguments of `Market`."""
     extra = {name: values for name, values in panels.items() if name not in PANELS}
     return {name: values for name, values in panels.items() if name in PANELS} | {"series": extra}
+
+
+def _restored(values: dict[str, Any]) -> Market:
+    """A market that was pickled: it was checked when it was made, and its arrays may be mapped, so none is copied."""
+    market = object.__new__(Market)
+    for name, value in values.items():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+        object.__setattr__(market, name, value)
+    for name in ("series", "auxiliary"):
+        for value in values[name].values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        object.__setattr__(market, name, MappingProxyType(values[name]))
+    return market
 
 
 def _panel(name: str, given: Any, shape: tuple[int, int]) -> Floats:

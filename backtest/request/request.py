@@ -157,12 +157,19 @@ class Request(BaseModel):
 
         return Session(self.market(within), calendar, config, detail=self.finer())
 
-    def evaluate(self, within: TimeRange | None = None, progress: Progress = silent) -> Evaluation:
+    def evaluate(
+        self, within: TimeRange | None = None, progress: Progress = silent, *, cluster: str | None = None
+    ) -> Evaluation:
         """Run the request; `within` replaces the time range, so that later bars are left out."""
         config, strategies = self.run_config(), self.chosen()
         plan = self.plan(config.seed)
         return self.session(within).evaluate(
-            strategies, plan=plan, bootstrap=self.bootstrap, endogenous=self.endogenous, progress=progress
+            strategies,
+            plan=plan,
+            bootstrap=self.bootstrap,
+            endogenous=self.endogenous,
+            cluster=cluster,
+            progress=progress,
         )
 
 

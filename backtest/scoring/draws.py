@@ -28,6 +28,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -65,14 +66,36 @@ class Impossible:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """Orders of so many draws in blocks of at most BLOCK, each worked out from its number alone when it is asked for.
+
+    `block` takes a block's number and the draws in it.
+    """
+
+    draws: int
+    block: Callable[[int, int], Orders]
+
+    def __len__(self) -> int:
+        return -(-self.draws // BLOCK)
+
+    def __getitem__(self, number: int) -> Orders:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        return self.block(number, min(BLOCK, self.draws - number * BLOCK))
+
+    def __iter__(self) -> Iterator[Orders]:
+        return (self[number] for number in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Moved:
-    """Orders of all draws, in blocks of at most BLOCK.
+    """Orders of all draws.
 
     `exact` if they are all the calendars of the kind; `calendars` is how many different ones there are, the observed
     one included; `shifts` (B,) are the bars by which a common shift moved the intents, else empty.
     """
 
-    blocks: Iterator[Orders]
+    blocks: Blocks
     exact: bool = False
     calendars: float = math.inf
     shifts: EntryRows = field(default_factory=lambda: np.empty(0, np.int32))
@@ -130,7 +153,10 @@ def by_date(subject: Subject, prepared: Prepared, calendar: Calendar, draws: int
     pools = _date_pools(subject, prepared, calendar, clusters)
     if isinstance(pools, Impossible):
         return pools
-    return Moved(_redated(subject, clusters, pools, draws, seed), calendars=math.prod(len(pool) for pool in pools))
+    return Moved(
+        Blocks(draws, partial(_redated, subject, clusters, pools, seed)),
+        calendars=math.prod(len(pool) for pool in pools),
+    )
 
 
 def by_coin(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed: int) -> Moved | Impossible:
@@ -139,12 +165,15 @@ def by_coin(subject: Subject, prepared: Prepared, _: Calendar, draws: int, seed:
     if isinstance(choices, Impossible):
         return choices
     legs = (math.perm(len(of_unit[0]), len(of_unit)) for of_unit in choices)
-    return Moved(_recoined(subject, choices, draws, seed), calendars=math.prod(legs))
+    return Moved(Blocks(draws, partial(_recoined, subject, choices, seed)), calendars=math.prod(legs))
 
 
-def _shifted(orders: Orders, shifts: EntryRows) -> Iterator[Orders]:
-    for first in range(0, len(shifts), BLOCK):
-        yield orders._replace(shift=shifts[first : first + BLOCK])
+def _shifted(orders: Orders, shifts: EntryRows) -> Blocks:
+    return Blocks(len(shifts), partial(_shifted_block, orders, shifts))
+
+
+def _shifted_block(orders: Orders, shifts: EntryRows, block: int, count: int) -> Orders:
+    return orders._replace(shift=shifts[block * BLOCK : block * BLOCK + count])
 
 
 def _seed(seed: int, name: str, block: int) -> np.random.SeedSequence:
@@ -265,22 +294,20 @@ def _date_pools(
 
 
 def _redated(
-    subject: Subject, clusters: list[MovingUnits], pools: list[EntryRows], draws: int, seed: int
-) -> Iterator[Orders]:
+    subject: Subject, clusters: list[MovingUnits], pools: list[EntryRows], seed: int, block: int, count: int
+) -> Orders:
     orders = subject.orders
-    for block, first in enumerate(range(0, draws, BLOCK)):
-        count = min(BLOCK, draws - first)
-        move = np.zeros((count, len(subject.names)), np.int32)
-        for cluster, pool in zip(clusters, pools, strict=True):
-            uniform = np.random.default_rng(_seed(seed, f"dates {cluster.name}", block)).random(count)
-            move[:, list(cluster.units)] = pool[(uniform * len(pool)).astype(np.int64)][:, None]
-        by = move[:, subject.unit]
-        yield orders._replace(
-            earliest=np.ascontiguousarray(np.maximum(orders.earliest + by, 0)),
-            latest=np.ascontiguousarray(orders.latest + by),
-            exit_row=np.ascontiguousarray(np.where(orders.exit_row < NEVER, orders.exit_row + by, NEVER), np.int32),
-            shift=np.zeros(count, np.int32),
-        )
+    move = np.zeros((count, len(subject.names)), np.int32)
+    for cluster, pool in zip(clusters, pools, strict=True):
+        uniform = np.random.default_rng(_seed(seed, f"dates {cluster.name}", block)).random(count)
+        move[:, list(cluster.units)] = pool[(uniform * len(pool)).astype(np.int64)][:, None]
+    by = move[:, subject.unit]
+    return orders._replace(
+        earliest=np.ascontiguousarray(np.maximum(orders.earliest + by, 0)),
+        latest=np.ascontiguousarray(orders.latest + by),
+        exit_row=np.ascontiguousarray(np.where(orders.exit_row < NEVER, orders.exit_row + by, NEVER), np.int32),
+        shift=np.zeros(count, np.int32),
+    )
 
 
 def _coin_choices(subject: Subject, prepared: Prepared) -> list[list[EntryRows]] | Impossible:
@@ -304,18 +331,16 @@ def _coin_choices(subject: Subject, prepared: Prepared) -> list[list[EntryRows]]
     return choices
 
 
-def _recoined(subject: Subject, choices: list[list[EntryRows]], draws: int, seed: int) -> Iterator[Orders]:
+def _recoined(subject: Subject, choices: list[list[EntryRows]], seed: int, block: int, count: int) -> Orders:
     orders = subject.orders
-    for block, first in enumerate(range(0, draws, BLOCK)):
-        count = min(BLOCK, draws - first)
-        column = np.repeat(orders.column, count, axis=0)
-        for unit, (name, of_unit) in enumerate(zip(subject.names, choices, strict=True)):
-            width = int(max(able.max() for able in of_unit)) + 1
-            ranking = np.random.default_rng(_seed(seed, f"coins {name}", block)).random((count, width))
-            mine = np.flatnonzero(subject.unit == unit)
-            for before, able in zip(_columns(subject, unit), of_unit, strict=True):
-                chosen = able[np.argmin(ranking[:, able], axis=1)]
-                column[:, mine[orders.column[0, mine] == before]] = chosen[:, None]
-                # A coin taken by one leg is not available to the next.
-                ranking[np.arange(count), chosen] = 2.0
-        yield orders._replace(column=column, shift=np.zeros(count, np.int32))
+    column = np.repeat(orders.column, count, axis=0)
+    for unit, (name, of_unit) in enumerate(zip(subject.names, choices, strict=True)):
+        width = int(max(able.max() for able in of_unit)) + 1
+        ranking = np.random.default_rng(_seed(seed, f"coins {name}", block)).random((count, width))
+        mine = np.flatnonzero(subject.unit == unit)
+        for before, able in zip(_columns(subject, unit), of_unit, strict=True):
+            chosen = able[np.argmin(ranking[:, able], axis=1)]
+            column[:, mine[orders.column[0, mine] == before]] = chosen[:, None]
+            # What one leg took is out of reach for the next.
+            ranking[np.arange(count), chosen] = 2.0
+    return orders._replace(column=column, shift=np.zeros(count, np.int32))

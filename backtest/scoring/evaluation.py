@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ from backtest.base.arguments import checked
 from backtest.base.config import RunConfig, load_config
 from backtest.base.display import Cell, Shown, View, cell, number, p_value, percent, plain_percent, whole
 from backtest.base.progress import Progress, silent
+from backtest.base.tasks import parts
 from backtest.catalysts.record import Calendar
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay_prepared
@@ -109,6 +111,7 @@ def evaluate(
     bootstrap: int = DRAWS,
     detail: Market | None = None,
     endogenous: bool = False,
+    cluster: str | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Decide, replay, score and judge every strategy; p is adjusted over all of them.
@@ -123,6 +126,8 @@ def evaluate(
         Finer bars of some of the instruments, to resolve the order of exits inside a bar.
     endogenous
         Whether catalysts that are moves of the price itself are traded and tested too.
+    cluster
+        Dask scheduler whose workers draw placebos and intervals, `tcp://host:8786`, `local` or `local:N`; None: here.
     progress
         Callback, called at each step and for each strategy.
 
@@ -135,7 +140,14 @@ def evaluate(
     """
     prepared = prepare(market, config or load_config(), detail)
     return evaluate_prepared(
-        strategies, prepared, calendar, plan=plan, bootstrap=bootstrap, endogenous=endogenous, progress=progress
+        strategies,
+        prepared,
+        calendar,
+        plan=plan,
+        bootstrap=bootstrap,
+        endogenous=endogenous,
+        cluster=cluster,
+        progress=progress,
     )
 
 
@@ -147,6 +159,7 @@ def evaluate_prepared(
     plan: PlaceboPlan | None = PlaceboPlan(),  # noqa: B008 - frozen
     bootstrap: int = DRAWS,
     endogenous: bool = False,
+    cluster: str | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """The same over a prepared market: it is prepared once, and each strategy's intents are converted once."""
@@ -160,22 +173,43 @@ def evaluate_prepared(
         intents = one.decide(prepared.market, calendar)
         runs.append(replay_prepared(prepared, intents, calendar=calendar, strategy=one.name))
     lucks: Sequence[Placebo | None] = (None,) * len(runs)
-    scores = scores_of(runs, bootstrap, progress)
+    scores = scores_of(runs, bootstrap, progress, cluster)
     if plan:
         decided = [run.intents for run in runs]
         ends = [ends_of(run, plan.statistic) for run in runs]
-        lucks = placebo_strategies(strategies, decided, prepared, calendar, plan, progress=progress, ends=ends)
+        lucks = placebo_strategies(strategies, decided, prepared, calendar, plan, progress, ends, cluster)
     return replace(judged(strategies, prepared, calendar, plan, runs, scores, lucks, progress), whole=whole)
 
 
-def scores_of(runs: Sequence[Run], bootstrap: int, progress: Progress = silent) -> list[tuple[Score, ...]]:
+def scores_of(
+    runs: Sequence[Run], bootstrap: int, progress: Progress = silent, cluster: str | None = None
+) -> list[tuple[Score, ...]]:
     """Scores of each run, with intervals from `bootstrap` draws; without intervals if it is 0."""
-    scores = []
-    for done, run in enumerate(runs):
+    scores = [score_run(run) for run in runs]
+    if not bootstrap:
+        return scores
+    progress("intervals", 0, len(runs))
+    work = _Bootstrapped(tuple(runs), tuple(scores), bootstrap)
+    for done, (place, content) in enumerate(parts(_intervals_of, work, range(len(runs)), cluster), 1):
+        found = zip(scores[place], json.loads(content), strict=True)
+        scores[place] = tuple(replace(score, low=low, high=high, reason=reason) for score, (low, high, reason) in found)
         progress("intervals", done, len(runs))
-        table = score_run(run)
-        scores.append(with_intervals(run, table, draws=bootstrap) if bootstrap else table)
     return scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bootstrapped:
+    """Runs with their scores, which are to have intervals of so many draws."""
+
+    runs: tuple[Run, ...]
+    scores: tuple[tuple[Score, ...], ...]
+    draws: int
+
+
+def _intervals_of(work: _Bootstrapped, number: int) -> bytes:
+    """One task: low, high and reason of every score of a run; JSON keeps each float to the last bit."""
+    scores = with_intervals(work.runs[number], work.scores[number], draws=work.draws)
+    return json.dumps([(one.low, one.high, one.reason) for one in scores]).encode()
 
 
 def judged(

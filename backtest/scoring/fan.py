@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 from backtest.base.arguments import checked
+from backtest.base.tasks import parts
 from backtest.catalysts.record import Calendar
 from backtest.engine.kernel import replay_one
 from backtest.engine.layout import EXPOSURE, TRADES, Orders
 from backtest.engine.prepared import Prepared, empty_book
 from backtest.market.record import Floats
-from backtest.scoring.draws import Impossible, subject_of
+from backtest.scoring.draws import BLOCK, Impossible, Moved, subject_of
 from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.placebo import MOST_UNDEFINED, PlaceboPlan, observed_statistics, without_events
 from backtest.signals.strategy import Intents
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Quantiles of a fan: two bands and the median."""
+_CURVES, _BARS = 10, 65_536
+"""Curves of one task, and bars whose quantiles are taken at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +53,15 @@ class Fan:
 
 
 @checked
-def placebo_fan(intents: Intents, prepared: Prepared, calendar: Calendar, plan: PlaceboPlan, draws: int = 200) -> Fan:
+def placebo_fan(
+    intents: Intents,
+    prepared: Prepared,
+    calendar: Calendar,
+    plan: PlaceboPlan,
+    draws: int = 200,
+    *,
+    cluster: str | None = None,
+) -> Fan:
     """Replay the intents on at most `draws` of the plan's placebo calendars and return the quantiles of equity.
 
     Draws that met unknown funding under the policy `error` are left out. The quantiles are NaN, with the reason, if
@@ -62,14 +76,42 @@ def placebo_fan(intents: Intents, prepared: Prepared, calendar: Calendar, plan: 
     )
     if isinstance(moved, Impossible):
         return _none(plan.kind, prepared, moved.reason)
-    rows = [_equity(orders, draw, prepared) for orders in moved.blocks for draw in range(len(orders.shift))]
-    curves = np.array(rows).reshape(len(rows), prepared.bar_count)
-    known = ~np.isnan(curves).any(axis=1)
-    undefined = int(np.count_nonzero(~known))
-    if undefined > MOST_UNDEFINED * len(rows):
-        return _none(plan.kind, prepared, f"equity is undefined on {undefined} of {len(rows)} placebo calendars")
-    quantiles = np.quantile(curves[known], LEVELS, axis=0)
-    return Fan(plan.kind, np.array(LEVELS), quantiles, len(rows) - undefined)
+    count = moved.blocks.draws
+    with _room(count, prepared.bar_count) as curves:
+        for number, content in parts(_curves, _Fanned(moved, prepared), range(-(-count // _CURVES)), cluster):
+            rows = curves[number * _CURVES : (number + 1) * _CURVES]
+            rows[:] = np.frombuffer(content).reshape(rows.shape)
+        # A replay that met unknown funding is NaN in every bar.
+        known = ~np.isnan(curves[:, 0])
+        undefined = int(np.count_nonzero(~known))
+        if undefined > MOST_UNDEFINED * count:
+            return _none(plan.kind, prepared, f"equity is undefined on {undefined} of {count} placebo calendars")
+        quantiles = np.empty((len(LEVELS), prepared.bar_count))
+        for first in range(0, prepared.bar_count, _BARS):
+            bars = slice(first, first + _BARS)
+            quantiles[:, bars] = np.quantile(curves[known, bars], LEVELS, axis=0)
+    return Fan(plan.kind, np.array(LEVELS), quantiles, count - undefined)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fanned:
+    """What the tasks of a fan share."""
+
+    moved: Moved
+    prepared: Prepared
+
+
+def _curves(work: _Fanned, number: int) -> bytes:
+    """One task: equity (n, T) on some of the calendars."""
+    draws = range(number * _CURVES, min((number + 1) * _CURVES, work.moved.blocks.draws))
+    return np.array([_equity(work.moved.blocks[k // BLOCK], k % BLOCK, work.prepared) for k in draws]).tobytes()
+
+
+@contextmanager
+def _room(draws: int, bars: int) -> Iterator[Floats]:
+    """An array (draws, bars) in a file of its own, so that long data need no memory for it."""
+    with TemporaryFile() as file:
+        yield np.memmap(file, np.float64, "w+", shape=(draws, bars))
 
 
 def _reason(intents: Intents, prepared: Prepared, plan: PlaceboPlan) -> str:

@@ -8,12 +8,8 @@ outside the data, are not moved.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -29,7 +25,6 @@ from backtest.scoring.draws import Impossible, shifts_of
 from backtest.signals.strategy import Strategy
 
 FEWEST_PERIODS = 20
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,51 +88,13 @@ def moved_calendar(calendar: Calendar, circle: Circle, shift: int) -> Calendar:
 
 
 def statistics_anew(
-    strategy: Strategy[Any],
-    replayed: Sequence[Prepared],
-    calendars: Sequence[Calendar],
-    processes: int = 1,
-    *,
-    net_only: bool = False,
+    strategy: Strategy[Any], replayed: Sequence[Prepared], calendars: Sequence[Calendar], *, net_only: bool = False
 ) -> Floats:
     """(P, B, 8) STATISTICS on each of P preparations of what a strategy decides on each of B calendars.
 
-    Decisions read the market of the first preparation; the work runs in `processes` processes. With `net_only` Sharpe,
-    Sortino and drawdown are NaN, and everything else is the same to the last bit.
+    Decisions read the market of the first preparation. With `net_only` Sharpe, Sortino and drawdown are NaN, and
+    everything else is the same to the last bit.
     """
-    if processes == 1:
-        return _some_anew(strategy, replayed, calendars, net_only)
-    # A forked child would inherit the kernel's threads in an unusable state.
-    with one_thread_each(), ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        pieces = [
-            pool.submit(_some_anew, strategy, replayed, calendars[first::processes], net_only)
-            for first in range(processes)
-        ]
-        values = np.empty((len(replayed), len(calendars), len(STATISTICS)))
-        for first, piece in enumerate(pieces):
-            values[:, first::processes] = piece.result()
-    return values
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Processes started inside use one thread each for linear algebra and the kernel, unless the environment says so.
-
-    A library reads these variables when it is loaded, so they must be set before a child starts: with one thread per
-    core in every process, threads would wait for each other.
-    """
-    added = [name for name in THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, "1"))
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
-
-
-def _some_anew(
-    strategy: Strategy[Any], replayed: Sequence[Prepared], calendars: Sequence[Calendar], net_only: bool
-) -> Floats:
     values = np.empty((len(replayed), len(calendars), len(STATISTICS)))
     for place, calendar in enumerate(calendars):
         orders = replayed[0].orders(strategy.decide(replayed[0].market, calendar))

@@ -24,16 +24,16 @@ from backtest.base.display import Shown, View, cell, number, p_value, percent
 from backtest.base.errors import UsageError, near_miss, shortened
 from backtest.base.progress import Progress, silent
 from backtest.catalysts.record import Calendar
-from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES, Orders
+from backtest.engine.layout import EXPOSURE, STATISTICS, TRADES
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import replay_statistics, statistic_code
 from backtest.market.record import Flags, Floats
-from backtest.scoring.draws import EntryRows, Impossible, event_bars, subject_of
+from backtest.scoring.drawing import Drawing, Member, drawn
+from backtest.scoring.draws import EntryRows, Impossible, event_bars
 from backtest.scoring.drift import without_drift
 from backtest.scoring.ends import Ends, both_orders, p_at_both_ends
 from backtest.scoring.familywise import rounding, westfall_young
 from backtest.scoring.kinds import DEFAULT_KIND, PLACEBO_KINDS
-from backtest.scoring.moved_calendars import statistics_anew
 from backtest.scoring.power import LEVEL, clopper_pearson, least_effect, slope
 from backtest.signals.strategy import Intents, Strategy
 
@@ -41,9 +41,7 @@ Statistic = Literal["net_return", "sharpe", "mean_trade"]
 KINDS: tuple[str, ...] = tuple(PLACEBO_KINDS)
 TESTABLE: tuple[str, ...] = get_args(Statistic)
 
-NAN = float("nan")
-MOST_DRAWS = 10_000_000
-PLACEBO = "placebo calendars"
+NAN, MOST_DRAWS = float("nan"), 10_000_000
 MOST_UNDEFINED, MOST_EXPOSURE, LONGEST_TRADE = 0.2, 0.8, 0.2
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -261,11 +259,10 @@ def null_of(
     calendar: Calendar,
     plan: PlaceboPlan,
     strategy: Strategy[Any] | None = None,
-    processes: int = 1,
     driftless: Prepared | None = None,
     ends: bool = False,
 ) -> Null:
-    """Placebo statistics of one member; a kind that decides anew needs `strategy` and runs in `processes` processes.
+    """Placebo statistics of one member; a kind that decides anew needs its `strategy`.
 
     `driftless` is the same market without its drift, on which the same calendars are also replayed; with `ends` they
     are also replayed in both stop orders.
@@ -275,37 +272,44 @@ def null_of(
     UsageError
         If the kind decides anew and no strategy is given.
     """
-    kind = PLACEBO_KINDS[plan.kind]
-    replayed = [prepared] if driftless is None else [prepared, driftless]
-    replayed += both_orders(prepared) if ends else ()
-    net = plan.statistic != "sharpe"
-    if kind.move_calendar is not None:
-        if strategy is None:
-            plan.check_moves_intents()
-        assert strategy is not None
-        made = kind.move_calendar(prepared, calendar, plan.draws, plan.seed)
-        if isinstance(made, Impossible):
-            return Null(np.empty(0), reason=made.reason)
-        drawn = statistics_anew(strategy, replayed, made.calendars, processes, net_only=net)
-        found = Null(np.empty(0), made.exact)
-    else:
-        assert kind.move is not None
-        moved = kind.move(subject_of(intents, prepared), prepared, calendar, plan.draws, plan.seed)
-        if isinstance(moved, Impossible):
-            return Null(np.empty(0), reason=moved.reason)
-        blocks = [[replay_statistics(one, on, len(one.shift), net_only=net) for on in replayed] for one in moved.blocks]
-        drawn = np.concatenate(blocks, axis=1)
-        found = Null(np.empty(0), moved.exact, calendars=moved.calendars, shifts=moved.shifts)
-    return _completed(found, drawn, intents, replayed, prepared.orders(intents), plan)
+    (found,) = nulls_of([_member(intents, prepared, strategy, driftless, ends)], calendar, plan)
+    return found
 
 
-def _completed(
-    found: Null, drawn: Floats, intents: Intents, replayed: Sequence[Prepared], own: Orders, plan: PlaceboPlan
-) -> Null:
-    """The null with what follows from the STATISTICS (P, B, 8) of its draws."""
-    code = statistic_code(plan.statistic)
+def _member(
+    intents: Intents, prepared: Prepared, strategy: Strategy[Any] | None, driftless: Prepared | None, ends: bool
+) -> Member:
+    others = [*([] if driftless is None else [driftless]), *(both_orders(prepared) if ends else ())]
+    return Member(intents, strategy, (prepared, *others))
+
+
+def nulls_of(
+    members: Sequence[Member],
+    calendar: Calendar,
+    plan: PlaceboPlan,
+    cluster: str | None = None,
+    progress: Progress = silent,
+) -> list[Null]:
+    """Placebo statistics of each member, worked out here or on a cluster."""
+    if any(member.strategy is None for member in members):
+        plan.check_moves_intents()
+    work = Drawing(tuple(members), calendar, plan.kind, plan.draws, plan.seed, net_only=plan.statistic != "sharpe")
+    nulls = []
+    for member, found in zip(members, drawn(work, cluster, progress), strict=True):
+        if isinstance(found, Impossible):
+            nulls.append(Null(np.empty(0), reason=found.reason))
+            continue
+        null = Null(np.empty(0), found.exact, calendars=found.calendars, shifts=found.shifts)
+        nulls.append(_completed(null, found.statistics, member, plan))
+    return nulls
+
+
+def _completed(found: Null, drawn: Floats, member: Member, plan: PlaceboPlan) -> Null:
+    """The null with what is worked out of the STATISTICS (P, B, 8) of its draws."""
+    code, replayed = statistic_code(plan.statistic), member.replayed
     without = np.empty(0)
-    if len(replayed) in (2, 4) and len(intents):
+    if len(replayed) in (2, 4) and len(member.intents):
+        own = replayed[0].orders(member.intents)
         without = np.append(replay_statistics(own, replayed[1], 1)[0, code], drawn[1, :, code])
     return replace(
         found,
@@ -325,6 +329,7 @@ def placebo_intents(
     calendar: Calendar,
     plan: PlaceboPlan,
     progress: Progress = silent,
+    cluster: str | None = None,
 ) -> tuple[Placebo, ...]:
     """Evidence of each member from moving its intents; p adjusted over all that can be tested.
 
@@ -333,7 +338,7 @@ def placebo_intents(
     UsageError
         For a kind that decides anew, which needs strategies.
     """
-    return _placebos([None] * len(members), members, prepared, calendar, plan, 1, progress)
+    return _placebos([None] * len(members), members, prepared, calendar, plan, cluster, progress)
 
 
 def placebo_strategies(
@@ -342,15 +347,15 @@ def placebo_strategies(
     prepared: Prepared,
     calendar: Calendar,
     plan: PlaceboPlan,
-    processes: int = 1,
     progress: Progress = silent,
     ends: Sequence[Ends] = (),
+    cluster: str | None = None,
 ) -> tuple[Placebo, ...]:
     """Evidence of each strategy and its decisions; p adjusted over all that can be tested.
 
     `ends` are the bounds of each strategy's statistic, in their order; empty for no p at the bounds.
     """
-    return _placebos(strategies, members, prepared, calendar, plan, processes, progress, ends)
+    return _placebos(strategies, members, prepared, calendar, plan, cluster, progress, ends)
 
 
 def _placebos(
@@ -359,7 +364,7 @@ def _placebos(
     prepared: Prepared,
     calendar: Calendar,
     plan: PlaceboPlan,
-    processes: int,
+    cluster: str | None,
     progress: Progress,
     ends: Sequence[Ends] = (),
 ) -> tuple[Placebo, ...]:
@@ -367,16 +372,12 @@ def _placebos(
     driftless = Prepared(
         prepared.market, prepared.config, without_drift(prepared.bars, prepared.market.bar_ms), prepared.rules
     )
-    nulls = []
     bounds = ends or [Ends()] * len(members)
-    for done, (strategy, intents, row, end) in enumerate(zip(strategies, members, observed, bounds, strict=True)):
-        progress(PLACEBO, done, len(members))
-        reason = without_events(row[EXPOSURE], row[TRADES])
-        nulls.append(
-            Null(np.empty(0), reason=reason)
-            if reason
-            else null_of(intents, prepared, calendar, plan, strategy, processes, driftless, end.apart)
-        )
+    nulls = [Null(np.empty(0), reason=without_events(row[EXPOSURE], row[TRADES])) for row in observed]
+    tested = [place for place, null in enumerate(nulls) if not null.reason]
+    moving = [_member(members[k], prepared, strategies[k], driftless, bounds[k].apart) for k in tested]
+    for place, null in zip(tested, nulls_of(moving, calendar, plan, cluster, progress) if moving else (), strict=True):
+        nulls[place] = null
     records = list(evidence(observed[:, statistic_code(plan.statistic)], nulls, plan))
     for place, (null, end) in enumerate(zip(nulls, bounds, strict=True)):
         if end.apart and not records[place].reason:

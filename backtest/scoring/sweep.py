@@ -28,13 +28,13 @@ from backtest.base.display import number as decimals
 from backtest.base.errors import DataError
 from backtest.base.identity import document_of
 from backtest.base.progress import Progress, silent
+from backtest.base.tasks import parts
 from backtest.catalysts.record import Calendar
 from backtest.engine.layout import EXPOSURE, NET_RETURN, SHARPE, STATISTICS, TRADES
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay_statistics, statistic_code
 from backtest.market.record import Floats, Market
 from backtest.market.rows import replace_file
-from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.cross_validation import Overfitting, probability_of_overfitting
 from backtest.scoring.metrics import replay_returns
 from backtest.scoring.overfitting import DeflatedSharpe, SuperiorAbility, deflate, superior_ability
@@ -197,10 +197,7 @@ def _run(sweep: Sweep, folder: Path, cluster: str | None, progress: Progress) ->
     missing = [number for number in range(sweep.parts) if not part_path(folder, number).is_file()]
     done = sweep.parts - len(missing)
     progress("trials", done, sweep.parts)
-    results = (
-        parts_on_cluster(cluster, sweep_part, sweep, missing) if cluster else parts_here(sweep_part, sweep, missing)
-    )
-    for number, content in results:
+    for number, content in parts(sweep_part, sweep, missing, cluster):
         replace_file(part_path(folder, number), content)
         done += 1
         progress("trials", done, sweep.parts)

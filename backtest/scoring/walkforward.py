@@ -24,6 +24,7 @@ from backtest.base.display import Shown, View, cell, count, p_value, percent
 from backtest.base.display import number as decimals
 from backtest.base.errors import UsageError
 from backtest.base.progress import Progress, silent
+from backtest.base.tasks import parts
 from backtest.base.units import TimeRange, duration_ms, format_ms
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms, known_between
@@ -32,7 +33,6 @@ from backtest.engine.prepared import prepare
 from backtest.engine.replay import replay_prepared, replay_statistics, statistic_code
 from backtest.engine.run import Run
 from backtest.market.record import Floats, Market
-from backtest.scoring.cluster import parts_here, parts_on_cluster
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_intents
 from backtest.scoring.space import Trial
 from backtest.signals.filters import check_filters
@@ -212,7 +212,7 @@ def walk_forward(
 ) -> WalkForwardResult:
     """Choose on each training set, trade each test, replay all trades as one portfolio, and compare it with placebos.
 
-    Training runs here, or on the Dask cluster at an address.
+    Training and placebos run here, or on the Dask cluster at an address.
 
     Raises
     ------
@@ -227,12 +227,10 @@ def walk_forward(
         check_filters(walk.strategy(dict(trial.parameters)), walk.market, walk.calendar)
     numbers = range(1, len(folds) + 1)
     progress("trainings", 0, len(folds))
-    parts: dict[int, bytes] = {}
-    for number, content in (
-        parts_on_cluster(cluster, train_part, walk, numbers) if cluster else parts_here(train_part, walk, numbers)
-    ):
-        parts[number] = content
-        progress("trainings", len(parts), len(folds))
+    done: dict[int, bytes] = {}
+    for number, content in parts(train_part, walk, numbers, cluster):
+        done[number] = content
+        progress("trainings", len(done), len(folds))
     lead = duration_ms(walk.config.liquidity_window)
     start = max(walk.market.start_ms, _floor(folds[0].test_start_ms - lead, walk.market))
     market = walk.market.between(TimeRange(start, None))
@@ -241,7 +239,7 @@ def walk_forward(
     rows: list[Intent] = []
     choices = []
     for fold in folds:
-        trained = np.load(io.BytesIO(parts[fold.number]), allow_pickle=False)
+        trained = np.load(io.BytesIO(done[fold.number]), allow_pickle=False)
         if np.isnan(trained).all():
             reason = f"no trial has a {walk.statistic} in training"
             choices.append(Choice(fold, trained, None, float("nan"), float("nan"), 0, reason))
@@ -261,7 +259,7 @@ def walk_forward(
     run = replay_prepared(prepared, intents, calendar=calendar, strategy=walk.strategy.name)
     luck = None
     if plan is not None:
-        (luck,) = placebo_intents([intents], prepared, calendar, plan, progress)
+        (luck,) = placebo_intents([intents], prepared, calendar, plan, progress, cluster)
     return WalkForwardResult(walk, tuple(choices), run, luck)
 
 

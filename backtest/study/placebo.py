@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backtest.base.tasks import parts
 from backtest.base.units import DAY_MS
 from backtest.market.record import Floats
 from backtest.study.abnormal import Measure, Series, effects, fit, sums
@@ -118,24 +119,48 @@ def twice(source: Series, circle: int) -> Series:
     return replace(source, values=double, seasons=seasons)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitting:
+    """What the tasks of a placebo share: rows of a series, and what they are summed over."""
+
+    measure: Measure
+    source: Series
+    rows: tuple[FitRow, ...]
+    windows: Windows
+    minimum: int
+    spans: Ints
+    steps: Ints
+
+
 def placebo_sums(
-    measure: Measure, source: Series, turns: Turns, windows: Windows, minimum: int, spans: Ints, steps: Ints
+    measure: Measure,
+    source: Series,
+    turns: Turns,
+    windows: Windows,
+    minimum: int,
+    spans: Ints,
+    steps: Ints,
+    cluster: str | None = None,
 ) -> Sums:
     """Sums of all R placebo rows over V `spans` and along W `steps`; a row whose model is rejected is NaN."""
-    double = twice(source, turns.bars)
     count = len(turns.rows)
-    car, scar, unit = (np.full((count, len(spans)), np.nan) for _ in range(3))
-    path = np.full((count, len(steps)), np.nan)
-    for first in range(0, count, _ROWS):
-        rows = turns.rows[first : first + _ROWS]
-        part = slice(first, first + len(rows))
-        returns = fit(double, rows, windows, minimum)
-        width = np.array([row.width for row in rows], dtype=np.int64)
-        found = effects(measure, returns, spans, width)
-        car[part], scar[part] = found.car, found.scar
-        unit[part] = unit_of(found.car, found.scar)
-        path[part] = sums(measure, returns, steps, width)
+    work = _Fitting(measure, twice(source, turns.bars), turns.rows, windows, minimum, spans, steps)
+    found = np.empty((count, 3 * len(spans) + len(steps)))
+    for number, content in parts(_fitted, work, range(-(-count // _ROWS)), cluster):
+        rows = found[number * _ROWS : (number + 1) * _ROWS]
+        rows[:] = np.frombuffer(content).reshape(rows.shape)
+    car, scar, unit, path = np.split(found, np.arange(1, 4) * len(spans), axis=1)
     return Sums(car, scar, unit, path)
+
+
+def _fitted(work: _Fitting, number: int) -> bytes:
+    """One task: CAR, SCAR, unit and path of some of the rows, side by side."""
+    rows = work.rows[number * _ROWS : (number + 1) * _ROWS]
+    returns = fit(work.source, rows, work.windows, work.minimum)
+    width = np.array([row.width for row in rows], dtype=np.int64)
+    found = effects(work.measure, returns, work.spans, width)
+    path = sums(work.measure, returns, work.steps, width)
+    return np.concatenate((found.car, found.scar, unit_of(found.car, found.scar), path), axis=1).tobytes()
 
 
 def unit_of(car: Floats, scar: Floats) -> Floats:

@@ -152,9 +152,10 @@ def event_study(
     calendar: Calendar,
     config: StudyConfig | None = None,
     *,
+    cluster: str | None = None,
     progress: Progress = silent,
 ) -> Study:
-    """Study the catalysts of a calendar over a market.
+    """Study the catalysts of a calendar over a market; placebos are drawn here, or on the Dask cluster at an address.
 
     Raises
     ------
@@ -189,7 +190,9 @@ def event_study(
     found: dict[str, MeasuredEffects] = {}
     for done, measure in enumerate(sources):
         progress(measure.replace("_", " "), done, len(sources))
-        data = _measured(measure, config, sources[measure], events, turns, observation, windows, spans, minimum)
+        data = _measured(
+            measure, config, sources[measure], events, turns, observation, windows, spans, minimum, cluster
+        )
         found[measure] = data
         rejected += _unmeasured(data, events, names)
         tables["effects"].append(effects_table(data, groups, names))
@@ -227,13 +230,14 @@ def _measured(
     windows: Windows,
     spans: Ints,
     minimum: int,
+    cluster: str | None,
 ) -> MeasuredEffects:
     """Sum one measure's abnormal values over all events, on the real dates and under every common shift."""
     rows = [event.row for event in events]
     returns = fit(source, rows, windows, minimum)
     width = np.array([row.width for row in rows], dtype=np.int64)
     steps = steps_of(measure, returns)
-    placebo = placebo_sums(measure, source, turns, windows, minimum, spans, steps)
+    placebo = placebo_sums(measure, source, turns, windows, minimum, spans, steps, cluster)
     own, path = effects(measure, returns, spans, width), effects(measure, returns, steps, width)
     return MeasuredEffects(measure, config, turns, observation, spans, own, path, placebo)
 

@@ -172,3 +172,13 @@ def test_help_answers_without_heavy_imports(backtest: Command) -> None:
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "typer" in imported
     assert imported.isdisjoint({"pandas", "numba", "scipy", "statsmodels", "matplotlib", "pyarrow"})
+
+
+@pytest.mark.parametrize("verb", [("run", "-s", "catalyst_momentum"), ("study",)])
+def test_a_cluster_that_does_not_answer_is_said_before_anything_is_worked_out(
+    backtest: Command, verb: tuple[str, ...]
+) -> None:
+    result = backtest(*verb, "--cluster", "tcp://127.0.0.1:9")
+    assert result.returncode == 2
+    assert "no Dask scheduler answers at 'tcp://127.0.0.1:9'" in result.stderr
+    assert not result.stdout

@@ -26,6 +26,7 @@ import requests
 from backtest.base.config import load_config
 from backtest.base.documents import build, read_toml
 from backtest.base.errors import ConfigError
+from backtest.base.tasks import check_address
 from backtest.base.units import duration_ms, format_ms, parse_timerange, timeframe_ms
 from backtest.baseline import baseline_of, baseline_path, baseline_text, compare, read_baseline
 from backtest.catalysts.claims import check_claim, read_claims
@@ -51,7 +52,6 @@ from backtest.report.html.contents import read_run
 from backtest.report.search_folder import read_search, write_sweep
 from backtest.request.request import Request, asked_in, assignments
 from backtest.request.strategies import strategies_of
-from backtest.scoring.cluster import check_address
 from backtest.scoring.evaluation import Evaluation, evaluate
 from backtest.scoring.placebo import parse_plan
 from backtest.scoring.space import grid_trials, parse_axis, random_trials, space_of

@@ -31,7 +31,7 @@ class Missing:
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
     """Contents of a report. `document` is the run as recorded, `evaluation` the same run with its records; None if only
-    searches are reported. `command` reproduces the run.
+    searches are reported. `command` reproduces the run; `cluster` works out what is still to be drawn, None for here.
     """
 
     document: dict[str, Any] | None
@@ -40,6 +40,7 @@ class Contents:
     checks: tuple[Check, ...] | Missing
     searches: tuple[SearchFolder, ...]
     command: str
+    cluster: str | None = None
 
     @property
     def label(self) -> str:
@@ -64,6 +65,7 @@ def gather(
     draws: int = DRAWS,
     searches: Sequence[SearchFolder] = (),
     command: str = "",
+    cluster: str | None = None,
     progress: Progress = silent,
 ) -> Contents:
     """Study the catalysts and check the claims on the market of the run; a part that cannot be made gives its reason.
@@ -77,16 +79,16 @@ def gather(
         missing = Missing("Only searches are reported: name a run folder as well.")
         return Contents(None, None, missing, missing, tuple(searches), command)
     checks = _checked(evaluation, claims)
-    study = _studied(evaluation, draws, progress)
-    return Contents(document, evaluation, study, checks, tuple(searches), command)
+    study = _studied(evaluation, draws, progress, cluster)
+    return Contents(document, evaluation, study, checks, tuple(searches), command, cluster)
 
 
-def _studied(evaluation: Evaluation, draws: int, progress: Progress) -> Study | Missing:
+def _studied(evaluation: Evaluation, draws: int, progress: Progress, cluster: str | None) -> Study | Missing:
     try:
         calendar = evaluation.whole or evaluation.calendar
         # Where nothing was left out of the run, nothing is of its study.
         config = StudyConfig(draws=draws, endogenous=evaluation.whole is None)
-        return event_study(evaluation.market, calendar, config, progress=progress)
+        return event_study(evaluation.market, calendar, config, cluster=cluster, progress=progress)
     except BacktestError as problem:
         return Missing(f"There is no event study: {problem}.")
 

@@ -150,8 +150,13 @@ def strategies(contents: Contents, progress: Progress) -> Section:
     lead = lead_run(evaluation)
     for done, (one, run) in enumerate(zip(document["strategies"], evaluation.runs, strict=True)):
         progress("equity and costs", done, len(evaluation.runs))
-        fan = placebo_fan(run.intents, evaluation.prepared, evaluation.calendar, evaluation.plan) if evaluation.plan \
-            else None  # fmt: skip
+        fan = (
+            placebo_fan(
+                run.intents, evaluation.prepared, evaluation.calendar, evaluation.plan, cluster=contents.cluster
+            )
+            if evaluation.plan
+            else None
+        )
         inside: list[Block] = [Text(f"{one['evidence']['verdict'].capitalize()}: {one['evidence']['reason']}.")]
         inside += [Text(note, warning=note.startswith("funding unknown")) for note in one["notes"]
                    if not note.startswith(str(document["label"]) or " ")]  # fmt: skip
