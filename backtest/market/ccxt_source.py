@@ -19,6 +19,7 @@ from backtest.market.quality import snap
 from backtest.market.record import Floats, Instrument, Kind
 from backtest.market.rows import COLUMNS, PRICE_SERIES, STORED, UNITS, Rows, SeriesName
 from backtest.market.transport import STUMBLES, CheckedSession, MalformedAnswer, Patience, RateGate, call
+from backtest.market.venue_ratios import ENDPOINTS, RatioEndpoint, ratio_cells, ratio_columns
 from backtest.market.venue_rules import RULES, VenueRules
 from backtest.market.venue_trust import check_route, route_of
 
@@ -290,10 +291,16 @@ class Venue:
                 rows = self._settlements(what, symbol, since_ms)
             else:
                 rows = self._call(what, lambda: self._whole(series, listed, period, since_ms, until_ms, limit))
+            others = {
+                one: self._call(
+                    what, lambda one=one: one.asked(self.exchange, symbol, period, since_ms, until_ms, limit)
+                )
+                for one in (ENDPOINTS.get(self.identifier, ()) if series == "ratios" else ())
+            }
         finally:
             self.session.wants_rows = False
         try:
-            times, values = _table(series, rows, self.rules.funding_field)
+            times, values = _table(series, rows, self.rules.funding_field, others)
         except STUMBLES as problem:
             raise MarketError(
                 f"{self.identifier}: {what} has rows that cannot be read ({problem!r}): run it again later"
@@ -309,7 +316,8 @@ class Venue:
         slack = DAY_MS if series == "funding" else 2 * timeframe_ms(period)
         late = times[times > until_ms + slack]
         beyond = int(late.min()) if ended and late.size else None
-        page = _page(series, times, values, since_ms, until_ms, oi_least=1 + self.rules.oi_both, full=full)
+        least = len(ratio_columns(self.identifier)) if series == "ratios" else 1 + self.rules.oi_both
+        page = _page(series, times, values, since_ms, until_ms, least=least, full=full)
         return replace(page, beyond_ms=beyond)
 
     def _settlements(self, what: str, symbol: str, since_ms: int) -> list[Any]:
@@ -359,7 +367,7 @@ class Venue:
 
 
 def _table(
-    series: SeriesName, rows: list[Any], funding_field: str = ""
+    series: SeriesName, rows: list[Any], funding_field: str, others: Mapping[RatioEndpoint, list[Any]]
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], Floats]:
     """Times and values of ccxt's rows; rows without a time are left out, a null is NaN."""
     width = len(COLUMNS[series])
@@ -367,7 +375,7 @@ def _table(
     if series == "oi":
         cells = [(row["timestamp"], (row["openInterestAmount"], row["openInterestValue"])) for row in rows]
     elif series == "ratios":
-        cells = [(row["timestamp"], (None, None, row["longShortRatio"], None)) for row in rows]
+        cells = list(ratio_cells(rows, others))
     elif series == "funding":
         cells = [
             (row["timestamp"], (row["info"][funding_field] if funding_field else row["fundingRate"],)) for row in rows
@@ -389,7 +397,7 @@ def _page(
     since_ms: int,
     until_ms: int,
     *,
-    oi_least: int,
+    least: int,
     full: bool,
 ) -> Page:
     """Rows in order, once each, inside the requested time; those without a value, or contradictory, are separate."""
@@ -402,12 +410,10 @@ def _page(
             priced = (low > 0) & (low <= np.fmin(open_, close)) & (high >= np.fmax(open_, close)) & np.isfinite(high)
             priced &= ~np.isnan(open_ + close)
             whole, spare = priced & (volume >= 0) & np.isfinite(volume), priced & np.isnan(volume)
-        elif series == "oi":
+        elif series in _SAMPLES:
             sound = ~((values < 0) | np.isinf(values)).any(axis=1)
             given = np.count_nonzero(~np.isnan(values), axis=1)
-            whole, spare = sound & (given >= oi_least), sound & (given > 0) & (given < oi_least)
-        elif series == "ratios":
-            whole, spare = values[:, 2] >= 0, np.isnan(values[:, 2])
+            whole, spare = sound & (given >= least), sound & (given > 0) & (given < least)
         elif series != "funding":
             open_, high, low, close = values.T
             whole = (low <= np.fmin(open_, close)) & (high >= np.fmax(open_, close)) & np.isfinite(high - low)

@@ -13,6 +13,7 @@ from backtest.market.paging import grid_windows
 from backtest.market.record import Instrument
 from backtest.market.rows import Key
 from backtest.market.spans import Span, total_ms
+from backtest.market.venue_ratios import ratio_columns
 
 # Time for one answer if the rate limit of a venue allows more.
 ANSWER_SECONDS = 0.3
@@ -79,7 +80,8 @@ def plan_download(downloader: Downloader) -> DownloadPlan:
             todo = downloader.todo(venue, task)
             limit = venue.limit(series, instrument)
             if series != "funding":
-                least = most = sum(len(grid_windows(span, task.step_ms, limit)) for span in todo)
+                asked = len(ratio_columns(venue.identifier)) if series == "ratios" else 1
+                least = most = asked * sum(len(grid_windows(span, task.step_ms, limit)) for span in todo)
             elif venue.rules.funding_paging == "whole":
                 least = most = len(todo)
             elif venue.rules.funding_paging == "pages":

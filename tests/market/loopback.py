@@ -40,6 +40,12 @@ BYBIT_TIERS = (
     {"id": 3, "riskLimitValue": "900000", "maintenanceMargin": "0.025", "initialMargin": "0.05", "maxLeverage": "20"},
     {"id": 4, "riskLimitValue": "2000000", "maintenanceMargin": "0.05", "initialMargin": "0.1", "maxLeverage": "10"},
 )
+BINANCE_RATIOS = {
+    "globalLongShortAccountRatio": "accounts",
+    "topLongShortAccountRatio": "top_accounts",
+    "topLongShortPositionRatio": "top_positions",
+    "takerlongshortRatio": "taker",
+}
 BOTH_FAULTS = (
     *("429", "418", "403", "451", "500", "502", "503", "504"),
     *("timeout", "reset", "short body", "truncated", "html", "blank", "null"),
@@ -89,6 +95,19 @@ class Listing:
     def longs(self, slot: int) -> float:
         """Share of accounts that are long."""
         return round(0.4 + 0.2 * noise("longs", self.base, slot), 4)
+
+    def volumes(self, slot: int) -> tuple[float, float]:
+        """What takers bought and sold."""
+        return tuple(round(10 + 90 * noise(side, self.base, slot), 3) for side in ("bought", "sold"))  # type: ignore[return-value]
+
+    def ratio(self, slot: int, column: str) -> float:
+        """A ratio of the store, by its column."""
+        if column == "taker":
+            bought, sold = self.volumes(slot)
+            return bought / sold
+        if column == "accounts":
+            return self.longs(slot) / (1 - self.longs(slot))
+        return round(0.5 + noise(column, self.base, slot), 4)
 
     def oi(self, slot: int) -> tuple[float, float]:
         coins = round(1000 + 500 * noise("oi", self.base, slot), 3)
@@ -262,14 +281,13 @@ class Loopback:
             ]
             # Binance gives the newest rows of the range.
             return spoilt(rows, kind, self.random)[-min(number.get("limit", 30), 500) :]
-        if path == "/futures/data/globalLongShortAccountRatio":
+        if (column := BINANCE_RATIOS.get(path.rpartition("/")[2])) is not None:
             if start < self.now_ms - 30 * DAY:
                 return {"code": -1130, "msg": "parameter 'startTime' is invalid."}
             rows = [
                 {
                     "symbol": query["symbol"],
-                    "longShortRatio": repr(listing.longs(slot) / (1 - listing.longs(slot))),
-                    "longAccount": str(listing.longs(slot)),
+                    "buySellRatio" if column == "taker" else "longShortRatio": repr(listing.ratio(slot, column)),
                     "timestamp": slot,
                 }
                 for slot in listing.slots(PERIODS[query["period"]], start, end, self.now_ms)

@@ -16,9 +16,11 @@ from backtest.market.ccxt_source import Venue
 from backtest.market.download import Downloader, Fetched
 from backtest.market.planning import DownloadPlan, plan_download
 from backtest.market.recipe import ExchangeChoice, Recipe
+from backtest.market.rows import COLUMNS as STORED_COLUMNS
 from backtest.market.rows import Key, SeriesName
 from backtest.market.store import Store
 from backtest.market.transport import Patience
+from backtest.market.venue_ratios import ratio_columns
 from backtest.market.venue_rules import RULES
 from tests.market.loopback import DAY, HOUR, NOW, Listing, options, serving
 from tests.market.venues import LAUNCH, SPECS, VenueLoopback, closed_bars, listed_market
@@ -28,9 +30,10 @@ QUICK = Patience(attempts=4, doubtful=2, first=0.001, longest=0.002)
 START = NOW // DAY * DAY - 59 * DAY
 COLUMNS: dict[SeriesName, str] = {
     "ohlcv": "bars", "oi": "open interest", "funding": "funding",
-    "mark": "mark price", "index": "index price", "premium": "premium", "ratios": "long/short ratio",
+    "mark": "mark price", "index": "index price", "premium": "premium", "ratios": "ratios",
 }  # fmt: skip
 SERIES = tuple(COLUMNS)
+RATIOS = STORED_COLUMNS["ratios"]
 CASES = [(venue, series) for venue in SPECS for series in SERIES] + [("gate spot", "ohlcv")]
 
 
@@ -118,9 +121,10 @@ def test_a_series_comes_complete_or_is_refused_before_the_first_request(
     elif series == "ratios":
         slots = [slot for slot in listing.slots(HOUR, wanted, NOW, NOW) if slot + HOUR <= NOW]
         assert done.times.tolist() == slots
-        shares = np.array([listing.longs(slot) for slot in slots])
-        np.testing.assert_allclose(done.values[:, 2], shares / (1 - shares), rtol=1e-9)
-        assert np.isnan(done.values[:, [0, 1, 3]]).all(), "a venue's ratio is of its accounts alone"
+        filled = ratio_columns(venue)
+        expected = [[listing.ratio(slot, name) if name in filled else np.nan for name in RATIOS] for slot in slots]
+        np.testing.assert_allclose(done.values, expected, rtol=1e-9)
+        assert ("taker" in filled) == (venue in ("binanceusdm", "okx"))
     elif series == "oi":
         slots = [slot for slot in listing.slots(HOUR, wanted, NOW, NOW) if slot + HOUR <= NOW]
         assert done.times.tolist() == slots
@@ -132,7 +136,7 @@ def test_a_series_comes_complete_or_is_refused_before_the_first_request(
         np.testing.assert_allclose(done.values, bars, rtol=1e-9)
     assert done.fetched.gaps == ()
     assert [span for span in done.fetched.missing if span[1] > wanted] == []
-    bound = {"oi": 60, "funding": 80}.get(series, 40)
+    bound = {"oi": 60, "funding": 80, "ratios": 60}.get(series, 40)
     assert done.requests <= bound
     (planned,) = done.plan.series
     assert planned.least <= done.requests <= planned.most
@@ -172,6 +176,10 @@ def page(found: dict[str, dict[str, str]]) -> str:
             "first request. A venue that is not here is probed with an old window first: if it answers with newer",
             "rows, it is taken for one that keeps its newest rows only. No venue serves liquidations of the past that",
             "can be paged: they are refused everywhere, and imported from exports of Coinalyze and CoinGlass.",
+            "",
+            "Ratios are those of all accounts (long by short), of top traders' accounts and positions, and of takers",
+            "(bought by sold volume). Binance and OKX serve all four, each from an endpoint of its own; Bybit serves",
+            "that of all accounts alone. Like every sample, a ratio is known one period after its stamp.",
             "",
             f"| venue | {' | '.join(COLUMNS.values())} |",
             f"|---{'|---' * len(COLUMNS)}|",

@@ -91,9 +91,8 @@ class Asked:
             return [(slot, self.listing.bar(slot)) for slot in slots]
         return [(slot, (*self.listing.price_bar(slot, price), 0.0)) for slot in slots]
 
-    def ratios(self, start: int, end: int) -> list[tuple[int, float]]:
-        slots = self.listing.slots(HOUR, start, min(end, self.state.now_ms), self.state.now_ms)
-        return [(slot, self.listing.longs(slot) / (1 - self.listing.longs(slot))) for slot in slots]
+    def slots(self, start: int, end: int) -> list[int]:
+        return self.listing.slots(HOUR, start, min(end, self.state.now_ms), self.state.now_ms)
 
     def rates(self, start: int, end: int) -> list[tuple[int, float]]:
         known = self.state.known or self.listing.settlements(0, self.state.now_ms)
@@ -108,9 +107,14 @@ class Asked:
 def _okx(asked: Asked) -> Any:
     number, limit = asked.number, asked.number.get("limit", 100)
     before, after = number.get("before", 0) + 1, number.get("after", NOW) - 1
-    if "account-ratio" in asked.path:
-        found = asked.ratios(max(number.get("begin", 0), newest(1440)), number.get("end", NOW))
-        rows: list[Any] = [[str(slot), repr(ratio)] for slot, ratio in found]
+    # Both bounds of trading statistics are exclusive.
+    within = max(number.get("begin", 0) + 1, newest(1440)), number.get("end", NOW + 1) - 1
+    if "ratio-contract" in asked.path:
+        place = "position" if "position" in asked.path else "account"
+        column = f"top_{place}s" if asked.path.endswith("top-trader") else "accounts"
+        rows: list[Any] = [[str(slot), repr(asked.listing.ratio(slot, column))] for slot in asked.slots(*within)]
+    elif "taker-volume-contract" in asked.path:
+        rows = [[str(slot), *map(str, asked.listing.volumes(slot)[::-1])] for slot in asked.slots(*within)]
     elif "candles" in asked.path:
         rows = [
             [str(slot), *map(str, bar[:4]), str(bar[4] / CONTRACT), str(bar[4]), "1", "1"]
