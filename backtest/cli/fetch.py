@@ -46,8 +46,13 @@ def fetch(
         bool, typer.Option("--plan", help="Only print the requests, their number and duration, and what is refused.")
     ] = False,
     instruments: Annotated[
-        bool, typer.Option("--instruments", help="Keep tick, lot, least notional and tiers of today too.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--instruments/--no-instruments",
+            help="Keep the venue's rules of today: tick, lot, least notional, tiers, listing.",
+            show_default="kept, but for --archive",
+        ),
+    ] = None,
     insecure: InsecureOption = False,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Series fetched at once.")] = 4,
     store: StoreOption = None,
@@ -81,7 +86,13 @@ def fetch(
             choice = chosen.exchange.model_copy(update={"options": options})
             chosen = chosen.model_copy(update={"exchange": choice})
         pages = Downloader(
-            chosen, shelf, workers=workers, again=again, insecure=insecure, instruments=instruments, say=_say
+            chosen,
+            shelf,
+            workers=workers,
+            again=again,
+            insecure=insecure,
+            instruments=instruments is not False,
+            say=_say,
         )
         if plan:
             _show_plan(plan_download(pages))

@@ -82,6 +82,10 @@ AuxiliaryOption = Annotated[
 Currency = Annotated[
     str | None, typer.Option(help="Convert spot to this currency, by a pair of the dataset or a --series eur_usdt.")
 ]
+RulesOption = Annotated[
+    str | None,
+    typer.Option("--rules", help="Venue rules: a name, as in binanceusdm-2025-09-29, or a file as instruments.toml."),
+]
 Endogenous = Annotated[bool, typer.Option("--endogenous", help="Include catalysts that are moves of the price itself.")]
 
 REQUEST: dict[str, tuple[Any, Any]] = {
@@ -94,6 +98,7 @@ REQUEST: dict[str, tuple[Any, Any]] = {
     "timerange": (Timerange, None),
     "series": (AuxiliaryOption, None),
     "currency": (Currency, None),
+    "rules": (RulesOption, None),
     "config": (Config, None),
     "setting": (Settings, None),
     "funding": (FundingOption, None),
@@ -104,7 +109,7 @@ REQUEST: dict[str, tuple[Any, Any]] = {
     "endogenous": (Endogenous, False),
 }
 """Options of a request, by the name of the parameter, with their defaults."""
-BARS = ("dataset", "timeframe", "store", "timerange", "series", "currency")
+BARS = ("dataset", "timeframe", "store", "timerange", "series", "currency", "rules")
 """Those that say which bars."""
 REPLAYED = (*BARS, "calendar", "config", "setting", "funding", "detail", "placebo", "statistic", "endogenous")
 """Those of a verb that replays, but for its strategies."""
@@ -152,7 +157,7 @@ def request_of(**given: Any) -> Request:
     values: dict[str, Any] = {
         name: given[name]
         for name in (
-            *("dataset", "timeframe", "timerange", "currency", "detail"),
+            *("dataset", "timeframe", "timerange", "currency", "rules", "detail"),
             *("placebo", "statistic", "bootstrap", "endogenous"),
         )
         if name in given

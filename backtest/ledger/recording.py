@@ -209,6 +209,7 @@ def asked_hash(request: Request) -> str:
             **({"endogenous": True} if request.endogenous else {}),
             **({"series": request.series} if request.series else {}),
             **({"currency": request.currency} if request.currency else {}),
+            **({"rules": request.rules} if request.rules else {}),
         }
     )
 

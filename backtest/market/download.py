@@ -21,7 +21,7 @@ from backtest.market.rows import Key, Rows, SeriesName
 from backtest.market.spans import Span, bridged, intersect, merged, subtract, total_ms
 from backtest.market.store import Store
 from backtest.market.transport import Patience, Stopped
-from backtest.market.venue_instruments import keep_rules, rules_of
+from backtest.market.venue_instruments import keep_rules, rules_of, told_today
 from backtest.market.venue_rules import RULES
 
 WORKERS = 4
@@ -132,8 +132,9 @@ class Downloader:
     """A recipe, the store it fills, and the way to stop it; `run` does everything.
 
     If `named`, the name of the recipe becomes a dataset of the store. A gap that was not requested often enough, over a
-    long enough time, is requested again; with `again` every gap is. With `instruments` the rules of the venue are
-    fetched too, and kept beside its bars. `say` is called before the first request with what the venue does not serve.
+    long enough time, is requested again; with `again` every gap is. With `instruments` the rules of the venue, unless
+    it gave them today already, are kept beside its bars. `say` is called before the first request with what the venue
+    does not serve.
     """
 
     recipe: Recipe
@@ -177,11 +178,14 @@ class Downloader:
         return Report(tuple(fetched), tuple(notes))
 
     def _rules(self, venue: Venue, tasks: Sequence[Task]) -> list[str]:
-        told, notes = {}, []
+        told, lacking = {}, dict[str, list[str]]()
+        fresh = told_today(self.store.root, venue.identifier, self.clock())
         for symbol, listed in {task.key.symbol: task.listed for task in tasks}.items():
-            told[symbol], note = rules_of(venue, listed, self.clock())
-            notes += [note] * bool(note)
-        return [*notes, *keep_rules(self.store.root, venue.identifier, told)]
+            if symbol not in fresh:
+                told[symbol], note = rules_of(venue, listed, self.clock())
+                lacking.setdefault(note, []).append(symbol)
+        notes = [f"{note}: {', '.join(symbols)}" for note, symbols in lacking.items() if note]
+        return [*notes, *(keep_rules(self.store.root, venue.identifier, told) if told else ())]
 
     def _plan(self, venue: Venue) -> tuple[list[Task], list[str]]:
         recipe = self.recipe

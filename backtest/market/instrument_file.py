@@ -1,4 +1,4 @@
-"""The rules of a venue beside a folder of bars: `instruments.toml`, one table per symbol."""
+"""The rules of a venue, one table per symbol: `instruments.toml` beside a folder of bars, or a file that is named."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from backtest.base.documents import read_toml
-from backtest.base.errors import MarketError, near_miss, shortened
+from backtest.base.documents import datasets_root, read_toml, user_path
+from backtest.base.errors import MarketError, UsageError, near_miss, shortened
 from backtest.base.units import format_ms, to_ms
-from backtest.market.instrument import Instrument
+from backtest.market.record import Instrument, Market
 
 INSTRUMENTS = "instruments.toml"
 """Name of the file."""
 AS_OF = "as_of"
 """Key of a table that a venue told: the day."""
+SOURCE = "source"
+"""Key above all tables: where the file has them from, in words."""
+_SHIPPED = "instruments"
 
 
 def with_rules(
@@ -27,34 +30,78 @@ def with_rules(
     Keys of a table: `tick`; `lot` in contracts of `contract_size` (coins, or for an inverse contract its quote
     currency; 1 where not given); `least_notional`; `tiers`, pairs of a notional and the maintenance rate from it on;
     `listed` and `delisted`, instants or days UTC; `omits_empty_bars`; `earlier_names`, pairs of a symbol and how many
-    of its units equal one of today's; `as_of`, the day on which the venue gave them. With `name_others` a table without
-    bars gives a sentence. The symbol says whether it is linear or inverse, and the currency of settlement.
+    of its units equal one of today's; `as_of`, the day on which the venue gave them. Above the tables `source` may say
+    where they are from. With `name_others` a table without bars gives a sentence. The symbol says whether it is linear
+    or inverse, and the currency of settlement.
 
     Raises
     ------
     MarketError
         For a file that is not TOML, an unknown key, or an impossible value.
     """
-    found = {one.symbol: one for one in instruments}
     path = folder / INSTRUMENTS
     if not path.is_file():
-        return found, []
-    notes = []
-    for symbol, table in read_toml(path, MarketError).items():
+        return {one.symbol: one for one in instruments}, []
+    return read_rules(path, instruments, name_others=name_others)
+
+
+def shipped_rules() -> tuple[str, ...]:
+    """Names of the files of rules that ship with the package."""
+    return tuple(sorted(path.stem for path in (datasets_root() / _SHIPPED).glob("*.toml")))
+
+
+def ruled(market: Market, name_or_file: str) -> Market:
+    """The market with the rules of a file that ships, or of one of the user's; its provenance says which.
+
+    Raises
+    ------
+    UsageError
+        For neither a name nor a file.
+    MarketError
+        As `with_rules`, and for a file with rules of none of its instruments.
+    """
+    path = datasets_root() / _SHIPPED / f"{name_or_file}.toml"
+    if name_or_file not in shipped_rules():
+        path = user_path(name_or_file)
+        if not path.is_file():
+            near = near_miss(name_or_file, shipped_rules())
+            raise UsageError(f"`rules` {shortened(name_or_file)} is neither a file nor a name; {near}")
+    found, notes = read_rules(path, market.instruments, name_others=False)
+    if not notes:
+        raise MarketError(
+            f"{path} has rules of no instrument of {market.provenance.name!r}: {', '.join(market.symbols)}"
+        )
+    provenance = replace(market.provenance, repairs=(*notes, *market.provenance.repairs))
+    return replace(market, instruments=tuple(found[symbol] for symbol in market.symbols), provenance=provenance)
+
+
+def read_rules(
+    path: Path, instruments: Iterable[Instrument], *, name_others: bool
+) -> tuple[dict[str, Instrument], list[str]]:
+    """As `with_rules`, of one file."""
+    found = {one.symbol: one for one in instruments}
+    tables = read_toml(path, MarketError)
+    source = tables.pop(SOURCE, "")
+    if not isinstance(source, str):
+        raise MarketError(f"{path}: {SOURCE} = {shortened(source)} must say in words where the rules are from")
+    others, alike = [], dict[tuple[str, str], list[str]]()
+    for symbol, table in tables.items():
         if not isinstance(table, dict):
             raise MarketError(f'{path}: {shortened(symbol)} must be a table: write ["ZEC/USDT:USDT"] above its rules')
-        if symbol not in found and not name_others:
-            continue
         if symbol not in found:
-            notes.append(f"{INSTRUMENTS}: no bars of {shortened(symbol)}; {near_miss(symbol, found)}")
+            others += [f"{path.name}: no bars of {shortened(symbol)}; {near_miss(symbol, found)}"] * name_others
             continue
         found[symbol] = _ruled(found[symbol], table, f"{path}, {symbol}")
         names = ", ".join(key for key in table if key != AS_OF)
-        since = (
-            f"; those of {format_ms(_instant(table[AS_OF], path.name))[:10]}, for all bars" if AS_OF in table else ""
-        )
-        notes.append(f"rules of {symbol} read from {INSTRUMENTS}: {names}{since}")
-    return found, notes
+        day = format_ms(_instant(table[AS_OF], path.name))[:10] if AS_OF in table else ""
+        alike.setdefault((names, day), []).append(symbol)
+    notes = [
+        f"rules of {', '.join(symbols)} read from {path.name}: {names}"
+        + (f"; those of {day}, for all bars" if day else "")
+        + (f" ({source})" if source else "")
+        for (names, day), symbols in alike.items()
+    ]
+    return found, [*others, *notes]
 
 
 def _ruled(instrument: Instrument, table: dict[str, Any], where: str) -> Instrument:

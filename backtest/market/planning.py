@@ -13,6 +13,7 @@ from backtest.market.paging import grid_windows
 from backtest.market.record import Instrument
 from backtest.market.rows import Key
 from backtest.market.spans import Span, total_ms
+from backtest.market.venue_instruments import told_today
 from backtest.market.venue_ratios import ratio_columns
 
 # Time for one answer if the rate limit of a venue allows more.
@@ -37,7 +38,7 @@ class PlannedSeries:
 
 @dataclass(frozen=True, slots=True)
 class DownloadPlan:
-    """Plan of a download: its series, what is refused and why, and `extra` requests for lists and clocks.
+    """Plan of a download: its series, what is refused and why, and `extra` requests for lists, clocks and rules.
 
     `seconds_each` is the shortest time between two requests.
     """
@@ -100,6 +101,9 @@ def plan_download(downloader: Downloader) -> DownloadPlan:
     if not planned and not refused:
         refused.append(nothing_of(recipe))
     extra = 1 + bool(venue.exchange.has.get("fetchTime")) if planned else 0
+    if planned and downloader.instruments and venue.rules.tiers_in_money:
+        fresh = told_today(downloader.store.root, venue.identifier, now)
+        extra += len({one.key.symbol for one in planned if ":" in one.key.symbol} - fresh)
     return DownloadPlan(tuple(planned), tuple(dict.fromkeys(refused)), extra, each)
 
 

@@ -21,11 +21,17 @@ from backtest.base.units import from_ms
 from backtest.market.ccxt_source import Listed, Venue
 from backtest.market.instrument import Tier
 from backtest.market.instrument_file import AS_OF, INSTRUMENTS
+from backtest.market.quality import EARLIEST_MS, LATEST_MS
 from backtest.market.rows import replace_file
+
+_ENDS = ("deliveryDate", "deliveryTime")
+"""Where Binance and Bybit write the end of a perpetual, beside those of dated futures."""
 
 
 def rules_of(venue: Venue, listed: Listed, now_ms: int) -> tuple[dict[str, Any], str]:
     """The table of an instrument for `instruments.toml`, and a sentence about what the venue does not say.
+
+    It costs a request where the venue tells tiers in money; the rest comes with its list of markets.
 
     Raises
     ------
@@ -45,13 +51,35 @@ def rules_of(venue: Venue, listed: Listed, now_ms: int) -> tuple[dict[str, Any],
         told["listed"] = from_ms(listed.created_ms).date()
     if listed.instrument.kind != "swap":
         return told, ""
+    if (ended := _delisted_ms(market)) is not None:
+        told["delisted"] = from_ms(ended)
     if not venue.rules.tiers_in_money:
-        return told, f"{venue.identifier} does not give the maintenance tiers of {listed.instrument.symbol} in money"
+        return told, f"{venue.identifier} does not give maintenance tiers in money to everybody, so they are not kept"
     try:
         told["tiers"] = [list(tier) for tier in tiers_of(venue.tiers(listed))]
     except MarketError as problem:
-        return told, f"the maintenance tiers of {listed.instrument.symbol} are left out: {problem}"
+        return told, f"maintenance tiers are not kept: {problem}"
     return told, ""
+
+
+def _delisted_ms(market: Mapping[str, Any]) -> int | None:
+    """When a swap ends or ended; a venue that has not set a day writes none, 0 or one after the year 2100."""
+    info = market.get("info")
+    told = info if isinstance(info, dict) else {}
+    for key in _ENDS:
+        text = str(told.get(key) or "")
+        if text.isdecimal() and EARLIEST_MS <= int(text) < LATEST_MS:
+            return int(text)
+    return None
+
+
+def told_today(root: Path, venue: str, now_ms: int) -> frozenset[str]:
+    """Symbols of which a venue's `instruments.toml` has what it said today, so that it need not be asked again."""
+    path = root / venue / INSTRUMENTS
+    if not path.is_file():
+        return frozenset()
+    tables, today = read_toml(path, MarketError), from_ms(now_ms).date()
+    return frozenset(name for name, one in tables.items() if isinstance(one, dict) and one.get(AS_OF) == today)
 
 
 def _step(venue: Venue, market: Mapping[str, Any], name: str) -> float | None:

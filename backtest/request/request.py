@@ -55,6 +55,7 @@ class Request(BaseModel):
     endogenous: bool = Field(False, json_schema_extra=neutral(False))
     series: dict[str, str] = Field({}, json_schema_extra=neutral({}))
     currency: str | None = Field(None, json_schema_extra=neutral(None))
+    rules: str | None = Field(None, json_schema_extra=neutral(None))
 
     # Where it was read from, and which files were trusted by hand; copies keep both.
     _document: Path | None = PrivateAttr(None)
@@ -130,14 +131,15 @@ class Request(BaseModel):
 
         market = market.with_auxiliary(*(read_series(Path(path), name) for name, path in self.series.items()))
         market = market.between(window) if window else market
-        return self._in_currency(market)
+        if self.rules:
+            from backtest.market.instrument_file import ruled
 
-    def _in_currency(self, market: Market) -> Market:
-        if not self.currency:
-            return market
-        from backtest.market.conversion import converted
+            market = ruled(market, self.rules)
+        if self.currency:
+            from backtest.market.conversion import converted
 
-        return converted(market, self.currency)
+            market = converted(market, self.currency)
+        return market
 
     def finer(self) -> Market | None:
         """The requested finer bars; None for none."""

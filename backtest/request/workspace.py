@@ -25,6 +25,7 @@ class Workspace(BaseModel):
     dataset: str | None = None
     timeframe: str | None = None
     currency: str | None = None
+    rules: str | None = None
     calendars: tuple[str, ...] = ()
     config: str | None = None
     store: str | None = None

@@ -230,11 +230,15 @@ def test_a_plan_asks_for_nothing_and_says_what_is_refused(
     assert "ZEC/USDT:USDT oi 5m 19.0 38" in [" ".join(line.split()) for line in archive.stdout.splitlines()]
 
 
-def test_the_rules_of_the_venue_are_kept_and_shown_on_request(backtest: Command, config: str, tmp_path: Path) -> None:
+def test_the_rules_of_the_venue_are_kept_and_shown(backtest: Command, config: str, tmp_path: Path) -> None:
     words = ("--exchange", "bybit", "--symbols", "ZEC/USDT:USDT", "--series", "ohlcv")
     words = (*words, "--timerange", "20251101-20251105")
     shelf = ("--store", str(tmp_path / "shelf"))
-    done = backtest("fetch", *words, "--exchange-config", config, "--instruments", *shelf)
+    without = ("--no-instruments", "--store", str(tmp_path / "other"))
+    done = backtest("fetch", *words, "--exchange-config", config, *without)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "other" / "bybit" / "instruments.toml").exists()
+    done = backtest("fetch", *words, "--exchange-config", config, *shelf)
     assert done.returncode == 0, done.stderr
     shown = backtest("data", "show", *shelf)
     assert "bybit ZEC/USDT:USDT  rules  as_of " in shown.stdout

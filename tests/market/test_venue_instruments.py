@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import tomllib
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,38 @@ def test_without_the_option_nothing_is_asked_or_kept(tmp_path: Path) -> None:
     assert not any("risk-limit" in path for _, path, _ in state.asked)
     assert not (tmp_path / "bybit" / INSTRUMENTS).exists()
     assert open_stored(store, "test").instruments == (Instrument.parse(ZEC),)
+
+
+def test_rules_are_asked_for_once_a_day(tmp_path: Path) -> None:
+    store, state = Store(tmp_path), zec()
+    for day, asked in ((0, 1), (0, 1), (1, 2)):
+        fetched(store, state, clock=lambda day=day: NOW + day * 86_400_000)
+        assert sum("risk-limit" in path for _, path, _ in state.asked) == asked
+    assert told(store)[ZEC]["as_of"] == date(2025, 12, 2)
+
+
+@pytest.mark.parametrize(
+    ("info", "ends"),
+    [
+        ({"deliveryDate": 4133404800000}, None),
+        ({"deliveryTime": "0"}, None),
+        ({"deliveryTime": ""}, None),
+        ({}, None),
+        (None, None),
+        ({"deliveryDate": 1762502400000}, datetime(2025, 11, 7, 8, tzinfo=UTC)),
+        ({"deliveryTime": "1762502400000"}, datetime(2025, 11, 7, 8, tzinfo=UTC)),
+    ],
+)
+def test_the_end_of_a_perpetual_is_read_where_the_venue_writes_one(info: Any, ends: Any, tmp_path: Path) -> None:
+    venue = Venue("okx", {}, threading.Event(), Patience())
+    venue.exchange.markets = {ZEC: {"precision": {}, "info": info}}
+    table, _ = rules_of(venue, Listed(Instrument.parse(ZEC), 1.0, None, True), NOW)
+    assert table.get("delisted") == ends
+    keep_rules(tmp_path, "okx", {ZEC: table})
+    from backtest.market.instrument_file import with_rules
+
+    found, _ = with_rules(tmp_path / "okx", [Instrument.parse(ZEC)])
+    assert found[ZEC].delisted_ms == (None if ends is None else 1762502400000)
 
 
 def test_a_table_that_a_person_wrote_is_kept_and_said_and_other_symbols_stay(tmp_path: Path) -> None:
@@ -132,7 +164,7 @@ def test_a_venue_that_does_not_tell_tiers_in_money_is_named(tmp_path: Path) -> N
     table, note = rules_of(venue, Listed(Instrument.parse(ZEC), 0.1, None, True), NOW)
     assert (table["lot"], table["contract_size"]) == (1.0, 0.1)
     assert "tiers" not in table
-    assert note == "okx does not give the maintenance tiers of ZEC/USDT:USDT in money"
+    assert note == "okx does not give maintenance tiers in money to everybody, so they are not kept"
     keep_rules(tmp_path, "okx", {ZEC: table})
     from backtest.market.instrument_file import with_rules
 
