@@ -105,7 +105,7 @@ def _kills(count: int, draw: random.Random, root: Path, verbs: Sequence[str], ve
     codes: Counter[str] = Counter()
     whole: dict[str, tuple[float, dict[str, str]]] = {}
     for number in range(count):
-        verb = verbs[number % len(verbs)]
+        verb, before = verbs[number % len(verbs)], len(lost)
         if verb not in whole:
             folder = ready(root / f"whole-{verb}", venue)
             began = time.monotonic()
@@ -116,9 +116,11 @@ def _kills(count: int, draw: random.Random, root: Path, verbs: Sequence[str], ve
         folder = ready(root / f"kill-{number}", venue)
         sent = draw.choice(SIGNALS)
         child = started(verb, folder)
-        time.sleep(draw.uniform(0.05, 1.1) * whole[verb][0])
+        moment = draw.uniform(0.05, 1.1) * whole[verb][0]
+        time.sleep(moment)
         child.send_signal(sent)
         _, said = child.communicate(timeout=300)
+        ended = child.returncode
         codes[f"{sent.name} {child.returncode}"] += 1
         if child.returncode not in (0, 128 + sent, -sent):
             lost.append(f"{verb} ended by {sent.name} with {child.returncode}: {said[-200:]}")
@@ -133,6 +135,11 @@ def _kills(count: int, draw: random.Random, root: Path, verbs: Sequence[str], ve
         if list(out.rglob("quarantine")) or list(out.rglob(".*.partial")):
             lost.append(f"{verb} after {sent.name}: the rerun leaves files aside or half-written")
         shutil.rmtree(folder)
+        print(
+            f"kill {number + 1} of {count}: {verb}, {sent.name} after {moment:.1f} s of {whole[verb][0]:.1f} s, "
+            f"code {ended}; lost: {len(lost) - before}",
+            flush=True,
+        )
     print(f"kills: {count} of {', '.join(verbs)}; {dict(sorted(codes.items()))}; lost: {len(lost)}", flush=True)
     return lost
 

@@ -1,6 +1,6 @@
 """What replays, portfolios and studies keep in one process: resident memory after each tenth of many rounds.
 
-python -m tools.attack_leaks [--rounds 1000]
+python -m tools.attack_leaks [--rounds 1000] [--deeds replays,portfolios,studies]
 
 Peak memory cannot tell a leak from what the allocator keeps for later, so memory is measured after a collection and
 after the allocator gave back what it can; what counts is the slope over the rounds after the first ones, which fill
@@ -99,10 +99,10 @@ def deeds(session: Session, draws: int = 20) -> dict[str, Callable[[], object]]:
     }
 
 
-def leaks(rounds: int) -> list[str]:
+def leaks(rounds: int, names: Sequence[str] = ("replays", "portfolios", "studies")) -> list[str]:
     """Sentences about what is kept, empty where nothing is; prints a line for each deed."""
     lost = []
-    for name, work in deeds(small_session()).items():
+    for name, work in ((name, deeds(small_session())[name]) for name in names):
         found = kept(rounds, work)
         if found.slope > MOST_KB:
             lost.append(f"{name} keep {found.slope:.1f} KB a round")
@@ -114,7 +114,9 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure; 1 where anything is kept."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=1000)
-    return 1 if leaks(parser.parse_args(words).rounds) else 0
+    parser.add_argument("--deeds", type=lambda text: text.split(","), default=["replays", "portfolios", "studies"])
+    asked = parser.parse_args(words)
+    return 1 if leaks(asked.rounds, asked.deeds) else 0
 
 
 if __name__ == "__main__":

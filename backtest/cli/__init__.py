@@ -12,7 +12,14 @@ from typing import Annotated
 import typer
 
 from backtest.base.errors import BacktestError, UsageError, near_miss
-from backtest.cli.leaving import EXIT_INTERRUPTED, check_folder, end_on_signals, fault_of_system, interrupted
+from backtest.cli.leaving import (
+    EXIT_INTERRUPTED,
+    check_descriptors,
+    check_folder,
+    end_on_signals,
+    fault_of_system,
+    interrupted,
+)
 from backtest.cli.streams import UnwritableError, leave_quietly, prepare_streams
 from backtest.cli.verbs import LazyVerbs
 from backtest.cli.wording import as_typed, register
@@ -102,6 +109,7 @@ def _interruption(told: tuple[object, ...]) -> int:
 def _exit_code() -> int:
     try:
         check_folder()
+        check_descriptors()
         app()
     except SystemExit as leaving:
         # typer and rich turn a closed pipe into exit code 1, and typer an interrupt into 130 without a word.

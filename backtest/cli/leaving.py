@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from backtest.base.errors import UsageError
 
 EXIT_INTERRUPTED = 130
+LEAST_DESCRIPTORS, LOOKED_AT = 24, 256
+"""Files that any command must be able to open, and the limit from which on nobody counts."""
 _ADVICE = {
     errno.ENOSPC: "free some of the disk, or choose another folder",
     errno.EDQUOT: "free some of your quota, or choose another folder",
@@ -60,6 +63,28 @@ def check_folder() -> None:
         os.getcwd()
     except OSError:
         raise UsageError("the working directory was deleted or cannot be read: change to another folder") from None
+
+
+def check_descriptors() -> None:
+    """Raise `UsageError` if so few files may be opened that a library would end the process instead of saying so."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not 0 <= soft < LOOKED_AT:
+        return
+    held: list[int] = []
+    with suppress(OSError):
+        while len(held) < LEAST_DESCRIPTORS:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    for one in held:
+        os.close(one)
+    if len(held) < LEAST_DESCRIPTORS:
+        raise UsageError(
+            f"this process may open {len(held)} more files, but {LEAST_DESCRIPTORS} are needed: raise the limit of "
+            f"open files, which is {soft} (ulimit -n {LOOKED_AT})"
+        )
 
 
 def fault_of_system(problem: BaseException) -> UsageError | None:
