@@ -37,6 +37,8 @@ def settled(orders: Orders, market: Market) -> Orders:
         return orders
 
     def distance(share: Floats, below: npt.NDArray[np.bool_]) -> Floats:
+        if share.shape[1] == 0:
+            return share
         return np.where(turned, share / np.where(below, 1.0 - share, 1.0 + share), share)
 
     long = orders.side > 0

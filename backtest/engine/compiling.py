@@ -73,8 +73,12 @@ def interpreted(function: Function) -> Function:
 
 
 def linked(function: Function) -> Function:
-    """Machine code that other compiled functions call, and Python does not: kept as a part of theirs."""
-    return cast(Function, njit(**_FROM_THE_KERNEL)(function))
+    """Machine code that other compiled functions call, and Python does not: kept as a part of theirs.
+
+    It is never merged into them: what is rare or long would take the registers of what is frequent.
+    """
+    # Said, since a function takes over what is not said from the one that is compiled while it is called.
+    return cast(Function, njit(forceinline=False, **_FROM_THE_KERNEL)(function))
 
 
 class _Fragment(JITCodeLibrary):  # type: ignore[misc]
@@ -82,6 +86,9 @@ class _Fragment(JITCodeLibrary):  # type: ignore[misc]
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
+        for function in self._final_module.functions:
+            if not function.is_declaration and not any(b"inline" in one for one in function.attributes):
+                function.add_function_attribute("noinline")
         # numba writes the address of the function's environment, which is all that has to be there.
         names = [one.name for one in self._final_module.global_variables if one.name.startswith("_ZN08NumbaEnv")]
         words = "\n".join(f'@"{name}" = common global i8* null' for name in names)

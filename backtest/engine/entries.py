@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtest.engine.compiling import inlined
+from backtest.engine.compiling import inlined, linked
 from backtest.engine.layout import (
     ACCEPTED,
     AT_MARKET,
@@ -40,7 +40,7 @@ from backtest.engine.layout import (
     Variation,
     Work,
 )
-from backtest.engine.path import bar_of, impact_share, liquidation_level, on_tick, write_row
+from backtest.engine.path import bar_of, given, impact_share, liquidation_level, on_tick, write_row
 from backtest.engine.schedule import last_leg
 
 
@@ -97,7 +97,8 @@ def _scale(
     total, need, parts = 0.0, 0.0, intent.group[first] < -1
     scale, cut, verdict, culprit = 1.0, UNCUT, ACCEPTED, -1
     for k in range(first, last):
-        wanted = intent.weight[k] * equity if math.isnan(intent.notional[k]) else intent.notional[k]
+        fixed = given(intent.notional, k)
+        wanted = intent.weight[k] * equity if math.isnan(fixed) else fixed
         work.wanted[k] = wanted
         total += wanted
         leverage = rules.leverage if bars.swap[np.uintp(intent.column[k])] else 1.0
@@ -149,6 +150,41 @@ def _size(k: int, t: int, scale: float, whole: float, intent: Variation, bars: B
 
 
 @inlined
+def _too_small(size: _Size, column: int, bars: Bars) -> bool:
+    """Whether an entry is no whole lot, or less than the least notional."""
+    least = bars.least_notional[np.uintp(column)] * (1.0 - SAME_STEP)
+    return size.quantity * size.price < least or size.quantity <= 0.0
+
+
+@inlined
+def _has_stages(intent: Variation) -> bool:
+    """Whether any intent has a level that changes while a position is held."""
+    late, second = intent.late_take_profit.shape[0], intent.second_trailing_stop.shape[0]
+    return late + second + intent.activation.shape[0] + intent.break_even.shape[0] > 0
+
+
+@linked
+def _write_stages(k: int, t: int, p: int, tick: float, intent: Variation, rules: Rules, work: Work) -> None:
+    """Levels of position p that come into force while it is held; most positions have none, and none of these."""
+    state = work.state
+    side, price = state[p].side, state[p].price
+    late = given(intent.late_take_profit, k)
+    if not math.isnan(late):
+        state[p].late_row = t + intent.late[k]
+    state[p].late_target = _target(price * (side + late), tick, rules)
+    activation, even = given(intent.activation, k), given(intent.break_even, k)
+    second, further = given(intent.second_trailing_stop, k), given(intent.second_activation, k)
+    moves = not (math.isnan(second) and math.isnan(even))
+    state[p].staged = moves
+    state[p].follows = moves or state[p].follows
+    state[p].activation = -np.inf if math.isnan(activation) else price * (side + activation)
+    state[p].second_trail = np.inf if math.isnan(second) else second
+    state[p].second_activation = np.inf if math.isnan(second) else price * (side + further)
+    state[p].break_even = np.inf if math.isnan(even) else price * (side + even)
+    state[p].filled = side * price
+
+
+@inlined
 def _open_position(
     k: int, t: int, p: int, scale: float, cut: int, size: _Size, intent: Variation, bars: Bars, rules: Rules,
     work: Work, book: Book, record: bool,
@@ -175,20 +211,15 @@ def _open_position(
     stop, target, trail = intent.stop_loss[k], intent.take_profit[k], intent.trailing_stop[k]
     state[p].stop = -np.inf if math.isnan(stop) else on_tick(price * (side - stop), tick, False)
     state[p].target = _target(price * (side + target), tick, rules)
-    late = intent.late_take_profit[k]
-    state[p].late_target = _target(price * (side + late), tick, rules)
-    state[p].late_row = NEVER if math.isnan(late) else t + intent.late[k]
+    state[p].late_row = NEVER
     state[p].resting = rules.maker_targets
     state[p].trail = np.inf if math.isnan(trail) else trail
-    activation = intent.activation[k]
-    state[p].activation = -np.inf if math.isnan(activation) else price * (side + activation)
-    second, further, even = intent.second_trailing_stop[k], intent.second_activation[k], intent.break_even[k]
-    state[p].staged = not (math.isnan(second) and math.isnan(even))
-    state[p].follows = state[p].staged or not math.isnan(trail)
-    state[p].second_trail = np.inf if math.isnan(second) else second
-    state[p].second_activation = np.inf if math.isnan(second) else price * (side + further)
-    state[p].break_even = np.inf if math.isnan(even) else price * (side + even)
-    state[p].filled = state[p].peak = side * price
+    state[p].staged = False
+    state[p].follows = not math.isnan(trail)
+    state[p].activation = -np.inf
+    state[p].peak = side * price
+    if record or _has_stages(intent):
+        _write_stages(k, t, p, tick, intent, rules, work)
     state[p].liquidation = liquidation_level(side, quantity, price, margin, column, bars, rules) if swap else -np.inf
     state[p].parts = size.parts
     state[p].time_row = t + intent.hold[k]
@@ -261,21 +292,30 @@ def _enter_unit(
             whole, culprit = 0.0, -1
             for k in range(first, last):
                 whole += work.wanted[k]
+            size = _size(first, t, scale, whole, intent, bars, rules, work)
             for k in range(first, last):
-                size = _size(k, t, scale, whole, intent, bars, rules, work)
-                column = np.uintp(intent.column[k])
-                small = size.quantity * size.price < bars.least_notional[column] * (1.0 - SAME_STEP)
-                if verdict == ACCEPTED and (small or size.quantity <= 0.0):
+                if k > first:
+                    size = _size(k, t, scale, whole, intent, bars, rules, work)
+                if verdict == ACCEPTED and _too_small(size, intent.column[k], bars):
                     verdict, culprit = TOO_SMALL, k
             if verdict == ACCEPTED:
                 for k in range(first, last):
-                    size = _size(k, t, scale, whole, intent, bars, rules, work)
+                    if last - first > 1:
+                        size = _size(k, t, scale, whole, intent, bars, rules, work)
                     _open_position(k, t, count, scale, cut, size, intent, bars, rules, work, book, record)
                     count += 1
                 return count
     for k in range(first, last):
         work.verdict[k] = verdict if culprit in (-1, k) else GROUP_REJECTED
     return count
+
+
+@linked
+def _enter_group(
+    first: int, t: int, count: int, intent: Variation, bars: Bars, rules: Rules, work: Work, book: Book, record: bool
+) -> int:
+    """`enter` for several legs."""
+    return _enter_unit(first, last_leg(intent.group, first), t, count, intent, bars, rules, work, book, record)
 
 
 @inlined
@@ -285,4 +325,16 @@ def enter(
     """Phase B for one unit; returns the number of open positions."""
     if intent.group[first] == -1:
         return _enter_unit(first, first + 1, t, count, intent, bars, rules, work, book, record)
-    return _enter_unit(first, last_leg(intent.group, first), t, count, intent, bars, rules, work, book, record)
+    return _enter_group(first, t, count, intent, bars, rules, work, book, record)
+
+
+@linked
+def enter_inside(
+    unit: int, last: int, t: int, count: int, intent: Variation, bars: Bars, rules: Rules, work: Work, book: Book,
+    record: bool,
+) -> int:  # fmt: skip
+    """Those of the queued units from `unit` to before `last` that fill inside bar t; number of open positions."""
+    for place in range(unit, last):
+        if work.entry[work.queue[place]] >= MAKER_INSIDE:
+            count = enter(work.queue[place], t, count, intent, bars, rules, work, book, record)
+    return count

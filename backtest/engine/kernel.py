@@ -89,7 +89,7 @@ import numpy as np
 
 from backtest.engine.compiling import compiled, inlined
 from backtest.engine.curve import Curve, follow, write_statistics
-from backtest.engine.entries import enter, worth
+from backtest.engine.entries import enter, enter_inside, worth
 from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside
 from backtest.engine.extremes import NONE, Extremes, skip_quiet
 from backtest.engine.layout import (
@@ -166,9 +166,7 @@ def _replay(
             if count > before:
                 count = exits_at_open(count, t, True, bars, rules, work, book, record)
             if inside:
-                for resting in range(arrived, unit):
-                    if work.entry[work.queue[resting]] >= MAKER_INSIDE:
-                        count = enter(work.queue[resting], t, count, intent, bars, rules, work, book, record)
+                count = enter_inside(arrived, unit, t, count, intent, bars, rules, work, book, record)
             held -= count == 0
             left = exits_inside(count, t, bars, rules, work, book, record)
             count = close_of_bar(count, left, t, bars, rules, work, book, record)

@@ -187,7 +187,7 @@ class Position:
     margin: float
     stop: float  # -inf for none
     target: float  # inf for none
-    late_target: float  # its target from `late_row` on
+    late_target: float  # its target from `late_row` on, where it has one
     trail: float  # share of the peak, inf for none
     activation: float  # peak from which it trails, -inf for at once
     second_trail: float  # share of the peak in the second stage, inf for none
@@ -315,6 +315,8 @@ class Bar(NamedTuple):
 
 class Orders(NamedTuple):
     """V variations of K intents in rows and bars, each (V, K) or (1, K); absent levels are NaN, rows NEVER.
+
+    From `activation` to `stop_entry` a field that no intent has may be (1, 0): it is not looked for then.
 
     `activation` is the gain from the fill at which a trailing stop begins to follow, `second_activation` the one from
     which it follows at `second_trailing_stop`, `break_even` the one from which the stop lies at the fill.

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtest.engine.compiling import inlined
+from backtest.engine.compiling import inlined, linked
 from backtest.engine.curve import Curve, follow
 from backtest.engine.layout import (
+    F8,
     FUNDING,
     HIGH,
     LOW,
@@ -86,6 +87,23 @@ def quiet_equity(count: int, t: int, calm: Calm, bars: Bars, work: Work) -> floa
     return equity
 
 
+@linked
+def _follow_alone(curve: Curve, t: int, calm: Calm, panel: F8, equity: F8, record: bool) -> tuple[Curve, int]:
+    """`follow_quiet` for one position over the bars (T, 8) of its instrument: a batch spends most of its time here.
+
+    It is called, not inlined, so that all it follows stays in registers.
+    """
+    ahead = panel[t : calm.end]
+    for row in range(ahead.shape[0]):
+        if ahead[row, LOW] <= calm.floor or ahead[row, HIGH] >= calm.ceiling or ahead[row, FUNDING] != 0.0:
+            return curve, t + row
+        now = calm.cash + max(calm.margin + calm.exposure * (ahead[row, MARK] - calm.price), 0.0)
+        curve = follow(curve, now)
+        if record:
+            equity[t + row] = now
+    return curve, t + ahead.shape[0]
+
+
 @inlined
 def follow_quiet(
     curve: Curve, count: int, t: int, calm: Calm, bars: Bars, work: Work, book: Book, record: bool
@@ -101,13 +119,4 @@ def follow_quiet(
                 book.equity[t] = equity
             t += 1
         return curve, t
-    # The same for one position, in the fewest instructions: a batch spends most of its time here.
-    ahead = bars.panel[np.uintp(calm.column), t : calm.end]
-    for row in range(ahead.shape[0]):
-        if ahead[row, LOW] <= calm.floor or ahead[row, HIGH] >= calm.ceiling or ahead[row, FUNDING] != 0.0:
-            return curve, t + row
-        equity = calm.cash + max(calm.margin + calm.exposure * (ahead[row, MARK] - calm.price), 0.0)
-        curve = follow(curve, equity)
-        if record:
-            book.equity[t + row] = equity
-    return curve, t + ahead.shape[0]
+    return _follow_alone(curve, t, calm, bars.panel[np.uintp(calm.column)], book.equity, record)

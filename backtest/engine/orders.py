@@ -61,6 +61,11 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
     def real(name: str) -> npt.NDArray[np.float64]:
         return intents.values(name).astype(np.float64).reshape(1, -1)
 
+    def optional(name: str) -> npt.NDArray[np.float64]:
+        values = real(name)
+        return np.empty((1, 0)) if np.isnan(values).all() else values
+
+    late = optional("late_take_profit")
     orders = layout.Orders(
         earliest=whole(rows_at_or_after(tradable_at, market)),
         latest=whole(latest),
@@ -72,15 +77,15 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
         stop_loss=real("stop_loss"),
         take_profit=real("take_profit"),
         trailing_stop=real("trailing_stop"),
-        activation=real("activation"),
-        second_trailing_stop=real("second_trailing_stop"),
-        second_activation=real("second_activation"),
-        break_even=real("break_even"),
-        late_take_profit=real("late_take_profit"),
-        late=whole(bars_of("late_ms")),
-        notional=real("notional"),
-        limit=real("limit"),
-        stop_entry=real("stop_entry"),
+        activation=optional("activation"),
+        second_trailing_stop=optional("second_trailing_stop"),
+        second_activation=optional("second_activation"),
+        break_even=optional("break_even"),
+        late_take_profit=late,
+        late=whole(bars_of("late_ms")[: late.shape[1]]),
+        notional=optional("notional"),
+        limit=optional("limit"),
+        stop_entry=optional("stop_entry"),
         group=whole(group),
         shift=np.zeros(1, dtype=np.int32),
     )

@@ -61,6 +61,12 @@ def bar_of(bars: Bars, column: float, t: int) -> Bar:
 
 
 @inlined
+def given(values: F8, k: int) -> float:
+    """Level k of an optional field of `Variation`; NaN where no intent has one."""
+    return values[k] if values.shape[0] > 0 else np.nan
+
+
+@inlined
 def impact_share(coefficient: float, notional: float, half_spread: float) -> float:
     """Y * sigma * sqrt(notional / ADV) as a share of price, capped so that a sale stays above zero."""
     if coefficient == 0.0:

@@ -124,7 +124,7 @@ def arithmetic_bounds(
 
 def _most(k: int, row: int, equity: float, orders: Orders, prepared: Prepared) -> float:
     """Largest notional that an intent can have at a row, if equity is at most this."""
-    fixed = float(orders.notional[0, k])
+    fixed = float(orders.notional[0, k]) if orders.notional.shape[1] else math.nan
     wanted = float(orders.weight[0, k]) * equity if math.isnan(fixed) else fixed
     wanted = min(wanted, prepared.rules.gross_cap * equity)
     capacity = float(prepared.bars.panel[orders.column[0, k], row, layout.CAPACITY])
@@ -207,7 +207,7 @@ def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> 
     low_open = float(np.nanmin(opens, initial=entry.least))
     high_open = float(np.nanmax(opens, initial=entry.greatest))
     stop, target = float(orders.stop_loss[0, k]), float(orders.take_profit[0, k])
-    if orders.late[0, k] < NEVER:
+    if orders.late.shape[1] and orders.late[0, k] < NEVER:
         target = max(target, float(orders.late_take_profit[0, k]))
     # Levels are rounded to the tick against the position.
     tick = float(bars.tick[column])

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from backtest.engine.compiling import inlined
+from backtest.engine.compiling import inlined, linked
 from backtest.engine.layout import (
     ACCEPTED,
     AT_MARKET,
@@ -29,7 +29,7 @@ from backtest.engine.layout import (
     Variation,
     Work,
 )
-from backtest.engine.path import bar_of, on_tick
+from backtest.engine.path import bar_of, given, on_tick
 
 
 @inlined
@@ -86,7 +86,7 @@ def _common_row(intent: Variation, first: int, last: int, row: int, bars: Bars) 
     return row
 
 
-@inlined
+@linked
 def _trigger(k: int, row: int, limit: int, intent: Variation, bars: Bars, work: Work) -> int:
     """Row in which a resting order fills, T where it does not; writes how, and at which price."""
     bar_count: int = bars.panel.shape[1]
@@ -96,8 +96,9 @@ def _trigger(k: int, row: int, limit: int, intent: Variation, bars: Bars, work: 
     reference = bars.panel[column, np.uintp(row - 1), MARK]
     if math.isnan(reference):
         return bar_count
-    resting = not math.isnan(intent.limit[k])
-    level = reference * (side - intent.limit[k]) if resting else reference * (side + intent.stop_entry[k])
+    limited = given(intent.limit, k)
+    resting = not math.isnan(limited)
+    level = reference * (side - limited) if resting else reference * (side + given(intent.stop_entry, k))
     level = on_tick(level, bars.tick[column], not resting)
     work.level[k] = side * level
     t = int(bars.next_tradable[column, np.uintp(row)])
@@ -140,7 +141,7 @@ def _fit(first: int, last: int, shift: int, intent: Variation, bars: Bars, work:
         work.entry[k] = AT_MARKET
         row = max(row, earliest)
         limit = min(limit, latest)
-    resting = not (math.isnan(intent.limit[first]) and math.isnan(intent.stop_entry[first]))
+    resting = not (math.isnan(given(intent.limit, first)) and math.isnan(given(intent.stop_entry, first)))
     arrived = _common_row(intent, first, last, min(row, bar_count), bars)
     row = _trigger(first, row, limit, intent, bars, work) if resting else arrived
     fault, culprit = ACCEPTED, -1
@@ -157,7 +158,9 @@ def _fit(first: int, last: int, shift: int, intent: Variation, bars: Bars, work:
                 fault, culprit = EXPIRED, k
                 break
     for k in range(first, last):
-        work.fill_row[k], work.entry[k], work.level[k] = row, work.entry[first], work.level[first]
+        work.fill_row[k] = row
+        if resting:
+            work.entry[k], work.level[k] = work.entry[first], work.level[first]
         work.verdict[k] = PENDING if fault == ACCEPTED else fault if culprit in (-1, k) else GROUP_REJECTED
     return fault == ACCEPTED
 
