@@ -177,4 +177,9 @@ def main(quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    main("--quick" in sys.argv[1:])
+    if sys.argv[1:2] == ["--run"]:
+        from benchmarks.scale_run import main as run
+
+        run(sys.argv[2:])
+    else:
+        main("--quick" in sys.argv[1:])

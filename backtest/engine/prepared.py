@@ -11,16 +11,28 @@ from backtest.base.arguments import checked
 from backtest.base.config import RunConfig
 from backtest.base.errors import UsageError
 from backtest.base.identity import SHORT
-from backtest.engine.costs import kernel_bars, kernel_rules
-from backtest.engine.layout import FILL_COLUMNS, POSITION, TRADE_COLUMNS, Bars, Book, Orders, Positions, Rules
+from backtest.engine.costs import kernel_bars, kernel_rules, steps_of
+from backtest.engine.layout import (
+    FILL_COLUMNS,
+    PANEL_WIDTH,
+    POSITION,
+    TRADE_COLUMNS,
+    Bars,
+    Book,
+    Orders,
+    Positions,
+    Rules,
+)
 from backtest.engine.orders import kernel_orders
-from backtest.engine.room import check_room
+from backtest.engine.room import check_room, empty_panel
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
 
 if TYPE_CHECKING:
     from backtest.engine.extremes import Extremes
 
+TOGETHER = 2_000_000
+"""Cells (bars x coins) that are prepared at once; more are prepared coin by coin."""
 _KEPT = 64
 """Sets of intents whose orders are cached: more than an evaluation uses again."""
 
@@ -106,7 +118,25 @@ def prepare(market: Market, config: RunConfig, detail: Market | None = None) -> 
                 "at other instants and not fit: leave `detail` or `currency` out"
             )
     check_room(*market.close.shape)
-    return Prepared(market, config, kernel_bars(market, config, detail), kernel_rules(config, market.bar_ms))
+    several = detail is None and market.close.shape[1] > 1 and market.close.size > TOGETHER
+    bars = _coin_by_coin(market, config) if several else kernel_bars(market, config, detail)
+    return Prepared(market, config, bars, kernel_rules(config, market.bar_ms))
+
+
+def _coin_by_coin(market: Market, config: RunConfig) -> Bars:
+    """The same bars as `kernel_bars`: no figure of a coin depends on another, and one coin's arrays are small."""
+    count, coins = market.close.shape
+    panel = empty_panel(coins, count, PANEL_WIDTH)
+    parts = []
+    for column, symbol in enumerate(market.symbols):
+        one = kernel_bars(market.select((symbol,)), config)
+        panel[column] = one.panel[0]
+        parts.append(one._replace(panel=panel[:0]))
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in parts])
+        for name in ("next_tradable", "swap", "last_row", "ended", "young", "detail_column")
+    }
+    return Bars(**parts[0]._asdict() | joined | steps_of(market) | {"panel": panel})
 
 
 def block_extremes(prepared: Prepared) -> Extremes:

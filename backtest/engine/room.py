@@ -1,4 +1,7 @@
-"""Whether a market fits into memory, checked before preparing it: a process killed by the system gives no message.
+"""Whether a market fits into memory, and where its panel lies: a process killed by the system gives no message.
+
+A panel that would take more than an eighth of the memory lies in a file without a name, mapped: the system may write
+its pages back and read them again, where memory of its own could only be swapped.
 
 The peak of preparing is 240 MB plus 168 bytes per cell (bars x coins): least squares over six sizes from 0.9 to 7
 million cells, off by at most 4 % there and by 2 % at 21 million, which was not fitted (docs/scale.md). The first arrays
@@ -7,13 +10,23 @@ of a preparation are a fraction of this, so Linux would grant them and end the p
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
+import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from backtest.base.errors import UsageError
+from backtest.base.mapped import FOLDER, folder
+from backtest.engine.layout import PANEL_WIDTH
 
 BASE_BYTES, CELL_BYTES = 240_000_000, 168
+MAPPED_SHARE = 8
+"""A panel lies in a file from this part of the memory on."""
 _GROUP = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -35,9 +48,39 @@ def machine_bytes() -> int | None:
 def check_room(bars: int, coins: int) -> None:
     """Raise `UsageError` if preparing needs more memory than there is; an unknown limit passes."""
     needed, there = bytes_to_prepare(bars, coins), machine_bytes()
+    if is_mapped(bars, coins, PANEL_WIDTH):
+        needed -= 8 * PANEL_WIDTH * bars * coins
     if there is not None and needed > there:
         raise UsageError(
             f"{bars:,} bars x {coins:,} coins need about {needed / 1e9:.1f} GB to be replayed, and "
             f"{there / 1e9:.1f} GB are all that this process may have: choose a shorter `timerange`, fewer coins or a "
             "coarser `timeframe`, with finer bars as `detail`"
         )
+
+
+def is_mapped(*shape: int) -> bool:
+    """Whether a float64 panel of that shape lies in a file; not if the memory there is is unknown."""
+    there = machine_bytes()
+    return there is not None and 8 * math.prod(shape) > there // MAPPED_SHARE
+
+
+def empty_panel(*shape: int) -> Any:
+    """Room for a float64 panel: memory, or a mapped file that ends with the array, where it is large.
+
+    Raises
+    ------
+    UsageError
+        If the file does not fit on its disk.
+    """
+    if not is_mapped(*shape):
+        return np.empty(shape)
+    needed = 8 * math.prod(shape)
+    place = folder()
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise UsageError(
+            f"a panel of {needed / 1e9:.1f} GB does not fit into {place}, where {free / 1e9:.1f} GB are free: name "
+            f"another folder in {FOLDER}, or choose fewer coins"
+        )
+    with tempfile.TemporaryFile(dir=place) as file:
+        return np.asarray(np.memmap(file, np.float64, "w+", shape=shape))

@@ -11,6 +11,7 @@ import numpy as np
 
 from backtest.base.units import DAY_MS
 from backtest.engine.layout import CLOSE, HIGH, LOW, MARK, OPEN, Bars
+from backtest.engine.room import empty_panel
 from backtest.market.record import Floats
 
 WINDOW_MS = 14 * DAY_MS
@@ -35,7 +36,14 @@ def drift_of(close: Floats, window: int) -> Floats:
 
 def without_drift(bars: Bars, bar_ms: int) -> Bars:
     """Bars with the drift of a fortnight removed from prices; finer bars are dropped, funding and liquidity stay."""
-    panel = bars.panel.copy()
+    panel = empty_panel(*bars.panel.shape)
+    for column in range(len(panel)):
+        panel[column : column + 1] = _straightened(bars.panel[column : column + 1].copy(), bar_ms)
+    return bars._replace(panel=panel, detail_column=np.full_like(bars.detail_column, -1))
+
+
+def _straightened(panel: Floats, bar_ms: int) -> Floats:
+    """The panel (N, T, 8) itself, its prices without their drift."""
     drift = drift_of(panel[:, :, CLOSE], max(WINDOW_MS // bar_ms, 2))
     # The middle of the data keeps its price, so that notionals stay near what they were.
     after = np.exp(drift.mean(axis=1, keepdims=True) - drift)
@@ -45,4 +53,4 @@ def without_drift(bars: Bars, bar_ms: int) -> Bars:
         panel[:, :, place] *= after
     panel[:, :, HIGH] = np.maximum(panel[:, :, HIGH], panel[:, :, OPEN])
     panel[:, :, LOW] = np.minimum(panel[:, :, LOW], panel[:, :, OPEN])
-    return bars._replace(panel=panel, detail_column=np.full_like(bars.detail_column, -1))
+    return panel
