@@ -24,13 +24,15 @@ from backtest.market.dataset import read_dataset, write_dataset
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = Path("datasets/privacy-2025-sample")
-WHEN = ("--timerange", "20251010-20251116")
+WHEN = ("--timerange", "20251010-20251101")
+CRASH = ("--timerange", "20251008-20251018")
+"""Ten days in which a position with leverage is liquidated; what is not compiled takes a second for each three weeks."""
 TIGHT = ("-p", "stop_loss=0.005", "-p", "take_profit=0.005")
 RECORDED = (
     ("plain", "-s", "catalyst_momentum", "--placebo", "19", *WHEN),
     ("tight", "-s", "catalyst_momentum", "--placebo", "0", *TIGHT, *WHEN),
-    ("levered", "-s", "random_entry", "--placebo", "0", "--set", "leverage=10", *WHEN),
-    ("unfunded", "-s", "random_entry", "--placebo", "0", "--dataset", "unfunded", *WHEN),
+    ("levered", "-s", "random_entry", "--placebo", "0", "--set", "leverage=10", *CRASH),
+    ("unfunded", "-s", "random_entry", "--placebo", "0", "--dataset", "unfunded", *CRASH),
 )
 TRADES = "first difference, trade "
 CALLED = "configuration, parameters and the strategy's source are as recorded"
