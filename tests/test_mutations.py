@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = Path("datasets/privacy-2025-sample")
 WHEN = ("--timerange", "20251010-20251101")
 CRASH = ("--timerange", "20251008-20251018")
-"""Ten days in which a position with leverage is liquidated; what is not compiled takes a second for each three weeks."""
+"""Ten days in which a position with leverage is liquidated."""
 TIGHT = ("-p", "stop_loss=0.005", "-p", "take_profit=0.005")
 RECORDED = (
     ("plain", "-s", "catalyst_momentum", "--placebo", "19", *WHEN),

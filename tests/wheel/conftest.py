@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from backtest.base.locks import locked
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -61,10 +63,22 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Nothing is downloaded: what the package depends on is lent by the environment that runs the tests."""
-    folder = tmp_path_factory.mktemp("wheel")
+    """Built once for all workers. What the package depends on is lent by the environment that runs the tests."""
+    shared = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if shared else base) / "wheel"
+    folder.mkdir(exist_ok=True)
     made = Installed(folder / "dist", folder / "environment", folder / "home")
-    made.home.mkdir()
+    with locked(folder / "lock", 600.0):
+        # The home is made last: where it is there, so is everything else.
+        if not made.home.is_dir():
+            _build(made, folder)
+            made.home.mkdir()
+    return made
+
+
+def _build(made: Installed, folder: Path) -> None:
+    """Wheel, sdist, and an environment with the wheel; nothing is downloaded."""
     quiet = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
     def run(*arguments: str) -> None:
@@ -80,7 +94,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     pip = (python, "-m", "pip", "--disable-pip-version-check", "--python", str(made.python), "install")
     run(*pip, "--no-deps", "--no-index", "--quiet", str(made.wheel))
     _lend_machine_code(ROOT / "backtest" / "engine", made.packages / "backtest" / "engine")
-    return made
 
 
 def _lend_machine_code(ours: Path, theirs: Path) -> None:
