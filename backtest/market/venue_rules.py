@@ -138,8 +138,19 @@ RULES: dict[str, VenueRules] = {
         oi_periods=_FEW_PERIODS,
         oi_until=False,
         volume_in_contracts=True,
+        # Gate's help, "Risk Limit": BTCUSDT's first tier ends at a position value of 20,000 USDT.
+        tiers_in_money=True,
     ),
-    "kucoinfutures": VenueRules(500, 200, 100, oi_unit="contracts", oi_periods=_FEW_PERIODS, volume_in_contracts=True),
+    "kucoinfutures": VenueRules(
+        500,
+        200,
+        100,
+        oi_unit="contracts",
+        oi_periods=_FEW_PERIODS,
+        volume_in_contracts=True,
+        # KuCoin's documentation of contracts: the unit of a risk limit is the currency of settlement.
+        tiers_in_money=True,
+    ),
     "htx": VenueRules(
         1000,
         200,
@@ -158,7 +169,13 @@ RULES: dict[str, VenueRules] = {
         500, volume_in_contracts=True, funding_rows=1000, funding_paging="pages", funding_page="page_num"
     ),
     "bitget": VenueRules(
-        200, funding_rows=100, funding_paging="pages", funding_page="pageNo", lacks=("ratios",), tiers_in_money=True
+        200,
+        funding_rows=100,
+        funding_paging="pages",
+        funding_page="pageNo",
+        lacks=("ratios",),
+        # Bitget's own SDK documents startUnit and endUnit as the least and greatest value of a position.
+        tiers_in_money=True,
     ),
     "hyperliquid": VenueRules(5000, funding_rows=500, spot_depth=5000, swap_depth=5000),
     "krakenfutures": VenueRules(2000, funding_paging="whole"),

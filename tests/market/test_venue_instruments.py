@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import tomllib
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from backtest.market.record import Instrument
 from backtest.market.store import Store
 from backtest.market.transport import Patience
 from backtest.market.venue_instruments import keep_rules, rules_of, tiers_of
-from tests.market.loopback import NOW, Loopback, serving
+from tests.market.loopback import NOW, Loopback, options, serving
 from tests.market.test_download import LAUNCH, ZEC, download, zec
+from tests.market.venues import listed_market
 
 TIERS = ((0.0, 0.01), (200_000.0, 0.025), (900_000.0, 0.05))
 DASH = "DASH/USDT:USDT"
@@ -155,6 +157,89 @@ def test_steps_of_every_precision_and_lots_of_contracts(mode: int, price: float,
     table, note = rules_of(venue, Listed(Instrument.parse("ZEC/USDT"), 1.0, None, True), NOW)
     wanted = {"as_of": date(2025, 12, 1), **({} if tick is None else {"tick": tick}), "least_notional": 5.0}
     assert (table, note) == (wanted, "")
+
+
+@dataclass
+class Tiered(Loopback):
+    """A venue that answers whatever it is asked with its table of tiers, as its documentation shows one."""
+
+    table: Any = None
+
+    def answer(self, path: str, query: dict[str, str], kind: str | None) -> Any:
+        return self.table
+
+
+def _tier(**more: Any) -> dict[str, Any]:
+    return {"symbol": "ZECUSDT", **more}
+
+
+TABLES: dict[str, Any] = {
+    "bitget": {
+        "code": "00000",
+        "data": [
+            _tier(level="1", startUnit="0", endUnit="200000", leverage="50", keepMarginRate="0.01"),
+            _tier(level="2", startUnit="200000", endUnit="900000", leverage="20", keepMarginRate="0.025"),
+            _tier(level="3", startUnit="900000", endUnit="2000000", leverage="10", keepMarginRate="0.05"),
+        ],
+    },
+    # A tier of Gate begins where the one before it ends.
+    "gate": [
+        {"tier": 1, "risk_limit": "200000", "maintenance_rate": "0.01", "leverage_max": "50"},
+        {"tier": 2, "risk_limit": "900000", "maintenance_rate": "0.025", "leverage_max": "20"},
+        {"tier": 3, "risk_limit": "2000000", "maintenance_rate": "0.05", "leverage_max": "10"},
+    ],
+    "kucoinfutures": {
+        "code": "200000",
+        "data": [
+            _tier(level=1, minRiskLimit=0, maxRiskLimit=200000, maxLeverage=50, maintainMargin=0.01),
+            _tier(level=2, minRiskLimit=200000, maxRiskLimit=900000, maxLeverage=20, maintainMargin=0.025),
+            _tier(level=3, minRiskLimit=900000, maxRiskLimit=2000000, maxLeverage=10, maintainMargin=0.05),
+        ],
+    },
+}
+PATHS = {"bitget": "query-position-lever", "gate": "risk_limit_tiers", "kucoinfutures": "contracts/risk-limit/"}
+
+
+def asked_of(name: str, state: Loopback) -> tuple[dict[str, Any], str]:
+    with serving(state):
+        venue = Venue(name, options(name, state.url), threading.Event(), Patience(attempts=2, doubtful=1, first=0.001))
+        market = {**listed_market(venue.exchange, ZEC, "ZECUSDT"), "precision": {"price": 0.01, "amount": 1.0}}
+        venue.exchange.set_markets({ZEC: market}, {})
+        venue.exchange.precisionMode = ccxt.TICK_SIZE
+        return rules_of(venue, Listed(Instrument.parse(ZEC), 0.1, LAUNCH, True), NOW)
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_tiers_of_each_venue_come_from_its_public_table_over_loopback(name: str) -> None:
+    state = Tiered({}, table=TABLES[name])
+    table, note = asked_of(name, state)
+    assert note == ""
+    assert table["tiers"] == [list(tier) for tier in TIERS]
+    assert (table["tick"], table["lot"], table["contract_size"], table["listed"]) == (
+        *(0.01, 1.0, 0.1),
+        date(2023, 11, 14),
+    )
+    assert [PATHS[name] in path for _, path, _ in state.asked] == [True]
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_a_venue_that_answers_without_its_table_keeps_the_other_rules(name: str) -> None:
+    empty = [] if name == "gate" else {**TABLES[name], "data": []}
+    table, note = asked_of(name, Tiered({}, table=empty))
+    assert "tiers" not in table
+    assert table["tick"] == 0.01
+    assert note == "maintenance tiers are not kept: a floor, a rate or a leverage is missing"
+
+
+@pytest.mark.parametrize("name", ["okx", "binanceusdm"])
+def test_tiers_in_contracts_or_behind_a_key_are_not_asked_for(name: str) -> None:
+    """OKX counts them in contracts, whose value changes with the price; Binance shows them to holders of a key."""
+    state = Tiered({})
+    table, note = asked_of(name, state)
+    assert "tiers" not in table
+    assert table["lot"] == 1.0
+    assert "does not give maintenance tiers in money to everybody" in note
+    assert state.asked == []
 
 
 def test_a_venue_that_does_not_tell_tiers_in_money_is_named(tmp_path: Path) -> None:
