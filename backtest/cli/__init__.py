@@ -71,6 +71,8 @@ def main() -> None:
     A reader who closes the pipe ends the command without a word, as the signal would.
     """
     end_on_signals()
+    # Nothing here is a plugin of pydantic; to look for some reads what every installed package says of itself.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
         prepare_streams()
         code = _exit_code()

@@ -13,7 +13,7 @@ import typer
 from backtest.base.errors import UsageError
 from backtest.base.schemas import schema_id
 from backtest.cli.claims import claims
-from backtest.cli.options import Calendars, Json, Timerange, request_of
+from backtest.cli.options import Calendars, Json, Timerange, calendar_asked
 from backtest.cli.verbs import Verbs
 from backtest.cli.wording import as_typed
 
@@ -47,7 +47,7 @@ def list_events(
     from backtest.base.units import duration_ms, parse_timerange
     from backtest.catalysts.clusters import cluster_numbers, confounding
 
-    whole = request_of(calendar=calendar).calendar()
+    whole = calendar_asked(calendar)
     numbers = cluster_numbers(whole, duration_ms(within), sector=sector)
     near = confounding(whole, duration_ms(within), sector=sector)
     whole.check_names(assets=asset or (), kinds=kind or (), actors=actor or ())
@@ -92,7 +92,7 @@ def show_event(
     from backtest.catalysts.clusters import confounding
     from backtest.report.tables import new_console, show
 
-    chosen = request_of(calendar=calendar).calendar()
+    chosen = calendar_asked(calendar)
     one = chosen[identifier]
     lines = [
         f"{name:<16}{', '.join(map(str, value)) if isinstance(value, tuple) else value}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 if TYPE_CHECKING:
+    from backtest.catalysts.record import Calendar
     from backtest.request.request import Request
 
 Dataset = Annotated[
@@ -147,12 +148,29 @@ def asking(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return decorate
 
 
+def calendar_asked(names: list[str] | None) -> Calendar:
+    """The catalysts of a verb that asks for nothing else: a request and a configuration cost more than to list them."""
+    from backtest.request.calendars import calendar_of
+
+    values: dict[str, Any] = {"calendars": tuple(names or ())}
+    _fill_from_folder(values)
+    return calendar_of(values["calendars"])
+
+
+def _fill_from_folder(values: dict[str, Any]) -> None:
+    """Fill in what the backtest.toml of the working folder says, and tell what that was."""
+    if not Path("backtest.toml").exists():
+        return
+    from backtest.request.workspace import read_workspace
+
+    read = read_workspace(Path.cwd()).fill(values)
+    if read:
+        typer.echo(f"backtest.toml: {'; '.join(read)}", err=True)
+
+
 def request_of(**given: Any) -> Request:
     """The request made of the options given; options that a verb lacks keep their defaults."""
-    from backtest.base.config import RunConfig
-    from backtest.base.errors import UsageError, near_miss, shortened
     from backtest.request.request import Request, assignments
-    from backtest.request.workspace import read_workspace
 
     values: dict[str, Any] = {
         name: given[name]
@@ -170,13 +188,14 @@ def request_of(**given: Any) -> Request:
     values["series"] = assignments(given.get("series") or (), "--series")
     values["settings"] = assignments(given.get("setting") or (), "--set")
     if given.get("funding"):
+        from backtest.base.config import RunConfig
+        from backtest.base.errors import UsageError, near_miss, shortened
+
         allowed = get_args(RunConfig.model_fields["funding_unknown"].annotation)
         if given["funding"] not in allowed:
             raise UsageError(
                 f"--funding {shortened(given['funding'])} is unknown; {near_miss(given['funding'], allowed)}"
             )
         values["settings"]["funding_unknown"] = given["funding"]
-    read = read_workspace(Path.cwd()).fill(values)
-    if read:
-        typer.echo(f"backtest.toml: {'; '.join(read)}", err=True)
+    _fill_from_folder(values)
     return Request(**values)

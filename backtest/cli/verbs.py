@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from backtest.cli.as_is import build_when_needed
 from backtest.cli.usage import plain_usage
 
 _WHOLE = 1_000
@@ -67,6 +68,12 @@ class LazyVerbs(Verbs):
         super().__init__(**settings)
         self._made: dict[str, Any] = {}
 
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        """Parse what stands before the verb."""
+        # Here and not at the start: typer adds options to a group that is made.
+        build_when_needed(self)
+        return super().make_context(*arguments, **extra)
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Names of the verbs."""
         return list(VERBS)
@@ -80,6 +87,9 @@ class LazyVerbs(Verbs):
             else:
                 alone.command(cmd_name)(verb)
             self._made[cmd_name] = typer.main.get_group(alone).commands[cmd_name]
+            made = self._made[cmd_name]
+            for one in (made, *getattr(made, "commands", {}).values()):
+                build_when_needed(one)
         return self._made.get(cmd_name)
 
     def sentences(self, ctx: Any) -> list[tuple[str, str]]:  # noqa: ARG002

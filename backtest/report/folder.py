@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,13 +24,15 @@ from backtest.base.identity import document_of
 from backtest.base.schemas import schema, schema_id
 from backtest.base.schemas.checking import fault_of
 from backtest.base.schemas.upgrades import upgraded
-from backtest.engine.run import Run
-from backtest.market.record import Market
 from backtest.market.rows import replace_file
-from backtest.report.score_tables import scorecard_document
 from backtest.report.spreadsheets import csv_text
-from backtest.scoring.evaluation import Evaluation
-from backtest.scoring.metrics import Score
+
+# A study writes its folder too, and needs neither the kernel nor what compiles it.
+if TYPE_CHECKING:
+    from backtest.engine.run import Run
+    from backtest.market.record import Market
+    from backtest.scoring.evaluation import Evaluation
+    from backtest.scoring.metrics import Score
 
 LONG_EQUITY = 200_000
 """Bars from which a run folder holds equity as Parquet: as CSV it takes longer to write than the run."""
@@ -41,6 +43,8 @@ def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) 
 
     `request` lets `backtest report` run it again; None if that is impossible.
     """
+    from backtest.report.score_tables import scorecard_document
+
     market, config, runs = evaluation.market, evaluation.config, evaluation.runs
     document = {
         "schema": schema_id("run"),

@@ -16,8 +16,8 @@ from backtest.base.identity import document_of, neutral
 from backtest.base.progress import Progress, silent
 from backtest.base.schemas.upgrades import upgraded
 from backtest.base.units import TimeRange, from_iso, parse_timerange
-from backtest.catalysts.reading import merge_calendars, open_calendar
 from backtest.catalysts.record import Calendar
+from backtest.request.calendars import calendar_of
 
 if TYPE_CHECKING:
     from backtest.market.record import Market
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from backtest.scoring.placebo import PlaceboPlan
     from backtest.session import Session
     from backtest.signals.strategy import Strategy
-
-CALENDAR = "privacy-2025"
-"""Read where no calendar is named."""
 
 
 @worded("request", ConfigError)
@@ -94,8 +91,7 @@ class Request(BaseModel):
 
     def calendar(self) -> Calendar:
         """The requested catalysts."""
-        calendars = [open_calendar(name) for name in self.calendars or (CALENDAR,)]
-        return calendars[0] if len(calendars) == 1 else merge_calendars(calendars)
+        return calendar_of(self.calendars)
 
     def traded(self) -> Calendar:
         """Those that are traded and tested: without moves of the price itself, unless `endogenous`."""
