@@ -49,13 +49,14 @@ def run(
     from backtest.report.folder import check_unclaimed, run_document, run_folder_name, to_json, write_run_folder
 
     document = run_document(evaluation, request.document())
-    folder = out or Path("runs") / run_folder_name(document)
-    check_unclaimed(folder, document)
+    text = to_json(document)
+    folder = out or Path("runs") / run_folder_name(document, text)
+    check_unclaimed(folder, document, text)
     recorded = recorded_by(ledger, lambda opened: record_evaluation(opened, evaluation, request))
-    write_run_folder(folder, evaluation.runs, document)
+    write_run_folder(folder, evaluation.runs, document, text)
     write_recorded(folder, recorded)
     if as_json:
-        typer.echo(to_json(document))
+        typer.echo(text)
     else:
         shown = replace(evaluation, cards=recorded.cards) if recorded else evaluation
         _print(shown, recorded, wanted, trades=trades or everything, everything=everything, quiet=quiet)

@@ -131,25 +131,33 @@ def read_document(path: Path, name: str) -> dict[str, Any]:
     return document
 
 
-def run_folder_name(document: dict[str, Any]) -> str:
-    """Name of the folder of a run: data, strategy, and a hash of its run.json, so that no other run has it."""
+def run_folder_name(document: dict[str, Any], text: str | None = None) -> str:
+    """Name of the folder of a run: data, strategy, and a hash of its run.json, so that no other run has it.
+
+    Here and below `text` is `to_json(document)`, for a caller that has it already.
+    """
     strategies = [str(one["name"]) for one in document["strategies"]]
     title = strategies[0] if len(strategies) == 1 else f"{len(strategies)}-strategies"
-    content = hashlib.sha256(f"{to_json(document)}\n".encode("utf-8", "backslashreplace")).hexdigest()[:8]
+    content = hashlib.sha256(_content(document, text)).hexdigest()[:8]
     return "-".join((re.sub(r"[^\w.+-]", "_", document["dataset"]["name"])[:80], title[:80], content))
 
 
-def check_unclaimed(folder: Path, document: dict[str, Any]) -> None:
+def _content(document: dict[str, Any], text: str | None) -> bytes:
+    """The bytes of run.json."""
+    return f"{to_json(document) if text is None else text}\n".encode("utf-8", "backslashreplace")
+
+
+def check_unclaimed(folder: Path, document: dict[str, Any], text: str | None = None) -> None:
     """Raise `UsageError` where a folder holds the run.json of another run: it is never overwritten."""
     try:
         found = (folder / "run.json").read_bytes()
     except OSError:
         return
-    if found != f"{to_json(document)}\n".encode("utf-8", "backslashreplace"):
+    if found != _content(document, text):
         raise UsageError(f"run folder {folder} holds another run: choose another with `out`, or remove it")
 
 
-def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]) -> None:
+def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any], text: str | None = None) -> None:
     """Write fills.csv, trades.csv, equity.csv and, last, run.json: a folder that has it holds one complete run. The
     tables are written beside those of an earlier run before that run's files are removed, so that a full disk leaves it
     intact. From `LONG_EQUITY` bars on equity is written as Parquet, equity.parquet.
@@ -159,7 +167,8 @@ def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]
     UsageError
         Where the folder cannot be written, or holds another run.
     """
-    check_unclaimed(folder, document)
+    text = to_json(document) if text is None else text
+    check_unclaimed(folder, document, text)
     equity = pd.DataFrame({run.strategy: run.equity for run in runs}).rename_axis("bar").reset_index()
     tables = {"fills.csv": _joined(runs, "fills"), "trades.csv": _joined(runs, "trades")}
     tables |= {} if len(equity) >= LONG_EQUITY else {"equity.csv": equity}
@@ -175,7 +184,7 @@ def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]
                     write_text(new, content)
                 else:
                     replace_file(new, content)
-            write_text(head, to_json(document) + "\n")
+            write_text(head, f"{text}\n")
             (folder / "run.json").unlink(missing_ok=True)
             for new, path in (*staged, (head, folder / "run.json")):
                 new.replace(path)

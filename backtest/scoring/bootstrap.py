@@ -17,8 +17,8 @@ from backtest.scoring.block_length import FEWEST, block_length
 NAN = float("nan")
 MOST_DRAWS = 100_000
 MOST_UNDEFINED = 0.05
-# Cells of one chunk of the index matrix: memory does not grow with bars or draws.
-_CHUNK = 2**16
+# Cells of one chunk of the index matrix: memory does not grow with bars or draws, and a chunk stays in the cache.
+_CHUNK = 2**15
 
 ReturnStatistic = Callable[[Floats], float]
 Statistics = Callable[[Floats], Floats]
@@ -56,21 +56,55 @@ def stationary_indices(bars: int, block: float, draws: int, seed: int) -> Iterat
     1/`block` starts anew anywhere. Politis and Romano, Journal of the American Statistical Association 89 (1994),
     doi:10.1080/01621459.1994.10476870.
     """
+    for uniform, distance in _uniforms(bars, draws, seed):
+        yield _followed(uniform, distance, block)
+
+
+def _uniforms(bars: int, draws: int, seed: int) -> Iterator[tuple[Floats, Indices]]:
+    """Chunks (C, T) of what decides where blocks start, and of the distance from a bar to the one that starts there."""
     rng = np.random.default_rng(seed)
     step = np.arange(bars)
     rows = max(1, _CHUNK // bars)
     for first in range(0, draws, rows):
         # One array of uniforms, row by row, so that the draws do not depend on the chunk size.
         uniform = rng.random((min(rows, draws - first), 2, bars))
-        anew = uniform[:, 0] < 1.0 / block
-        anew[:, 0] = True
-        start = (uniform[:, 1] * bars).astype(np.int64)
-        # Flat positions where a block starts, and how often its distance to the bar it copies is repeated.
-        starts = np.flatnonzero(anew)
-        distance = (start - step).ravel()[starts]
-        drawn = np.repeat(distance, np.diff(starts, append=anew.size)).reshape(anew.shape) + step
-        np.subtract(drawn, bars, out=drawn, where=drawn >= bars)
-        yield drawn
+        yield uniform[:, 0], (uniform[:, 1] * bars).astype(np.int64) - step
+
+
+def _followed(uniform: Floats, distance: Indices, block: float) -> Indices:
+    """Bars (C, T) of resamples whose blocks are `block` bars long in the mean."""
+    bars = uniform.shape[1]
+    anew = uniform < 1.0 / block
+    anew[:, 0] = True
+    # Flat places where a block starts, and how often its distance to the bar it copies is repeated.
+    starts = np.flatnonzero(anew)
+    drawn = np.repeat(distance.ravel()[starts], np.diff(starts, append=anew.size)).reshape(anew.shape)
+    drawn += np.arange(bars)
+    np.subtract(drawn, bars, out=drawn, where=drawn >= bars)
+    return drawn
+
+
+def drawn_together(
+    statistics: Statistics,
+    series: Sequence[Floats],
+    blocks: Sequence[float],
+    draws: int,
+    seed: int,
+    report: Callable[[int], object] = lambda _: None,
+) -> list[Floats]:
+    """(V, draws) statistics of resamples of each of S series (T,) of one length, as each alone would have them.
+
+    `statistics` takes (C, T) returns, which it may overwrite, to (V, C) numbers. The random numbers are drawn once.
+    `report` is called with the number of draws that are done.
+    """
+    found: list[list[Floats]] = [[] for _ in series]
+    done = 0
+    for uniform, distance in _uniforms(len(series[0]), draws, seed) if series else ():
+        report(done)
+        done += len(uniform)
+        for drawn, values, block in zip(found, series, blocks, strict=True):
+            drawn.append(statistics(values[_followed(uniform, distance, block)]))
+    return [np.concatenate(drawn, axis=1) for drawn in found]
 
 
 def interval(

@@ -18,7 +18,7 @@ from backtest.engine.replay import replay_prepared
 from backtest.engine.run import Run, funding_note
 from backtest.market.record import Market
 from backtest.scoring.ends import ends_of
-from backtest.scoring.metrics import Score, named, score_run, with_intervals
+from backtest.scoring.metrics import Score, draws_of_bars, named, score_run, with_intervals
 from backtest.scoring.placebo import Placebo, PlaceboPlan, placebo_strategies
 from backtest.scoring.scorecard import Scorecard, capacity_curve, scorecard
 from backtest.signals.filters import check_filters
@@ -189,6 +189,12 @@ def scores_of(
     if not bootstrap:
         return scores
     progress("intervals", 0, len(runs))
+    if cluster is None:
+        drawn = draws_of_bars(runs, bootstrap, progress)
+        return [
+            with_intervals(run, table, draws=bootstrap, drawn=own)
+            for run, table, own in zip(runs, scores, drawn, strict=True)
+        ]
     work = _Bootstrapped(tuple(runs), tuple(scores), bootstrap)
     for done, (place, content) in enumerate(parts(_intervals_of, work, range(len(runs)), cluster), 1):
         found = zip(scores[place], json.loads(content), strict=True)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from backtest.base.arguments import checked
+from backtest.base.progress import Progress, silent
 from backtest.base.units import DAY_MS
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
 from backtest.engine.layout import COSTS, LEAST_RATIO, Orders
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import recorded
 from backtest.engine.run import Run
-from backtest.scoring.block_length import block_length
-from backtest.scoring.bootstrap import Interval, Statistics, row_intervals
+from backtest.scoring.block_length import FEWEST, block_length
+from backtest.scoring.bootstrap import Interval, Statistics, drawn_together, row_intervals
 from backtest.scoring.long_bootstrap import Resampled, resampled_sums, suits
 from backtest.scoring.metric import METRICS
 
@@ -97,6 +99,33 @@ def max_drawdowns(equity: Vector, capital: float) -> Vector:
     peak = np.maximum(np.maximum.accumulate(equity, axis=1), capital)
     # Before the first bar equity is the capital, and the drawdown is 0.
     return np.asarray(np.maximum(np.max(1.0 - equity / peak, axis=1), 0.0))
+
+
+def bar_statistics(returns: Vector, per_year: float) -> Vector:
+    """(5, C) net return, volatility, Sharpe and Sortino ratio and drawdown of each row of returns (C, T), T > 1.
+
+    To the last bit what each by itself gives, from fewer passes; `returns` is overwritten.
+    """
+    mean = returns.mean(axis=1, keepdims=True)
+    deviation = returns.std(axis=1, ddof=1, mean=mean)
+    mean = mean[:, 0]
+    work = np.square(returns)
+    least = np.maximum(np.sqrt(LEAST_RATIO * np.mean(work, axis=1)), LEAST_RATIO)
+    np.square(np.minimum(returns, 0.0, out=work), out=work)
+    downside = np.sqrt(np.mean(work, axis=1))
+    equity = np.cumprod(np.add(returns, 1.0, out=returns), axis=1, out=work)
+    net = equity[:, -1] - 1.0
+    peak = np.maximum(np.maximum.accumulate(equity, axis=1, out=returns), 1.0, out=returns)
+    kept = np.divide(equity, peak, out=work).min(axis=1)
+    return np.stack(
+        (
+            net,
+            deviation * math.sqrt(per_year),
+            _ratios(mean, deviation, deviation > least, per_year),
+            _ratios(mean, downside, downside > LEAST_RATIO, per_year),
+            np.maximum(1.0 - kept, 0.0),
+        )
+    )
 
 
 def longest_drawdown(equity: Vector, capital: float) -> int:
@@ -181,10 +210,45 @@ def _mean(values: Vector) -> float:
     return float(np.mean(values)) if len(values) else NAN
 
 
-def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, level: float = LEVEL) -> tuple[Score, ...]:
+def draws_of_bars(runs: Sequence[Run], draws: int, progress: Progress = silent) -> list[Vector | None]:
+    """(5, draws) `bar_statistics` of resamples of each of the runs on one market, under one configuration.
+
+    None for a run that is not resampled so: with few returns, or so many bars that sums over blocks are faster.
+    """
+    drawn: list[Vector | None] = [None] * len(runs)
+    series = [bar_returns(np.asarray(run.equity, dtype=np.float64), run.config.capital) for run in runs]
+    blocks = [whole_trades(run, values) for run, values in zip(runs, series, strict=True)]
+    asked = [
+        place
+        for place, (values, block) in enumerate(zip(series, blocks, strict=True))
+        if block is not None and np.count_nonzero(values) >= FEWEST and not suits(values, block)
+    ]
+    if asked:
+        found = drawn_together(
+            partial(bar_statistics, per_year=bars_per_year(runs[0].market.bar_ms)),
+            [series[place] for place in asked],
+            [blocks[place] or 1.0 for place in asked],
+            draws,
+            runs[0].config.seed,
+            lambda done: progress("intervals", done, draws),
+        )
+        for place, values in zip(asked, found, strict=True):
+            drawn[place] = values
+    return drawn
+
+
+def with_intervals(
+    run: Run,
+    scores: Iterable[Score],
+    *,
+    draws: int = 1_000,
+    level: float = LEVEL,
+    drawn: Vector | None = None,
+) -> tuple[Score, ...]:
     """The scores with `low` and `high` by stationary bootstrap, over bars or over trades in order of entry.
 
-    If there is a value but no interval, `reason` says why. The seed is that of the run's configuration.
+    If there is a value but no interval, `reason` says why. The seed is that of the run's configuration. `drawn` is the
+    run's part of `draws_of_bars`, if several runs were resampled together.
     """
     per_year = bars_per_year(run.market.bar_ms)
     returns = bar_returns(np.asarray(run.equity, dtype=np.float64), run.config.capital)
@@ -203,8 +267,10 @@ def with_intervals(run: Run, scores: Iterable[Score], *, draws: int = 1_000, lev
     }
 
     def by_blocks(series: Vector, block: float, draws: int, seed: int) -> Vector | None:
+        if drawn is not None:
+            return drawn
         if not suits(series, block):
-            return None
+            return drawn_together(partial(bar_statistics, per_year=per_year), [series], [block], draws, seed)[0]
         return of_sums(resampled_sums(series, block, draws, seed), len(series), per_year)
 
     bounds: dict[str, Interval] = {}

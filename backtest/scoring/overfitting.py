@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.base.errors import UsageError
+from backtest.base.normal import normal_cdf, normal_quantile
 from backtest.market.record import Flags, Floats
 from backtest.scoring.block_length import FEWEST, block_length
 from backtest.scoring.cross_validation import SHARPE
@@ -120,11 +121,8 @@ def probabilistic_sharpe(moments: SharpeMoments, benchmark_per_bar: float = 0.0)
     Phi((SR - SR*) sqrt(T - 1) / sqrt(1 - skew SR + (kurtosis - 1) / 4 SR^2)): Bailey and Lopez de Prado, Journal of
     Risk 15(2) (2012), doi:10.21314/JOR.2012.255.
     """
-    # Imported where it is used: a run without a ledger does not need it.
-    from scipy.special import ndtr
-
     away = moments.sharpe_per_bar - benchmark_per_bar
-    return float(ndtr(away * math.sqrt(moments.bars - 1) / moments.unit_error))
+    return normal_cdf(away * math.sqrt(moments.bars - 1) / moments.unit_error)
 
 
 def minimum_track_record(moments: SharpeMoments, benchmark_per_bar: float = 0.0, confidence: float = 0.95) -> float:
@@ -135,10 +133,8 @@ def minimum_track_record(moments: SharpeMoments, benchmark_per_bar: float = 0.0,
     """
     if not 0.5 < confidence < 1.0:
         raise UsageError(f"confidence = {confidence} is not between 0.5 and 1: write 0.95 for 95%")
-    from scipy.special import ndtri
-
     away = moments.sharpe_per_bar - benchmark_per_bar
-    return 1.0 + (moments.unit_error * float(ndtri(confidence)) / away) ** 2 if away > 0.0 else NAN
+    return 1.0 + (moments.unit_error * normal_quantile(confidence) / away) ** 2 if away > 0.0 else NAN
 
 
 def expected_maximum_sharpe(trials: float, deviation_per_bar: float) -> float:
@@ -155,9 +151,7 @@ def expected_maximum_sharpe(trials: float, deviation_per_bar: float) -> float:
     """
     if not trials >= 1.0 or deviation_per_bar < 0.0:
         raise UsageError(f"trials = {trials} must be at least 1 and deviation_per_bar = {deviation_per_bar} at least 0")
-    from scipy.special import ndtri
-
-    upper, far = (float(ndtri(1.0 - 1.0 / count)) for count in (trials, trials * math.e))
+    upper, far = (normal_quantile(1.0 - 1.0 / count) for count in (trials, trials * math.e))
     return deviation_per_bar * max(0.0, (1.0 - float(np.euler_gamma)) * upper + float(np.euler_gamma) * far)
 
 

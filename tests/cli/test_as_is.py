@@ -44,7 +44,9 @@ def test_every_option_takes_and_refuses_as_typer_does() -> None:
                 waiting = parameter.get_runtime_param()
                 assert type(waiting).__name__ == "_WhenNeeded"
                 found = outcome(parameter, waiting, value)
-                assert found == outcome(parameter, build_runtime_param(parameter.type_descriptor), value), parameter.name
+                assert found == outcome(parameter, build_runtime_param(parameter.type_descriptor), value), (
+                    parameter.name
+                )
                 compared, refused = compared + 1, refused + isinstance(found, str) * ("alid" in str(found))
     assert compared > 500
     assert refused > 20

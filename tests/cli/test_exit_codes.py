@@ -16,7 +16,7 @@ import pytest
 
 from backtest import cli
 from backtest.base import errors
-from backtest.request import request
+from backtest.request import calendars
 from tests.cli.conftest import ROOT
 from tests.cli.test_audit import PEEKING
 
@@ -72,7 +72,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         def fail(name: str) -> Any:
             raise problem
 
-        monkeypatch.setattr(request, "open_calendar", fail)
+        monkeypatch.setattr(calendars, "open_calendar", fail)
 
     return plant
 
