@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backtest.engine import layout as codes
 from backtest.engine.kernel import replay_many
-from tests.engine.markets import Scenario, any_scenario, recorded, scenarios, variation_of
+from tests.engine.markets import Recorded, Scenario, any_scenario, recorded, scenarios, variation_of
 from tests.engine.reference import replay
 
 TOLERANCE = 1e-9
@@ -29,9 +29,30 @@ def in_order(rows: np.ndarray, names: tuple[str, ...], keys: tuple[str, ...]) ->
     return rows[np.lexsort([rows[:, names.index(key)] for key in reversed(keys)])]
 
 
+def assert_fills_stand_in_order(found: Recorded) -> None:
+    """Time first; at an open, exits of what was held come before entries, and entries of a phase in the order given."""
+    opened: set[int] = set()
+    entered: list[tuple[float, float, float]] = []
+    last = (-1.0, -1.0)
+    columns = [found.fill(name) for name in ("row", "phase", "intent", "reason")]
+    for row, phase, intent, reason in zip(*columns, strict=True):
+        assert (row, phase) >= last
+        last = (row, phase)
+        if reason == codes.ENTRY:
+            entered.append((row, phase, intent))
+            opened.add(int(intent))
+        else:
+            assert int(intent) in opened
+            entry_row = next(at for at, _, number in entered if number == intent)
+            assert entry_row == row or phase != codes.AT_OPEN or all(at < row for at, *_ in entered)
+    assert entered == sorted(entered)
+    assert len(entered) == (found.verdict == codes.ACCEPTED).sum()
+
+
 def compare(scenario: Scenario) -> None:
     bars, orders, rules = scenario.bars, scenario.orders, scenario.rules
     found, expected = recorded(orders, bars, rules), replay(orders, bars, rules)
+    assert_fills_stand_in_order(found)
     if expected.fault is not None:
         assert found.fault == expected.fault
         return
@@ -66,7 +87,7 @@ def compare(scenario: Scenario) -> None:
 
 @RANDOM_MARKETS
 @given(any_scenario)
-def test_kernel_equals_reference(scenario: Scenario) -> None:
+def test_kernel_equals_reference_and_its_fills_stand_in_order(scenario: Scenario) -> None:
     compare(scenario)
 
 
@@ -96,29 +117,6 @@ def test_one_row_of_intents_serves_every_shift(scenario: Scenario) -> None:
             compare(Scenario(scenario.bars, moved, scenario.rules))
         else:
             assert np.isnan(batch[number]).all()
-
-
-@RANDOM_MARKETS
-@given(any_scenario)
-def test_fills_stand_in_order(scenario: Scenario) -> None:
-    """Time first; at an open, exits of what was held come before entries, and entries of a phase in the order given."""
-    found = recorded(scenario.orders, scenario.bars, scenario.rules)
-    opened: set[int] = set()
-    entered: list[tuple[float, float, float]] = []
-    last = (-1.0, -1.0)
-    columns = [found.fill(name) for name in ("row", "phase", "intent", "reason")]
-    for row, phase, intent, reason in zip(*columns, strict=True):
-        assert (row, phase) >= last
-        last = (row, phase)
-        if reason == codes.ENTRY:
-            entered.append((row, phase, intent))
-            opened.add(int(intent))
-        else:
-            assert int(intent) in opened
-            entry_row = next(at for at, _, number in entered if number == intent)
-            assert entry_row == row or phase != codes.AT_OPEN or all(at < row for at, *_ in entered)
-    assert entered == sorted(entered)
-    assert len(entered) == (found.verdict == codes.ACCEPTED).sum()
 
 
 def test_random_markets_exercise_every_rule() -> None:
