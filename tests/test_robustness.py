@@ -517,7 +517,7 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
         store = Store(small / "store")
         append(store, 0, 50)
         with pytest.raises(MarketError, match=r"No space left on device"):
-            append(store, 50, 50_000)
+            append(store, 50, 400_000)
         whole(store, 50)
         (small / "filler").write_bytes(b"x" * (shutil.disk_usage(small).free - 4_096))
         with pytest.raises(UsageError, match=r"No space left on device"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from backtest.base.errors import MarketError, UsageError
+from backtest.market.local_time import from_local
 from backtest.market.parsing import EMPTY, parse_number
 from backtest.market.profiles import Profile, ReadOptions, recognised
 from backtest.market.quality import EARLIEST_MS, LATEST_MS, Int64s, RawTable
@@ -135,7 +137,7 @@ def _times(
     column = raw.columns[profile.times[0]]
     bad = np.zeros(raw.rows, dtype=np.bool_)
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        return _of_timestamps(path, column, profile), bad
+        return _of_timestamps(path, column, raw, profile, numbers, options)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         return _of_numbers(path, values, profile, raw, numbers), bad
@@ -150,18 +152,29 @@ def _times(
     stamps = np.zeros(raw.rows, dtype=np.int64)
     numeric = np.full(raw.rows, np.nan)
     zone = _zone(profile.zone)
+    local: dict[int, datetime] = {}
     for row, text in enumerate(texts):
         try:
             if text.replace(".", "", 1).isdigit() and len(text) >= 9:
                 numeric[row] = float(text)
+                continue
+            moment = _moment(text)
+            if moment.tzinfo is None and zone is None:
+                raise UsageError("has no time zone: say which with `tz`, as in `tz=UTC`")
+            if moment.tzinfo is None:
+                local[row] = moment
             else:
-                stamps[row] = _instant(text, zone)
+                stamps[row] = round(moment.timestamp() * 1000)
         except (ValueError, UsageError) as problem:
             if not options.skip_bad or isinstance(problem, UsageError):
                 name = raw.header[profile.times[0]] if raw.header else str(profile.times[0] + 1)
                 why = str(problem) if isinstance(problem, UsageError) else "is not a time: write 2025-10-01T00:00:00Z"
                 raise MarketError(f"{path} {raw.unit} {numbers[row]}, column {name}: {text[:40]!r} {why}") from None
             bad[row] = True
+    if zone is not None and local:
+        rows = np.array(list(local), dtype=np.int64)
+        stamps[rows], wrong = _local(path, list(local.values()), zone, raw, profile, numbers[rows], options)
+        bad[rows] |= wrong
     plainly = ~np.isnan(numeric)
     if plainly.any():
         stamps[plainly] = _of_numbers(path, numeric[plainly], profile, raw, numbers[plainly])
@@ -177,36 +190,51 @@ def _zone(name: str) -> ZoneInfo | None:
         raise UsageError(f"`tz` {name!r} is not a time zone: write UTC or Europe/Berlin") from None
 
 
-def _instant(text: str, zone: ZoneInfo | None) -> int:
-    """Milliseconds of a written time; `ValueError` if it is not a time, `UsageError` if its zone is unknown."""
-    moment: datetime | None = None
-    try:
-        moment = datetime.fromisoformat(text.replace(" UTC", "+00:00"))
-    except ValueError:
-        for form in _FORMATS:
-            try:
-                moment = datetime.strptime(text, form)
-            except ValueError:
-                continue
-            break
-    if moment is None:
-        raise ValueError(text)
-    if moment.tzinfo is None:
-        if zone is None:
-            raise UsageError("has no time zone: say which with `tz`, as in `tz=UTC`")
-        moment = moment.replace(tzinfo=zone)
-    return round(moment.timestamp() * 1000)
+def _moment(text: str) -> datetime:
+    """A written time, naive if it names no zone; `ValueError` if it is not a time."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(text.replace(" UTC", "+00:00"))
+    for form in _FORMATS:
+        with suppress(ValueError):
+            return datetime.strptime(text, form)
+    raise ValueError(text)
 
 
-def _of_timestamps(path: Path, column: Any, profile: Profile) -> Int64s:
+def _local(
+    path: Path,
+    moments: list[datetime],
+    zone: ZoneInfo,
+    raw: RawCells,
+    profile: Profile,
+    numbers: Int64s,
+    options: ReadOptions,
+) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+    """Instants of local times, and the rows whose instant is not known; the first is an error unless they may go."""
+    found = from_local(moments, zone)
+    if found.problems and not options.skip_bad:
+        row, why = min(found.problems.items())
+        where = f"{path} {raw.unit} {numbers[row]}, column {profile.names['time']}"
+        raise MarketError(f"{where}: {moments[row]} {why}, or leave such rows out with `skip_bad`")
+    bad = np.zeros(len(moments), dtype=np.bool_)
+    bad[list(found.problems)] = True
+    return found.time_ms, bad
+
+
+def _of_timestamps(
+    path: Path, column: Any, raw: RawCells, profile: Profile, numbers: Int64s, options: ReadOptions
+) -> tuple[Int64s, npt.NDArray[np.bool_]]:
     kind = column.type
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        raise MarketError(f"{path} {raw.unit} {numbers[row]}, column {profile.names['time']}: the time is missing")
     if pa.types.is_date(kind) or kind.tz is None:
         zone = _zone(profile.zone)
         if zone is None:
             raise MarketError(f"{path}: its times have no time zone: say which with `tz`, as in `tz=UTC`")
         texts = column.cast(pa.timestamp("ms")).to_pylist()
-        return np.array([round(moment.replace(tzinfo=zone).timestamp() * 1000) for moment in texts], dtype=np.int64)
-    return np.asarray(column.cast(pa.timestamp("ms", kind.tz), safe=False).cast(pa.int64()).to_numpy(), dtype=np.int64)
+        return _local(path, texts, zone, raw, profile, numbers, options)
+    stamps = column.cast(pa.timestamp("ms", kind.tz), safe=False).cast(pa.int64()).to_numpy()
+    return np.asarray(stamps, dtype=np.int64), np.zeros(raw.rows, dtype=np.bool_)
 
 
 def _of_numbers(path: Path, values: Floats, profile: Profile, raw: RawCells, numbers: Int64s) -> Int64s:

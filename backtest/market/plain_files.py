@@ -13,7 +13,13 @@ from backtest.base.errors import MarketError
 from backtest.base.units import UNIT_MS, timeframe_ms
 from backtest.market.files import QUOTES, market_file, read_bars, read_funding, read_open_interest, told_kind
 from backtest.market.foreign import Foreign, read_foreign
-from backtest.market.plausibility import check_open_interest, check_stamps, check_volumes, settlements
+from backtest.market.plausibility import (
+    check_cadence,
+    check_open_interest,
+    check_stamps,
+    check_volumes,
+    settlements,
+)
 from backtest.market.profiles import ReadOptions
 from backtest.market.quality import (
     CheckedBars,
@@ -193,6 +199,7 @@ def _bars(
 ) -> Piece:
     rows = Rows(bars.open_ms, np.stack((bars.open, bars.high, bars.low, bars.close, bars.volume)).T)
     key = Key.of(_venue(path, said), instrument.symbol, "ohlcv", period)
+    check_cadence(str(path), rows.time_ms, period)
     if "stamp" not in said.options.units and stored is not None:
         for other in stored.of(instrument):
             if other.timeframe == key.timeframe:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from backtest.base.errors import MarketError, UsageError
-from backtest.base.units import UNIT_MS
+from backtest.base.units import UNIT_MS, format_ms, timeframe_ms
 from backtest.market.quality import Int64s, RawTable, epoch_ms, once_in_order, snap
 from backtest.market.record import Floats
 
@@ -24,6 +24,8 @@ USUAL_RATE = 0.0001
 RATE_UNITS = ("share", "percent", "basis-points", "per-year")
 PRICE_ROOM = 1.25
 """How far the median of open-interest value divided by coins may be from the price."""
+SAME_STEPS = 24
+"""Steps in a row, all equal and longer than a bar, that no market leaves by chance."""
 TURNOVER_MOST = 30.0
 """Days of median volume above which open interest cannot be in coins."""
 
@@ -137,6 +139,30 @@ def check_volumes(table: RawTable, helpers: Mapping[str, Floats], unit: str = ""
         f"from {float(np.median(low)):.4g} to {float(np.median(high)):.4g}: {likely}; say with `map volume=NAME`, or "
         "`unit volume=base` if it is right as it stands"
     )
+
+
+def check_cadence(where: str, time_ms: Int64s, period: str) -> None:
+    """Bars of one length throughout: a day of steps that are all the same multiple of it are bars of another length.
+
+    Raises
+    ------
+    MarketError
+        Naming where the other bars begin.
+    """
+    steps = np.diff(time_ms)
+    if steps.size < SAME_STEPS:
+        return
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(steps)) + 1))
+    lengths = np.diff(np.concatenate((starts, [steps.size])))
+    others = np.flatnonzero((lengths >= SAME_STEPS) & (steps[starts] > timeframe_ms(period)))
+    if others.size:
+        first, count = int(starts[others[0]]), int(lengths[others[0]])
+        apart = float(steps[first]) / UNIT_MS["m"]
+        raise MarketError(
+            f"{where}: from {format_ms(int(time_ms[first]))} on {count} rows are {apart:g} minutes apart, in a file of "
+            f"{period}: bars of another length, each of which would be taken for a single one with a gap after it; put "
+            "them into a file of their own"
+        )
 
 
 def check_open_interest(

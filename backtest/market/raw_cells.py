@@ -131,7 +131,9 @@ def _unzipped(path: Path, data: bytes) -> bytes:
 def _decoded(path: Path, data: bytes) -> str:
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return data.decode(encoding)
+        text = data.decode(encoding)
+        # Some programs still end lines as the first Macintosh did.
+        return text if "\n" in text else text.replace("\r", "\n")
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise MarketError(

@@ -226,7 +226,7 @@ class Store:
             if manifest.units != units:
                 raise MarketError(f"{key} is stored in {manifest.units}, but {source} has {units}: use another `store`")
             new, differing = new_rows(folder, rows, key.series, manifest.files)
-            files = (*manifest.files, *(write_file(folder, part, key, units) for part in _parts(new)))
+            files = (*manifest.files, *_new_files(folder, new, key, units))
             # A clock that was never set must not write a time that no manifest accepts.
             told_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
             asked_ms = min(max(told_ms, EARLIEST_MS), LATEST_MS - 1)
@@ -368,6 +368,20 @@ def _check_rows(rows: Rows, key: Key) -> None:
 
 def _year(moment_ms: int) -> int:
     return datetime.fromtimestamp(moment_ms / 1000, UTC).year
+
+
+def _new_files(folder: Path, rows: Rows, key: Key, units: dict[str, str]) -> list[StoredFile]:
+    """New files of rows, one for each year; none is left if one of them cannot be written."""
+    files: list[StoredFile] = []
+    try:
+        for part in _parts(rows):
+            files.append(write_file(folder, part, key, units))
+    except BaseException:
+        for file in files:
+            with suppress(OSError):
+                (folder / file.name).unlink()
+        raise
+    return files
 
 
 def _parts(rows: Rows) -> Iterator[Rows]:

@@ -148,24 +148,31 @@ def test_rows_of_several_years_are_written_once(store: Store, monkeypatch: pytes
     assert [path.endswith(".parquet") for path in before].count(True) == 4
 
 
-def test_an_append_that_dies_between_its_years_loses_and_doubles_nothing(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_append_that_fails_between_its_years_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = hours(24 * 300, 24 * 100)
     one_file = store_module.write_file
     calls = []
 
-    def dies(*said: object) -> object:
+    def fails(*said: object) -> object:
         calls.append(said)
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
         return one_file(*said)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "write_file", dies)
+        patch.setattr(store_module, "write_file", fails)
         with pytest.raises(MarketError, match="No space left"):
             add(store, rows)
-    assert add(store, rows) == (24 * 35, 0)  # those of the first year were taken in
+    assert not list(store.root.rglob("*.parquet"))
+    assert add(store, rows) == (24 * 100, 0)
+
+
+def test_an_append_that_is_killed_between_its_years_loses_and_doubles_nothing(store: Store) -> None:
+    rows = hours(24 * 300, 24 * 100)
+    folder = store.root / KEY.path
+    folder.mkdir(parents=True)
+    write_file(folder, rows.between(JAN, JAN + 365 * 24 * HOUR), KEY, UNITS["ohlcv"])  # as far as it came
+    assert add(store, rows) == (24 * 35, 0)
     assert store.read(KEY).time_ms.tolist() == rows.time_ms.tolist()
     assert store.problems(KEY) == []
 
