@@ -25,7 +25,7 @@ from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.engine.layout import NET_RETURN, STATISTICS
 from backtest.engine.prepared import Prepared, prepare
-from backtest.engine.replay import replay
+from backtest.engine.replay import replay, replay_statistics
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Floats, Market
 from backtest.scoring.cross_validation import probability_of_overfitting
@@ -446,20 +446,46 @@ def test_a_planted_edge_is_found_and_its_absence_is_not() -> None:
     assert np.mean(np.array(found) <= 0.05) > 0.9
 
 
-def grid_on(seed: int) -> tuple[Floats, Floats]:
-    """Observed (50,) and placebo (B, 50) net returns of a grid: holds by stops by sides on one quiet market."""
+GRID = [
+    (hold, stop, side)
+    for hold in (2, 4, 6, 9, 12)
+    for stop in (0.01, 0.02, 0.03, 0.05, 0.08)
+    for side in (1, -1)
+]  # fmt: skip
+
+
+def market_and_rows(seed: int) -> tuple[Market, list[int]]:
     random = np.random.default_rng(seed)
-    market = quiet_market(random)
+    return quiet_market(random), random_rows(random, 5)
+
+
+def grid_on(seed: int) -> tuple[Floats, Floats]:
+    """Observed (50,) and placebo (B, 50) net returns of a grid: holds by stops by sides on one quiet market.
+
+    Every member at every shift is one replay of one batch, shift 0 the observed one.
+    """
+    market, rows = market_and_rows(seed)
     prepared = prepare(market, CONFIG)
-    rows = random_rows(random, 5)
-    members = [
-        intents_at(market, rows, hold=hold, stop=stop, side=side)
-        for hold in (2, 4, 6, 9, 12)
-        for stop in (0.01, 0.02, 0.03, 0.05, 0.08)
-        for side in (1, -1)
-    ]
-    observed = observed_statistics(members, prepared)[:, NET_RETURN]
-    return observed, np.stack([null_of(one, prepared, NOTHING, PLAN).values for one in members], axis=1)
+    hold, stop, side = (np.repeat(np.array(values), BARS)[:, None] for values in zip(*GRID, strict=True))
+    orders = prepared.orders(intents_at(market, rows, stop=0.5))
+    orders = orders._replace(
+        hold=np.broadcast_to(hold, (hold.size, 5)).astype(np.int32),
+        stop_loss=np.broadcast_to(stop, (stop.size, 5)).copy(),
+        side=np.broadcast_to(side, (side.size, 5)).astype(np.float64),
+        shift=np.tile(np.arange(BARS, dtype=np.int32), len(GRID)),
+    )
+    net = replay_statistics(orders, prepared, hold.size, net_only=True)[:, NET_RETURN].reshape(len(GRID), BARS).T
+    return net[0], net[1:]
+
+
+def test_the_batch_of_a_grid_is_what_its_members_draw() -> None:
+    market, rows = market_and_rows(3)
+    prepared = prepare(market, CONFIG)
+    members = [intents_at(market, rows, hold=hold, stop=stop, side=side) for hold, stop, side in GRID]
+    observed, drawn = grid_on(3)
+    np.testing.assert_array_equal(observed, observed_statistics(members, prepared)[:, NET_RETURN])
+    each = np.stack([null_of(one, prepared, NOTHING, PLAN).values for one in members], axis=1)
+    np.testing.assert_array_equal(drawn[np.lexsort(drawn.T)], each[np.lexsort(each.T)])
 
 
 def test_the_adjusted_p_pays_for_a_grid_of_fifty() -> None:
