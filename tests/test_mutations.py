@@ -131,9 +131,9 @@ PLANTED = (
     ),
     Planted(
         "the favourable level before the adverse one",
-        PATH,
-        "    if stop_order == OPTIMISTIC:\n",
-        "    if stop_order != OPTIMISTIC:\n",
+        "backtest/engine/segments.py",
+        "(stop_order != OPTIMISTIC or high < target)",
+        "(stop_order == OPTIMISTIC or high < target)",
         ("is entered in its bar and leaves in another or for another reason: how positions leave changed", CALLED),
     ),
     Planted(

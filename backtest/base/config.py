@@ -74,6 +74,17 @@ class RunConfig(BaseModel):
         json_schema_extra=neutral("market"),
     )
 
+    liquidation_trigger: Literal["mark", "last"] = Field(
+        "mark",
+        description="price that liquidates; the last price where a bar of the mark price is unknown",
+        json_schema_extra=neutral("mark"),
+    )
+    stop_trigger: Literal["last", "mark"] = Field(
+        "last",
+        description="price that triggers a stop loss",
+        json_schema_extra=neutral("last"),
+    )
+
     _percent = model_validator(mode="before")(read_percent)
 
     @field_validator("maintenance_margin")

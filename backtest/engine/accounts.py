@@ -16,6 +16,9 @@ from backtest.base.units import format_ms
 from backtest.engine.layout import Orders
 from backtest.market.record import Floats, Instrument, Market
 
+MARK_BARS = ("mark_low", "mark_high", "mark_price")
+"""Series that make a bar of the mark price."""
+
 
 def inverse_of(market: Market) -> npt.NDArray[np.bool_]:
     """(N,) whether each instrument is an inverse contract."""
@@ -55,6 +58,30 @@ def settled(orders: Orders, market: Market) -> Orders:
         limit=distance(orders.limit, long),
         stop_entry=distance(orders.stop_entry, ~long),
     )
+
+
+def has_mark(market: Market) -> npt.NDArray[np.bool_]:
+    """(N,) whether bars of the mark price of each instrument are known."""
+    if not all(name in market.series for name in MARK_BARS):
+        return np.zeros(len(market.instruments), dtype=np.bool_)
+    return np.asarray((~np.isnan([market.panel(name) for name in MARK_BARS])).all(axis=0).any(axis=0))
+
+
+def refuse_unmarked(market: Market, columns: npt.ArrayLike, trigger: str) -> None:
+    """Refuse stops on a mark price that an instrument does not have; spot has none, its stops stay on the last price.
+
+    Raises
+    ------
+    ConfigError
+        Naming the instrument.
+    """
+    known = has_mark(market) if trigger == "mark" else None
+    for column in dict.fromkeys(np.asarray(columns).reshape(-1).tolist()):
+        if known is not None and not known[column] and market.instruments[column].kind == "swap":
+            raise ConfigError(
+                f"stop_trigger = 'mark', but market {market.provenance.name!r} has no bars of the mark price of "
+                f"{market.symbols[column]}: fetch them with the series mark, or choose stop_trigger = 'last'"
+            )
 
 
 def account_currency(market: Market, columns: npt.ArrayLike) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from backtest.base.config import RunConfig
 from backtest.base.errors import MarketError
 from backtest.base.units import DAY_MS, UNIT_MS, duration_ms
-from backtest.engine.accounts import in_settlement, inverse_of
+from backtest.engine.accounts import MARK_BARS, has_mark, in_settlement, inverse_of
 from backtest.engine.layout import (
     CAPACITY,
     CLOSE,
@@ -68,8 +68,8 @@ def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None)
     panel[:, :, OPEN : CLOSE + 1] = np.where(tradable[:, :, None], in_settlement(prices, inverse), np.nan).transpose(
         1, 0, 2
     )
-    mark = last_known(market.close)
-    panel[:, :, MARK] = np.where(inverse, 1.0 / mark, mark).T
+    closes = last_known(market.close)
+    panel[:, :, MARK] = np.where(inverse, 1.0 / closes, closes).T
     swap = np.array([instrument.kind == "swap" for instrument in market.instruments])
     panel[:, :, FUNDING] = np.where(swap, np.where(inverse, -market.funding, market.funding), 0.0).T
     panel[:, :, IMPACT] = known_at_open(impact_coefficient(liquidity, config.impact)).T if config.impact else 0.0
@@ -81,6 +81,7 @@ def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None)
     last_row = np.where(tradable.any(axis=0), bars - 1 - tradable[::-1].argmax(axis=0), -1).astype(np.int32)
     ended = (market.end_ms - market.open_ms[last_row] - market.bar_ms >= DAY_MS) | declared_ended(market)
     finer, column, first, ratio = _detail(market, detail)
+    mark, marked = _mark_bars(market, config, swap)
     return Bars(
         panel=panel,
         next_tradable=next_tradable(tradable),
@@ -89,11 +90,28 @@ def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None)
         ended=ended,
         young=np.ascontiguousarray(young.T),
         **steps_of(market),
+        mark=mark,
+        marked=marked,
         detail=finer,
         detail_column=column,
         detail_first=first,
         detail_ratio=ratio,
     )
+
+
+def _mark_bars(market: Market, config: RunConfig, swap: npt.NDArray[np.bool_]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """`mark` and `marked` of `Bars`; a bar of the mark price is known where its low, high and close are."""
+    used = "mark" in (config.liquidation_trigger, config.stop_trigger)
+    marked = has_mark(market) & swap if used else np.zeros(len(swap), dtype=np.bool_)
+    if not marked.any():
+        return np.empty((len(swap), 0, 3)), marked
+    bars = np.stack([market.panel(name) for name in MARK_BARS], axis=-1)
+    bars[:, :, 0], bars[:, :, 1] = np.fmin(bars[:, :, 0], bars[:, :, 2]), np.fmax(bars[:, :, 1], bars[:, :, 2])
+    last = np.stack((market.low, market.high, market.close), axis=-1)
+    bars = np.where(np.isnan(bars).any(axis=-1, keepdims=True), last, bars)
+    inverse = inverse_of(market)
+    bars = np.where(inverse[:, None], 1.0 / bars[:, :, [1, 0, 2]], bars)
+    return np.ascontiguousarray(bars.transpose(1, 0, 2)), marked
 
 
 def maintenance(tiers: tuple[Tier, ...]) -> Floats:
@@ -163,6 +181,8 @@ def kernel_rules(config: RunConfig, bar_ms: int) -> Rules:
         "extend": config.in_position == "extend",
         "adds": config.in_position == "add",
         "maker_targets": config.target_orders == "limit",
+        "liquidates_on_mark": config.liquidation_trigger == "mark",
+        "stops_on_mark": config.stop_trigger == "mark",
         "stop_order": STOP_ORDERS.index(config.stop_order),
         "bars_per_year": bars_per_year(bar_ms),
     }

@@ -42,6 +42,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.path import bar_of, given, impact_share, liquidation_level, on_tick, write_row
 from backtest.engine.schedule import last_leg
+from backtest.engine.triggers import put_on_mark
 
 
 @inlined
@@ -94,6 +95,7 @@ def _scale(
         gross += state[p].quantity * mark
     if equity <= LEAST_SHARE * rules.capital:
         return 0.0, CUT_CASH, NO_CASH, -1
+    margined, unmargined = 1.0 / rules.leverage + rules.fee_rate, 1.0 + rules.fee_rate
     total, need, parts = 0.0, 0.0, intent.group[first] < -1
     scale, cut, verdict, culprit = 1.0, UNCUT, ACCEPTED, -1
     for k in range(first, last):
@@ -101,24 +103,28 @@ def _scale(
         wanted = intent.weight[k] * equity if math.isnan(fixed) else fixed
         work.wanted[k] = wanted
         total += wanted
-        leverage = rules.leverage if bars.swap[np.uintp(intent.column[k])] else 1.0
-        need += wanted * (1.0 / leverage + rules.fee_rate)
+        need += wanted * (margined if bars.swap[np.uintp(intent.column[k])] else unmargined)
         left = bar_of(bars, intent.column[k], t).capacity
         if rules.adds:
             for p in range(count):
                 if state[p].column == intent.column[k] and state[p].entry_row == t:
                     left = max(left - state[p].quantity * state[p].price, 0.0)
         # Parts of one order share the volume: the last of them has seen all that is wanted.
-        share = left / (total if parts else wanted)
-        if share < scale:
-            scale, cut, verdict, culprit = share, CUT_CAPACITY, CAPACITY_ZERO, -1 if parts else k
-    share = (rules.gross_cap * equity - gross) / total
-    if share < scale:
-        scale, cut, verdict, culprit = share, CUT_GROSS, GROSS_CAP, -1
-    share = work.tally[T_CASH] / need
-    if share < scale:
-        scale, cut, verdict, culprit = share, CUT_CASH, NO_CASH, -1
+        asked = total if parts else wanted
+        if _less(left, asked, scale):
+            scale, cut, verdict, culprit = left / asked, CUT_CAPACITY, CAPACITY_ZERO, -1 if parts else k
+    left = rules.gross_cap * equity - gross
+    if _less(left, total, scale):
+        scale, cut, verdict, culprit = left / total, CUT_GROSS, GROSS_CAP, -1
+    if _less(work.tally[T_CASH], need, scale):
+        scale, cut, verdict, culprit = work.tally[T_CASH] / need, CUT_CASH, NO_CASH, -1
     return scale, cut, verdict, culprit
+
+
+@inlined
+def _less(left: float, asked: float, scale: float) -> bool:
+    """Whether left / asked is below a scale of 1 at most; most entries get all, and are told so without a division."""
+    return (left < asked or scale < 1.0) and left / asked < scale
 
 
 class _Size(NamedTuple):
@@ -221,6 +227,9 @@ def _open_position(
     if record or _has_stages(intent):
         _write_stages(k, t, p, tick, intent, rules, work)
     state[p].liquidation = liquidation_level(side, quantity, price, margin, column, bars, rules) if swap else -np.inf
+    state[p].marked = False
+    if bars.marked[np.uintp(column)]:
+        put_on_mark(state, p, rules)
     state[p].parts = size.parts
     state[p].time_row = t + intent.hold[k]
     state[p].signal_row = work.exit_row[k]

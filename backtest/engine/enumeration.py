@@ -106,7 +106,7 @@ def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats
 def _writable(prepared: Prepared) -> Prepared | None:
     """The same market with room for the finer bars of paths; None if there can be none."""
     bars, rows = prepared.bars, prepared.bar_count
-    if prepared.rules.settles_inside or (bars.detail_column >= 0).any():
+    if prepared.rules.settles_inside or bars.marked.any() or (bars.detail_column >= 0).any():
         return None
     count = bars.panel.shape[0]
     if count * rows * SLOTS > MOST_CELLS:

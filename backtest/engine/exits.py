@@ -46,6 +46,7 @@ from backtest.engine.path import (
     write_row,
 )
 from backtest.engine.segments import walk_bar
+from backtest.engine.triggers import with_mark
 
 
 @inlined
@@ -192,6 +193,8 @@ def exits_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, book:
         if math.isnan(bar_of(bars, state[p].column, t).open):
             continue
         reason, level = walk_bar(state, p, t, bars, rules.stop_order)
+        if state[p].marked:
+            reason, level = with_mark(state, p, t, reason, level, bars, rules.stop_order)
         if reason > 0:
             group = state[p].group
             if rules.settles_inside:

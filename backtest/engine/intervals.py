@@ -49,10 +49,12 @@ from backtest.engine.path import (
 )
 from backtest.engine.schedule import last_leg, schedule
 from backtest.engine.segments import BARE, cover_of, entry_segment, segment_at
+from backtest.engine.triggers import UNMET, mark_met
 
 OUTER = (
     "exits inside a bar that detail covers in part",
     "funding settled inside bars: all or none of a bar's is counted",
+    "exits that the mark price triggers: at any last price of the bar",
 )
 """Where the interval is sound but may be wider than what the paths allow; everywhere else it is exact."""
 
@@ -126,13 +128,15 @@ def _note_inside(walk: Walk, i: int, t: int, level: float, reason: int, bars: Ba
 
 
 @inlined
-def _note_range(walk: Walk, i: int, t: int, lowest: float, highest: float, bars: Bars, rules: Rules) -> None:
-    """Ends on a trailing stop at every signed level of an interval: net is monotone in price but for a long whose
-    impact grows faster than its price, where the turning points count too.
+def _note_range(
+    walk: Walk, i: int, t: int, lowest: float, highest: float, reason: int, bars: Bars, rules: Rules
+) -> None:
+    """Ends for one reason at every signed level of an interval: net is monotone in price but for a long whose impact
+    grows faster than its price, where the turning points count too.
     """
     state = walk.state
-    _note_inside(walk, i, t, lowest, TRAILING_STOP, bars, rules)
-    _note_inside(walk, i, t, highest, TRAILING_STOP, bars, rules)
+    _note_inside(walk, i, t, lowest, reason, bars, rules)
+    _note_inside(walk, i, t, highest, reason, bars, rules)
     coefficient = bar_of(bars, state[i].column, t).impact
     if math.isnan(coefficient):
         coefficient = state[i].coefficient
@@ -143,7 +147,7 @@ def _note_range(walk: Walk, i: int, t: int, lowest: float, highest: float, bars:
         for share in (2.0 * (1.0 - spread) / 3.0, MOST_SLIP - spread):
             turning = (share / coefficient) ** 2 / quantity
             if lowest < turning < highest:
-                _note_inside(walk, i, t, turning, TRAILING_STOP, bars, rules)
+                _note_inside(walk, i, t, turning, reason, bars, rules)
 
 
 @inlined
@@ -161,7 +165,7 @@ def _leave_later(walk: Walk, i: int, t: int, unpaid: int, bars: Bars, rules: Rul
     """The end of a leg whose group left at t while it could not: at its next open; funding is paid before `unpaid`."""
     state = walk.state
     margin, funding, liquidation = state[i].margin, state[i].funding, state[i].liquidation
-    target, late_row = state[i].target, state[i].late_row
+    target, late_row, on_mark = state[i].target, state[i].late_row, state[i].mark_liquidation
     row = bars.next_tradable[np.uintp(state[i].column), np.uintp(t + 1)]
     if row >= bars.panel.shape[1]:
         return
@@ -176,6 +180,7 @@ def _leave_later(walk: Walk, i: int, t: int, unpaid: int, bars: Bars, rules: Rul
     _note(walk, i, row, leaves, reason if reason > 0 else GROUP_EXIT, bars, rules)
     state[i].margin, state[i].funding, state[i].liquidation = margin, funding, liquidation
     state[i].target, state[i].late_row, state[i].resting = target, late_row, resting
+    state[i].mark_liquidation = on_mark
 
 
 @linked
@@ -218,7 +223,8 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     rest = entry_segment(state, i, bar)
     opening = rest.open if entering else side * bar.open
     least, greatest = max(walk.least[i], opening), max(walk.greatest[i], opening)
-    if not state[i].follows and low > max(stop, liquidation) and high < target:
+    met = mark_met(state, i, t, bars) if state[i].marked else UNMET
+    if met.reason == 0 and not state[i].follows and low > max(stop, liquidation) and high < target:
         walk.least[i], walk.greatest[i] = max(least, high), max(greatest, high)
         return
     passed = gap_reason(opening, stop, liquidation, target, trail, greatest) if entering else 0
@@ -261,7 +267,7 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
             walk.may[i] = 1
             levels[i, 2] = min(levels[i, 2], ends.trail_low)
             levels[i, 3] = max(levels[i, 3], ends.trail_high)
-            _note_range(walk, i, t, ends.trail_low, ends.trail_high, bars, rules)
+            _note_range(walk, i, t, ends.trail_low, ends.trail_high, TRAILING_STOP, bars, rules)
         near_high, near_low = segment.least_high, segment.most_low
         if segment.hole:
             near_high, near_low = max(segment.open, segment.close), min(segment.open, segment.close)
@@ -277,6 +283,10 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
         free, bound = max(free, near_high), max(bound, segment.least_high)
         greatest = greatest_peak_after(free, greatest, near_low, segment.high, segment.close, target, trail)
         slot, price = segment.end, segment.close
+    if met.reason > 0:
+        walk.may[i], walk.table[state[i].intent, IS_OUTER] = 1, 1.0
+        stays = stays and not met.certain
+        _note_range(walk, i, t, met.lowest, met.highest, met.reason, bars, rules)
     if in_part and walk.may[i] > 0:
         walk.table[state[i].intent, IS_OUTER] = 1.0
     walk.must[i] = not (alive and stays)

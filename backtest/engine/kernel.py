@@ -54,6 +54,12 @@ C. Inside a tradable bar the order of prices is unknown. Adverse levels are liqu
     Detail bars replace a bar whose range they keep; of a bar that they cover in part the rest is a hole, on which the
     price goes from the close before it to the open after it and reaches what the detail does not of the bar's high and
     low (under `adverse_first` no more than it must). An open of a detail bar after another is checked for gaps.
+    Where the mark price triggers the liquidation or the stop of an instrument (`backtest.engine.triggers`) the last
+    price does not. In a tradable bar whose mark price reaches the nearer of the two, `pessimistic` leaves by it at the
+    worst last price that no stop or liquidation on the last price forestalls, unless the last price liquidates;
+    `adverse_first` at the last price nearest to the level, unless an adverse level of the last price is nearer;
+    `optimistic` likewise, where the last price decides no exit and, in the bar of a fill inside it, the mark price ends
+    beyond the level.
     What all paths allow, whatever the stop order: `backtest.engine.intervals`.
     When a leg leaves inside the bar, the others of its group leave at the close (GROUP, phase E). In bars longer than
     the time between settlements a position that leaves inside has met an unknown part of the bar's funding: pessimistic

@@ -137,16 +137,7 @@ FUNDING_ERROR, FUNDING_ZERO, FUNDING_CONST = range(3)
 STOP_ORDERS = ("pessimistic", "optimistic", "adverse_first")
 PESSIMISTIC, OPTIMISTIC, ADVERSE_FIRST = range(len(STOP_ORDERS))
 NET_RETURN, SHARPE, SORTINO, MAX_DRAWDOWN, TRADES, HIT_RATE, MEAN_TRADE, EXPOSURE = range(8)
-STATISTICS = (
-    "net_return",
-    "sharpe",
-    "sortino",
-    "max_drawdown",
-    "trades",
-    "hit_rate",
-    "mean_trade",
-    "exposure",
-)
+STATISTICS = ("net_return", "sharpe", "sortino", "max_drawdown", "trades", "hit_rate", "mean_trade", "exposure")
 
 MOST_SLIP = 0.9
 """Largest half-spread plus impact, as a share of price: a sale never fills at or below zero."""
@@ -179,6 +170,7 @@ class Position:
     follows: bool  # a level follows its peak: `trail` or a second stage
     staged: bool  # there is a second stage of the trail, or a break-even stop
     resting: bool  # its target is a limit order that rests
+    marked: bool  # the mark price triggers its liquidation or its stop
     entered: int  # AT_MARKET, or how it entered inside the bar `entry_row`
     side: float
     quantity: float
@@ -196,6 +188,8 @@ class Position:
     filled: float  # signed price of the fill
     peak: float
     liquidation: float  # level, -inf for spot
+    mark_stop: float  # of a marked one: the stop and the liquidation that the mark price triggers, -inf for none
+    mark_liquidation: float
     floor: float  # at or below this price it may leave
     ceiling: float  # at or above this price it may leave
     coefficient: float  # of impact, at the entry
@@ -280,6 +274,8 @@ class Bars(NamedTuple):
     whether liquidity at the open is estimated from less than a day of bars.
     tick, lot, least_notional (N,): steps of price and quantity and the least order, 0 for none. tiers (N, K, 2):
     maintenance rate and deduction of each tier of notional, repeated to K; K is 0 where no instrument has tiers.
+    mark (N, T, 3): low, high and close of the mark price, of the last price where a bar of it is unknown; (N, 0, 3)
+    where it triggers nothing. marked (N,): whether it triggers anything of an instrument.
     detail (D, S, 4): finer open, high, low, close; detail_column (N,): its first axis, -1 where none;
     detail_first: detail row of bar 0; detail_ratio: detail bars in a bar.
     """
@@ -294,6 +290,8 @@ class Bars(NamedTuple):
     lot: F8
     least_notional: F8
     tiers: F8
+    mark: F8
+    marked: npt.NDArray[np.bool_]
     detail: F8
     detail_column: I4
     detail_first: int
@@ -355,7 +353,7 @@ class Rules(NamedTuple):
 
     `stop_order` is one of STOP_ORDERS. `settles_inside`: whether funding is settled inside bars, not only at their
     closes. `adds`: an intent on the side of a position opens another beside it. `maker_targets`: targets rest as
-    limits.
+    limits. `liquidates_on_mark`, `stops_on_mark`: what the mark price triggers where it is known.
     """
 
     capital: float
@@ -372,6 +370,8 @@ class Rules(NamedTuple):
     extend: bool
     adds: bool
     maker_targets: bool
+    liquidates_on_mark: bool
+    stops_on_mark: bool
     stop_order: int
     bars_per_year: float
 

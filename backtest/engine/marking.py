@@ -51,7 +51,7 @@ def calm_from(count: int, t: int, nearest: int, rules: Rules, work: Work) -> Cal
     state = work.state
     end = nearest
     for p in range(count):
-        if state[p].follows or state[p].pending:
+        if state[p].follows or state[p].pending or state[p].marked:
             end = t
         end = min(end, min(decided_row(state, p, t, rules), state[p].end_row, state[p].late_row))
         adverse, favourable = max(state[p].stop, state[p].liquidation), state[p].target

@@ -374,9 +374,13 @@ def charge(state: Positions, p: int, paid: float, bars: Bars, rules: Rules) -> N
     if paid != 0.0:
         state[p].margin -= paid
         state[p].funding += paid
-        state[p].liquidation = liquidation_level(
+        level = liquidation_level(
             state[p].side, state[p].quantity, state[p].price, state[p].margin, state[p].column, bars, rules
         )
+        if state[p].marked and rules.liquidates_on_mark:
+            state[p].mark_liquidation = level
+        else:
+            state[p].liquidation = level
 
 
 @inlined

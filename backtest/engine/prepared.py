@@ -134,8 +134,12 @@ def _coin_by_coin(market: Market, config: RunConfig) -> Bars:
         parts.append(one._replace(panel=panel[:0]))
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(one, name) for one in parts])
-        for name in ("next_tradable", "swap", "last_row", "ended", "young", "detail_column")
+        for name in ("next_tradable", "swap", "last_row", "ended", "young", "detail_column", "marked")
     }
+    # A coin without a mark price has no bars of one; beside one that has, they are unknown.
+    known = max(one.mark.shape[1] for one in parts)
+    unknown = np.full((1, known, 3), np.nan)
+    joined["mark"] = np.concatenate([one.mark if one.mark.shape[1] == known else unknown for one in parts])
     return Bars(**parts[0]._asdict() | joined | steps_of(market) | {"panel": panel})
 
 

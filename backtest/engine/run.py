@@ -19,7 +19,7 @@ from backtest.base.units import duration_ms
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.engine import layout
-from backtest.engine.accounts import account_currency, quoted
+from backtest.engine.accounts import account_currency, has_mark, quoted
 from backtest.engine.bounds import Intervals
 from backtest.engine.enumeration import bounds_of
 from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
@@ -399,6 +399,21 @@ def _outer(intervals: Intervals) -> Counted | None:
     return Counted(f"trades with intervals that are {kind}", outer, all_of_them, note)
 
 
+def _triggers(market: Market, config: RunConfig, trades: pd.DataFrame) -> list[str]:
+    """Which price liquidates, where that can matter, and on which stops act."""
+    known = dict(zip(market.symbols, has_mark(market).tolist(), strict=True))
+    swaps = sorted(name for name in set(trades["instrument"]) if market.instruments[market.column(name)].kind == "swap")
+    by_mark, by_last = ([name for name in swaps if known[name] is there] for there in (True, False))
+    notes = []
+    if config.liquidation_trigger == "mark" and by_mark:
+        notes.append(f"liquidation acts on the mark price of {', '.join(by_mark)} (`liquidation_trigger`)")
+    if config.liquidation_trigger == "mark" and by_last and config.leverage > 1:
+        notes.append(f"liquidation acts on the last price of {', '.join(by_last)}, its mark price is unknown")
+    if config.stop_trigger == "mark" and by_mark:
+        notes.append(f"stops act on the mark price of {', '.join(by_mark)} (`stop_trigger`)")
+    return notes
+
+
 def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: str) -> tuple[str, ...]:
     notes = []
     if market.provenance.label:
@@ -411,6 +426,7 @@ def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: st
     ended = trades[trades["reason"] == EXITS[layout.DELISTED].name]
     for one in ended.drop_duplicates("instrument").to_dict("records"):
         notes.append(f"{one['instrument']} stopped trading at {one['exit_time']:%Y-%m-%d %H:%M}: closed there")
+    notes += _triggers(market, config, trades)
     if currency not in DOLLARS:
         notes.append(f"money is in {currency}, in which these instruments settle")
     names = set(trades["instrument"])

@@ -207,6 +207,9 @@ def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> 
     low_open = float(np.nanmin(opens, initial=entry.least))
     high_open = float(np.nanmax(opens, initial=entry.greatest))
     stop, target = float(orders.stop_loss[0, k]), float(orders.take_profit[0, k])
+    if rules.stops_on_mark and bars.marked[column]:
+        # A stop on the mark price says nothing of the last price at which it fills.
+        stop = math.nan
     if orders.late.shape[1] and orders.late[0, k] < NEVER:
         target = max(target, float(orders.late_take_profit[0, k]))
     # Levels are rounded to the tick against the position.

@@ -16,12 +16,14 @@ from backtest.engine.layout import (
     AT_MARKET,
     CLOSE,
     HIGH,
+    LIQUIDATION,
     LOW,
     MAKER_INSIDE,
     OPEN,
     OPTIMISTIC,
     PESSIMISTIC,
     SAME_PRICE,
+    STOP_LOSS,
     TAKE_PROFIT,
     Bar,
     Bars,
@@ -187,7 +189,7 @@ def entry_segment(state: Positions, p: int, bar: Bar) -> Segment:
     return Segment(filled, low, high, high, min(filled, close), close, False, 1, False)
 
 
-@inlined
+@linked
 def walk_entry_bar(state: Positions, p: int, bar: Bar, stop_order: int) -> tuple[int, float]:
     """`walk_bar` from a fill inside the bar on.
 
@@ -215,6 +217,17 @@ def walk_entry_bar(state: Positions, p: int, bar: Bar, stop_order: int) -> tuple
 
 
 @inlined
+def _fixed_levels(
+    low: float, high: float, stop: float, liquidation: float, target: float, stop_order: int
+) -> tuple[int, float]:
+    """`walk_bar` where no level moves inside the bar: what `chosen` and `adverse_first` come to, in fewer steps."""
+    fixed = max(stop, liquidation)
+    if low <= fixed and (stop_order != OPTIMISTIC or high < target):
+        return LIQUIDATION if liquidation >= stop else STOP_LOSS, fixed
+    return (TAKE_PROFIT, target) if high >= target else (0, 0.0)
+
+
+@inlined
 def walk_bar(state: Positions, p: int, t: int, bars: Bars, stop_order: int) -> tuple[int, float]:
     """Walk bar t for one position in a stop order; reason (0: stays) and signed level. The peak is as it ends."""
     side, bar = state[p].side, bar_of(bars, state[p].column, t)
@@ -224,8 +237,11 @@ def walk_bar(state: Positions, p: int, t: int, bars: Bars, stop_order: int) -> t
     if side < 0:
         high, low = -low, -high
     stop, liquidation, target = state[p].stop, state[p].liquidation, state[p].target
-    if not state[p].follows and low > max(stop, liquidation) and high < target:
-        return 0, 0.0
+    if not state[p].follows:
+        if bars.detail_column[state[p].column] < 0:
+            return _fixed_levels(low, high, stop, liquidation, target, stop_order)
+        if low > max(stop, liquidation) and high < target:
+            return 0, 0.0
     trail, before = trail_of(state, p), max(state[p].peak, side * bar.open)
     if bars.detail_column[state[p].column] >= 0:
         reason, level = walk_segments(state, p, t, bars, stop_order)

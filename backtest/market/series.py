@@ -32,8 +32,9 @@ class BarSeries:
         reader.
     stale_periods : int
         Periods after which the last known value is unknown again; 0 if it must be from the close itself.
-    summed : bool
-        Whether stored values are sums over their period, which a bar adds up; a bar that lacks a part is unknown.
+    over_bar : str
+        What a bar makes of the stored values of its parts: the `last`, their `sum`, their `max` or their `min`; but for
+        the last, a bar that lacks a part is unknown.
     """
 
     name: str
@@ -43,7 +44,7 @@ class BarSeries:
     of_spot: float = float("nan")
     stored: tuple[str, str] = ("", "")
     stale_periods: int = 0
-    summed: bool = False
+    over_bar: Literal["last", "sum", "max", "min"] = "last"
 
     @property
     def in_quote(self) -> bool:
@@ -58,6 +59,22 @@ SERIES: dict[str, BarSeries] = {
         BarSeries("funding", "sum of the rates settled in (open, close]", "funding rate", "finite", of_spot=0.0),
         BarSeries(
             "mark_price", "quote currency, at the bar's close", "mark price", "positive", stored=("mark", "close")
+        ),
+        BarSeries(
+            "mark_high",
+            "quote currency, highest in the bar",
+            "highest mark price",
+            "positive",
+            stored=("mark", "high"),
+            over_bar="max",
+        ),
+        BarSeries(
+            "mark_low",
+            "quote currency, lowest in the bar",
+            "lowest mark price",
+            "positive",
+            stored=("mark", "low"),
+            over_bar="min",
         ),
         BarSeries(
             "index_price", "quote currency, at the bar's close", "index price", "positive", stored=("index", "close")
@@ -100,7 +117,7 @@ SERIES: dict[str, BarSeries] = {
                 f"liquidated {side} positions",
                 "zero or more",
                 stored=("liquidations", side),
-                summed=True,
+                over_bar="sum",
             )
             for side in ("long", "short")
         ),

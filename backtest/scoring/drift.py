@@ -37,13 +37,16 @@ def drift_of(close: Floats, window: int) -> Floats:
 def without_drift(bars: Bars, bar_ms: int) -> Bars:
     """Bars with the drift of a fortnight removed from prices; finer bars are dropped, funding and liquidity stay."""
     panel = empty_panel(*bars.panel.shape)
+    mark = bars.mark.copy()
     for column in range(len(panel)):
-        panel[column : column + 1] = _straightened(bars.panel[column : column + 1].copy(), bar_ms)
-    return bars._replace(panel=panel, detail_column=np.full_like(bars.detail_column, -1))
+        panel[column : column + 1], factor = _straightened(bars.panel[column : column + 1].copy(), bar_ms)
+        if mark.shape[1]:
+            mark[column] *= factor[0][:, None]
+    return bars._replace(panel=panel, mark=mark, detail_column=np.full_like(bars.detail_column, -1))
 
 
-def _straightened(panel: Floats, bar_ms: int) -> Floats:
-    """The panel (N, T, 8) itself, its prices without their drift."""
+def _straightened(panel: Floats, bar_ms: int) -> tuple[Floats, Floats]:
+    """The panel (N, T, 8) itself, its prices without their drift, and (N, T) the factor of each close."""
     drift = drift_of(panel[:, :, CLOSE], max(WINDOW_MS // bar_ms, 2))
     # The middle of the data keeps its price, so that notionals stay near what they were.
     after = np.exp(drift.mean(axis=1, keepdims=True) - drift)
@@ -53,4 +56,4 @@ def _straightened(panel: Floats, bar_ms: int) -> Floats:
         panel[:, :, place] *= after
     panel[:, :, HIGH] = np.maximum(panel[:, :, HIGH], panel[:, :, OPEN])
     panel[:, :, LOW] = np.minimum(panel[:, :, LOW], panel[:, :, OPEN])
-    return panel
+    return panel, after

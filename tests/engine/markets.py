@@ -31,8 +31,12 @@ def bars_of(
     lot: F8 | None = None,
     least_notional: F8 | None = None,
     tiers: F8 | None = None,
+    mark_bars: F8 | None = None,
 ) -> Bars:
-    """Bars of prices (N, T, 4), NaN where there is no bar; `traded` (N, T) is false where the volume is zero."""
+    """Bars of prices (N, T, 4), NaN where there is no bar; `traded` (N, T) is false where the volume is zero.
+
+    `mark_bars` (N, T, 3): low, high and close of the mark price of every instrument.
+    """
     instruments, rows = prices.shape[:2]
     present = ~np.isnan(prices[:, :, 0])
     tradable = present if traded is None else present & traded
@@ -61,6 +65,8 @@ def bars_of(
         lot=np.zeros(instruments) if lot is None else lot,
         least_notional=np.zeros(instruments) if least_notional is None else least_notional,
         tiers=np.zeros((instruments, 0, 2)) if tiers is None else tiers,
+        mark=np.empty((instruments, 0, 3)) if mark_bars is None else np.ascontiguousarray(mark_bars),
+        marked=np.full(instruments, mark_bars is not None),
         detail=np.empty((0, 0, 4)) if detail is None else np.ascontiguousarray(detail),
         detail_column=(
             np.full(instruments, -1, dtype=np.int32) if detail is None else np.arange(instruments, dtype=np.int32)
@@ -124,6 +130,8 @@ RULES = Rules(
     extend=False,
     adds=False,
     maker_targets=False,
+    liquidates_on_mark=True,
+    stops_on_mark=False,
     stop_order=codes.PESSIMISTIC,
     bars_per_year=8760.0,
 )
@@ -302,6 +310,19 @@ def random_bars(
     return bars
 
 
+def with_mark_bars(random: np.random.Generator, bars: Bars, volatility: float) -> Bars:
+    """The same with a mark price of some swaps, which strays from the last price; some bars of it are unknown."""
+    instruments, rows = bars.panel.shape[:2]
+    last = bars.panel[:, :, [codes.LOW, codes.HIGH, codes.CLOSE]]
+    mark = last * (1.0 + random.normal(0.0, volatility, (instruments, rows, 1)))
+    mark[random.random((instruments, rows)) < 0.1] = np.nan
+    mark = np.where(np.isnan(mark), last, mark)
+    marked = bars.swap & (random.random(instruments) < 0.8)
+    return bars._replace(
+        mark=np.ascontiguousarray(mark) if marked.any() else np.empty((instruments, 0, 3)), marked=marked
+    )
+
+
 def random_intents(
     random: np.random.Generator,
     swap: np.ndarray,
@@ -370,7 +391,7 @@ def random_intents(
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -> Scenario:
+def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False, marked: bool = False) -> Scenario:
     """Random markets, orders and rules; hypothesis chooses the features, a drawn seed the numbers.
 
     `torn_groups` asks for what is rare otherwise: groups, mild moves, and bars that some of their legs lack.
@@ -400,6 +421,8 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
         volatility=volatility,
         stepped=stepped,
     )
+    if marked:
+        bars = with_mark_bars(random, bars, volatility)
     shifts = [int(random.integers(0, rows)) if shifted else 0 for _ in range(variations)]
     orders = orders_of(
         *[
@@ -425,6 +448,8 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False) -
         extend=extend,
         adds=adds and not extend,
         maker_targets=maker_targets,
+        liquidates_on_mark=not marked or bool(random.random() < 0.8),
+        stops_on_mark=marked and bool(random.random() < 0.5),
         stop_order=stop_order,
         bars_per_year=float(random.choice([365.0, 8760.0])),
     )

@@ -11,7 +11,7 @@ import math
 
 from backtest.engine import layout as codes
 from backtest.engine.layout import Bars, Fill, Orders, Rules, Trade
-from tests.engine.reference_paths import inside
+from tests.engine.reference_paths import inside, on_mark
 from tests.engine.reference_records import Arrival, Position, Record, Wish, on_tick, wishes_of
 
 NAN = math.nan
@@ -346,11 +346,17 @@ class Replay:
             tick=float(self.bars.tick[leg.column]),
             parts=math.sqrt(1 / share),
             tiers=tuple(tiers),
+            on_mark=self.triggered_by_mark(leg.column),
         )
         self.positions.append(position)
         self.record.fills.append(fill)
         self.record.verdicts[leg.number] = codes.ACCEPTED
         return position
+
+    def triggered_by_mark(self, column: int) -> tuple[int, ...]:
+        """Reasons of the exits that the mark price triggers instead of the last price."""
+        of = {codes.LIQUIDATION: self.rules.liquidates_on_mark, codes.STOP_LOSS: self.rules.stops_on_mark}
+        return tuple(reason for reason, chosen in of.items() if chosen and self.bars.marked[column])
 
     # C
 
@@ -360,7 +366,8 @@ class Replay:
         left = []
         for position in list(self.positions):
             if self.tradable(position.wish.column, row):
-                leaves = inside(position, self.bars, row, self.rules.maintenance_margin, self.rules.stop_order)
+                rules = self.rules.maintenance_margin, self.rules.stop_order
+                leaves = on_mark(position, self.bars, row, *rules, inside(position, self.bars, row, *rules))
                 if leaves is not None:
                     if self.rules.settles_inside and not self.settle_inside(position, row):
                         return False

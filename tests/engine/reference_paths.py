@@ -163,8 +163,43 @@ def nearest_fixed(position: Position, maintenance: float) -> Exit:
     """The nearer of liquidation and stop."""
     levels = [Exit(reason, level) for reason, level in position.adverse(position.peak, maintenance)]
     fixed = [one for one in levels if one.reason != codes.TRAILING_STOP]
+    if not fixed:
+        return Exit(codes.STOP_LOSS, -math.inf if position.long else math.inf)
     first = better(position, *(one.price for one in fixed))
     return next(one for one in fixed if one.price == first)
+
+
+def on_mark(
+    position: Position, bars: Bars, row: int, maintenance: float, stop_order: int, leaves: Exit | None
+) -> Exit | None:
+    """Where a bar is left whose mark price triggers something; `leaves` is what the last price alone decides."""
+    if not position.on_mark:
+        return leaves
+    low, high, close = (float(price) for price in bars.mark[position.wish.column, row])
+    furthest = worse(position, low, high)
+    met = [Exit(reason, level) for reason, level in position.marked(maintenance) if position.loses_at(furthest, level)]
+    if not met or (leaves is not None and leaves.reason == codes.LIQUIDATION):
+        return leaves
+    first = next(one for one in met if one.price == better(position, *(each.price for each in met)))
+    filled_inside = position.entry.row == row and position.entry.phase == codes.INSIDE
+    if filled_inside and leaves is not None and leaves.price == position.entry.reference:
+        return leaves
+    _, top, bottom, _ = (float(price) for price in bars.panel[position.wish.column, row, :4])
+    worst = worse(position, top, bottom)
+    for reason, level in position.adverse(position.peak, maintenance):
+        if reason != codes.TRAILING_STOP:
+            worst = better(position, worst, level)
+    best = better(position, worst, worse(position, better(position, top, bottom), position.target()))
+    near = worse(position, best, better(position, worst, first.price))
+    if stop_order == codes.PESSIMISTIC:
+        return Exit(first.reason, worst)
+    if stop_order == codes.OPTIMISTIC:
+        stays = filled_inside and not position.loses_at(close, first.price)
+        return leaves if leaves is not None or stays else Exit(first.reason, near)
+    beyond = leaves is not None and leaves.reason != codes.TAKE_PROFIT and leaves.price != first.price
+    if beyond and leaves is not None and position.gains_at(leaves.price, first.price):
+        return leaves
+    return Exit(first.reason, near)
 
 
 def inside(position: Position, bars: Bars, row: int, maintenance: float, stop_order: int) -> Exit | None:

@@ -68,6 +68,7 @@ class Position:
     tick: float = 0.0
     parts: float = 1.0
     tiers: tuple[tuple[float, float], ...] = ()
+    on_mark: tuple[int, ...] = ()
 
     @property
     def long(self) -> bool:
@@ -167,7 +168,12 @@ class Position:
             (codes.STOP_LOSS, self.stop()),
             (codes.TRAILING_STOP, self.trail(peak)),
         ]
-        return [(reason, level) for reason, level in levels if level is not None]
+        return [(reason, level) for reason, level in levels if level is not None and reason not in self.on_mark]
+
+    def marked(self, maintenance: float) -> list[tuple[int, float]]:
+        """Reason and price of each level that the mark price triggers, in the order that breaks ties."""
+        levels = [(codes.LIQUIDATION, self.liquidation(maintenance)), (codes.STOP_LOSS, self.stop())]
+        return [(reason, level) for reason, level in levels if level is not None and reason in self.on_mark]
 
     def loses_at(self, price: float, level: float) -> bool:
         return price <= level if self.long else price >= level

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from backtest.engine import intervals as columns
 from backtest.engine import layout as codes
@@ -19,7 +20,16 @@ from backtest.engine.compiling import interpreted
 from backtest.engine.kernel import new_work, replay_one
 from backtest.engine.layout import F8, POSITION, Bars, Orders, Rules, Variation
 from tests.engine.grid_paths import STEP, Bar, Leg, random_bars, search, search_trades
-from tests.engine.markets import RULES, Scenario, any_scenario, bars_of, book_of, orders_of, with_known_funding
+from tests.engine.markets import (
+    RULES,
+    Scenario,
+    any_scenario,
+    bars_of,
+    book_of,
+    orders_of,
+    scenarios,
+    with_known_funding,
+)
 
 NAN = float("nan")
 NET, INTENT = (codes.TRADE_COLUMNS.index(name) for name in ("net", "intent"))
@@ -365,7 +375,7 @@ def test_the_peak_of_a_fill_inside_a_bar_stays_short_of_the_target() -> None:
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(any_scenario)
+@given(st.one_of(any_scenario, scenarios(marked=True)))
 def test_every_stop_order_lies_in_the_interval_of_its_entry(scenario: Scenario) -> None:
     scenario = with_known_funding(scenario)
     scenario = replace(scenario, orders=scenario.orders._replace(shift=np.zeros(1, np.int32)))

@@ -91,6 +91,12 @@ def test_kernel_equals_reference_and_its_fills_stand_in_order(scenario: Scenario
     compare(scenario)
 
 
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(scenarios(marked=True))
+def test_kernel_equals_reference_where_the_mark_price_triggers(scenario: Scenario) -> None:
+    compare(scenario)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scenarios(variations=3), st.integers(1, 5))
 def test_batch_equals_single_replays(scenario: Scenario, workers: int) -> None:

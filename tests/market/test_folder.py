@@ -175,3 +175,14 @@ def test_sums_of_shorter_periods_are_added_up_and_an_incomplete_bar_is_unknown()
     known = further_series({"liquidations": (key, rows)}, 4 * HOUR)["long_liquidations"]
     assert (known.known_ms.tolist(), known.value.tolist()) == ([OCT + 4 * HOUR], [1 + 2 + 3 + 4.0])
     assert further_series({"liquidations": (key, rows)}, 900_000) == {}
+
+
+def test_the_high_and_the_low_of_a_mark_price_are_those_of_all_parts_of_a_bar() -> None:
+    key = Key.of("binanceusdm", "ZEC/USDT:USDT", "mark", "1h")
+    hours = np.array([0, 1, 2, 3, 4, 5, 7])
+    high, low = np.array([9, 12, 11, 10, 20, 21, 22.0]), np.array([8, 9, 7, 9, 18, 19, 20.0])
+    rows = Rows(OCT + hours * HOUR, np.column_stack((low, high, low, high)))
+    found = further_series({"mark": (key, rows)}, 4 * HOUR)
+    extremes = {name: (found[name].known_ms.tolist(), found[name].value.tolist()) for name in ("mark_high", "mark_low")}
+    assert extremes == {"mark_high": ([OCT + 4 * HOUR], [12.0]), "mark_low": ([OCT + 4 * HOUR], [7.0])}
+    assert list(further_series({"mark": (key, rows)}, 900_000)) == ["mark_price"]
