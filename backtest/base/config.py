@@ -5,13 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from backtest.base.arguments import checked
 from backtest.base.documents import build, read_toml, worded
 from backtest.base.errors import ConfigError
-from backtest.base.fields import Duration, NonNegative, Positive, Share, read_percent
+from backtest.base.fields import NO_SHARE, Duration, NonNegative, Share, read_percent
 from backtest.base.identity import hash_of, neutral
+
+
+def _of_volume(share: float) -> float:
+    if 1 < share < float("inf"):
+        raise ValueError(
+            f"a fill takes at most all of a bar's volume: for {share:g} percent write {share / 100:g} or {share:g}%, "
+            "for no cap inf"
+        )
+    return share
 
 
 @worded("configuration", ConfigError)
@@ -29,18 +38,22 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    capital: Annotated[float, Field(ge=1e-6, le=1e15)] = Field(100_000.0, description="starting equity, quote currency")
+    capital: Annotated[float, Field(ge=1e-6, le=1e15)] = Field(
+        100_000.0, description="starting equity, quote currency", json_schema_extra=NO_SHARE
+    )
     fee_rate: Share = Field(0.0005, description="taker fee, share of notional")
     half_spread: Annotated[float, Field(ge=0, lt=0.5)] = Field(
         0.0005, description="half the bid-ask spread, share of price"
     )
     impact: NonNegative = Field(1.0, description="Y in Y * sigma * sqrt(notional / ADV)")
     liquidity_window: Duration = Field("7d", description="trailing window of sigma and ADV")
-    participation: Annotated[float, Field(gt=0)] = Field(
+    participation: Annotated[float, Field(gt=0), AfterValidator(_of_volume)] = Field(
         0.1, description="most of one trailing bar's volume that a fill may take; inf for no cap"
     )
-    leverage: Annotated[float, Field(ge=1, le=200)] = Field(1.0, description="notional / isolated margin")
-    gross_cap: Positive = Field(1.0, description="most gross notional / equity")
+    leverage: Annotated[float, Field(ge=1, le=200)] = Field(
+        1.0, description="notional / isolated margin", json_schema_extra=NO_SHARE
+    )
+    gross_cap: Annotated[float, Field(ge=1e-6, le=1_000)] = Field(1.0, description="most gross notional / equity")
     maintenance_margin: Share = Field(
         0.02, description="of notional; below it a swap is liquidated", validate_default=True
     )
@@ -48,7 +61,7 @@ class RunConfig(BaseModel):
     funding_unknown: Literal["error", "zero", "const"] = Field(
         "const", description="where a swap's funding is not known"
     )
-    funding_const: NonNegative = Field(
+    funding_const: Share = Field(
         0.0001, description="rate per 8 h charged against the position under `const`, long or short"
     )
     in_position: Literal["ignore", "extend", "add"] = Field("ignore", description="a new intent while in position")
@@ -66,7 +79,7 @@ class RunConfig(BaseModel):
     largest_jump: Annotated[float, Field(gt=1)] = Field(
         10.0,
         description="ratio of an open to the close before it from which prices are refused; inf for none",
-        json_schema_extra=neutral(10.0),
+        json_schema_extra=neutral(10.0) | NO_SHARE,
     )
     target_orders: Literal["market", "limit"] = Field(
         "market",
@@ -85,7 +98,10 @@ class RunConfig(BaseModel):
         json_schema_extra=neutral("last"),
     )
 
-    _percent = model_validator(mode="before")(read_percent)
+    @model_validator(mode="before")
+    @classmethod
+    def _percent(cls, values: Any) -> Any:
+        return read_percent(cls, values)
 
     @field_validator("maintenance_margin")
     @classmethod

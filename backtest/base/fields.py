@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from backtest.base.errors import UsageError, shortened
 from backtest.base.units import duration_ms
@@ -34,16 +34,31 @@ def below_one(share: float) -> float:
     return share
 
 
-def read_percent(values: Any) -> Any:
-    """The values of a model by name, with text such as `10%` as the number 0.1."""
+NO_SHARE: dict[str, Any] = {"share": False}
+"""Argument `json_schema_extra` of a number that is none of a whole, such as money: percent is no value of it."""
+
+
+def read_percent(model: type[BaseModel], values: Any) -> Any:
+    """The values of a model by name, with text such as `10%` as the number 0.1 where a share can stand."""
     if not isinstance(values, dict):
         return values
     return {
-        name: float(match[1]) / 100.0 if isinstance(value, str) and (match := _PERCENT.fullmatch(value)) else value
+        name: float(match[1]) / 100.0
+        if isinstance(value, str) and _may_be_share(model, name) and (match := _PERCENT.fullmatch(value))
+        else value
         for name, value in values.items()
     }
 
 
+def _may_be_share(model: type[BaseModel], name: str) -> bool:
+    field = model.model_fields.get(name)
+    if field is None:
+        return False
+    extra = field.json_schema_extra
+    return float in (field.annotation, *get_args(field.annotation)) and not (
+        isinstance(extra, dict) and extra.get("share") is False
+    )
+
+
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(below_one)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -26,7 +26,10 @@ REMEDIES = {
     "SPOT_SHORT": "a swap of the coin in the market",
     "IN_POSITION": "`in_position=extend`, or a shorter hold",
     "EXTENDED": "`in_position=ignore`",
-    "LIQUIDITY_UNKNOWN": "bars with volume before it, or a shorter `liquidity_window=...`",
+    "LIQUIDITY_UNKNOWN": (
+        "bars with volume before it (where its venue writes no empty bars, `omits_empty_bars = true` in "
+        "instruments.toml), or a shorter `liquidity_window=...`"
+    ),
     "CAPACITY": "less capital or a larger `participation=...`",
     "GROSS_CAP": "a larger `gross_cap=...`, or a smaller weight",
     "NO_CASH": "a smaller weight, or more `leverage=...`",

@@ -15,6 +15,8 @@ from backtest.market.labels import sample_label
 from backtest.market.quality import CheckedBars, CheckedFunding, Int64s, OpenInterest
 from backtest.market.series import BASE, PANELS, SERIES
 
+MANY_MISSING = 0.25
+"""Share of missing bars from which the venue's way of writing them is asked for."""
 SPARSE_CELLS = 20_000_000
 LONGEST_CADENCE_MS = 8 * 3_600_000
 
@@ -211,7 +213,13 @@ def _check_grids(series: Sequence[InstrumentData], start: int, end: int, timefra
 
 def _sentences(one: InstrumentData, panels: dict[str, Floats], open_ms: Int64s) -> list[str]:
     sentences = [f"bars: {repair}" for repair in one.bars.repairs]
-    sentences += _inner_gaps("bars missing", panels["close"], open_ms)
+    gaps = _inner_gaps("bars missing", panels["close"], open_ms)
+    if gaps and np.isnan(panels["close"]).mean() >= MANY_MISSING and not one.instrument.omits_empty_bars:
+        gaps[0] += (
+            "; if its venue writes no bar where nothing traded, say omits_empty_bars = true of it in instruments.toml, "
+            "else its liquidity may stay unknown"
+        )
+    sentences += gaps
     first, last = int(one.bars.open_ms[0]), int(one.bars.open_ms[-1])
     if first > open_ms[0] or last < open_ms[-1]:
         sentences.append(f"bars only from {format_ms(first)} to {format_ms(last)}")

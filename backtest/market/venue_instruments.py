@@ -49,6 +49,8 @@ def rules_of(venue: Venue, listed: Listed, now_ms: int) -> tuple[dict[str, Any],
         told["least_notional"] = float(least)
     if listed.created_ms is not None:
         told["listed"] = from_ms(listed.created_ms).date()
+    if venue.rules.omits_empty_bars:
+        told["omits_empty_bars"] = True
     if listed.instrument.kind != "swap":
         return told, ""
     if (ended := _delisted_ms(market)) is not None:

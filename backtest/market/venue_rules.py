@@ -34,6 +34,8 @@ class VenueRules:
         How many samples of open interest and ratios it keeps in any period.
     lacks : tuple of SeriesName
         Series that ccxt offers, but no request returns their past.
+    omits_empty_bars : bool
+        Whether its documentation says that it writes no bar where nothing traded.
     tiers_in_money : bool
         Whether its maintenance tiers begin at amounts of the currency of settlement.
     ratio_window : (str, str)
@@ -88,6 +90,7 @@ class VenueRules:
     funding_sampled: bool = False
     checked_rows: bool = False
     lacks: tuple[SeriesName, ...] = ()
+    omits_empty_bars: bool = False
     tiers_in_money: bool = False
     ratio_window: tuple[str, str] = ("", "until")
 
@@ -180,7 +183,8 @@ RULES: dict[str, VenueRules] = {
     "hyperliquid": VenueRules(5000, funding_rows=500, spot_depth=5000, swap_depth=5000),
     "krakenfutures": VenueRules(2000, funding_paging="whole"),
     "kraken": VenueRules(720, spot_depth=720),
-    "coinbase": VenueRules(300),
+    # "No data is published for intervals where there are no ticks": Coinbase, Get product candles.
+    "coinbase": VenueRules(300, omits_empty_bars=True),
     "bingx": VenueRules(1440, funding_rows=1000),
     "deribit": VenueRules(1000, funding_rows=744, funding_field="interest_1h"),
     "bitfinex": VenueRules(10_000, funding_sampled=True),

@@ -308,11 +308,27 @@ def _check(row: Intent) -> None:
             )
 
 
+_GAINS = ("take_profit", "activation", "second_activation", "break_even", "scale_out")
+
+
+def _share_or_percent(value: object) -> object:
+    """The value, but for text such as `10`, which is as likely to mean 10 % as ten times the whole."""
+    if isinstance(value, str) and value.strip().replace(".", "", 1).isdecimal() and float(value) >= 1:
+        raise ValueError(
+            f"a share of 1 is the whole: write {float(value):g}%, or {float(value) * 100:g}% if you mean that"
+        )
+    return value
+
+
 class Parameters(BaseModel):
     """Base of a strategy's parameters: frozen, typed, an unknown name is an error; `10%` is 0.1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    _percent = model_validator(mode="before")(read_percent)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _percent(cls, values: Any) -> Any:
+        return read_percent(cls, values)
 
     @model_validator(mode="before")
     @classmethod
@@ -324,6 +340,7 @@ class Parameters(BaseModel):
         return {name: _split(value) if name in several else value for name, value in values.items()}
 
     _reachable = field_validator("stop_loss", "trailing_stop", check_fields=False)(below_one)
+    _plain = field_validator(*_GAINS, mode="before", check_fields=False)(_share_or_percent)
 
 
 P = TypeVar("P", bound=Parameters)
@@ -381,6 +398,8 @@ def _split(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """Parameter of several names; text is split at commas."""
+
+
 Share = Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)]
 """Parameter that is a share of a price; 0 stands for none."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from backtest.engine.replay import Run, replay
 from backtest.market.record import Instrument, Market
 from backtest.market.redenomination import redenominated
 from backtest.signals.strategy import Intent, Intents
+from backtest.strategies import REGISTRY
 
 INVERSE, LINEAR, COIN = "ZEC/USD:ZEC", "ZEC/USDT:USDT", "ZEC/BTC"
 FREE = {"impact": 0.0, "participation": float("inf"), "fee_rate": 0.0, "half_spread": 0.0, "liquidation_fee": 0.0}
@@ -216,6 +219,32 @@ def test_what_is_declared_delisted_is_not_traded_after_it() -> None:
 def test_a_configuration_that_cannot_be_meant_is_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"participation": 10}, "for 10 percent write 0.1 or 10%, for no cap inf"),
+        ({"funding_const": 1}, "for 1 percent write 0.01 or 1%"),
+        ({"gross_cap": 1e-300}, "must be at least 1e-06"),
+        ({"capital": "10%"}, "capital = '10%': must be a number"),
+        ({"leverage": "10%"}, "leverage = '10%': must be a number"),
+        ({"largest_jump": "10%"}, "largest_jump = '10%': must be a number"),
+        ({"max_wait": "10%"}, "max_wait = '10%': not a duration"),
+    ],
+)
+def test_a_near_miss_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(**settings)
+
+
+@pytest.mark.parametrize("name", ["take_profit", "scale_out", "break_even", "activation"])
+def test_a_gain_of_ten_times_must_be_written_as_percent(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} = '10': .* write 10%, or 1000% if you mean that"):
+        REGISTRY["catalyst_momentum"]({name: "10", "trailing_stop": "20%"})
+    for text, value in (("10%", 0.1), ("1000%", 10.0), ("0.5", 0.5)):
+        strategy = REGISTRY["catalyst_momentum"]({name: text, "trailing_stop": "20%"})
+        assert getattr(strategy.parameters, name) == pytest.approx(value)
 
 
 def test_percent_is_read_as_a_share() -> None:

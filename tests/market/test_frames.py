@@ -146,3 +146,13 @@ def test_provenance_is_kept_with_what_was_repaired() -> None:
     market = Market.from_frames({ZEC: pd.concat([bars(), bars().iloc[:1]])}, provenance=mine)
     assert market.provenance.label == "RECONSTRUCTED"
     assert any("exact duplicate row dropped" in one for one in market.provenance.repairs)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_bars_of_which_many_are_missing_ask_for_the_way_of_their_venue(asked: bool) -> None:
+    index = pd.date_range("2025-10-01", periods=240, freq="h", tz="UTC", name="timestamp")
+    bars = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0), index=index)
+    thin = bars.iloc[np.arange(240) % 5 < 2] if asked else bars.drop(index[5::20])
+    market = Market.from_frames({"ZEC/USDT:USDT": thin}, timeframe="1h")
+    (remark,) = [one for one in market.provenance.repairs if "bars missing" in one]
+    assert ("say omits_empty_bars = true of it in instruments.toml" in remark) is asked

@@ -242,6 +242,13 @@ def test_tiers_in_contracts_or_behind_a_key_are_not_asked_for(name: str) -> None
     assert state.asked == []
 
 
+def test_a_venue_that_says_it_writes_no_empty_bars_is_believed() -> None:
+    venue = Venue("coinbase", {}, threading.Event(), Patience())
+    venue.exchange.markets = {"ZEC/USD": {"precision": {}}}
+    table, _ = rules_of(venue, Listed(Instrument.parse("ZEC/USD"), 1.0, None, True), NOW)
+    assert table["omits_empty_bars"] is True
+
+
 def test_a_venue_that_does_not_tell_tiers_in_money_is_named(tmp_path: Path) -> None:
     venue = Venue("okx", {}, threading.Event(), Patience())
     venue.exchange.markets = {ZEC: {"precision": {"price": 0.01, "amount": 1.0}}}

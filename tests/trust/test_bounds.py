@@ -26,7 +26,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from backtest.base.config import load_config
+from backtest.base.config import RunConfig, load_config
 from backtest.base.display import inert, plain
 from backtest.base.documents import read_json, read_toml
 from backtest.base.errors import BacktestError, DataError, MarketError, near_miss, one_line, shortened
@@ -106,7 +106,7 @@ PARSERS: dict[str, Callable[[str, Path], Any]] = {
     "a timeframe": of_text(timeframe_ms),
     "a time range": of_text(parse_timerange),
     "an instant": of_text(from_iso),
-    "a percentage": of_text(lambda text: read_percent({"a": text})),
+    "a percentage": of_text(lambda text: read_percent(RunConfig, {"fee_rate": text})),
     "an axis": of_text(lambda text: parse_axis("a", text)),
     "an assignment": of_text(lambda text: assignments([text], "-p")),
     "text of a log": of_text(inert),
