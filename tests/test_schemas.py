@@ -112,6 +112,12 @@ def test_every_verb_writes_what_its_schema_says(documents: dict[str, dict[str, A
         assert faults(document) == [], name
 
 
+def test_a_run_may_write_down_every_default_of_its_request(documents: dict[str, dict[str, Any]]) -> None:
+    """As `Request().model_dump()` gives them in Python: no setting added later may refuse its own default."""
+    whole = {**documents["run"], "request": Request().model_dump(mode="json")}
+    assert faults(whole) == []
+
+
 def test_the_rare_is_among_them(documents: dict[str, dict[str, Any]]) -> None:
     assert documents["audit"]["audits"][1]["leak"] is not None
     assert documents["run"]["config"]["participation"] == "Infinity"

@@ -10,7 +10,7 @@ import pytest
 from backtest.scoring import block_length, long_bootstrap
 from backtest.scoring.block_length import _products, _products_by_transform
 from backtest.scoring.bootstrap import row_intervals, stationary_indices
-from backtest.scoring.long_bootstrap import _blocks, _Tree, resampled_sums, suits
+from backtest.scoring.long_bootstrap import _blocks, _StretchTree, resampled_sums, suits
 from backtest.scoring.metrics import max_drawdowns, of_sums, sharpe_ratios, sortino_ratios
 
 PER_YEAR = 8760.0
@@ -69,7 +69,7 @@ def test_blocks_fill_the_bars_and_are_as_long_as_asked() -> None:
 
 def test_the_tree_knows_the_moves_of_every_stretch() -> None:
     logs = np.random.default_rng(2).standard_normal(37)
-    tree = _Tree(logs)
+    tree = _StretchTree(logs)
     start, end = (part.ravel() for part in np.meshgrid(np.arange(38), np.arange(38), indexing="ij"))
     start, end = start[start <= end], end[start <= end]
     found = tree.moves(start, end)
