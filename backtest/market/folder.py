@@ -23,6 +23,7 @@ from backtest.market.plain_files import Piece, Said, plain_piece
 from backtest.market.plausibility import check_open_interest
 from backtest.market.quality import CheckedBars, CheckedFunding, OpenInterest
 from backtest.market.record import Instrument, Kind, Market, Provenance
+from backtest.market.redenomination import continued
 from backtest.market.rows import SeriesName
 
 DATA = (".csv", ".tsv", ".txt", ".feather", ".parquet", ".json", ".gz", ".xlsx", ".zip")
@@ -86,7 +87,7 @@ def read_folder(folder: Path, timeframe: str | None = None, kind: Kind | None = 
     notes += told
     chosen_of = sorted(with_bars, key=lambda one: one.symbol)
     data = [_series(ruled[instrument.symbol], of.get(instrument, {})) for instrument in chosen_of]
-    return assemble(Provenance(name, f"files of folder {name}", repairs=tuple(notes)), wanted, data)
+    return continued(assemble(Provenance(name, f"files of folder {name}", repairs=tuple(notes)), wanted, data))
 
 
 def _recognised(folder: Path) -> tuple[list[MarketFile], list[Path]]:

@@ -29,6 +29,7 @@ from backtest.market.quality import (
 )
 from backtest.market.recipe import StoredDataset, dataset_path
 from backtest.market.record import Instrument, Market, Provenance
+from backtest.market.redenomination import continued
 from backtest.market.rows import COLUMNS, Key, Rows
 from backtest.market.series import SERIES
 from backtest.market.store import Store
@@ -91,7 +92,7 @@ def open_stored(store: Store, name: str, timeframe: str | None = None) -> Market
     series = [replace(one, instrument=ruled[one.instrument.symbol]) for one in series]
     notes += told
     sources = sorted({source for key in bars.values() for source in _sources(store, key)})
-    return assemble(Provenance(name, "; ".join(sources), repairs=tuple(notes)), wanted, series)
+    return continued(assemble(Provenance(name, "; ".join(sources), repairs=tuple(notes)), wanted, series))
 
 
 def unusable(store: Store, key: Key) -> list[str]:

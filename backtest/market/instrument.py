@@ -98,6 +98,10 @@ class Instrument:
         names = (item.name for item in fields(self))
         return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(named, name)}
 
+    def goes_by(self, coin: str) -> bool:
+        """Whether a coin is its own, or that of one of its earlier names."""
+        return coin == self.base or any(name.partition("/")[0] == coin for name, _ in self.earlier_names)
+
     @property
     def inverse(self) -> bool:
         """Whether it is a contract on a fixed amount of the quote currency, margined and paid in the coin."""

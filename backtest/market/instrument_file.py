@@ -12,6 +12,7 @@ from backtest.base.documents import datasets_root, read_toml, user_path
 from backtest.base.errors import MarketError, UsageError, near_miss, shortened
 from backtest.base.units import format_ms, to_ms
 from backtest.market.record import Instrument, Market
+from backtest.market.redenomination import continued
 
 INSTRUMENTS = "instruments.toml"
 """Name of the file."""
@@ -72,7 +73,9 @@ def ruled(market: Market, name_or_file: str) -> Market:
             f"{path} has rules of no instrument of {market.provenance.name!r}: {', '.join(market.symbols)}"
         )
     provenance = replace(market.provenance, repairs=(*notes, *market.provenance.repairs))
-    return replace(market, instruments=tuple(found[symbol] for symbol in market.symbols), provenance=provenance)
+    return continued(
+        replace(market, instruments=tuple(found[symbol] for symbol in market.symbols), provenance=provenance)
+    )
 
 
 def read_rules(

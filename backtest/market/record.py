@@ -259,7 +259,7 @@ class Market(Shown):
         found = [
             (instrument.settle != currency, kinds.index(instrument.kind), bool(instrument.converted_by), column)
             for column, instrument in enumerate(self.instruments)
-            if instrument.base == base and instrument.kind in kinds
+            if instrument.goes_by(base) and instrument.kind in kinds
         ]
         return min(found)[-1] if found else None
 

@@ -43,3 +43,33 @@ def redenominated(market: Market, symbol: str, at: datetime, factor: float) -> M
         volume=np.where(before, market.volume / factor, market.volume),
         provenance=replace(market.provenance, repairs=(*market.provenance.repairs, repair)),
     )
+
+
+def continued(market: Market) -> Market:
+    """The market with the bars of each instrument's earlier names before its own, in its own unit.
+
+    Of an earlier name only what precedes the first bar of the new one is read; the earlier name then leaves the market,
+    and the provenance says so.
+    """
+    panels, gone, words = {name: values.copy() for name, values in market.panels.items()}, set[str](), []
+    instruments = list(market.instruments)
+    for column, one in enumerate(market.instruments):
+        for name, many in one.earlier_names:
+            if name not in market.symbols or name == one.symbol:
+                continue
+            old, own = market.column(name), np.flatnonzero(~np.isnan(panels["close"][:, column]))
+            first = int(own[0]) if own.size else len(market.index)
+            for panel, values in panels.items():
+                factor = many if panel in (*PRICES, "mark_price", "index_price") else 1.0
+                factor = 1.0 / many if panel == "volume" else factor
+                values[:first, column] = market.panel(panel)[:first, old] * factor
+            listed = market.instruments[old].listed_ms
+            instruments[column] = replace(instruments[column], listed_ms=listed)
+            until = format_ms(int(market.open_ms[first])) if first < len(market.index) else "the end"
+            words.append(f"{name} is read as {one.symbol} until {until}, prices times {many:g}")
+            gone.add(name)
+    if not gone:
+        return market
+    provenance = replace(market.provenance, repairs=(*words, *market.provenance.repairs))
+    whole = replace(market.with_panels(panels), instruments=tuple(instruments), provenance=provenance)
+    return whole.select(tuple(symbol for symbol in market.symbols if symbol not in gone))
