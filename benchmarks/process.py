@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.engines import FOREIGN
+
 ROOT = str(Path(__file__).parents[1])
 QUIET = {**os.environ, "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": ROOT}
 
@@ -45,6 +47,12 @@ class Measurement:
         return self.job.replays * self.job.bars / self.seconds
 
 
+def interpreter(engine: str) -> str:
+    """The Python that has an engine: this one, or that which was named for a foreign engine."""
+    foreign = FOREIGN.get(engine)
+    return (foreign.python if foreign else None) or sys.executable
+
+
 class Measured:
     """A `benchmarks.worker` process."""
 
@@ -52,7 +60,7 @@ class Measured:
         self.job = job
         self.seconds: list[float] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", job.engine, str(job.replays), str(job.bars)],
+            [interpreter(job.engine), "-m", "benchmarks.worker", job.engine, str(job.replays), str(job.bars)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -8,12 +8,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
+from benchmarks.engines import FOREIGN
 from benchmarks.process import QUIET, Job, Measurement, measure, once, side_by_side
 from benchmarks.table import count, short, table
 
 OURS, ONE_THREAD, RUST, NUMBA, BY_BAR = (
     "backtest", "backtest, 1 thread", "vectorbt rust", "vectorbt numba", "backtesting.py",
 )  # fmt: skip
+NET_ONLY, RUST_NET, NUMPY = "backtest, net only", "vectorbt rust, net only", "numpy, lower bound"
 BARS = 2_880
 GOAL_RATIO, GOAL_SECONDS, GOAL_MEGABYTES = 500, 10.0, 300.0
 
@@ -28,8 +30,12 @@ def replay(quick: bool) -> Iterator[str]:
         Job(NUMBA, few, BARS),
         Job(RUST, few, BARS),
         Job(BY_BAR, 10 if quick else 20, BARS),
+        Job(NUMPY, 10_000, BARS),
+        Job(NET_ONLY, 10_000, BARS),
+        Job(RUST_NET, few, BARS),
+        *(Job(name, 5 if quick else 10, BARS) for name, one in FOREIGN.items() if one.python),
     ]
-    found = measure(jobs, 3)
+    found = measure(jobs, 3 if quick else 5)
     ours = found[0].ms_per_thousand
     yield table(
         f"Ten catalysts over {BARS:,} bars: stop, target, fees, Sharpe ({os.cpu_count()} cores)",
@@ -39,7 +45,7 @@ def replay(quick: bool) -> Iterator[str]:
                 one.job.engine,
                 count(one.job.replays),
                 f"{one.ms_per_thousand:,.3g}" if one.ms_per_thousand < 100 else count(one.ms_per_thousand),
-                f"{one.ms_per_thousand / ours:,.1f}x",
+                f"{one.ms_per_thousand / ours:,.3g}x",
                 short(one.bars_per_second),
                 count(one.megabytes),
             )
@@ -48,14 +54,28 @@ def replay(quick: bool) -> Iterator[str]:
         (
             "bars / s: bars of the market that the replays span; ours visits those on which",
             "something is held or enters, the others visit all. vectorbt runs on one core, in",
-            "blocks of 300 columns, the size at which it is fastest. backtesting.py per replay",
-            "from a few.",
+            "blocks of 300 columns, the size at which it is fastest. Engines that replay bar by",
+            "bar: per replay, from a few. numpy: exits in a table by entry bar, which only these",
+            "rules allow.",
+            *(f"{name}: not installed; {one.how}" for name, one in FOREIGN.items() if not one.python),
         ),
     )
     fastest = min(found[2:4], key=lambda one: one.ms_per_thousand)
     yield (
         f"\nTo {fastest.job.engine}, the faster of its engines: {fastest.ms_per_thousand / ours:,.0f} times as fast "
         f"(goal {GOAL_RATIO}),\non one core {fastest.ms_per_thousand / found[1].ms_per_thousand:,.0f} times."
+    )
+    net, theirs_net = found[6], found[7]
+    yield (
+        f"Without the Sharpe ratio {theirs_net.ms_per_thousand / net.ms_per_thousand:,.0f} times as fast as "
+        f"{RUST_NET}.\nThe numpy bound takes {found[5].ms_per_thousand / found[1].ms_per_thousand:.0%} of our time on "
+        "one core."
+    )
+    held, copied = (float(word) for word in _output("benchmarks.bandwidth", str(BARS)).split())
+    read = held * 64 / (found[1].ms_per_thousand / 1e6)
+    yield (
+        f"One core copies {copied / 1e9:.1f} GB/s here; our replays hold {held:.0f} bars each and read their panel at "
+        f"{read / 1e9:.1f} GB/s on\none core, {read / copied:.0%} of it: the panel of {BARS:,} bars stays in the cache."
     )
     (million,) = measure([Job(OURS, 1_000_000, BARS)], 1)
     yield (

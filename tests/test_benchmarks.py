@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from benchmarks import agreement, calibration, sections
-from benchmarks.agreement import agreements
-from benchmarks.engines import ENGINES, OURS
-from benchmarks.process import Job, Whole, measure, side_by_side
+from benchmarks.agreement import agreements, answers
+from benchmarks.engines import ENGINES, FOREIGN, OURS, engine
+from benchmarks.engines.plain_numpy import PlainNumpy
+from benchmarks.process import Job, Whole, interpreter, measure, side_by_side
 from benchmarks.scale import DAY_BARS, FITTED, Cost, Model, Size, expected, fit
 from benchmarks.scale import measure as measure_size
 from benchmarks.table import WIDTH, table
+from benchmarks.workload import Workload, workload
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +37,36 @@ def test_a_difference_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not agreements(2, 720, (OURS,))[0].holds
     assert agreement._furthest(np.array([1.0, np.nan]), np.array([1.0, 2.0])) == np.inf
     assert agreement._furthest(np.array([1.0, np.nan]), np.array([1.5, np.nan])) == 0.5
+
+
+def test_a_foreign_engine_runs_where_it_is_and_else_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another Python stands in for one that has nautilus_trader: it is asked, and what it answers is read."""
+    one = FOREIGN["nautilus_trader"]
+    monkeypatch.delenv(one.variable, raising=False)
+    assert one.python is None
+    assert "nautilus_trader==" in one.how
+    assert one.variable in one.how
+    monkeypatch.setenv(one.variable, sys.executable)
+    assert interpreter("nautilus_trader") == sys.executable
+    scores, trades = answers(OURS, 2, 720, sys.executable)
+    expected = engine(OURS, workload(2, 720))
+    np.testing.assert_array_equal(scores.net_return, expected.scores().net_return)
+    np.testing.assert_array_equal(trades.rows, expected.trades().rows)
+
+
+def test_the_bound_by_hand() -> None:
+    """One catalyst: in at 100, the target 10 % above is reached in the bar after; 5 bp on each side."""
+    opens = np.array([100.0, 100.0, 100.0, 104.0, 111.0, 111.0])
+    close = np.array([100.0, 100.0, 104.0, 111.0, 111.0, 111.0])
+    work = Workload(
+        opens, np.maximum(opens, close), np.minimum(opens, close), close,
+        np.array([False, False, True, True, True, False]), np.array([2]), np.array([0], np.int32),
+    )  # fmt: skip
+    bound = PlainNumpy(work)
+    assert bound.trades().rows.tolist() == [[0, 2, 3]]
+    assert bound.trades().prices.tolist() == [[100.0, pytest.approx(110.0)]]
+    assert bound.scores().net_return[0] == pytest.approx(1.1 * (1 - 0.0005) / (1 + 0.0005) - 1.0, abs=1e-12)
+    assert bound.held() == 2.0
 
 
 def test_an_engine_is_measured_in_a_process_of_its_own() -> None:

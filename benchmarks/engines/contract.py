@@ -13,7 +13,10 @@ from benchmarks.workload import Floats, Workload
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Net return and annualised Sharpe ratio (365 days) of each replay (B,); NaN where no bar moved equity."""
+    """Net return and annualised Sharpe ratio (365 days) of each replay (B,); NaN where no bar moved equity.
+
+    An engine that works out no Sharpe ratio gives none: an empty array.
+    """
 
     net_return: Floats
     sharpe: Floats

@@ -9,6 +9,7 @@ import pandas as pd
 
 from backtest.base.config import load_config
 from backtest.engine.costs import kernel_bars, kernel_rules
+from backtest.engine.extremes import extremes_of
 from backtest.engine.kernel import replay_many, replay_one
 from backtest.engine.layout import CAPACITY, NET_RETURN, SHARPE, TRADE_COLUMNS
 from backtest.engine.orders import kernel_orders
@@ -88,6 +89,23 @@ class Backtest(Engine):
         return Trades.of(
             table[:, 0], column["entry_row"], column["exit_row"], column["entry_price"], column["exit_price"]
         )
+
+
+class BacktestNetOnly(Backtest):
+    """`replay_many` on all cores without what needs every bar: no Sharpe ratio, quiet bars are skipped."""
+
+    def __init__(self, work: Workload) -> None:
+        super().__init__(work)
+        self.extremes = extremes_of(self.bars)
+
+    def scores(self) -> Scores:
+        found = []
+        for first in range(0, self.work.replays, BLOCK):
+            shifts = self.work.shifts[first : first + BLOCK]
+            orders = self.orders._replace(shift=shifts)
+            statistics = replay_many(orders, self.bars, self.rules, len(shifts), self.workers, self.extremes)
+            found.append(statistics[:, NET_RETURN].copy())
+        return Scores(np.concatenate(found), np.empty(0))
 
 
 class BacktestOneThread(Backtest):

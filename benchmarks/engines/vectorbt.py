@@ -25,6 +25,7 @@ CELLS = 864_000
 
 class _Vectorbt(Engine):
     backend: str
+    with_sharpe = True
 
     def __init__(self, work: Workload) -> None:
         super().__init__(work)
@@ -66,7 +67,7 @@ class _Vectorbt(Engine):
         returns, sharpes = [], []
         for portfolio in self.portfolios():
             returns.append(portfolio.total_return().to_numpy())
-            sharpes.append(portfolio.sharpe_ratio().to_numpy())
+            sharpes.append(portfolio.sharpe_ratio().to_numpy() if self.with_sharpe else np.empty(0))
         sharpe = np.concatenate(sharpes)
         return Scores(np.concatenate(returns), np.where(np.isfinite(sharpe), sharpe, np.nan))
 
@@ -90,3 +91,9 @@ class VectorbtNumba(_Vectorbt):
     """Its numba engine."""
 
     backend = "numba"
+
+
+class VectorbtRustNetOnly(VectorbtRust):
+    """The same without its Sharpe ratio."""
+
+    with_sharpe = False
