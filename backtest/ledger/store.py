@@ -108,6 +108,14 @@ class Ledger:
 
     def _prepare(self) -> None:
         db = self._connection
+        db.execute("PRAGMA trusted_schema = OFF")
+        own = {text.rstrip("; \n") for text in _statements(TABLES)}
+        for name, text in db.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('view', 'trigger')"):
+            if text not in own:
+                raise DataError(
+                    f"ledger {self.path} has a view or trigger {shortened(name)} that no version writes: restore it "
+                    "from a copy"
+                )
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         found = db.execute("PRAGMA user_version").fetchone()[0]

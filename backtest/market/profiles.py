@@ -8,6 +8,7 @@ refused.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,6 +226,10 @@ def _places(
         raise MarketError(
             f"{path} has volumes {', '.join(suffixed)}: say which is of the coin, as in `map volume=NAME`"
         )
+    for name, said in Counter(options.columns.values()).items():
+        if said > 1:
+            both = ", ".join(f"{meaning}={one}" for meaning, one in options.columns.items() if one == name)
+            raise MarketError(f"`map {both}` names one column for {said} things: name one for each")
     for meaning, name in options.columns.items():
         if meaning not in NAMES:
             raise MarketError(f"`map {meaning}={name}`: {meaning!r} is unknown; allowed: {', '.join(NAMES)}")

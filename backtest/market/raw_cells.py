@@ -210,7 +210,7 @@ def _of_sheet(path: Path, data: bytes) -> RawCells:
             if cells > MOST_SHEET_CELLS:
                 raise MarketError(f"{path} has more than {MOST_SHEET_CELLS:,} cells: save it as CSV")
             rows.append([_cell_text(cell) for cell in row])
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as problem:
+    except (LookupError, OSError, SyntaxError, TypeError, ValueError, zipfile.BadZipFile) as problem:
         raise MarketError(f"{path} is not a complete Excel file ({problem}): save it as CSV") from None
     lines = ["\t".join(row) for row in rows if any(row)]
     raw = _of_text(path, "\n".join(lines) + "\n", "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -76,6 +77,8 @@ class SeenFiles:
 def _state(path: Path) -> list[int]:
     """Device, inode, size, and the times of the last change of content and of anything, in nanoseconds."""
     told = path.stat()
+    if not stat.S_ISREG(told.st_mode):
+        raise MarketError(f"{path} is a folder, pipe or device: name a file")
     return [told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from backtest import __version__
-from backtest.base.documents import read_json, table_of
+from backtest.base.documents import read_json, read_whole, table_of
 from backtest.base.errors import BacktestError, DataError, UsageError
 from backtest.base.identity import document_of
 from backtest.base.schemas import schema, schema_id
@@ -201,9 +201,11 @@ def read_equity(folder: Path, strategy: str) -> pd.Series[float]:
             path = long
             from backtest.market.arrow_files import read_arrow_file
 
-            table = read_arrow_file(path, path.read_bytes()).to_pandas().set_index("bar")
+            # What a file says of pandas is its author's, and is not needed.
+            read = read_arrow_file(path, read_whole(path, DataError)).replace_schema_metadata()
+            table = read.to_pandas().set_index("bar")
         else:
-            table = pd.read_csv(path, parse_dates=["bar"]).set_index("bar")
+            table = pd.read_csv(io.BytesIO(read_whole(path, DataError)), parse_dates=["bar"]).set_index("bar")
         return pd.Series(table[strategy].to_numpy(dtype=np.float64), table.index)
     except (OSError, ValueError, LookupError, BacktestError) as problem:
         raise DataError(f"{path} cannot be read ({problem}): run it again") from None

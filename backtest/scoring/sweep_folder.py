@@ -81,6 +81,7 @@ def read_part(path: Path, trials: int, bars: int) -> Part:
         If the file is damaged or holds something else; nothing in it is executed.
     """
     try:
+        _check_size(path)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
             arrays = [np.asarray(part[name]) for name in ("statistics", "returns", "drawn", "reasons", "exact")]
     except FileNotFoundError:
@@ -103,6 +104,16 @@ def read_part(path: Path, trials: int, bars: int) -> Part:
         for values, certain, reason in zip(drawn, exact, reasons, strict=True)
     )
     return Part(statistics, returns, nulls)
+
+
+def _check_size(path: Path) -> None:
+    """Raise `ValueError` for what is no file, or is packed as no part is: a part unpacks to its own size."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is a folder, pipe or device")
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(one.file_size for one in archive.infolist())
+    if unpacked > 2 * path.stat().st_size + 2**20:
+        raise ValueError(f"it would unpack to {unpacked:,} bytes")
 
 
 def room_for(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
