@@ -27,6 +27,7 @@ from backtest.base.documents import user_path
 from backtest.base.errors import DataError, UsageError, shortened
 from backtest.ledger.family import DrawsBlock, standard_of
 from backtest.ledger.records import Decision, KeptTrial, Registration, Scope, Singles, TrialRecord, canonical, digest
+from backtest.ledger.schema import check_programs
 from backtest.request.workspace import read_workspace
 
 FORMAT = 1
@@ -109,13 +110,7 @@ class Ledger:
     def _prepare(self) -> None:
         db = self._connection
         db.execute("PRAGMA trusted_schema = OFF")
-        own = {text.rstrip("; \n") for text in _statements(TABLES)}
-        for name, text in db.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('view', 'trigger')"):
-            if text not in own:
-                raise DataError(
-                    f"ledger {self.path} has a view or trigger {shortened(name)} that no version writes: restore it "
-                    "from a copy"
-                )
+        check_programs(db, self.path, _statements(TABLES))
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         found = db.execute("PRAGMA user_version").fetchone()[0]
