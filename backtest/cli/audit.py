@@ -24,12 +24,16 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Cut and corrupt the future of market and calendar; exit code 5 if a decision changes."""
+    from backtest.base.estimate import Workload
+    from backtest.cli.announcing import announce
     from backtest.report.signal_tables import audit_lines, audit_table
     from backtest.report.tables import new_console, show
     from backtest.signals.audit import audit as audit_one
 
     chosen, catalysts = request.chosen(), request.calendar()
     market = request.market()
+    bars, coins = market.close.shape
+    announce("audit", Workload(bars, coins, len(catalysts), len(chosen), cuts=cuts))
     with progress_bar() as progress:
         audits = [audit_one(one, market, catalysts, cuts=cuts, progress=progress) for one in chosen]
     if as_json:

@@ -59,6 +59,7 @@ def report(
             command = command_of(request, document)
             evaluation = evaluated(request, within, progress)
             verify(document, evaluation, str(runs[0]))
+            _announce_study(evaluation, draws)
         found = [read_search(folder) for folder in searches]
         contents = gather(
             document, evaluation, claims=claims, draws=draws, searches=found, command=command, cluster=cluster,
@@ -66,6 +67,22 @@ def report(
         )  # fmt: skip
         write_page(path, contents, progress=progress)
     typer.echo(f"report: {path}", err=True)
+
+
+def _announce_study(evaluation: Evaluation, draws: int) -> None:
+    """Say what the event study of a report takes; one that is impossible is left out of it, with the reason."""
+    from backtest.base.errors import BacktestError
+    from backtest.cli.announcing import announce
+    from backtest.study.settings import StudyConfig
+    from backtest.study.study import work_of
+
+    calendar = evaluation.whole or evaluation.calendar
+    config = StudyConfig(draws=draws, endogenous=evaluation.whole is None)
+    try:
+        work = work_of(evaluation.market, calendar, config)
+    except BacktestError:
+        return
+    announce("study", work)
 
 
 def write_report_of(
@@ -87,9 +104,12 @@ def write_report_of(
 def evaluated(request: Request, within: TimeRange, progress: Progress) -> Evaluation:
     """The run repeated without draws, whose results are recorded; its plan is kept for the equity fans."""
     from dataclasses import replace
+    from functools import partial
+
+    from backtest.cli.announcing import announce
 
     plain = request.model_copy(update={"bootstrap": 0, "placebo": "0"})
-    evaluation = plain.evaluate(within, progress=progress)
+    evaluation = plain.evaluate(within, progress=progress, announce=partial(announce, "run"))
     return replace(evaluation, plan=request.plan(evaluation.config.seed))
 
 

@@ -35,12 +35,15 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Replay strategies over a market and its catalysts, net of every cost."""
+    from functools import partial
+
+    from backtest.cli.announcing import announce
     from backtest.report.run_screen import Wanted
 
     wanted = Wanted(tuple(name.strip() for name in columns.split(",") if name.strip()), sort, top)
     tell_of(cluster)
     with progress_bar() as progress:
-        evaluation = request.evaluate(progress=progress, cluster=cluster)
+        evaluation = request.evaluate(progress=progress, cluster=cluster, announce=partial(announce, "run"))
 
     from dataclasses import replace
 

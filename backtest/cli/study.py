@@ -100,6 +100,7 @@ def study(
 
     settings = build(StudyConfig, values | overrides | options, f"configuration {config}" if config else "study")
 
+    from backtest.cli.announcing import announce
     from backtest.report.folder import to_json
     from backtest.report.study_tables import (
         control_table,
@@ -112,10 +113,11 @@ def study(
     )
     from backtest.report.tables import new_console, show
     from backtest.study.lags import distributed_lags
-    from backtest.study.study import event_study
+    from backtest.study.study import event_study, work_of
     from backtest.study.synthetic import synthetic_controls
 
     market = request.market()
+    announce("study", work_of(market, catalysts, settings))
     tell_of(cluster)
     with progress_bar() as progress:
         found = event_study(market, catalysts, settings, cluster=cluster, progress=progress)

@@ -44,6 +44,8 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Search a strategy's parameters; every trial is kept, and p and Sharpe ratio are adjusted for multiple testing."""
+    from backtest.base.estimate import Workload
+    from backtest.cli.announcing import announce
     from backtest.cli.recording import WITHOUT, recorded_by, write_recorded
     from backtest.ledger.recording import record_sweep
     from backtest.report.folder import to_json
@@ -66,6 +68,11 @@ def sweep(
         request.endogenous,
     )  # fmt: skip
     folder = out or Path("runs") / f"sweep-{one.name}-{work.fingerprint()[:8]}"
+    bars, coins = market.close.shape
+    announce(
+        "sweep",
+        Workload(bars, coins, len(work.calendar), draws=plan.draws if plan else 0, trials=len(searched.trials)),
+    )
     tell_of(cluster)
     with progress_bar() as progress:
         result = run_sweep(work, folder, cluster=cluster, progress=progress)

@@ -46,7 +46,9 @@ def walkforward(
     """Choose parameters on past catalysts, trade the next ones with them, and score that as one run."""
     from dataclasses import replace
 
+    from backtest.base.estimate import Workload
     from backtest.base.units import duration_ms
+    from backtest.cli.announcing import announce
     from backtest.cli.recording import WITHOUT, recorded_by, write_recorded
     from backtest.ledger.recording import record_walk_forward
     from backtest.report.folder import (
@@ -88,6 +90,9 @@ def walkforward(
         request.finer(),
         request.endogenous,
     )
+    bars, coins = market.close.shape
+    # Each fold replays every trial on the catalysts before it, and only what was chosen is compared with placebos.
+    announce("sweep", Workload(bars, coins, len(walk.calendar), trials=folds * len(searched.trials)))
     tell_of(cluster)
     with progress_bar() as progress:
         result = walk_forward(walk, plan, cluster=cluster, progress=progress)

@@ -20,6 +20,7 @@ import pandas as pd
 from backtest import __version__
 from backtest.base.documents import read_json, read_whole, table_of
 from backtest.base.errors import BacktestError, DataError, UsageError
+from backtest.base.estimate import LONG_EQUITY
 from backtest.base.identity import document_of
 from backtest.base.schemas import schema, schema_id
 from backtest.base.schemas.checking import fault_of
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from backtest.market.record import Market
     from backtest.scoring.evaluation import Evaluation
     from backtest.scoring.metrics import Score
-
-LONG_EQUITY = 200_000
-"""Bars from which a run folder holds equity as Parquet: as CSV it takes longer to write than the run."""
 
 
 def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from backtest.base.arguments import checked
 from backtest.base.config import RunConfig, load_config
 from backtest.base.documents import build, read_json, table_of, worded
 from backtest.base.errors import ConfigError, DataError, UsageError, shortened
+from backtest.base.estimate import Workload
 from backtest.base.identity import document_of, neutral
 from backtest.base.progress import Progress, silent
 from backtest.base.schemas.upgrades import upgraded
@@ -156,12 +157,26 @@ class Request(BaseModel):
         return Session(self.market(within), calendar, config, detail=self.finer())
 
     def evaluate(
-        self, within: TimeRange | None = None, progress: Progress = silent, *, cluster: str | None = None
+        self,
+        within: TimeRange | None = None,
+        progress: Progress = silent,
+        *,
+        cluster: str | None = None,
+        announce: Callable[..., object] | None = None,
     ) -> Evaluation:
-        """Run the request; `within` replaces the time range, so that later bars are left out."""
+        """Run the request; `within` replaces the time range, so that later bars are left out.
+
+        `announce` is called with how much work it is (`backtest.base.estimate.Workload`), once the bars are read.
+        """
         config, strategies = self.run_config(), self.chosen()
         plan = self.plan(config.seed)
-        return self.session(within).evaluate(
+        session = self.session(within)
+        if announce is not None:
+            catalysts = len(session.calendar.tested(endogenous=self.endogenous))
+            bars, coins = session.market.close.shape
+            draws = plan.draws if plan else 0
+            announce(Workload(bars, coins, catalysts, len(strategies), draws, self.bootstrap))
+        return session.evaluate(
             strategies,
             plan=plan,
             bootstrap=self.bootstrap,

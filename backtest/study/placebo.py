@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backtest.base.progress import Progress, silent
 from backtest.base.tasks import parts
 from backtest.base.units import DAY_MS
 from backtest.market.record import Floats
@@ -141,12 +142,16 @@ def placebo_sums(
     spans: Ints,
     steps: Ints,
     cluster: str | None = None,
+    progress: Progress = silent,
 ) -> Sums:
     """Sums of all R placebo rows over V `spans` and along W `steps`; a row whose model is rejected is NaN."""
     count = len(turns.rows)
     work = _Fitting(measure, twice(source, turns.bars), turns.rows, windows, minimum, spans, steps)
     found = np.empty((count, 3 * len(spans) + len(steps)))
-    for number, content in parts(_fitted, work, range(-(-count // _ROWS)), cluster):
+    name, tasks = measure.replace("_", " "), -(-count // _ROWS)
+    progress(name, 0, tasks)
+    for done, (number, content) in enumerate(parts(_fitted, work, range(tasks), cluster), 1):
+        progress(name, done, tasks)
         rows = found[number * _ROWS : (number + 1) * _ROWS]
         rows[:] = np.frombuffer(content).reshape(rows.shape)
     car, scar, unit, path = np.split(found, np.arange(1, 4) * len(spans), axis=1)

@@ -19,7 +19,9 @@ import pandas as pd
 from backtest.base.arguments import checked
 from backtest.base.display import Cell, Shown, View, cell, count, p_value, percent
 from backtest.base.errors import DataError, UsageError, near_miss
+from backtest.base.estimate import Workload
 from backtest.base.progress import Progress, silent
+from backtest.base.units import duration_ms
 from backtest.catalysts.record import Calendar
 from backtest.market.record import Market
 from backtest.study.abnormal import MEASURES, Measure, Series, auxiliary_series, effects, fit, series
@@ -188,10 +190,19 @@ def event_study(
     groups = _groups(events, config)
     tables: dict[str, list[pd.DataFrame]] = {"effects": [], "tests": [], "paths": []}
     found: dict[str, MeasuredEffects] = {}
-    for done, measure in enumerate(sources):
-        progress(measure.replace("_", " "), done, len(sources))
+    for measure in sources:
         data = _measured(
-            measure, config, sources[measure], events, turns, observation, windows, spans, minimum, cluster
+            measure,
+            config,
+            sources[measure],
+            events,
+            turns,
+            observation,
+            windows,
+            spans,
+            minimum,
+            cluster,
+            progress,
         )
         found[measure] = data
         rejected += _unmeasured(data, events, names)
@@ -220,6 +231,18 @@ def event_study(
     )
 
 
+def work_of(market: Market, calendar: Calendar, config: StudyConfig) -> Workload:
+    """How much work a study of these catalysts is, from sizes alone."""
+    bar_ms = duration_ms(config.timeframe) if config.timeframe else market.bar_ms
+    bars, coins = market.close.shape
+    windows = config.windows(bar_ms)
+    legs = sum(min(len(one.assets), coins) for one in chosen_catalysts(calendar, config) if one.timed)
+    bars = bars * market.bar_ms // bar_ms
+    turns = min(config.draws, bars // step_of(bar_ms, weekly=config.match == "hour_and_weekday"))
+    event = windows.last - windows.first + 1
+    return Workload(bars, coins, legs, draws=turns, window=windows.estimation + windows.gap + event, event=event)
+
+
 def _measured(
     measure: Measure,
     config: StudyConfig,
@@ -231,13 +254,14 @@ def _measured(
     spans: Ints,
     minimum: int,
     cluster: str | None,
+    progress: Progress,
 ) -> MeasuredEffects:
     """Sum one measure's abnormal values over all events, on the real dates and under every common shift."""
     rows = [event.row for event in events]
     returns = fit(source, rows, windows, minimum)
     width = np.array([row.width for row in rows], dtype=np.int64)
     steps = steps_of(measure, returns)
-    placebo = placebo_sums(measure, source, turns, windows, minimum, spans, steps, cluster)
+    placebo = placebo_sums(measure, source, turns, windows, minimum, spans, steps, cluster, progress)
     own, path = effects(measure, returns, spans, width), effects(measure, returns, steps, width)
     return MeasuredEffects(measure, config, turns, observation, spans, own, path, placebo)
 

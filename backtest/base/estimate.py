@@ -1,0 +1,177 @@
+"""How long a command takes and how much memory, by a model measured at sizes that fit here.
+
+Each verb is a list of terms: a count, with the seconds of one core and the bytes that a unit of it takes, found by
+least squares of relative errors (`python -m benchmarks.planner` prints them with their errors). Seconds are scaled by
+how fast this machine does a small fixed piece of work. Starting, and reading bars, are not part of the model.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SECONDS_TOLD, SHARE_TOLD = 10.0, 0.25
+"""From what on an estimate is told: seconds, and share of the memory that there is."""
+FACTOR, MEMORY_OFF = 2.5, 0.1
+"""Seconds measured lie within this factor of the estimate, memory within this share, at all sizes of the benchmark."""
+REFERENCE_S = 0.0240
+"""CPU seconds of `small_work` where the coefficients were measured."""
+ROWS = 2_048
+"""Placebo rows of a study that are fitted at a time."""
+LONG_EQUITY = 200_000
+"""Bars from which equity is written as Parquet."""
+LONG_BARS = 100_000
+"""Bars from which intervals come from sums over blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """How much is asked.
+
+    Bars, coins, catalysts (of a study: coins of catalysts), strategies, placebo draws of each, bootstrap draws, trials
+    of a search, cuts of an audit; of a study the bars of the whole window and of its event window.
+    """
+
+    bars: int
+    coins: int
+    catalysts: int = 0
+    strategies: int = 1
+    draws: int = 0
+    bootstrap: int = 0
+    trials: int = 1
+    cuts: int = 0
+    window: int = 0
+    event: int = 0
+
+    @property
+    def cells(self) -> int:
+        """Bars times coins."""
+        return self.bars * self.coins
+
+    @property
+    def entries(self) -> int:
+        """Catalysts in all placebo draws of all strategies."""
+        return self.strategies * self.draws * self.catalysts
+
+    @property
+    def written(self) -> int:
+        """Bars of equity written as text: longer runs write Parquet."""
+        return self.strategies * self.bars if self.bars < LONG_EQUITY else 0
+
+    @property
+    def resampled(self) -> int:
+        """Bars in all resamples of a bootstrap that copies them."""
+        return self.strategies * self.bootstrap * self.bars if self.bars < LONG_BARS else 0
+
+    @property
+    def summed(self) -> int:
+        """Bars in all resamples of a bootstrap that sums over blocks."""
+        return self.strategies * self.bootstrap * self.bars - self.resampled
+
+    @property
+    def rows(self) -> int:
+        """Placebo rows of a study: each date of a coin is fitted once."""
+        return min(self.draws * self.catalysts, self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class CostTerm:
+    """One term of a model: what is counted, and the seconds and bytes that a unit of it takes."""
+
+    count: Callable[[Workload], float]
+    seconds: float
+    bytes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds of one core of this machine, and peak bytes."""
+
+    seconds: float
+    bytes: float
+
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(self.seconds + other.seconds, max(self.bytes, other.bytes))
+
+    @property
+    def text(self) -> str:
+        """About how long, and how much memory."""
+        return f"about {_time(self.seconds)} of one core and {_size(self.bytes)} of memory"
+
+
+def _one(_: Workload) -> float:
+    return 1.0
+
+
+MODELS: dict[str, tuple[CostTerm, ...]] = {
+    "run": (
+        CostTerm(_one, 0.098, 3.1e8),
+        CostTerm(lambda work: work.cells, 8.9e-7, 275.0),
+        CostTerm(lambda work: work.written, 1.1e-5),
+        CostTerm(lambda work: work.entries, 1.26e-6),
+        CostTerm(lambda work: work.resampled, 4e-8),
+        CostTerm(lambda work: work.summed, 2e-8),
+    ),
+    "study": (
+        CostTerm(_one, 0.319, 2.48e8),
+        CostTerm(lambda work: work.rows * work.event**2, 2.13e-8),
+        CostTerm(lambda work: work.catalysts**2, 2.13e-5, 2_590.0),
+        CostTerm(lambda work: min(work.rows, ROWS) * work.window, 0.0, 114.0),
+    ),
+    "sweep": (
+        CostTerm(_one, 0.065, 2.94e8),
+        CostTerm(lambda work: work.cells, 3.0e-6),
+        CostTerm(lambda work: work.trials * work.bars, 0.0, 64.0),
+        CostTerm(lambda work: work.trials * work.entries, 7.7e-7, 2.9),
+    ),
+    "audit": (
+        CostTerm(_one, 0.77, 2.34e8),
+        CostTerm(lambda work: work.strategies * work.cuts, 0.0091),
+        CostTerm(lambda work: work.strategies * work.cuts * work.cells, 1.19e-6),
+        CostTerm(lambda work: work.cells, 0.0, 230.0),
+    ),
+}
+"""Terms of each verb that is measured by itself."""
+
+
+def estimate(verb: str, work: Workload, slowness: float = 1.0) -> Estimate:
+    """What a verb takes for so much work, on a machine `slowness` times as slow as the one measured."""
+    terms = [(term, term.count(work)) for term in MODELS[verb]]
+    seconds = sum(term.seconds * count for term, count in terms)
+    return Estimate(seconds * slowness, sum(term.bytes * count for term, count in terms))
+
+
+def slowness() -> float:
+    """Time of a small fixed piece of work here, as a multiple of where the coefficients were measured."""
+    return min(_timed() for _ in range(3)) / REFERENCE_S
+
+
+def small_work() -> float:
+    """A fixed piece of work: half of it numbers in arrays, half of it Python."""
+    import numpy as np
+
+    values = np.sin(np.arange(300_000, dtype=np.float64))
+    total = float(np.sort(values)[::1_000].sum())
+    for number in range(100_000):
+        total += number % 7
+    return total
+
+
+def _timed() -> float:
+    began = time.process_time()
+    small_work()
+    return time.process_time() - began
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds, -1) if seconds > 20 else round(seconds)):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(count: float) -> str:
+    if count < 1e9:
+        return f"{math.ceil(count / 1e8) * 100:.0f} MB"
+    return f"{count / 1e9:.1f} GB"
