@@ -213,6 +213,8 @@ def _of_sheet(path: Path, data: bytes) -> RawCells:
     except (LookupError, OSError, SyntaxError, TypeError, ValueError, zipfile.BadZipFile) as problem:
         raise MarketError(f"{path} is not a complete Excel file ({problem}): save it as CSV") from None
     lines = ["\t".join(row) for row in rows if any(row)]
+    if not lines:
+        raise MarketError(f"{path} is not a table: its first sheet is empty; save the sheet that has the bars as CSV")
     raw = _of_text(path, "\n".join(lines) + "\n", "")
     return RawCells(raw.header, raw.columns, raw.first, "row", "Excel")
 
