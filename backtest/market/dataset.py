@@ -185,7 +185,21 @@ def write_dataset(
     The same market gives the same bytes under one pyarrow version, and the same `content_sha256` under all versions.
     Prices, volumes and rates are stored as given; their description (name, label, repairs and so on) comes from the
     provenance.
+
+    Raises
+    ------
+    MarketError
+        For what these files cannot hold: rules of instruments, further and auxiliary series.
     """
+    ruled = [one.symbol for one in market.instruments if one.rules]
+    held = [f"rules of {', '.join(ruled)}"] * bool(ruled) + [
+        f"series {name}" for name in (*market.series, *market.auxiliary)
+    ]
+    if held:
+        raise MarketError(
+            f"market {market.provenance.name!r} has {'; '.join(held)}, which a dataset does not keep: write it without "
+            "them, and name them in each run (`rules`, `series`)"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     columns = {BARS: _bar_columns(market), FUNDING: _funding_columns(market)}
     contents = {name: _parquet(name, arrays) for name, arrays in columns.items()}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,16 @@ def test_a_label_that_nobody_shows_is_refused(market: Market, tmp_path: Path) ->
     with pytest.raises(UsageError, match="label = 'SIMULATED'"):
         write_dataset(odd, tmp_path, how_made="", made_by="")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_dataset_does_not_keep_is_refused(market: Market, tmp_path: Path) -> None:
+    """It was left out, and the folder could not be read, since its content was another."""
+    ruled = replace(market, instruments=tuple(replace(one, least_notional=5.0) for one in market.instruments))
+    marked = replace(market, series={"mark_price": np.ones(market.close.shape)})
+    for odd, held in ((ruled, f"rules of {', '.join(market.symbols)}"), (marked, "series mark_price")):
+        with pytest.raises(MarketError, match=re.escape(f"has {held}, which a dataset does not keep")):
+            write_dataset(odd, tmp_path / "odd", how_made="", made_by="")
+        assert not (tmp_path / "odd").exists()
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:

@@ -659,7 +659,9 @@ class TestAssemble:
         assert (market.funding == 0).all()
         assert market.provenance.repairs == (
             "earlier",
-            "ZEC/USDT bars missing: 3 between the first and the last known, first 2025-10-01 03:00",
+            "ZEC/USDT bars missing: 3 between the first and the last known, first 2025-10-01 03:00; if its venue "
+            "writes no bar where nothing traded, say omits_empty_bars = true of it in instruments.toml, else "
+            "its liquidity may stay unknown",
             "ZEC/USDT bars only from 2025-10-01 01:00 to 2025-10-01 07:00",
         )
 
