@@ -77,7 +77,7 @@ def linked(function: Function) -> Function:
 
     It is never merged into them: what is rare or long would take the registers of what is frequent.
     """
-    # Said, since a function takes over what is not said from the one that is compiled while it is called.
+    # Explicit: an option that is left out is inherited from the function that is being compiled at that moment.
     return cast(Function, njit(forceinline=False, **_FROM_THE_KERNEL)(function))
 
 
@@ -123,7 +123,7 @@ _FROM_THE_KERNEL: dict[str, Any] = {
 
 
 class _Words(Listener):  # type: ignore[misc]
-    """Says once, to a person who waits, why the first replay of an installation takes a minute."""
+    """Explains once, to a person who waits, why the first replay of an installation takes a minute."""
 
     def __init__(self) -> None:
         self.told = False
@@ -133,7 +133,7 @@ class _Words(Listener):  # type: ignore[misc]
         self.tell("compiling the replay kernel, once for this installation: about a minute")
 
     def tell(self, words: str) -> None:
-        """The words, the first time, where somebody reads them."""
+        """The explanation, printed the first time, where somebody reads it."""
         watched = sys.stderr.isatty() or "ipykernel" in sys.modules
         if self.told or not watched or os.environ.get("BACKTEST_QUIET"):
             return
@@ -195,7 +195,7 @@ def _kept(dispatcher: Any) -> Any:
 
 
 class _Locator:
-    """What numba asks of the place of a function; the places themselves are those of `places`."""
+    """numba's locator of a function; the folders are those of `places`."""
 
     def __init__(self, file: str) -> None:
         self._py_file = file
@@ -219,7 +219,7 @@ class _Implementation(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
-    """Machine code of one function: one file a signature, whole or not taken, so that no file can mislead a command."""
+    """Machine code of one function: one file per signature, read whole or not at all."""
 
     _impl_class = _Implementation
 
@@ -229,7 +229,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         """Holds the lock of what is being compiled, from the look at the folders until it is kept."""
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Machine code of this signature; None where no folder has a whole one, and it is our turn to compile it."""
+        """Machine code of this signature; None where no folder has a complete one and this process is to compile it."""
         # What is kept needs numba's runtime, not its registries of what can be compiled: these take half a second.
         rtsys.initialize(target_context)
         name = self._name_of(signature, target_context.codegen())
@@ -240,7 +240,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         return found
 
     def _wait(self, name: str) -> None:
-        """Until nobody else compiles it; not at all where no folder can hold a lock."""
+        """Wait until no other process compiles it; return at once where no folder can hold a lock."""
         for folder in places():
             with suppress(OSError):
                 _make_room(folder)

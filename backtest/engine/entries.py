@@ -123,7 +123,7 @@ def _scale(
 
 @inlined
 def _less(left: float, asked: float, scale: float) -> bool:
-    """Whether left / asked is below a scale of 1 at most; most entries get all, and are told so without a division."""
+    """Whether left / asked is below a scale of 1 at most; most entries get everything: no division."""
     return (left < asked or scale < 1.0) and left / asked < scale
 
 
@@ -157,7 +157,7 @@ def _size(k: int, t: int, scale: float, whole: float, intent: Variation, bars: B
 
 @inlined
 def _too_small(size: _Size, column: int, bars: Bars) -> bool:
-    """Whether an entry is no whole lot, or less than the least notional."""
+    """Whether an entry is less than one lot, or than the least notional."""
     least = bars.least_notional[np.uintp(column)] * (1.0 - SAME_STEP)
     return size.quantity * size.price < least or size.quantity <= 0.0
 

@@ -1,7 +1,7 @@
 """Quiet bars skipped, not walked: lows and highs of blocks of bars tell where a position next may leave or pay.
 
-For whoever asks for no more of a replay than its trades, exposure and net return, a quiet bar (`marking`) decides
-nothing: equity is only marked there. The first bar that is not quiet is found from the least low and the greatest high
+Where only the trades, exposure and net return of a replay are asked for, a quiet bar (`marking`) decides nothing:
+equity is only marked there. The first bar that is not quiet is found from the least low and the greatest high
 of blocks of 8, 64, 512, ... bars, in steps that grow with the logarithm of the bars between. It is the same bar that
 the walk finds, so every later figure is the walk's to the last bit.
 """

@@ -1,6 +1,6 @@
-"""Quiet bars, on which nobody can enter, leave or pay: there the rules of `backtest.engine.kernel` only mark equity.
+"""Quiet bars, on which nothing enters, leaves or pays: there the rules of `backtest.engine.kernel` only mark equity.
 
-Most bars on which something is held are quiet. A few comparisons tell, in place of phases A to E; a bar in doubt is
+Most bars on which something is held are quiet. A few comparisons replace phases A to E; a bar in doubt is
 left to those phases.
 """
 

@@ -45,7 +45,7 @@ from backtest.engine.layout import (
 
 @inlined
 def bar_of(bars: Bars, column: float, t: int) -> Bar:
-    """One bar of one instrument; its indices are unsigned, since a look for negative ones costs more than the bar."""
+    """One bar of one instrument; its indices are unsigned, since a check for negative ones costs more than the bar."""
     row, bar = np.uintp(column), np.uintp(t)
     panel = bars.panel
     return Bar(
