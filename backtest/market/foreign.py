@@ -83,7 +83,8 @@ def read_foreign(
     source = "rate" if "rate" in columns else "open"
     named = {"rate": columns.get(source)} if profile.series == "funding" else columns
     absent = np.full(raw.rows, np.nan)
-    panel = np.column_stack([absent if (found := named.get(name)) is None else found for name in wanted])
+    # Each column in one piece: checks read column by column.
+    panel = np.stack([absent if (found := named.get(name)) is None else found for name in wanted]).T
     labels = ("time", *(profile.names.get(name, profile.names.get("open", name)) for name in wanted))
     table = RawTable(str(path), labels, stamps, panel, numbers, "line" if raw.unit == "line" else "row", profile.notes)
     helpers = {name: columns[name][~bad] for name in _HELPERS if name in columns}
@@ -248,6 +249,8 @@ def _of_numbers(path: Path, values: Floats, profile: Profile, raw: RawCells, num
     for unit in UNIT_NS.values():
         scaled = values * unit / 1_000_000
         rows = (scaled >= EARLIEST_MS) & (scaled < LATEST_MS)
+        if rows.all():
+            return np.asarray(np.floor(scaled), dtype=np.int64)
         stamps[rows] = np.floor(scaled[rows]).astype(np.int64)
     wrong = np.flatnonzero(stamps < 0)
     if wrong.size:

@@ -306,7 +306,7 @@ def _check_spacing(table: RawTable, period: str) -> None:
 
 
 def _drop_bars_without_prices(table: RawTable) -> RawTable:
-    empty = np.count_nonzero(np.isnan(table.values[:, :4]), axis=1) == 4
+    empty = np.logical_and.reduce([np.isnan(price) for price in table.values.T[:4]])
     for volume in table.values[:, 4:].T:
         table.refuse(
             empty & (volume != 0) & ~np.isnan(volume),
