@@ -1,13 +1,14 @@
 """The replay workload: one synthetic market, ten catalysts, and calendars that are circular shifts of them.
 
 Its rules are those which every engine knows: long with all cash at the open of the catalyst's bar, unless in position;
-out at a stop 5 % below or a target 10 % above the fill, the stop first where a bar reaches both; 5 bp a fill; whatever
-is still open leaves at the last bar. Its market avoids what some engines cannot do:
+out at a stop 5 % below or a target 10 % above the fill, the stop first where a bar reaches both; 5 bp a fill. It avoids
+what some engines cannot do:
 
 - no bar reaches a stop or target from its own open (vectorbt cannot leave on the bar it entered on);
 - every bar opens at the close before (vectorbt cannot leave at an open and enter again at that open);
-- nothing trades in the first two bars and the last, which are flat (backtesting.py decides from its second bar on, and
-  both libraries close what is open at the last bar's price as a fill of that bar).
+- nothing trades in the first two bars and the last, which are flat (backtesting.py decides from its second bar on);
+- no catalyst falls into the last ten days, so that nothing is open at the end (both libraries then close it as a fill
+  of the last bar, this project in the last bar that trades).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ STOP_LOSS = 0.05
 TAKE_PROFIT = 0.10
 VOLATILITY = 0.022
 """Standard deviation of an hour's return before clipping: ZEC's from September to December 2025."""
+QUIET_END = 240
+"""Bars before the end into which no catalyst falls; an eighth of a shorter market."""
 FURTHEST = 0.04
 """Largest distance of a bar's high or low from its open."""
 
@@ -65,12 +68,16 @@ def workload(replays: int, bars: int) -> Workload:
     opens = np.concatenate(([100.0], close[:-1]))
     high = np.minimum(np.maximum(opens, close) * (1.0 + wicks[0]), opens * (1.0 + FURTHEST))
     low = np.maximum(np.minimum(opens, close) * (1.0 - wicks[1]), opens * (1.0 - FURTHEST))
+    catalysts = np.sort(random.choice(bars, CATALYSTS, replace=False))
+    allowed = np.flatnonzero(
+        ((catalysts + np.arange(bars)[:, None]) % bars < bars - min(QUIET_END, bars // 8)).all(axis=1)
+    )
     return Workload(
         open=opens,
         high=np.maximum(high, close),
         low=np.minimum(low, close),
         close=close,
         tradable=tradable,
-        catalysts=np.sort(random.choice(bars, CATALYSTS, replace=False)),
-        shifts=random.integers(0, bars, replays, dtype=np.int32),
+        catalysts=catalysts,
+        shifts=random.choice(allowed, replays).astype(np.int32),
     )
