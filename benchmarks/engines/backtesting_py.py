@@ -6,7 +6,6 @@ knows no price of the next bar when it orders, but the close before, which is th
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from benchmarks.engines.contract import Engine, Scores, Trades
 from benchmarks.workload import CAPITAL, FEE, STOP_LOSS, TAKE_PROFIT, Workload
 
 CASH = CAPITAL * 1e10
-BARS_PER_YEAR = 365 * 24
 
 
 class _Catalysts(Strategy):  # type: ignore[misc]
@@ -51,14 +49,8 @@ class BacktestingPy(Engine):
         return Run(self.data, _Catalysts, cash=CASH, commission=FEE, finalize_trades=True).run(entries=entries)
 
     def scores(self) -> Scores:
-        net_return, sharpe = np.empty(self.work.replays), np.empty(self.work.replays)
-        for number, shift in enumerate(self.work.shifts):
-            equity = self._run(int(shift))["_equity_curve"]["Equity"].to_numpy()
-            moves = equity / np.concatenate(([CASH], equity[:-1])) - 1.0
-            deviation = moves.std(ddof=1)
-            net_return[number] = equity[-1] / CASH - 1.0
-            sharpe[number] = moves.mean() / deviation * math.sqrt(BARS_PER_YEAR) if deviation > 0 else np.nan
-        return Scores(net_return, sharpe)
+        runs = (self._run(int(shift)) for shift in self.work.shifts)
+        return Scores.of_curves((run["_equity_curve"]["Equity"].to_numpy() for run in runs), CASH)
 
     def trades(self) -> Trades:
         tables = [

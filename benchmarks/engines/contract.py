@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.workload import Floats, Workload
+
+BARS_PER_YEAR = 365 * 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,17 @@ class Scores:
 
     net_return: Floats
     sharpe: Floats
+
+    @classmethod
+    def of_curves(cls, curves: Iterable[Floats], capital: float) -> Scores:
+        """Scores of equity (T,) at each close of each replay, which began with `capital`."""
+        scores = []
+        for equity in curves:
+            moves = equity / np.concatenate(([capital], equity[:-1])) - 1.0
+            deviation = moves.std(ddof=1)
+            sharpe = moves.mean() / deviation * math.sqrt(BARS_PER_YEAR) if deviation > 0 else np.nan
+            scores.append((equity[-1] / capital - 1.0, sharpe))
+        return cls(*np.array(scores, dtype=np.float64).reshape(-1, 2).T)
 
 
 @dataclass(frozen=True, slots=True)

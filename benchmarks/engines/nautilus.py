@@ -25,7 +25,6 @@ from nautilus_trader.trading.strategy import Strategy
 from benchmarks.engines.contract import Engine, Scores, Trades
 from benchmarks.workload import CAPITAL, FEE, STOP_LOSS, TAKE_PROFIT, Workload
 
-BARS_PER_YEAR = 365 * 24
 HOUR_NS = 3_600_000_000_000
 START_NS = 1_735_689_600_000_000_000
 DIGITS = 9
@@ -111,15 +110,8 @@ class NautilusTrader(Engine):
         return strategy, final
 
     def scores(self) -> Scores:
-        net_return, sharpe = np.empty(self.work.replays), np.empty(self.work.replays)
-        for number, shift in enumerate(self.work.shifts):
-            strategy, final = self._run(int(shift))
-            equity = np.array([*strategy.equity[:-1], final])
-            moves = equity / np.concatenate(([CAPITAL], equity[:-1])) - 1.0
-            deviation = moves.std(ddof=1)
-            net_return[number] = equity[-1] / CAPITAL - 1.0
-            sharpe[number] = moves.mean() / deviation * math.sqrt(BARS_PER_YEAR) if deviation > 0 else np.nan
-        return Scores(net_return, sharpe)
+        runs = (self._run(int(shift)) for shift in self.work.shifts)
+        return Scores.of_curves((np.array([*strategy.equity[:-1], final]) for strategy, final in runs), CAPITAL)
 
     def trades(self) -> Trades:
         rows = [

@@ -12,10 +12,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.engines.contract import Engine, Scores, Trades
+from benchmarks.engines.contract import BARS_PER_YEAR, Engine, Scores, Trades
 from benchmarks.workload import FEE, STOP_LOSS, TAKE_PROFIT, Floats, Workload
 
-BARS_PER_YEAR = 365 * 24
 Ints = npt.NDArray[np.int64]
 
 
