@@ -11,11 +11,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.estimate import LONG_BARS
 from backtest.market.record import Floats
 
 FEWEST = 30
 """Fewest bars for which a block length is computed."""
-LONG = 100_000
+LONG = LONG_BARS
 """Bars from which a series counts as long: computations that visit every bar per lag or draw are then replaced."""
 _QUIET_LAGS = 5
 """Least number of autocorrelations in a row that must look like noise before the lag window is cut there."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backtest.base.estimate import ROWS
 from backtest.base.progress import Progress, silent
 from backtest.base.tasks import parts
 from backtest.base.units import DAY_MS
@@ -26,7 +27,7 @@ from backtest.study.cumulation import ROUNDING
 from backtest.study.models import Ints, Windows
 
 # Rows fitted at once: a model's residuals are dropped before the next rows are fitted.
-_ROWS = 2_048
+_ROWS = ROWS
 # Rows of all turns together; beyond it fewer turns are taken, but never fewer than FEWEST_TURNS.
 MOST_ROWS = 400_000
 FEWEST_TURNS = 199
