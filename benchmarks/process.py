@@ -115,10 +115,11 @@ def measure(jobs: Sequence[Job], repeats: int) -> list[Measurement]:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A command from start to end: seconds of the fastest of its repeats, and the most memory that any of them held."""
+    """A command from start to end: least seconds of its repeats by the clock, most memory, least seconds of CPU."""
 
     seconds: float
     megabytes: float
+    cpu: float
 
 
 def side_by_side(commands: Sequence[Sequence[str]], repeats: int) -> list[Whole]:
@@ -131,17 +132,20 @@ def side_by_side(commands: Sequence[Sequence[str]], repeats: int) -> list[Whole]
             once(command, folder)
         rounds = [[once(command, folder) for command in commands] for _ in range(repeats)]
     return [
-        Whole(min(one.seconds for one in runs), max(one.megabytes for one in runs))
+        Whole(min(one.seconds for one in runs), max(one.megabytes for one in runs), min(one.cpu for one in runs))
         for runs in zip(*rounds, strict=True)
     ]
 
 
-def once(command: Sequence[str], folder: str | None = None) -> Whole:
-    """One run of a command that succeeds, in a folder if one is named."""
+def once(command: Sequence[str], folder: str | None = None, *, tree: str = ROOT) -> Whole:
+    """One run of a command that succeeds, in a folder if one is named, with the package of a checkout."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUIET)
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**QUIET, "PYTHONPATH": tree}
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}")
-    return Whole(time.perf_counter() - start, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
+    peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return Whole(time.perf_counter() - start, peak, usage.ru_utime + usage.ru_stime)

@@ -93,7 +93,7 @@ def test_commands_are_measured_beside_each_other() -> None:
 
 @pytest.mark.parametrize("name", ["startup", "verbs"])
 def test_tables_of_commands_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = Whole(123.456, 1_234.5)
+    taken = Whole(123.456, 1_234.5, 120.0)
     monkeypatch.setattr(sections, "side_by_side", lambda commands, repeats: [taken] * len(commands))
     monkeypatch.setattr(sections, "once", lambda command, folder: taken)
     (text,) = sections.SECTIONS[name](True)

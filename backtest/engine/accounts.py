@@ -7,6 +7,8 @@ receives that, and needs no special rule.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -25,9 +27,16 @@ def inverse_of(market: Market) -> npt.NDArray[np.bool_]:
     return np.array([instrument.inverse for instrument in market.instruments], dtype=np.bool_)
 
 
-def in_settlement(prices: Floats, inverse: npt.NDArray[np.bool_]) -> Floats:
-    """(T, N, 4) open, high, low and close in the currency of settlement: 1 / p for inverse contracts, high for low."""
-    return np.where(inverse[:, None], 1.0 / prices[:, :, [0, 2, 1, 3]], prices)
+def in_settlement(market: Market) -> Iterator[Floats]:
+    """Open, high, low and close (T, N) in the currency of settlement: 1 / p for inverse contracts, high for low.
+
+    One after the other, so that only one of them is held; NaN where nothing can trade.
+    """
+    inverse, tradable = inverse_of(market), market.tradable
+    turned = (market.open, market.low, market.high, market.close)
+    for prices, other in zip((market.open, market.high, market.low, market.close), turned, strict=True):
+        settled = np.where(inverse, 1.0 / other, prices) if inverse.any() else prices
+        yield np.where(tradable, settled, np.nan)
 
 
 def settled(orders: Orders, market: Market) -> Orders:

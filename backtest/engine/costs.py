@@ -14,7 +14,6 @@ from backtest.base.units import DAY_MS, UNIT_MS, duration_ms
 from backtest.engine.accounts import MARK_BARS, has_mark, in_settlement, inverse_of
 from backtest.engine.layout import (
     CAPACITY,
-    CLOSE,
     FUNDING,
     FUNDING_CONST,
     FUNDING_ERROR,
@@ -50,8 +49,10 @@ def last_known(values: Floats) -> Floats:
     return pd.DataFrame(values).ffill().to_numpy()
 
 
-def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None) -> Bars:
+def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None, panel: Floats | None = None) -> Bars:
     """Panel of a market under a configuration, with the finer bars that resolve the order inside a bar.
+
+    `panel` is the room (N, T, 8) that it is written into; None for room of its own.
 
     Raises
     ------
@@ -61,13 +62,11 @@ def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None)
     bars, instruments = market.close.shape
     liquidity = trailing_liquidity(market, duration_ms(config.liquidity_window))
     per_bar = market.bar_ms / DAY_MS
-    panel = np.empty((instruments, bars, PANEL_WIDTH))
+    panel = np.empty((instruments, bars, PANEL_WIDTH)) if panel is None else panel
     tradable = market.tradable
     inverse = inverse_of(market)
-    prices = np.stack((market.open, market.high, market.low, market.close), axis=-1)
-    panel[:, :, OPEN : CLOSE + 1] = np.where(tradable[:, :, None], in_settlement(prices, inverse), np.nan).transpose(
-        1, 0, 2
-    )
+    for place, prices in enumerate(in_settlement(market), OPEN):
+        panel[:, :, place] = prices.T
     closes = last_known(market.close)
     panel[:, :, MARK] = np.where(inverse, 1.0 / closes, closes).T
     swap = np.array([instrument.kind == "swap" for instrument in market.instruments])
@@ -80,6 +79,7 @@ def kernel_bars(market: Market, config: RunConfig, detail: Market | None = None)
     young = np.vstack((np.zeros((1, instruments), dtype=np.bool_), liquidity.young[:-1]))
     last_row = np.where(tradable.any(axis=0), bars - 1 - tradable[::-1].argmax(axis=0), -1).astype(np.int32)
     ended = (market.end_ms - market.open_ms[last_row] - market.bar_ms >= DAY_MS) | declared_ended(market)
+    del liquidity
     finer, column, first, ratio = _detail(market, detail)
     mark, marked = _mark_bars(market, config, swap)
     return Bars(
@@ -165,10 +165,8 @@ def _detail(market: Market, detail: Market | None) -> tuple[Floats, npt.NDArray[
     for place, symbol in enumerate(detail.symbols):
         if symbol in market.symbols:
             column[market.column(symbol)] = place
-    prices = np.stack((detail.open, detail.high, detail.low, detail.close), axis=-1)
-    panel = in_settlement(prices, inverse_of(detail))
-    finer = np.where(detail.tradable[:, :, None], panel, np.nan).transpose(1, 0, 2)
-    return np.ascontiguousarray(finer), column, offset // detail.bar_ms, market.bar_ms // detail.bar_ms
+    finer = np.stack([prices.T for prices in in_settlement(detail)], axis=-1)
+    return finer, column, offset // detail.bar_ms, market.bar_ms // detail.bar_ms
 
 
 def kernel_rules(config: RunConfig, bar_ms: int) -> Rules:

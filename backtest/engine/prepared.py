@@ -24,7 +24,7 @@ from backtest.engine.layout import (
     Rules,
 )
 from backtest.engine.orders import kernel_orders
-from backtest.engine.room import check_room, empty_panel
+from backtest.engine.room import check_room, empty_panel, give_back
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from backtest.engine.extremes import Extremes
 
 TOGETHER = 2_000_000
-"""Cells (bars x coins) that are prepared at once; more are prepared coin by coin."""
+"""Cells (bars x coins) that are prepared at once; more are prepared coin by coin, as one panel in a mapped file."""
 _KEPT = 64
 """Sets of intents whose orders are cached: more than an evaluation uses again."""
 
@@ -129,9 +129,9 @@ def _coin_by_coin(market: Market, config: RunConfig) -> Bars:
     panel = empty_panel(coins, count, PANEL_WIDTH)
     parts = []
     for column, symbol in enumerate(market.symbols):
-        one = kernel_bars(market.select((symbol,)), config)
-        panel[column] = one.panel[0]
+        one = kernel_bars(market.select((symbol,)), config, panel=panel[column : column + 1])
         parts.append(one._replace(panel=panel[:0]))
+        give_back(panel)
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(one, name) for one in parts])
         for name in ("next_tradable", "swap", "last_row", "ended", "young", "detail_column", "marked")

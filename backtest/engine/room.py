@@ -1,7 +1,7 @@
 """Whether a market fits into memory, and where its panel lies: a process killed by the system gives no message.
 
-A panel that would take more than an eighth of the memory lies in a file without a name, mapped: the system may write
-its pages back and read them again, where memory of its own could only be swapped.
+A panel of 128 MB and more lies in a file without a name, mapped: the system may write its pages back and read them
+again, where memory of its own could only be swapped, and pages that are not read for a while can be given back.
 
 The peak of preparing is 240 MB plus 168 bytes per cell (bars x coins): least squares over six sizes from 0.9 to 7
 million cells, off by at most 4 % there and by 2 % at 21 million, which was not fitted (docs/scale.md). The first arrays
@@ -10,7 +10,9 @@ of a preparation are a fraction of this, so Linux would grant them and end the p
 
 from __future__ import annotations
 
+import ctypes
 import math
+import mmap
 import os
 import shutil
 import tempfile
@@ -20,13 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from backtest.base.errors import UsageError
+from backtest.base.errors import BacktestError, UsageError
 from backtest.base.mapped import FOLDER, folder
-from backtest.engine.layout import PANEL_WIDTH
+from backtest.engine.layout import F8, PANEL_WIDTH
 
 BASE_BYTES, CELL_BYTES = 240_000_000, 168
+MAPPED_BYTES = 2**27
+"""A panel of so many bytes and more lies in a file, if the file's disk has room."""
 MAPPED_SHARE = 8
-"""A panel lies in a file from this part of the memory on."""
+"""A panel of more than this part of the memory must lie in a file."""
 _GROUP = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -59,25 +63,50 @@ def check_room(bars: int, coins: int) -> None:
 
 
 def is_mapped(*shape: int) -> bool:
-    """Whether a float64 panel of that shape lies in a file; not if the memory there is is unknown."""
+    """Whether a float64 panel of that shape must lie in a file; not if the memory there is is unknown."""
     there = machine_bytes()
     return there is not None and 8 * math.prod(shape) > there // MAPPED_SHARE
 
 
+def in_file(panel: F8) -> bool:
+    """Whether a panel lies in a file of its own, which `empty_panel` made."""
+    return isinstance(panel.base, np.memmap) and panel.base.mode == "w+"
+
+
+def give_back(panel: F8) -> None:
+    """Let the system take the pages of a panel in a file: they stay in the file, and are read again when needed.
+
+    With them goes what was freed and is still held: arrays of a coin lie below the size that is returned at once.
+    """
+    if in_file(panel) and hasattr(mmap, "MADV_DONTNEED"):
+        pages: Any = panel.base
+        pages.base.madvise(mmap.MADV_DONTNEED)
+        with suppress(OSError, TypeError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def empty_panel(*shape: int) -> Any:
-    """Room for a float64 panel: memory, or a mapped file that ends with the array, where it is large.
+    """Room for a float64 panel: a mapped file that ends with the array where it is large, or else memory.
 
     Raises
     ------
     UsageError
         If the file does not fit on its disk.
     """
-    if not is_mapped(*shape):
-        return np.empty(shape)
     needed = 8 * math.prod(shape)
+    if is_mapped(*shape):
+        return _file(needed, shape)
+    if needed >= MAPPED_BYTES:
+        # A file is better, but memory will do.
+        with suppress(OSError, BacktestError):
+            return _file(needed, shape, spare=3 * needed)
+    return np.empty(shape)
+
+
+def _file(needed: int, shape: tuple[int, ...], spare: int = 0) -> Any:
     place = folder()
     free = shutil.disk_usage(place).free
-    if needed > free:
+    if needed + spare > free:
         raise UsageError(
             f"a panel of {needed / 1e9:.1f} GB does not fit into {place}, where {free / 1e9:.1f} GB are free: name "
             f"another folder in {FOLDER}, or choose fewer coins"

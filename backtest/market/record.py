@@ -118,8 +118,11 @@ class Market(Shown):
 
     def _check_prices(self) -> None:
         o, h, l, c = self.open, self.high, self.low, self.close  # noqa: E741
-        missing = np.isnan(np.stack((o, h, l, c)))
-        self._refuse(np.asarray(missing.any(axis=0) & ~missing.all(axis=0)), "has some of its prices and lacks others")
+        missing = np.isnan(o)
+        others = [np.isnan(prices) for prices in (h, l, c)]
+        self._refuse(
+            np.logical_or.reduce([missing != one for one in others]), "has some of its prices and lacks others"
+        )
         with np.errstate(invalid="ignore"):
             self._refuse(np.isinf(h) | (l <= 0), "has a price that is not positive and finite")
             self._refuse((h < l) | (h < o) | (h < c) | (l > o) | (l > c), "has a high or low that its prices leave")
@@ -294,11 +297,13 @@ class Market(Shown):
     def select(self, symbols: tuple[str, ...]) -> Market:
         """The same bars of fewer instruments, in the order given."""
         columns = [self.column(symbol) for symbol in symbols]
-        return replace(
-            self,
-            instruments=tuple(self.instruments[column] for column in columns),
-            **fields_of({name: values[:, columns] for name, values in self.panels.items()}),
-        )
+        if not columns or len(set(columns)) < len(columns):
+            return replace(self, instruments=tuple(self.instruments[column] for column in columns))
+        found = fields_of({name: np.ascontiguousarray(values[:, columns]) for name, values in self.panels.items()})
+        found["series"] = {name: values for name, values in found["series"].items() if not np.isnan(values).all()}
+        # Bars that were checked once are not checked, and not copied, again.
+        values = {one.name: getattr(self, one.name) for one in fields(self)} | found
+        return _restored(values | {"instruments": tuple(self.instruments[column] for column in columns)})
 
     @property
     def panels(self) -> dict[str, Floats]:
@@ -409,7 +414,9 @@ def _restored(values: dict[str, Any]) -> Market:
 
 
 def _panel(name: str, given: Any, shape: tuple[int, int]) -> Floats:
-    values = np.array(given, dtype=np.float64, order="C")
+    # What nobody can write to, such as the bars of another market, is not copied.
+    frozen = isinstance(given, np.ndarray) and given.flags.owndata and not given.flags.writeable
+    values = np.array(given, dtype=np.float64, order="C", copy=None if frozen else True)
     if values.shape != shape:
         raise MarketError(f"{name} has shape {values.shape}, but the index and instruments ask for {shape}")
     values.flags.writeable = False

@@ -16,6 +16,7 @@ from backtest.catalysts.record import Calendar
 from backtest.engine.layout import STATISTICS, Orders
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import FEWEST_FOR_THREADS, replay_statistics
+from backtest.engine.room import give_back, in_file
 from backtest.market.record import Floats
 from backtest.scoring.draws import BLOCK, EntryRows, Impossible, Moved, subject_of
 from backtest.scoring.kinds import PLACEBO_KINDS
@@ -60,11 +61,12 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Draws `first` to `first + count` of a member."""
+    """Draws `first` to `first + count` of a member, on some of its preparations."""
 
     member: int
     first: int
     count: int
+    on: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,10 +81,13 @@ class _Pieces:
 def drawn(drawing: Drawing, cluster: str | None = None, progress: Progress = silent) -> list[Drawn | Impossible]:
     """The statistics of every member on its placebo calendars, worked out here or on a cluster."""
     moves = tuple(_moves(drawing, member) for member in drawing.members)
+    panels = [_panels(member, moved) for member, moved in zip(drawing.members, moves, strict=True)]
     pieces = tuple(
-        _Piece(place, first, min(size, count - first))
+        _Piece(place, first, min(size, count - first), on)
+        for turn in range(max(map(len, panels), default=0))
         for place, moved in enumerate(moves)
         for size, count in [_sizes(moved, cluster)]
+        for on in panels[place][turn : turn + 1]
         for first in range(0, count, size)
     )
     arrays = [
@@ -94,7 +99,10 @@ def drawn(drawing: Drawing, cluster: str | None = None, progress: Progress = sil
     for done, (number, content) in enumerate(numbered, 1):
         piece = pieces[number]
         values = np.frombuffer(content).reshape(-1, piece.count, len(STATISTICS))
-        arrays[piece.member][:, piece.first : piece.first + piece.count] = values
+        arrays[piece.member][list(piece.on), piece.first : piece.first + piece.count] = values
+        if done == len(pieces) or pieces[done].on != piece.on:
+            for place in piece.on:
+                give_back(drawing.members[piece.member].replayed[place].bars.panel)
         progress(PLACEBO, done, len(pieces))
     return [_drawn(moved, values) for moved, values in zip(moves, arrays, strict=True)]
 
@@ -103,14 +111,29 @@ def draw_piece(work: _Pieces, number: int) -> bytes:
     """One task: STATISTICS (P, count, 8) of a piece, as the bytes of float64."""
     piece = work.pieces[number]
     member, moved = work.drawing.members[piece.member], work.moves[piece.member]
+    replayed = tuple(member.replayed[place] for place in piece.on)
     if isinstance(moved, MovedCalendars):
         assert member.strategy is not None
         calendars = moved.calendars[piece.first : piece.first + piece.count]
-        return statistics_anew(member.strategy, member.replayed, calendars, net_only=work.drawing.net_only).tobytes()
+        return statistics_anew(member.strategy, replayed, calendars, net_only=work.drawing.net_only).tobytes()
     assert isinstance(moved, Moved)
     orders = _some(_block(moved, piece.first // BLOCK), piece.first % BLOCK, piece.count)
-    found = [replay_statistics(orders, on, piece.count, net_only=work.drawing.net_only) for on in member.replayed]
+    found = [replay_statistics(orders, on, piece.count, net_only=work.drawing.net_only) for on in replayed]
     return np.array(found).tobytes()
+
+
+def _panels(member: Member, moved: Moved | MovedCalendars | Impossible) -> tuple[tuple[int, ...], ...]:
+    """Places of the preparations that are replayed together: all, or panel by panel where each lies in a file.
+
+    Calendars that are decided anew are replayed on all, since a decision costs more than its replays.
+    """
+    panels = [one.bars.panel for one in member.replayed]
+    if isinstance(moved, MovedCalendars) or not all(map(in_file, panels)):
+        return (tuple(range(len(panels))),)
+    together: dict[int, list[int]] = {}
+    for place, panel in enumerate(panels):
+        together.setdefault(id(panel), []).append(place)
+    return tuple(map(tuple, together.values()))
 
 
 def _moves(drawing: Drawing, member: Member) -> Moved | MovedCalendars | Impossible:

@@ -15,6 +15,7 @@ from backtest.base.tasks import parts
 from backtest.catalysts.record import Calendar
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay_prepared
+from backtest.engine.room import give_back
 from backtest.engine.run import Run, funding_note
 from backtest.market.record import Market
 from backtest.scoring.ends import ends_of
@@ -173,6 +174,8 @@ def evaluate_prepared(
         intents = one.decide(prepared.market, calendar)
         runs.append(replay_prepared(prepared, intents, calendar=calendar, strategy=one.name))
     lucks: Sequence[Placebo | None] = (None,) * len(runs)
+    # Intervals are drawn from equity, without the bars.
+    give_back(prepared.bars.panel)
     scores = scores_of(runs, bootstrap, progress, cluster)
     if plan:
         decided = [run.intents for run in runs]

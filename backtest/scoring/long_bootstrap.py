@@ -50,9 +50,13 @@ def suits(returns: Floats, block: float) -> bool:
 def resampled_sums(returns: Floats, block: float, draws: int, seed: int) -> Resampled:
     """Sums of `draws` resamples of `returns` (T,), all above -1, in blocks of `block` bars on average."""
     bars = len(returns)
-    powers = np.stack((returns, np.square(returns), np.square(np.minimum(returns, 0.0)), np.log1p(returns)))
-    running = np.concatenate((np.zeros((4, 1)), np.cumsum(powers, axis=1)), axis=1)
-    tree = _StretchTree(powers[3])
+    logs = np.log1p(returns)
+    running = np.zeros((4, bars + 1))
+    np.cumsum(returns, out=running[0, 1:])
+    np.cumsum(np.square(returns), out=running[1, 1:])
+    np.cumsum(np.square(np.minimum(returns, 0.0)), out=running[2, 1:])
+    np.cumsum(logs, out=running[3, 1:])
+    tree = _StretchTree(logs)
     rng = np.random.default_rng(seed)
     at_most = math.ceil(bars / block + 6.0 * math.sqrt(bars / block) + 10.0)
     found = np.empty((5, draws))
@@ -94,33 +98,44 @@ def _joined(one: StretchMoves, then: StretchMoves) -> StretchMoves:
     )
 
 
+def _of_bars(logs: Floats) -> StretchMoves:
+    """Moves over single bars."""
+    return StretchMoves(logs, np.minimum(logs, 0.0), np.maximum(logs, 0.0), np.maximum(-logs, 0.0))
+
+
+def _paired(values: Floats, place: int) -> Floats:
+    """The first (0) or second (1) of each two values; a last one without a second has 0, over which nothing moves."""
+    half = values[place::2]
+    return half if place == 0 or len(values) % 2 == 0 else np.append(half, 0.0)
+
+
 class _StretchTree:
-    """Moves over aligned stretches of 1, 2, 4, ... bars of a series of log returns (T,)."""
+    """Moves over aligned stretches of 1, 2, 4, ... bars of a series of log returns (T,).
+
+    Those of one bar are worked out when they are asked for: held, they would take as much as all others together.
+    """
 
     def __init__(self, logs: Floats) -> None:
-        self.size = 1 << max(len(logs) - 1, 1).bit_length()
-        leaf = np.zeros(self.size)
-        leaf[: len(logs)] = logs
-        level = StretchMoves(leaf, np.minimum(leaf, 0.0), np.maximum(leaf, 0.0), np.maximum(-leaf, 0.0))
-        levels = [level]
+        self.logs = logs
+        level = _joined(_of_bars(_paired(logs, 0)), _of_bars(_paired(logs, 1)))
+        self.levels = [level]
         while len(level.last) > 1:
             level = _joined(
-                StretchMoves(*(part[0::2] for part in level)), StretchMoves(*(part[1::2] for part in level))
+                StretchMoves(*(_paired(part, 0) for part in level)), StretchMoves(*(_paired(part, 1) for part in level))
             )
-            levels.append(level)
-        self.levels = levels
+            self.levels.append(level)
 
     def moves(self, start: Indices, end: Indices) -> StretchMoves:
         """Moves over the bars [start, end), arrays of one shape; nothing moves where they are equal."""
         left, right = (StretchMoves(*np.zeros((4, *start.shape))) for _ in range(2))
         low, high = start.copy(), end.copy()
-        for level in self.levels:
+        for level in (None, *self.levels):
             open_ = low < high
             if not open_.any():
                 break
             for odd, behind in ((open_ & (low % 2 == 1), False), (open_ & (high % 2 == 1), True)):
                 at = (high if behind else low)[odd] - behind
-                piece = StretchMoves(*(part[at] for part in level))
+                piece = _of_bars(self.logs[at]) if level is None else StretchMoves(*(part[at] for part in level))
                 side = right if behind else left
                 own = StretchMoves(*(part[odd] for part in side))
                 for part, value in zip(side, _joined(piece, own) if behind else _joined(own, piece), strict=True):

@@ -84,6 +84,37 @@ def test_it_is_frozen_and_its_arrays_are_read_only_copies() -> None:
         market.timeframe = "2h"  # type: ignore[misc]
 
 
+def test_bars_of_another_market_are_not_copied_and_their_views_are() -> None:
+    market = a_market()
+    again = replace(market, provenance=replace(market.provenance, name="other"))
+    assert again.open is market.open
+    view = market.open[:]
+    assert replace(market, open=view).open is not view
+    frozen = np.full(market.open.shape, 100.0)
+    frozen.flags.writeable = False
+    turned = np.asfortranarray(frozen)
+    turned.flags.writeable = False
+    assert replace(market, close=turned).close.flags.c_contiguous
+
+
+def test_fewer_instruments_are_the_same_bars_and_no_view_of_them() -> None:
+    whole = a_market(series={"mark_price": np.array([[np.nan, 100.0, 100.0]] * 6)})
+    one, two = whole.symbols[0], whole.symbols[1]
+    few = whole.select((two, one))
+    assert few.symbols == (two, one)
+    for name, values in few.panels.items():
+        np.testing.assert_array_equal(values, whole.panel(name)[:, [1, 0]])
+        assert values.flags.c_contiguous
+        assert not values.flags.writeable
+        assert values.base is None
+    assert few.sha256() == replace(few).sha256()
+    assert not whole.select((one,)).series
+    with pytest.raises(MarketError, match="is empty"):
+        whole.select(())
+    with pytest.raises(MarketError, match="duplicate instrument"):
+        whole.select((one, one))
+
+
 def test_a_missing_bar_is_allowed_and_not_tradable_nor_is_one_without_volume() -> None:
     gone = {name: np.array(getattr(a_market(), name)) for name in ("open", "high", "low", "close", "volume")}
     for values in gone.values():

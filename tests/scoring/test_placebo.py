@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -23,11 +24,14 @@ from backtest.base.tasks import THREADS, one_thread_each
 from backtest.base.units import from_ms, to_ms
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar, Catalyst
+from backtest.engine import prepared as preparing
+from backtest.engine import room
 from backtest.engine.layout import NET_RETURN, STATISTICS
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay, replay_statistics
 from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Floats, Market
+from backtest.scoring import drawing
 from backtest.scoring.cross_validation import probability_of_overfitting
 from backtest.scoring.draws import BLOCK, Moved, Subject, event_rows, shifts_of, subject_of
 from backtest.scoring.drift import drift_of
@@ -259,6 +263,27 @@ def test_a_rise_of_everything_is_no_evidence_once_its_drift_is_gone() -> None:
     assert found.driftless_p > 0.05
     level = np.log(np.cumprod(np.full((1, 400), 1.001), axis=1))
     assert np.allclose(np.diff(drift_of(np.exp(level), 24)), np.log(1.001))
+
+
+def test_panels_in_files_are_drawn_on_one_after_the_other_with_the_same_evidence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    market = week_market(np.random.default_rng(13), coins=3)
+    members = [intents_at(market, rows) for rows in ([300, 500, 900], [310, 640, 1_200])]
+    plan = PlaceboPlan("shift", 700)
+    held = placebo_intents(members, prepare(market, CONFIG), NOTHING, plan)
+    monkeypatch.setenv("BACKTEST_ARRAYS", str(tmp_path))
+    monkeypatch.setattr(room, "MAPPED_BYTES", 1)
+    monkeypatch.setattr(preparing, "TOGETHER", 1)
+    prepared = prepare(market, CONFIG)
+    assert room.in_file(prepared.bars.panel)
+    given_back: list[int] = []
+    real = drawing.give_back
+    monkeypatch.setattr(drawing, "give_back", lambda panel: (given_back.append(id(panel)), real(panel)))
+    assert placebo_intents(members, prepared, NOTHING, plan) == held
+    # The bars as they are for all members, then those without their drift: each panel is given back once.
+    assert len(given_back) == len(set(given_back)) == 2
+    assert given_back[0] == id(prepared.bars.panel)
 
 
 def test_dates_are_the_same_for_every_member_that_trades_the_catalyst() -> None:
