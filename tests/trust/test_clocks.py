@@ -63,8 +63,8 @@ def test_a_fetch_takes_the_closed_bars_of_the_venue_whatever_this_clock_says(jum
         assert checked_series(store, series).problems == ()
     (gap,) = store.manifest(key()).gaps  # type: ignore[union-attr]
     assert gap.span == (min(absent), max(absent) + HOUR)
-    # Two series look at the clock in turn, so which look falls where is open: a clock that moves a day between two looks
-    # may end the gap's youth after the least number of requests. One that is wrong by a constant never does.
+    # Two series look at the clock in turn, so which look falls where is open: a clock that moves a day between two
+    # looks may end the gap's youth after the least number of requests. One that is wrong by a constant never does.
     assert gap.asked == 4 if len(JUMPS[jumps]) == 1 else gap.asked in range(ASKED_LEAST, 5)
     # What was asked for often enough by a clock that ran backwards is asked for again, never believed too early.
     assert gap.young == (gap.last_asked_ms - gap.first_asked_ms < ASKED_APART_MS or gap.asked < ASKED_LEAST)
