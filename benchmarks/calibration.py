@@ -249,7 +249,7 @@ def study_p(made: Case) -> dict[str, float]:
     if not len(rows):
         return {}
     turns = turn(rows, len(panel.close), step_of(HOUR, weekly=False), windows, 499, SEED)
-    drawn = placebo_sums("return", source, turns, windows, minimum, spans, spans).scar[turns.table]
+    drawn = placebo_sums("return", source, turns, windows, minimum, spans).scar[turns.table]
     one = np.ones(len(rows))
     p = placebo_p(standardised_t(own.scar, one), standardised_t(drawn, one))
     found = {f"study {name}: shift": float(value) for name, value in zip(names, p, strict=True)}
@@ -266,7 +266,7 @@ def study_p(made: Case) -> dict[str, float]:
             np.divide(
                 *effects_of(*gaps(double, row.columns[0], untreated, row.onset, row.width, windows), windows, spans)
             )
-            for row in (*rows, *turns.rows)
+            for row in (*rows, *(turns.row(date) for date in range(len(turns.onset))))
         ]
         observed, moved = np.array(ratio[: len(rows)]), np.array(ratio[len(rows) :])[turns.table]
         p = placebo_p(standardised_t(observed, one), standardised_t(moved, one))

@@ -12,7 +12,7 @@ from backtest.base.units import DAY_MS, UNIT_MS
 from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.record import Floats
 from backtest.study.alignment import FitRow, Panel
-from backtest.study.cumulation import Cumulated, cumulate, member_of, sum_over
+from backtest.study.cumulation import Cumulated, cumulate, sum_over
 from backtest.study.models import (
     AbnormalReturns,
     Ints,
@@ -205,12 +205,6 @@ def effects(measure: Measure, returns: AbnormalReturns, spans: Ints, width: Ints
     """
     cumulated = cumulate(returns, spans)
     return replace(cumulated, car=cumulated.car / _bars_of(spans, width)) if measure == "volume" else cumulated
-
-
-def sums(measure: Measure, returns: AbnormalReturns, spans: Ints, width: Ints) -> Floats:
-    """(R, V) the `car` of `effects`, without the forecast errors, which cost most of it."""
-    car = sum_over(member_of(returns.windows.bars, spans), returns.abnormal)
-    return car / _bars_of(spans, width) if measure == "volume" else car
 
 
 def _bars_of(spans: Ints, width: Ints) -> Ints:

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from backtest.market.record import Floats
-from backtest.study.abnormal import Measure, take
+from backtest.study.abnormal import Measure, Series, take
 from backtest.study.cumulation import Cumulated, each_bar, moments
 from backtest.study.models import AbnormalReturns, Ints
 from backtest.study.multiplicity import adjust, placebo_p
-from backtest.study.parametric import average, kolari_pynnonen
-from backtest.study.placebo import Sums, Turns, least_effect, mean_of, standardised_t
+from backtest.study.parametric import average, kolari_pynnonen, overlapping_pairs
+from backtest.study.placebo import Sums, Turns, least_effect, mean_of, mean_paths, standardised_t
 from backtest.study.settings import StudyConfig
 from backtest.study.significance import HEADLINE, significance
 
@@ -42,6 +42,7 @@ class MeasuredEffects:
     Attributes
     ----------
     measure : Measure
+    source : Series
     config : StudyConfig
     turns : Turns
         B shifts of E events.
@@ -53,10 +54,11 @@ class MeasuredEffects:
     path : Cumulated
         From the first bar up to each bar, for volume each bar alone, (E, W).
     placebo : Sums
-        Of the placebo rows.
+        Of the placebo dates.
     """
 
     measure: Measure
+    source: Series
     config: StudyConfig
     turns: Turns
     observation: Ints
@@ -92,6 +94,7 @@ def subset(cumulated: Cumulated, rows: Ints) -> Cumulated:
         car=cumulated.car[rows],
         correction=cumulated.correction[rows],
         scar=cumulated.scar[rows],
+        pairs=overlapping_pairs(cumulated.returns).among(rows, len(cumulated.returns.onset)),
     )
 
 
@@ -224,13 +227,14 @@ def tests_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequence[
 def paths_table(data: MeasuredEffects, groups: Sequence[Group]) -> pd.DataFrame:
     """One row per group and bar: the mean and median path, its interval, and the band of chance alone."""
     tables = []
-    for group in groups:
-        events = data.kept(group)
-        if not len(events):
-            continue
+    held = [(group, events) for group in groups if len(events := data.kept(group))]
+    turned = mean_paths(
+        data.measure, data.source, data.turns, data.placebo, data.path.spans, [events for _, events in held]
+    )
+    for (group, events), means in zip(held, turned, strict=True):
         found = average(subset(data.path, events), data.config.level)
         enough = found.n >= data.config.minimum_catalysts
-        chance_low, chance_high = band(_turned_mean(data, events), data.config.level)
+        chance_low, chance_high = band(means, data.config.level)
         tables.append(
             pd.DataFrame(
                 {
@@ -249,14 +253,3 @@ def paths_table(data: MeasuredEffects, groups: Sequence[Group]) -> pd.DataFrame:
             )
         )
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def _turned_mean(data: MeasuredEffects, events: Ints) -> Floats:
-    """(B, W) mean path of the events under each shift, missing bars left out."""
-    total, count = np.zeros((2, data.turns.count, data.placebo.path.shape[1]))
-    for event in events:
-        values = data.placebo.path[data.turns.table[:, event]]
-        known = ~np.isnan(values)
-        total += np.where(known, values, 0.0)
-        count += known
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -7,9 +7,10 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from backtest.base.errors import UsageError
+from backtest.base.normal import normal_cdf
+from backtest.base.student import student_tail
 from backtest.market.record import Flags, Floats
 from backtest.study.models import AbnormalReturns, Ints, Windows
 
@@ -24,6 +25,33 @@ class Undefined(StrEnum):
     MISSING_BAR = "no event has a return in some bar of the span"
     NO_VARIANCE = "no variance to divide by"
     NO_CORRELATION = "residual correlations are unknown, or too extreme for this many events"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """P pairs of events whose event windows share a bar: places `first` < `second`, and their `correlation` (P,).
+
+    Correlation is that of the estimation residuals over the calendar bars that the two share, matched by calendar bar
+    through `onset`, not by relative bar: two events a day apart are compared on the same days. NaN where too few bars
+    are shared.
+    """
+
+    first: Ints
+    second: Ints
+    correlation: Floats
+
+    def __post_init__(self) -> None:
+        for values in (self.first, self.second, self.correlation):
+            values.flags.writeable = False
+
+    def among(self, rows: Ints, events: int) -> Pairs:
+        """The pairs whose events are both among the chosen `rows` of all `events`, by their places there."""
+        place = np.full(events, -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        first, second = place[self.first], place[self.second]
+        both = (first >= 0) & (second >= 0)
+        first, second = first[both], second[both]
+        return Pairs(np.minimum(first, second), np.maximum(first, second), self.correlation[both])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +73,8 @@ class Cumulated:
         C_i(a, b) such that Var CAR_i(a, b) = sigma_i^2 C_i(a, b).
     scar : (K, V) float64
         SCAR_i(a, b) = CAR_i(a, b) / (sigma_i sqrt(C_i(a, b))).
+    pairs : Pairs or None
+        Events that overlap, where they were found already.
     """
 
     returns: AbnormalReturns
@@ -54,6 +84,7 @@ class Cumulated:
     car: Floats
     correction: Floats
     scar: Floats
+    pairs: Pairs | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -201,11 +232,11 @@ def conclude(
 
 def normal_p(value: Floats) -> Floats:
     """Two-sided p under N(0, 1)."""
-    p: Floats = 2.0 * special.ndtr(-np.abs(value))
-    return p
+    return np.array([2.0 * normal_cdf(-abs(one)) for one in np.ravel(value).tolist()]).reshape(np.shape(value))
 
 
 def student_p(value: Floats, degrees: Floats | Ints) -> Floats:
     """Two-sided p under Student's t; NaN where `degrees` is not positive."""
-    p: Floats = 2.0 * special.stdtr(np.where(degrees > 0, degrees, np.nan), -np.abs(value))
-    return p
+    value, degrees = np.broadcast_arrays(value, degrees)
+    pairs = zip(np.abs(value).ravel().tolist(), degrees.ravel().tolist(), strict=True)
+    return np.array([2.0 * student_tail(one, freedom) for one, freedom in pairs]).reshape(value.shape)

@@ -7,9 +7,13 @@ in bar t. The estudy2 convention scales a sum over N_t events up to all K.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
+from backtest.base.normal import normal_cdf
 from backtest.market.record import Floats
 from backtest.study.cumulation import (
     Cumulated,
@@ -125,7 +129,8 @@ def generalised_rank(cumulated: Cumulated) -> StatisticOfTest:
 def wilcoxon(cumulated: Cumulated) -> StatisticOfTest:
     """Wilcoxon signed ranks: W+ = sum of the ranks of |CAR_i| over positive CAR_i.
 
-    Zeros are left out; the p-value is exact for n <= 50 without ties. Source: Wilcoxon (1945), Biometrics Bulletin
+    Zeros are left out; ties share their ranks. The p-value is exact for n <= 50, else of the normal approximation with
+    the variance of the ranks as they are. Source: Wilcoxon (1945), Biometrics Bulletin
     1(6), 80-83, doi:10.2307/3001968.
     """
     car = np.where(cumulated.car == 0, np.nan, cumulated.car)
@@ -159,20 +164,27 @@ def _ranks(values: Floats) -> Floats:
 
 def _signed_rank_p(car: Floats) -> float:
     """Two-sided p of the signed ranks of (n,) known sums, none of them 0."""
-    n = len(car)
-    if n > _EXACT or len(np.unique(np.abs(car))) < n:
-        # Imported here: it takes as long as the study itself, which seldom asks for it.
-        from scipy import stats
+    ranks = _ranks(np.abs(car)[None])[0]
+    positive = ranks[car > 0].sum()
+    if len(car) > _EXACT:
+        away = positive - ranks.sum() / 2.0
+        return 2.0 * normal_cdf(-abs(away) / (math.sqrt(np.square(ranks).sum()) / 2.0))
+    # Ranks shared by two are halves: twice a rank is a whole number.
+    chance = _rank_sums(tuple(np.sort(2.0 * ranks).astype(np.int64).tolist()))
+    reached = int(2.0 * positive)
+    return float(min(2.0 * min(chance[: reached + 1].sum(), chance[reached:].sum()), 1.0))
 
-        return float(stats.wilcoxon(car).pvalue)
+
+@lru_cache(maxsize=256)
+def _rank_sums(ranks: tuple[int, ...]) -> Floats:
+    """(sum + 1,) chance of each sum of the ranks that are positive, if each is with probability a half."""
     chance = np.ones(1)
-    for rank in range(1, n + 1):
+    for rank in ranks:
         longer = np.zeros(len(chance) + rank)
         longer[: len(chance)] += chance * 0.5
         longer[rank:] += chance * 0.5
         chance = longer
-    positive = int(np.where(car > 0, _ranks(np.abs(car)[None])[0], 0.0).sum())
-    return float(min(2.0 * min(chance[: positive + 1].sum(), chance[positive:].sum()), 1.0))
+    return chance
 
 
 def _scored(name: str, cumulated: Cumulated, scores: Floats, power: float) -> StatisticOfTest:

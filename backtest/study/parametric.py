@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
 
 from backtest.base.errors import UsageError
+from backtest.base.student import student_quantile
 from backtest.market.record import Floats
 from backtest.study.cumulation import (
     Cumulated,
     Moments,
+    Pairs,
     StatisticOfTest,
     Undefined,
     conclude,
@@ -162,9 +163,8 @@ def average(cumulated: Cumulated, level: float = 0.95) -> Average:
     if not 0.0 < level < 1.0:
         raise UsageError(f"level {level} is not a confidence level: give a number between 0 and 1, as in 0.95")
     car = moments(cumulated.car)
-    degrees = np.where(car.n > 1, car.n - 1.0, np.nan)
     error = np.sqrt(car.variance / np.maximum(car.n, 1)) * _inflation(cumulated)
-    half = special.stdtrit(degrees, 0.5 + level / 2.0) * error
+    half = np.array([student_quantile(0.5 + level / 2.0, n - 1.0) for n in car.n.tolist()]) * error
     ordered = np.sort(cumulated.car, axis=0)
     columns = np.arange(ordered.shape[1])
     middle = (ordered[(car.n - 1) // 2, columns] + ordered[car.n // 2, columns]) / 2.0 if ordered.size else car.mean
@@ -172,24 +172,13 @@ def average(cumulated: Cumulated, level: float = 0.95) -> Average:
     return Average(car.mean, median, car.mean - half, car.mean + half, car.n)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """P pairs of events whose event windows share a bar: places `first` < `second`, and their `correlation` (P,).
-
-    Correlation is that of the estimation residuals over the calendar bars that the two share, matched by calendar bar
-    through `onset`, not by relative bar: two events a day apart are compared on the same days. NaN where fewer than
-    `PAIR_BARS` bars are shared.
-    """
-
-    first: Ints
-    second: Ints
-    correlation: Floats
-
-
 # Every test of a group asks for them anew.
 @lru_cache(maxsize=2)
 def overlapping_pairs(returns: AbnormalReturns) -> Pairs:
-    """Pairs of events whose event windows share a bar; memory and time grow with their number."""
+    """Pairs of events whose event windows share a bar, correlated where they share at least `PAIR_BARS` bars.
+
+    Memory and time grow with the number of pairs.
+    """
     onset, width = returns.onset, returns.windows.width
     order = np.argsort(onset, kind="stable")
     ordered = onset[order]
@@ -210,10 +199,7 @@ def overlapping_pairs(returns: AbnormalReturns) -> Pairs:
         for start in range(0, len(alike) if lag < bars else 0, step):
             part = alike[start : start + step]
             correlation[part] = _row_correlation(z[first[part], lag:], z[second[part], : bars - lag])
-    pairs = Pairs(np.minimum(first, second), np.maximum(first, second), correlation)
-    for values in (pairs.first, pairs.second, pairs.correlation):
-        values.flags.writeable = False
-    return pairs
+    return Pairs(np.minimum(first, second), np.maximum(first, second), correlation)
 
 
 def _row_correlation(x: Floats, y: Floats) -> Floats:
@@ -230,13 +216,13 @@ def _row_correlation(x: Floats, y: Floats) -> Floats:
     return np.clip(divide(covariance, np.sqrt(_positive(scatter))), -1.0, 1.0)
 
 
-def overlap_correlation(returns: AbnormalReturns, length: int) -> Floats:
+def overlap_correlation(returns: AbnormalReturns, length: int, pairs: Pairs | None = None) -> Floats:
     """(K, K) correlation of two events' sums over a span of `length` bars: 1 on the diagonal, 0 where apart.
 
     The pair's residual correlation times the share of the span's bars that both have on the same dates; NaN where that
-    is unknown.
+    is unknown. `pairs` are those of the events, where they were found already.
     """
-    pairs = overlapping_pairs(returns)
+    pairs = pairs or overlapping_pairs(returns)
     share = 1.0 - np.abs(returns.onset[pairs.first] - returns.onset[pairs.second]) / length
     weights = np.eye(len(returns.onset))
     weight = np.where(share > 0, pairs.correlation * share, 0.0)
@@ -253,7 +239,7 @@ def mean_correlation(cumulated: Cumulated) -> Floats:
     Event Windows"; events far apart count as uncorrelated.
     """
     returns = cumulated.returns
-    pairs = overlapping_pairs(returns)
+    pairs = cumulated.pairs or overlapping_pairs(returns)
     apart = np.abs(returns.onset[pairs.first] - returns.onset[pairs.second])[:, None]
     correlation = pairs.correlation[:, None]
     present = cumulated.known & returns.kept[:, None]

@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,14 +22,17 @@ from backtest.base.estimate import ROWS
 from backtest.base.progress import Progress, silent
 from backtest.base.tasks import parts
 from backtest.base.units import DAY_MS
-from backtest.market.record import Floats
-from backtest.study.abnormal import Measure, Series, effects, fit, sums
+from backtest.market.record import Flags, Floats
+from backtest.study.abnormal import Measure, Series
 from backtest.study.alignment import FitRow
 from backtest.study.cumulation import ROUNDING
 from backtest.study.models import Ints, Windows
+from backtest.study.rolling import CumulatedSeries, cumulated_series, path_sums, rolling_sums
 
-# Rows fitted at once: a model's residuals are dropped before the next rows are fitted.
+# Dates summed at once.
 _ROWS = ROWS
+# Cells of the mean paths of all groups held at once.
+_CELLS = 4_000_000
 # Rows of all turns together; beyond it fewer turns are taken, but never fewer than FEWEST_TURNS.
 MOST_ROWS = 400_000
 FEWEST_TURNS = 199
@@ -40,19 +45,24 @@ POWER = 0.8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turns:
-    """E events under B common shifts.
+    """E events under B common shifts, on a panel laid end to end with itself.
 
     Attributes
     ----------
-    rows : tuple of R Row
-        Each placebo row once, on a panel laid end to end with itself.
+    kinds : tuple of FitRow
+        What the dates are of, with onset 0: what is the same but for its onset shares its dates.
+    kind : (R,) int64
+        Of each date, in ascending order; dates of the same columns follow each other.
+    onset : (R,) int64
     table : (B, E) int64
-        Row of each event under each shift.
+        Date of each event under each shift.
     bars : int
         Length of the circle.
     """
 
-    rows: tuple[FitRow, ...]
+    kinds: tuple[FitRow, ...]
+    kind: Ints
+    onset: Ints
     table: Ints
     bars: int
 
@@ -61,18 +71,23 @@ class Turns:
         """Number B of shifts, the observed one left out."""
         return len(self.table)
 
+    def row(self, date: int) -> FitRow:
+        """What is fitted on a date."""
+        kind: FitRow = self.kinds[self.kind[date]]
+        return replace(kind, onset=int(self.onset[date]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:
-    """Sums of one measure: `car`, `scar` and `unit` = CAR / SCAR (..., V), `path` (..., W); NaN where a bar is missing.
+    """Sums of one measure on R dates: `car`, `scar` and `unit` = CAR / SCAR (R, V), NaN where a bar is missing.
 
-    Of E observed events (E, V), or of R placebo rows (R, V).
+    `coefficient` (R, P) is the model of each date, as in `RollingSums`.
     """
 
     car: Floats
     scar: Floats
     unit: Floats
-    path: Floats
+    coefficient: Floats
 
 
 def step_of(bar_ms: int, *, weekly: bool) -> int:
@@ -86,8 +101,6 @@ def turn(observed: Sequence[FitRow], bars: int, step: int, windows: Windows, mos
 
     `bars` is the length of the panel; the circle is as many whole steps as it holds.
     """
-    places: list[FitRow] = []
-    alike: dict[FitRow, dict[int, int]] = {}
     circle = bars // step * step
     longest = windows.length + max((row.width for row in observed), default=1)
     turns = np.arange(1, circle // step, dtype=np.int64)
@@ -101,15 +114,19 @@ def turn(observed: Sequence[FitRow], bars: int, step: int, windows: Windows, mos
     # One bar more for the first return; what begins before the circle does is read from its second lap.
     moved += np.where(moved + windows.start < 1, circle, 0)
     table = np.empty(moved.shape, dtype=np.int64)
+    alike: dict[FitRow, list[int]] = {}
     for event, row in enumerate(observed):
-        # What is the same but for its onset shares its rows.
-        of_onset = alike.setdefault(replace(row, onset=0), {})
-        for at in moved[:, event].tolist():
-            if at not in of_onset:
-                of_onset[at] = len(places)
-                places.append(replace(row, onset=at))
-        table[:, event] = [of_onset[at] for at in moved[:, event].tolist()]
-    return Turns(tuple(places), table, circle)
+        alike.setdefault(replace(row, onset=0), []).append(event)
+    kinds = sorted(alike, key=lambda row: (row.columns, row.width, row.unused))
+    dates: list[Ints] = []
+    count = 0
+    for row in kinds:
+        own, places = np.unique(moved[:, alike[row]], return_inverse=True)
+        table[:, alike[row]] = places.reshape(len(turns), len(alike[row])) + count
+        dates.append(own)
+        count += len(own)
+    kind = np.repeat(np.arange(len(kinds)), [len(own) for own in dates])
+    return Turns(tuple(kinds), kind, np.concatenate((np.empty(0, dtype=np.int64), *dates)), table, circle)
 
 
 def twice(source: Series, circle: int) -> Series:
@@ -123,15 +140,16 @@ def twice(source: Series, circle: int) -> Series:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fitting:
-    """What the tasks of a placebo share: rows of a series, and what they are summed over."""
+    """What the tasks of a placebo share: dates of a series, and what they are summed over."""
 
     measure: Measure
     source: Series
-    rows: tuple[FitRow, ...]
+    turns: Turns
     windows: Windows
     minimum: int
     spans: Ints
-    steps: Ints
+    bounds: tuple[int, ...]
+    width: int
 
 
 def placebo_sums(
@@ -141,32 +159,83 @@ def placebo_sums(
     windows: Windows,
     minimum: int,
     spans: Ints,
-    steps: Ints,
     cluster: str | None = None,
     progress: Progress = silent,
 ) -> Sums:
-    """Sums of all R placebo rows over V `spans` and along W `steps`; a row whose model is rejected is NaN."""
-    count = len(turns.rows)
-    work = _Fitting(measure, twice(source, turns.bars), turns.rows, windows, minimum, spans, steps)
-    found = np.empty((count, 3 * len(spans) + len(steps)))
-    name, tasks = measure.replace("_", " "), -(-count // _ROWS)
+    """Sums of all R placebo dates over V `spans`; one whose model is rejected is NaN."""
+    most = 1 + len(source.benchmarks) if source.seasons is None else int(source.seasons.max()) + 1
+    width = 3 * len(spans) + most
+    work = _Fitting(measure, twice(source, turns.bars), turns, windows, minimum, spans, _bounds(turns), width)
+    found = np.empty((len(turns.onset), width))
+    name, tasks = measure.replace("_", " "), len(work.bounds) - 1
     progress(name, 0, tasks)
-    for done, (number, content) in enumerate(parts(_fitted, work, range(tasks), cluster), 1):
+    for done, (number, content) in enumerate(parts(_summed, work, range(tasks), cluster), 1):
         progress(name, done, tasks)
-        rows = found[number * _ROWS : (number + 1) * _ROWS]
+        rows = found[work.bounds[number] : work.bounds[number + 1]]
         rows[:] = np.frombuffer(content).reshape(rows.shape)
-    car, scar, unit, path = np.split(found, np.arange(1, 4) * len(spans), axis=1)
-    return Sums(car, scar, unit, path)
+    car, scar, unit, coefficient = np.split(found, np.arange(1, 4) * len(spans), axis=1)
+    return Sums(car, scar, unit, coefficient)
 
 
-def _fitted(work: _Fitting, number: int) -> bytes:
-    """One task: CAR, SCAR, unit and path of some of the rows, side by side."""
-    rows = work.rows[number * _ROWS : (number + 1) * _ROWS]
-    returns = fit(work.source, rows, work.windows, work.minimum)
-    width = np.array([row.width for row in rows], dtype=np.int64)
-    found = effects(work.measure, returns, work.spans, width)
-    path = sums(work.measure, returns, work.steps, width)
-    return np.concatenate((found.car, found.scar, unit_of(found.car, found.scar), path), axis=1).tobytes()
+def _bounds(turns: Turns) -> tuple[int, ...]:
+    """Where each task begins and the last ends: dates of one coin, and not too many."""
+    columns = [kind.columns for kind in turns.kinds]
+    first = {one: place for place, one in reversed(list(enumerate(columns)))}
+    starts = [*np.searchsorted(turns.kind, sorted(first.values())).tolist(), len(turns.kind)]
+    return (0, *(at for low, high in pairwise(starts) for at in (*range(low + _ROWS, high, _ROWS), high)))
+
+
+def _summed(work: _Fitting, number: int) -> bytes:
+    """One task: CAR, SCAR, unit and coefficients of some of the dates, side by side."""
+    low, high = work.bounds[number], work.bounds[number + 1]
+    found = np.full((high - low, work.width), np.nan)
+    kind = work.turns.kind[low:high]
+    for one in np.unique(kind).tolist():
+        row, mine = work.turns.kinds[one], np.flatnonzero(kind == one)
+        series = _cumulated_once(work.source, row.columns)
+        onset = work.turns.onset[low:high][mine]
+        sums = rolling_sums(work.measure, work.source, series, row, onset, work.windows, work.minimum, work.spans)
+        told = np.concatenate((sums.car, sums.scar, unit_of(sums.car, sums.scar), sums.coefficient), axis=1)
+        found[mine, : told.shape[1]] = told
+    return found.tobytes()
+
+
+# Several tasks, and the paths after them, ask for the same coin in turn.
+@lru_cache(maxsize=1)
+def _cumulated_once(source: Series, columns: tuple[int, ...]) -> CumulatedSeries:
+    return cumulated_series(source, columns, source.benchmarks_of(FitRow(columns, 0, 1)))
+
+
+def mean_paths(
+    measure: Measure, source: Series, turns: Turns, placebo: Sums, steps: Ints, groups: Sequence[Ints]
+) -> Floats:
+    """(G, B, W) mean path of the events of each group under each shift over W `steps`, missing bars left out."""
+    double = twice(source, turns.bars)
+    held: dict[int, list[int]] = {}
+    for place, events in enumerate(groups):
+        for event in events.tolist():
+            held.setdefault(event, []).append(place)
+    paths = np.full((len(groups), turns.count, len(steps)), np.nan)
+    if not turns.count:
+        return paths
+    kinds = turns.kind[turns.table[0]]
+    ordered = sorted(held, key=lambda event: (kinds[event], event))
+    block = max(_CELLS // max(len(groups) * turns.count, 1), 1)
+    for first in range(0, len(steps), block):
+        some = slice(first, first + block)
+        total, count = np.zeros((2, *paths[:, :, some].shape))
+        for event in ordered:
+            row, dates = turns.kinds[kinds[event]], turns.table[:, event]
+            series = _cumulated_once(double, row.columns)
+            values = path_sums(measure, series, row.width, turns.onset[dates], placebo.coefficient[dates], steps[some])
+            known = ~np.isnan(values)
+            values[~known] = 0.0
+            for place in held[event]:
+                total[place] += values
+                count[place] += known
+        np.divide(total, count, out=paths[:, :, some], where=count > 0)
+    _cumulated_once.cache_clear()
+    return paths
 
 
 def unit_of(car: Floats, scar: Floats) -> Floats:
@@ -179,16 +248,50 @@ def standardised_t(scar: Floats, sign: Floats) -> Floats:
 
     NaN is left out; NaN where fewer than two of several events are known, or they do not vary.
     """
-    values = scar * sign[:, None]
-    if values.shape[-2] == 1:
-        return np.asarray(values[..., 0, :])
-    known = ~np.isnan(values)
+    return _shifted(scar * sign[:, None], None).t(0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shifted:
+    """Moments over events of s + e u, from which the t of any effect e follows; `lone` events are their own t."""
+
+    count: Ints
+    mean: Floats
+    scatter: Floats
+    slope: Floats
+    product: Floats
+    square: Floats
+    lone: bool
+
+    def t(self, effect: Floats | float) -> Floats:
+        """(..., V) t of each cross-section where every event has `effect` (V,) more."""
+        mean = self.mean + effect * self.slope
+        if self.lone:
+            return np.where(self.count > 0, mean, np.nan)
+        scatter = self.scatter + effect * (2.0 * self.product + effect * self.square)
+        variance = scatter / np.maximum(self.count - 1, 1)
+        usable = (self.count > 1) & (variance > ROUNDING * np.square(mean))
+        return np.where(usable, mean * np.sqrt(self.count) / np.sqrt(np.where(usable, variance, 1.0)), np.nan)
+
+
+def _shifted(scar: Floats, unit: Floats | None) -> _Shifted:
+    """Moments of (..., n, V) sums and of 1 / `unit`, over the events whose sum is known (and unit, where given)."""
+    known = ~np.isnan(scar) if unit is None else ~(np.isnan(scar) | np.isnan(unit))
     count = known.sum(axis=-2)
+    mean, away = _centred(scar, known, count)
+    scatter = np.square(away).sum(axis=-2)
+    lone = scar.shape[-2] == 1
+    if unit is None:
+        none = np.zeros(())
+        return _Shifted(count, mean, scatter, none, none, none, lone)
+    slope, steps = _centred(1.0 / unit, known, count)
+    return _Shifted(count, mean, scatter, slope, (away * steps).sum(axis=-2), np.square(steps).sum(axis=-2), lone)
+
+
+def _centred(values: Floats, known: Flags, count: Ints) -> tuple[Floats, Floats]:
+    """(..., V) mean of the known events, and (..., n, V) deviations from it, zero where unknown."""
     mean = np.where(known, values, 0.0).sum(axis=-2) / np.maximum(count, 1)
-    scatter = np.square(np.where(known, values - mean[..., None, :], 0.0)).sum(axis=-2)
-    variance = scatter / np.maximum(count - 1, 1)
-    usable = (count > 1) & (variance > ROUNDING * np.square(mean))
-    return np.where(usable, mean * np.sqrt(count) / np.sqrt(np.where(usable, variance, 1.0)), np.nan)
+    return mean, np.where(known, values - mean[..., None, :], 0.0)
 
 
 def mean_of(values: Floats, sign: Floats) -> Floats:
@@ -205,20 +308,20 @@ def least_effect(scar: Floats, unit: Floats, level: float) -> Floats:
     The effect is added to every event of every turn and its |t| compared with the (1 - `level`) quantile of |t|
     without it: what the test could have seen on these very data. NaN where fewer than two turns are defined.
     """
-    one = np.ones(scar.shape[-2])
-    null = np.abs(standardised_t(scar, one))
+    null = np.abs(standardised_t(scar, np.ones(scar.shape[-2])))
     defined = (~np.isnan(null)).sum(axis=0)
     # p <= level asks for at most k - 1 turns as extreme, so for more than the k-th largest.
     rank = np.maximum(((defined + 1) * level).astype(np.int64), 1)
     ordered = np.sort(np.where(np.isnan(null), -np.inf, null), axis=0)
     spans = np.arange(scar.shape[-1])
     critical = ordered[np.maximum(len(ordered) - rank, 0), spans] if len(ordered) else np.full(len(spans), np.nan)
+    shifted = _shifted(scar, unit)
     low = np.zeros(len(spans))
     most = _WIDEST * np.array([np.median(by[~np.isnan(by)]) if not np.isnan(by).all() else 0.0 for by in unit.T])
     high = most
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        found = np.abs(standardised_t(scar + middle / unit, one)) > critical
+        found = np.abs(shifted.t(middle)) > critical
         enough = found.sum(axis=0) >= POWER * defined
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     none = ((defined + 1) * level < 1.0) | (high >= most)

@@ -261,9 +261,9 @@ def _measured(
     returns = fit(source, rows, windows, minimum)
     width = np.array([row.width for row in rows], dtype=np.int64)
     steps = steps_of(measure, returns)
-    placebo = placebo_sums(measure, source, turns, windows, minimum, spans, steps, cluster, progress)
+    placebo = placebo_sums(measure, source, turns, windows, minimum, spans, cluster, progress)
     own, path = effects(measure, returns, spans, width), effects(measure, returns, steps, width)
-    return MeasuredEffects(measure, config, turns, observation, spans, own, path, placebo)
+    return MeasuredEffects(measure, source, config, turns, observation, spans, own, path, placebo)
 
 
 def _nothing(rejected: Sequence[Rejected], calendar: Calendar, market: Market) -> str:

@@ -43,10 +43,10 @@ def test_turns_by_hand() -> None:
     """A circle of 90 of 95 bars in steps of 10: onset 60 becomes 70, 80, 0, ..., 50; windows reach 41 bars back."""
     turns = turn([FitRow((1,), 60, 2)], 95, 10, WINDOWS, 99, 1)
     assert (turns.bars, turns.count) == (90, 8)
-    onset = np.array([row.onset for row in turns.rows])[turns.table[:, 0]]
+    onset = turns.onset[turns.table[:, 0]]
     # What needs bars before the circle begins is read from its second lap; 50 - 41 = 9 bars before it are there.
     assert onset.tolist() == [70, 80, 90, 100, 110, 120, 130, 50]
-    assert all(row.width == 2 for row in turns.rows)
+    assert [row.width for row in turns.kinds] == [2]
     assert turn([FitRow((1,), 60, 2)], 40, 10, WINDOWS, 99, 1).count == 0
     assert step_of(HOUR, weekly=False) == 24
     assert step_of(HOUR, weekly=True) == 168
@@ -56,8 +56,8 @@ def test_turns_by_hand() -> None:
 def test_turns_keep_every_distance_and_every_coin_and_take_none_twice() -> None:
     turns = turn(ROWS, BARS, 1, WINDOWS, 250, 1)
     assert turns.count == 250
-    onset = np.array([row.onset for row in turns.rows])[turns.table]
-    column = np.array([row.columns[0] for row in turns.rows])[turns.table]
+    onset = turns.onset[turns.table]
+    column = np.array([row.columns[0] for row in turns.kinds])[turns.kind[turns.table]]
     assert (column == [row.columns[0] for row in ROWS]).all()
     gaps = (onset - onset[:, :1]) % BARS
     assert (gaps == np.array([row.onset - ROWS[0].onset for row in ROWS])).all()
@@ -72,7 +72,7 @@ def test_a_turn_is_what_the_array_level_says_of_the_turned_market() -> None:
     source = simulated(rng, 0.0)
     source.values[rng.random(source.values.shape) < 0.002] = np.nan
     turns = turn(ROWS, BARS, 1, WINDOWS, BARS, 1)
-    sums = placebo_sums("return", source, turns, WINDOWS, 30, SPANS, SPANS)
+    sums = placebo_sums("return", source, turns, WINDOWS, 30, SPANS)
     assert np.isnan(sums.scar).any()
     for shift in (1, 37, 120, 299):
         rolled = replace(source, values=np.roll(source.values, -shift, axis=0))
@@ -87,7 +87,7 @@ def test_the_least_effect_is_found_four_times_of_five() -> None:
     """Added to every event of every turn, it is found on 80 % of them; of 18 turns no p is below 1/19."""
     source = simulated(np.random.default_rng(6), 0.0)
     turns = turn(ROWS, BARS, 1, WINDOWS, BARS, 1)
-    sums = placebo_sums("return", source, turns, WINDOWS, 30, SPANS, SPANS)
+    sums = placebo_sums("return", source, turns, WINDOWS, 30, SPANS)
     scar, unit = sums.scar[turns.table], sums.unit[turns.table]
     least = least_effect(scar, unit, 0.05)
     assert (least > 0.005).all()
@@ -133,7 +133,7 @@ def placebo(source: Series) -> Outcome:
     """P of the common-shift placebo and of the raw mean's, over both spans."""
     turns = turn(ROWS, BARS, 3, WINDOWS, BARS, 1)
     own = cumulate(fit(source, ROWS, WINDOWS, 30), SPANS)
-    sums: Sums = placebo_sums("return", source, turns, WINDOWS, 30, SPANS, SPANS)
+    sums: Sums = placebo_sums("return", source, turns, WINDOWS, 30, SPANS)
     scar, car = sums.scar[turns.table], sums.car[turns.table]
     return Outcome(
         placebo_p(standardised_t(own.scar, ONE), standardised_t(scar, ONE)),

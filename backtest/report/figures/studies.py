@@ -8,9 +8,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.special import ndtri
 
 from backtest.base.errors import UsageError, near_miss
+from backtest.base.normal import normal_quantile
 from backtest.base.units import UNIT_MS, duration_ms
 from backtest.report.figures import style
 from backtest.report.figures.palette import BLUE, INK, MUTED, PAPER
@@ -126,7 +126,7 @@ def influencers_data(study: Study) -> pd.DataFrame:
     mean, error, kept, shrunken = (
         table[name].to_numpy(dtype=np.float64) for name in ("mean", "error", "kept", "shrunken")
     )
-    reach = float(ndtri((1.0 + study.config.level) / 2.0))
+    reach = normal_quantile((1.0 + study.config.level) / 2.0)
     narrow = np.sqrt(kept) * error
     return pd.DataFrame(
         {
