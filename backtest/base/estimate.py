@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backtest.base.errors import UsageError, near_miss
+
 SECONDS_TOLD, SHARE_TOLD = 10.0, 0.25
 """From what on an estimate is told: seconds, and share of the memory that there is."""
 FACTOR, MEMORY_OFF = 2.5, 0.1
@@ -20,10 +22,25 @@ REFERENCE_S = 0.0240
 """CPU seconds of `small_work` where the coefficients were measured."""
 ROWS = 2_048
 """Placebo rows of a study that are fitted at a time."""
+EQUITY_FORMATS = ("auto", "csv", "parquet")
+"""How a run folder may hold equity; `auto` is CSV below `LONG_EQUITY` bars."""
 LONG_EQUITY = 200_000
-"""Bars from which equity is written as Parquet."""
+"""Bars from which equity is written as Parquet, unless CSV is asked for: as text it takes longer than the run."""
 LONG_BARS = 100_000
 """Bars from which intervals come from sums over blocks."""
+
+
+def writes_csv(equity: str, bars: int) -> bool:
+    """Whether the equity of so many bars is written as CSV, not as Parquet, in this format.
+
+    Raises
+    ------
+    UsageError
+        For a format that is not one of `EQUITY_FORMATS`.
+    """
+    if equity not in EQUITY_FORMATS:
+        raise UsageError(f"equity {equity!r} is unknown; {near_miss(equity, EQUITY_FORMATS)}")
+    return equity == "csv" or (equity == "auto" and bars < LONG_EQUITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +48,8 @@ class Workload:
     """How much is asked.
 
     Bars, coins, catalysts (of a study: coins of catalysts), strategies, placebo draws of each, bootstrap draws, trials
-    of a search, cuts of an audit; of a study the bars of the whole window and of its event window.
+    of a search, cuts of an audit; of a study the bars of the whole window and of its event window; how a run folder
+    holds equity.
     """
 
     bars: int
@@ -44,6 +62,7 @@ class Workload:
     cuts: int = 0
     window: int = 0
     event: int = 0
+    equity: str = "auto"
 
     @property
     def cells(self) -> int:
@@ -57,8 +76,8 @@ class Workload:
 
     @property
     def written(self) -> int:
-        """Bars of equity written as text: longer runs write Parquet."""
-        return self.strategies * self.bars if self.bars < LONG_EQUITY else 0
+        """Bars of equity written as text."""
+        return self.strategies * self.bars if writes_csv(self.equity, self.bars) else 0
 
     @property
     def resampled(self) -> int:

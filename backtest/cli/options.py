@@ -66,6 +66,10 @@ ClusterOption = Annotated[
     str | None, typer.Option(help="Dask scheduler, tcp://host:8786, or local:N workers here.", show_default="here")
 ]
 
+EquityOption = Annotated[
+    str,
+    typer.Option("--equity", help="Equity in the run folder: csv, parquet, or auto, which is csv below 200,000 bars."),
+]
 LedgerOption = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backtest.cli.options import REQUEST, ClusterOption, Json, LedgerOption, asking
+from backtest.cli.options import REQUEST, ClusterOption, EquityOption, Json, LedgerOption, asking
 from backtest.cli.progress import progress_bar, tell_of
 
 if TYPE_CHECKING:
@@ -30,22 +30,25 @@ def run(
         str, typer.Option(help="Columns by name, as in net,drawdown,captured.", show_default="what fits")
     ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
+    equity: EquityOption = "auto",
     cluster: ClusterOption = None,
     ledger: LedgerOption = None,
     as_json: Json = False,
 ) -> None:
     """Replay strategies over a market and its catalysts, net of every cost."""
-    from functools import partial
+    from dataclasses import replace
 
+    from backtest.base.estimate import writes_csv
     from backtest.cli.announcing import announce
     from backtest.report.run_screen import Wanted
 
+    writes_csv(equity, 0)  # An unknown format is refused before the run, not after it.
     wanted = Wanted(tuple(name.strip() for name in columns.split(",") if name.strip()), sort, top)
     tell_of(cluster)
     with progress_bar() as progress:
-        evaluation = request.evaluate(progress=progress, cluster=cluster, announce=partial(announce, "run"))
-
-    from dataclasses import replace
+        evaluation = request.evaluate(
+            progress=progress, cluster=cluster, announce=lambda work: announce("run", replace(work, equity=equity))
+        )
 
     from backtest.cli.recording import recorded_by, write_recorded
     from backtest.ledger.recording import record_evaluation
@@ -56,7 +59,7 @@ def run(
     folder = out or Path("runs") / run_folder_name(document, text)
     check_unclaimed(folder, document, text)
     recorded = recorded_by(ledger, lambda opened: record_evaluation(opened, evaluation, request))
-    write_run_folder(folder, evaluation.runs, document, text)
+    write_run_folder(folder, evaluation.runs, document, text, equity=equity)
     write_recorded(folder, recorded)
     if as_json:
         typer.echo(text)

@@ -11,6 +11,7 @@ from backtest.cli.options import (
     REPLAYED,
     Axes,
     ClusterOption,
+    EquityOption,
     Json,
     LedgerOption,
     OneStrategy,
@@ -40,13 +41,14 @@ def walkforward(
     memory: Annotated[int, typer.Option(help="Earlier blocks of catalysts to train on; 0 for all.")] = 0,
     cluster: ClusterOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/...")] = None,
+    equity: EquityOption = "auto",
     ledger: LedgerOption = None,
     as_json: Json = False,
 ) -> None:
     """Choose parameters on past catalysts, trade the next ones with them, and score that as one run."""
     from dataclasses import replace
 
-    from backtest.base.estimate import Workload
+    from backtest.base.estimate import Workload, writes_csv
     from backtest.base.units import duration_ms
     from backtest.cli.announcing import announce
     from backtest.cli.recording import WITHOUT, recorded_by, write_recorded
@@ -71,6 +73,7 @@ def walkforward(
     from backtest.scoring.space import space_of
     from backtest.scoring.walkforward import WalkForward, walk_forward
 
+    writes_csv(equity, 0)  # An unknown format is refused before the search, not after it.
     settings, catalysts = request.run_config(), request.calendar()
     searched = space_of(strategy, assignments(param or (), "-p"), space, search, trials, settings.seed)
     (one,) = strategies_of([searched.strategy], dict(searched.trials[0].parameters))
@@ -106,7 +109,7 @@ def walkforward(
     check_unclaimed(folder, found)
     recorded = recorded_by(ledger, lambda opened: record_walk_forward(opened, evaluation, result))
     cards = recorded.cards if recorded else evaluation.cards
-    write_run_folder(folder, [result.run], found)
+    write_run_folder(folder, [result.run], found, equity=equity)
     write_recorded(folder, recorded)
     with writing("run folder", folder):
         write_text(folder / "walkforward.json", to_json(document) + "\n")

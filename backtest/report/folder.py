@@ -20,7 +20,7 @@ import pandas as pd
 from backtest import __version__
 from backtest.base.documents import read_json, read_whole, table_of
 from backtest.base.errors import BacktestError, DataError, UsageError
-from backtest.base.estimate import LONG_EQUITY
+from backtest.base.estimate import writes_csv
 from backtest.base.identity import document_of
 from backtest.base.schemas import schema, schema_id
 from backtest.base.schemas.checking import fault_of
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from backtest.market.record import Market
     from backtest.scoring.evaluation import Evaluation
     from backtest.scoring.metrics import Score
+
+CURVES_TEXT, CURVES = "equity.csv", "equity.parquet"
+"""Equity of all strategies by bar, in either format; a run folder holds one of them."""
 
 
 def run_document(evaluation: Evaluation, request: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -155,25 +158,28 @@ def check_unclaimed(folder: Path, document: dict[str, Any], text: str | None = N
         raise UsageError(f"run folder {folder} holds another run: choose another with `out`, or remove it")
 
 
-def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any], text: str | None = None) -> None:
-    """Write fills.csv, trades.csv, equity.csv and, last, run.json: a folder that has it holds one complete run. The
+def write_run_folder(
+    folder: Path, runs: Sequence[Run], document: dict[str, Any], text: str | None = None, *, equity: str = "auto"
+) -> None:
+    """Write fills.csv, trades.csv, equity and, last, run.json: a folder that has it holds one complete run. The
     tables are written beside those of an earlier run before that run's files are removed, so that a full disk leaves it
-    intact. From `LONG_EQUITY` bars on equity is written as Parquet, equity.parquet.
+    intact. `equity` is csv (equity.csv), parquet (equity.parquet), or auto: CSV below `LONG_EQUITY` bars.
 
     Raises
     ------
     UsageError
-        Where the folder cannot be written, or holds another run.
+        Where the folder cannot be written, or holds another run, or for a format that is not known.
     """
     text = to_json(document) if text is None else text
     check_unclaimed(folder, document, text)
-    equity = pd.DataFrame({run.strategy: run.equity for run in runs}).rename_axis("bar").reset_index()
+    curves = pd.DataFrame({run.strategy: run.equity for run in runs}).rename_axis("bar").reset_index()
     tables = {"fills.csv": _joined(runs, "fills"), "trades.csv": _joined(runs, "trades")}
-    tables |= {} if len(equity) >= LONG_EQUITY else {"equity.csv": equity}
+    as_text = writes_csv(equity, len(curves))
+    tables |= {CURVES_TEXT: curves} if as_text else {}
     with writing("run folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
         contents: dict[str, str | bytes] = {name: csv_text(table) for name, table in tables.items()}
-        contents |= {} if "equity.csv" in tables else {"equity.parquet": _parquet(equity)}
+        contents |= {} if as_text else {CURVES: _parquet(curves)}
         staged = [(folder / f".{name}.{os.getpid()}.new", folder / name) for name in contents]
         head = folder / f".run.json.{os.getpid()}.new"
         try:
@@ -184,6 +190,7 @@ def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]
                     replace_file(new, content)
             write_text(head, f"{text}\n")
             (folder / "run.json").unlink(missing_ok=True)
+            (folder / (CURVES if as_text else CURVES_TEXT)).unlink(missing_ok=True)
             for new, path in (*staged, (head, folder / "run.json")):
                 new.replace(path)
         finally:
@@ -193,7 +200,7 @@ def write_run_folder(folder: Path, runs: Sequence[Run], document: dict[str, Any]
 
 def read_equity(folder: Path, strategy: str) -> pd.Series[float]:
     """Equity (T,) of a strategy by bar, as a run folder holds it; `DataError` where it cannot be read."""
-    long, path = folder / "equity.parquet", folder / "equity.csv"
+    long, path = folder / CURVES, folder / CURVES_TEXT
     try:
         if long.is_file():
             path = long

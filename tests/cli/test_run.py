@@ -67,6 +67,22 @@ def test_the_same_command_gives_the_same_bytes(backtest: Command, tmp_path: Path
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
+def test_equity_is_parquet_on_request_and_an_unknown_format_is_refused_before_the_run(
+    backtest: Command, tmp_path: Path
+) -> None:
+    few = ("-s", "buy_and_hold", "--placebo", "0", "--bootstrap", "0")
+    assert backtest("run", *few, "--out", "text").returncode == 0
+    assert backtest("run", *few, "--out", "table", "--equity", "parquet").returncode == 0
+    assert {path.name for path in (tmp_path / "table").iterdir()} >= {"equity.parquet", "run.json"}
+    assert (tmp_path / "table" / "run.json").read_bytes() == (tmp_path / "text" / "run.json").read_bytes()
+    text, table = pd.read_csv(tmp_path / "text" / "equity.csv"), pd.read_parquet(tmp_path / "table" / "equity.parquet")
+    assert text["buy_and_hold"].tolist() == table["buy_and_hold"].tolist()
+    refused = backtest("run", "--equity", "parket", "--out", "none")
+    assert refused.returncode == 2
+    assert "equity 'parket' is unknown; did you mean 'parquet'" in refused.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_options_reach_the_run(backtest: Command) -> None:
     done = backtest(
         "run", "--json", "-s", "catalyst_momentum", "-p", "hold=24h", "-p", "kinds=trust_relaunch,oi_record",
