@@ -13,6 +13,7 @@ from backtest.cli.options import BARS, Json, asking
 from backtest.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from backtest.base.progress import Progress
     from backtest.request.request import Request
     from backtest.signals.audit import Audit
 
@@ -35,13 +36,25 @@ def audit(
     bars, coins = market.close.shape
     announce("audit", Workload(bars, coins, len(catalysts), len(chosen), cuts=cuts))
     with progress_bar() as progress:
-        audits = [audit_one(one, market, catalysts, cuts=cuts, progress=progress) for one in chosen]
+        audits = [
+            audit_one(one, market, catalysts, cuts=cuts, progress=_of_many(progress, place, len(chosen)))
+            for place, one in enumerate(chosen, 1)
+        ]
     if as_json:
         typer.echo(json.dumps({"schema": schema_id("audit"), "audits": [_document(one) for one in audits]}, indent=2))
     else:
         show(new_console(), audit_table(audits), *audit_lines(audits))
     for one in audits:
         one.check()
+
+
+def _of_many(progress: Progress, place: int, count: int) -> Progress:
+    """Progress that says which of several strategies is audited: the time left is that of this one."""
+
+    def told(what: str, done: int, total: int) -> None:
+        progress(what if count == 1 else f"{what} ({place} of {count})", done, total)
+
+    return told
 
 
 def _iso(moment_ms: int) -> str:

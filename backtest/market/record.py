@@ -289,10 +289,11 @@ class Market(Shown):
             )
         end = int(self.open_ms[rows.stop - 1]) + self.bar_ms
         known = {name: one.until(end) for name, one in self.auxiliary.items()}
-        return replace(self._rows(rows), auxiliary=known)
-
-    def _rows(self, rows: slice) -> Market:
-        return replace(self, index=self.index[rows], **fields_of({n: v[rows] for n, v in self.panels.items()}))
+        index = self.index[rows]
+        # A view of a few bars would keep all of them in memory.
+        few = 2 * len(index) < len(self.index)
+        panels = {name: values[rows].copy() if few else values[rows] for name, values in self.panels.items()}
+        return self._unchecked(fields_of(panels) | {"index": index, "auxiliary": known})
 
     def select(self, symbols: tuple[str, ...]) -> Market:
         """The same bars of fewer instruments, in the order given."""
@@ -300,10 +301,8 @@ class Market(Shown):
         if not columns or len(set(columns)) < len(columns):
             return replace(self, instruments=tuple(self.instruments[column] for column in columns))
         found = fields_of({name: np.ascontiguousarray(values[:, columns]) for name, values in self.panels.items()})
-        found["series"] = {name: values for name, values in found["series"].items() if not np.isnan(values).all()}
         # Bars that were checked once are not checked, and not copied, again.
-        values = {one.name: getattr(self, one.name) for one in fields(self)} | found
-        return _restored(values | {"instruments": tuple(self.instruments[column] for column in columns)})
+        return self._unchecked(found | {"instruments": tuple(self.instruments[column] for column in columns)})
 
     @property
     def panels(self) -> dict[str, Floats]:
@@ -340,9 +339,16 @@ class Market(Shown):
         found = self.auxiliary.get(name)
         return np.full(len(self.index), np.nan) if found is None else found.at(self.open_ms + self.bar_ms)
 
-    def with_panels(self, panels: Mapping[str, Floats]) -> Market:
-        """The market with some panels replaced, by name."""
-        return replace(self, **fields_of(self.panels | dict(panels)))
+    def with_panels(self, panels: Mapping[str, Floats], *, check: bool = True) -> Market:
+        """The market with some panels replaced, by name; `check=False` for panels made here that cannot be wrong."""
+        found = fields_of(self.panels | dict(panels))
+        return replace(self, **found) if check else self._unchecked(found)
+
+    def _unchecked(self, changes: dict[str, Any]) -> Market:
+        """The market with other values of its fields, none of them copied or checked."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)} | changes
+        series = {name: panel for name, panel in values["series"].items() if not np.isnan(panel).all()}
+        return _restored(values | {"series": series})
 
     def frame(self, panel: str) -> pd.DataFrame:
         """One panel (`close`, `funding`, ...) as a DataFrame of index by symbol."""

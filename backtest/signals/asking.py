@@ -22,6 +22,8 @@ from backtest.signals.strategy import Decision, Strategy
 from backtest.signals.touching import Touching
 
 CAN_FORK = hasattr(os, "fork")
+_ANSWERED, _ALL = b"+", b"="
+"""What a process writes after each answer, and before it sends them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +71,20 @@ class Asker:
         """The answer of a process that has asked nothing before."""
         return self.ask_in_turn([lambda: question])[0]
 
-    def ask_in_turn(self, questions: Sequence[Later], seed: int = 0) -> list[Answer]:
+    def ask_in_turn(
+        self, questions: Sequence[Later], seed: int = 0, heard: Callable[[], None] = lambda: None
+    ) -> list[Answer]:
         """Answers of one process, one after the other; `seed` is that of Python's and numpy's shared generators.
 
-        If one of them ends the process, each is asked in its own process.
+        If one of them ends the process, each is asked in its own process. `heard` is called after each answer.
         """
         if not CAN_FORK:
-            return [_answer(self.strategy, one()) for one in questions]
-        told = _in_a_copy(self.strategy, questions, seed)
+            answers = []
+            for one in questions:
+                answers.append(_answer(self.strategy, one()))
+                heard()
+            return answers
+        told = _in_a_copy(self.strategy, questions, seed, heard)
         if told is None:
             if len(questions) > 1:
                 return [answer for one in questions for answer in self.ask_in_turn([one], seed)]
@@ -96,7 +104,7 @@ def _answer(strategy: Strategy[Any], question: Question) -> Answer:
 
 
 def _in_a_copy(
-    strategy: Strategy[Any], questions: Sequence[Later], seed: int
+    strategy: Strategy[Any], questions: Sequence[Later], seed: int, heard: Callable[[], None]
 ) -> tuple[list[Answer], tuple[str, ...]] | None:
     """What a copy of this process answered and touched; None if it ended without answering."""
     read, write = os.pipe()
@@ -109,6 +117,8 @@ def _in_a_copy(
     os.close(write)
     try:
         with os.fdopen(read, "rb") as pipe:
+            while pipe.read(1) == _ANSWERED:
+                heard()
             data = pipe.read()
     except BaseException:
         os.kill(child, signal.SIGKILL)
@@ -135,8 +145,12 @@ def _answer_and_leave(write: int, strategy: Strategy[Any], questions: Sequence[L
         np.random.seed(seed)  # noqa: NPY002 - the generator that all of a process share
         gc.freeze()  # What was there before need not be looked through, which would copy it.
         touching = Touching(type(strategy).__module__)
-        answers = [_answer(strategy, one()) for one in questions]
+        answers = []
+        for one in questions:
+            answers.append(_answer(strategy, one()))
+            os.write(write, _ANSWERED)
         with os.fdopen(write, "wb") as pipe:
+            pipe.write(_ALL)
             pickle.dump((answers, touching.touched), pipe)
         code = 0
     except BaseException:

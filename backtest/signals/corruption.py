@@ -43,13 +43,17 @@ def corrupt(
     cells = (rows, columns)
     panels: dict[str, Any] = {}
     for place, source in enumerate(SOURCES):
-        if source not in sources or not (source == "prices" or source in market.panels):
+        names = [name for name in (PRICES if source == "prices" else (source,)) if name in market.panels]
+        # In what is unknown no corruption can show.
+        if source not in sources or not names or np.isnan(market.panel(names[0])).all():
             continue
-        factor = _factor(kind, market.close.shape, seed + place)
-        anchor = _last_known(market.panel("close" if source == "prices" else source), rows.start)[None, columns]
-        for name in PRICES if source == "prices" else (source,):
+        if kind == "reversal":
+            anchor = _last_known(market.panel("close" if source == "prices" else source), rows.start)[None, columns]
+        else:
+            factor = _factor(kind, market.close.shape, cells, seed + place)
+        for name in names:
             if kind != "reversal":
-                values = market.panel(name)[cells] * factor[cells]
+                values = market.panel(name)[cells] * factor
             elif name == "funding":
                 values = -market.funding[cells]
             else:
@@ -57,13 +61,22 @@ def corrupt(
                 twin = {"high": "low", "low": "high"}.get(name, name)
                 values = _mirrored(market.panel(twin)[cells], anchor)
             panels[name] = _with(market, name, cells, values)
-    return market.with_panels(panels)
+    return market.with_panels(panels, check=False)
 
 
-def _factor(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
+def _factor(kind: str, shape: tuple[int, int], cells: Cells, seed: int) -> Floats | float:
     if kind == "noise":
-        return np.asarray(np.exp2(np.random.default_rng(seed).uniform(-1.0, 1.0, shape)))
-    return np.full(shape, {"surge": 10.0, "missing": np.nan}.get(kind, 1.0))
+        return np.asarray(np.exp2(_uniform(-1.0, 1.0, shape, cells, seed)))
+    return {"surge": 10.0, "missing": np.nan}[kind]
+
+
+def _uniform(low: float, high: float, shape: tuple[int, int], cells: Cells, seed: int) -> Floats:
+    """Those cells of uniform numbers (T, N); the rows before them are skipped, which changes no number."""
+    rows, columns = cells
+    first, last, _ = rows.indices(shape[0])
+    drawn = np.random.PCG64(seed)
+    drawn.advance(first * shape[1])
+    return np.random.Generator(drawn).uniform(low, high, (max(last - first, 0), shape[1]))[:, columns]
 
 
 def _mirrored(values: Floats, anchor: Floats) -> Floats:
@@ -83,7 +96,7 @@ def corrupt_panel(
     cells = (rows, columns)
     panels: dict[str, Any] = {}
     values = market.panel(panel)[cells]
-    share = np.random.default_rng(seed).uniform(0.0, 1.0, market.close.shape)[cells]
+    share = _uniform(0.0, 1.0, market.close.shape, cells, seed)
     if panel in ("open", "close"):
         low, high = market.low[cells], market.high[cells]
         if room:
@@ -97,7 +110,7 @@ def corrupt_panel(
     else:
         values = values * np.exp2(2.0 * share - 1.0)
     panels[panel] = _with(market, panel, cells, values)
-    return market.with_panels(panels)
+    return market.with_panels(panels, check=False)
 
 
 def known_panels(market: Market) -> tuple[str, ...]:
@@ -167,14 +180,17 @@ def _last_known(values: Floats, row: int | None) -> Floats:
     """(N,) last known value before a row, the first known one where there is none, 1 where nothing is known."""
     result = np.ones(values.shape[1])
     for column in range(values.shape[1]):
-        known = np.flatnonzero(~np.isnan(values[:, column]))
-        if known.size:
-            before = known[known < (row or 0)]
-            result[column] = values[before[-1] if before.size else known[0], column]
+        known = ~np.isnan(values[:, column])
+        before = known[: row or 0][::-1]
+        if before.any():
+            result[column] = values[len(before) - 1 - before.argmax(), column]
+        elif known.any():
+            result[column] = values[known.argmax(), column]
     return result
 
 
 def _with(market: Market, panel: str, cells: Cells, values: npt.NDArray[np.float64]) -> Floats:
     result = market.panel(panel).copy()
     result[cells] = values
-    return np.asarray(result, dtype=np.float64)
+    result.flags.writeable = False
+    return np.asarray(result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,6 +32,7 @@ from backtest.signals.strategy import Decision
 TRUNCATION, SERIES = "truncation", "auxiliary series"
 PANEL_DRAWS = 12
 SERIES_DRAWS = 4
+STATE_QUESTIONS = 3
 TOGETHER = 6
 """Cuts whose questions one process answers; what differs there counts only if it differs in a process of its own."""
 _EARLIEST_MS = -(2**62)
@@ -50,16 +51,16 @@ def examine(
         raise UsageError(f"strategy {name!r} decides otherwise when asked again: seed its draws, keep no state")
     trial = _Examination(asker, market, calendar, first.rows, seed)
     instants = _instants(first.rows, market, calendar, cuts)
+    known = known_panels(market)
+    steps = _Steps(name, sum(len(trial.asked_at(cut)) for cut in instants) + STATE_QUESTIONS + len(known) + 1, progress)
     leak = None
     for done in range(0, len(instants), TOGETHER):
-        progress(name, done, len(instants))
-        leak = trial.leak_at(instants[done : done + TOGETHER])
+        leak = trial.leak_at(instants[done : done + TOGETHER], steps.one)
         if leak is not None:
             break
     if leak is None:
-        trial.check_state()
-    reads, unread = trial.reads()
-    known = known_panels(market)
+        trial.check_state(steps.one)
+    reads, unread = trial.reads(steps.one)
     series = () if asker.apart == HERE else (SERIES,)
     return Audit(
         strategy=name,
@@ -115,6 +116,19 @@ def difference(base: Sequence[Decision], answer: Answer, until_ms: int) -> tuple
     return (after[len(before)], "created") if len(after) > len(before) else None
 
 
+class _Steps:
+    """Questions that were answered, of those that an audit without a finding asks."""
+
+    def __init__(self, name: str, total: int, progress: Progress) -> None:
+        self._name, self._done, self._total, self._progress = name, 0, total, progress
+        progress(name, 0, total)
+
+    def one(self) -> None:
+        """One more was answered; what is asked beyond the total leaves the last step open."""
+        self._done = min(self._done + 1, self._total - 1)
+        self._progress(self._name, self._done, self._total)
+
+
 @dataclass(frozen=True, slots=True)
 class _Examination:
     """One strategy, and what it decided on the true data."""
@@ -154,7 +168,11 @@ class _Examination:
         hidden = hidden_at(self.calendar, cut)
         return Question(self.market, corrupt_calendar(self.calendar, kind.removeprefix("catalysts "), hidden, cut))
 
-    def leak_at(self, cuts: Sequence[int]) -> Leak | None:
+    def asked_at(self, cut: int) -> list[str]:
+        """What is changed after an instant, of market, calendar and auxiliary series."""
+        return [*self._kinds(cut), *([] if self.asker.apart == HERE else [SERIES])]
+
+    def leak_at(self, cuts: Sequence[int], heard: Callable[[], None]) -> Leak | None:
         """What differs when everything not known at each of some instants is changed.
 
         The shorter market is asked first, in a process that has seen no other: what the strategy fits once and keeps is
@@ -164,7 +182,7 @@ class _Examination:
         if self.asker.apart != HERE:
             # A process cannot take back what it corrupted: the last cut, of the fewest readings, goes first.
             asked += [(cut, SERIES) for cut in sorted(cuts, reverse=True)]
-        answers = self.asker.ask_in_turn([partial(self._question, kind, cut) for cut, kind in asked])
+        answers = self.asker.ask_in_turn([partial(self._question, kind, cut) for cut, kind in asked], heard=heard)
         differing = [
             (cut, kind)
             for (cut, kind), answer in zip(asked, answers, strict=True)
@@ -241,11 +259,11 @@ class _Examination:
             low, high = (middle, high) if self._shows(short, until) else (low, middle)
         return low
 
-    def check_state(self) -> None:
+    def check_state(self, heard: Callable[[], None]) -> None:
         """Raise `UsageError` if the strategy decides differently when asked again, or after other data."""
         other = Question(corrupt(self.market, "reversal", slice(0, None), seed=self.seed), self.calendar)
         true = Question(self.market, self.calendar)
-        answers = self.asker.ask_in_turn([lambda: other, lambda: true, lambda: true], seed=self.seed)
+        answers = self.asker.ask_in_turn([lambda: other, lambda: true, lambda: true], seed=self.seed, heard=heard)
         for answer in answers[1:]:
             if answer.error or _texts(answer.rows) != _texts(self.base):
                 raise self._kept_state()
@@ -256,12 +274,13 @@ class _Examination:
             "data or with the shared random generators in another state: seed its draws, keep no state"
         )
 
-    def reads(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def reads(self, heard: Callable[[], None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Inputs whose corruption from the first bar on changes any decision, and those where it changes none."""
         true = _texts(self.base)
 
         def matters(market: Market, calendar: Calendar, series_after_ms: int | None = None, seed: int = 1) -> bool:
             answer = self.asker.ask(Question(market, calendar, series_after_ms, seed))
+            heard()
             return bool(answer.error) or _texts(answer.rows) != true
 
         results: dict[str, bool] = {

@@ -97,6 +97,18 @@ def test_bars_of_another_market_are_not_copied_and_their_views_are() -> None:
     assert replace(market, close=turned).close.flags.c_contiguous
 
 
+def test_most_bars_are_a_view_and_a_few_are_a_copy() -> None:
+    market = a_market()
+    end = market.end_ms
+    for start, kept in ((market.start_ms + market.bar_ms, True), (end - 2 * market.bar_ms, False)):
+        part = market.between(TimeRange(start, end))
+        again = replace(part, open=np.array(part.open))
+        assert np.shares_memory(part.open, market.open) == kept
+        assert part.sha256() == again.sha256()
+        assert not part.open.flags.writeable
+        assert part.start_ms == start
+
+
 def test_fewer_instruments_are_the_same_bars_and_no_view_of_them() -> None:
     whole = a_market(series={"mark_price": np.array([[np.nan, 100.0, 100.0]] * 6)})
     one, two = whole.symbols[0], whole.symbols[1]

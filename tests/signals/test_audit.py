@@ -18,8 +18,17 @@ from backtest.market.dataset import open_dataset
 from backtest.market.joining import open_datasets
 from backtest.market.record import Market
 from backtest.market.series import PANELS
+from backtest.signals import asking
 from backtest.signals.audit import audit
-from backtest.signals.corruption import MARKET_CORRUPTIONS, corrupt, corrupt_calendar, corrupt_panel, hidden_at
+from backtest.signals.corruption import (
+    MARKET_CORRUPTIONS,
+    _uniform,
+    corrupt,
+    corrupt_calendar,
+    corrupt_panel,
+    hidden_at,
+)
+from backtest.signals.examining import STATE_QUESTIONS
 from backtest.signals.strategy import Intent, Strategy
 from backtest.strategies import REGISTRY
 from tests.signals import planted
@@ -124,6 +133,24 @@ def test_the_report_says_what_was_exercised(sample: Market, calendar: Calendar) 
     assert list(found.cuts_ms) == sorted(set(found.cuts_ms))
 
 
+@pytest.mark.parametrize("forking", [True, False])
+def test_an_audit_tells_each_question_and_how_many_there_are(
+    forking: bool, market: Market, calendar: Calendar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(market: Market, calendar: Calendar) -> list[Intent]:
+        return []
+
+    monkeypatch.setattr(asking, "CAN_FORK", forking)
+    told: list[tuple[str, int, int]] = []
+    found = audit(planted.strategy_of(silent), market, calendar, cuts=5, progress=lambda *step: told.append(step))
+    assert {(name, total) for name, _, total in told} == {("silent", told[0][2])}
+    # Per cut a shorter market, four corruptions of it, four of the calendar and, in another process, the series.
+    questions = len(found.cuts_ms) * (9 + forking) + STATE_QUESTIONS + len(found.reads) + len(found.unread)
+    assert told[0][2] in range(questions, questions + 2)
+    assert [done for _, done, _ in told][: told[0][2]] == list(range(told[0][2]))
+    assert all(done < total for _, done, total in told)
+
+
 def test_a_strategy_that_decides_nothing_is_not_called_clean(market: Market, calendar: Calendar) -> None:
     def silent(market: Market, calendar: Calendar) -> list[Intent]:
         return []
@@ -168,6 +195,22 @@ def test_a_corruption_changes_the_future_and_nothing_else(kind: str, sample: Mar
         assert known.any(), name
         changed = after[1000:][known] != before[1000:][known]
         assert changed.mean() > 0.95, name
+
+
+@pytest.mark.parametrize("kind", MARKET_CORRUPTIONS)
+@pytest.mark.parametrize("rows", [slice(0, None), slice(1000, None), slice(1000, 1003), slice(2_615, None)])
+def test_a_corrupted_market_would_pass_the_checks_it_is_spared(kind: str, rows: slice, sample: Market) -> None:
+    for wrong in (corrupt(sample, kind, rows), *(corrupt_panel(sample, name, rows, room=True) for name in PANELS)):
+        checked = replace(wrong, **{name: np.array(getattr(wrong, name)) for name in PANELS})
+        assert checked.sha256() == wrong.sha256()
+        assert not wrong.close.flags.writeable
+
+
+def test_rows_before_a_corruption_change_none_of_its_numbers() -> None:
+    whole = np.random.default_rng(7).uniform(-1.0, 1.0, (50, 3))
+    for cells in ((slice(0, None), slice(None)), (slice(20, None), slice(1, 2)), (slice(49, 50), slice(0, 2))):
+        np.testing.assert_array_equal(_uniform(-1.0, 1.0, (50, 3), cells, 7), whole[cells])
+    assert _uniform(-1.0, 1.0, (50, 3), (slice(50, None), slice(None)), 7).shape == (0, 3)
 
 
 @pytest.mark.parametrize("panel", PANELS)
