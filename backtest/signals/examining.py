@@ -52,7 +52,9 @@ def examine(
     trial = _Examination(asker, market, calendar, first.rows, seed)
     instants = _instants(first.rows, market, calendar, cuts)
     known = known_panels(market)
-    steps = _Steps(name, sum(len(trial.asked_at(cut)) for cut in instants) + STATE_QUESTIONS + len(known) + 1, progress)
+    steps = _QuestionsAsked(
+        name, sum(len(trial.asked_at(cut)) for cut in instants) + STATE_QUESTIONS + len(known) + 1, progress
+    )
     leak = None
     for done in range(0, len(instants), TOGETHER):
         leak = trial.leak_at(instants[done : done + TOGETHER], steps.one)
@@ -116,7 +118,7 @@ def difference(base: Sequence[Decision], answer: Answer, until_ms: int) -> tuple
     return (after[len(before)], "created") if len(after) > len(before) else None
 
 
-class _Steps:
+class _QuestionsAsked:
     """Questions that were answered, of those that an audit without a finding asks."""
 
     def __init__(self, name: str, total: int, progress: Progress) -> None:
