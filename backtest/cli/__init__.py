@@ -22,7 +22,7 @@ from backtest.cli.leaving import (
 )
 from backtest.cli.streams import UnwritableError, leave_quietly, prepare_streams
 from backtest.cli.verbs import LazyVerbs
-from backtest.cli.wording import as_typed, register
+from backtest.cli.wording import as_typed
 
 EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
 
@@ -36,7 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-register(app)
 
 
 def _version(asked: bool) -> None:

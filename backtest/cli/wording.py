@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from functools import cache
-
-import typer
+from collections.abc import Collection
 
 _NAMED = re.compile(r"`([a-z_]+)(?:[ =]([^`]*))?`")
 _SHORT = {"strategy": "-s", "param": "-p", "funding_unknown": "--funding"}
-"""Options that everybody types by their letter, and those that are named apart: found without asking every verb."""
-_APPS: list[typer.Typer] = []
+"""Options that everybody types by their letter, and those that are named apart."""
+_WORDS = """
+accept actor after again against all all_venues archive archive_url asset before benchmark bootstrap calendar claims
+clean_estimation cluster coins columns confidence config currency cuts dataset default detail direction draws
+dry_run embargo endogenous estimation exchange exchange_config exclude_overlaps extra_kind finer folder folds force
+funding gap github group horizon insecure install_completion instruments json junit kind ledger log_level map memory
+model name network out param placebo plan port quiet recipe report require_all rules search sector seed series set
+share_overlaps show_completion skip_bad sort spa space statistic store strategy strict subject symbol symbols
+synthetic timed timeframe timerange tolerance top trades trials trust tz unit venue version windows with within
+workers zone
+"""
+OPTIONS = frozenset(_WORDS.split())
+"""Settings that some verb takes as an option of the same name: asking all verbs takes as long as a replay."""
 
 
 def as_typed(text: str) -> str:
@@ -23,33 +32,16 @@ def as_typed(text: str) -> str:
 
 def _option(match: re.Match[str]) -> str:
     name, value = match.groups()
-    options, settings = (_SHORT, frozenset[str]()) if name in _SHORT else _known()
-    if name in options:
-        return f"{options[name]} {value}" if value else options[name]
-    if name in settings:
+    option = _SHORT.get(name) or (f"--{name.replace('_', '-')}" if name in OPTIONS else "")
+    if option:
+        return f"{option} {value}" if value else option
+    if name in _settings():
         return f"--set {name}={value}" if value else f"--set {name}"
     return match[0]
 
 
-def register(app: typer.Typer) -> None:
-    """Register the verbs whose options are named."""
-    _APPS.append(app)
-
-
-@cache
-def _known() -> tuple[dict[str, str], frozenset[str]]:
-    """Options of all verbs by their names, and the settings of a run, which `--set` takes."""
+def _settings() -> Collection[str]:
+    """The settings of a run, which `--set` takes."""
     from backtest.base.config import RunConfig
 
-    def walk(command: object) -> None:
-        for one in getattr(command, "params", ()):
-            for option in one.opts:
-                if option.startswith("--"):
-                    options[option[2:].replace("-", "_")] = option
-        for verb in getattr(command, "commands", {}).values():
-            walk(verb)
-
-    options: dict[str, str] = {}
-    for app in _APPS:
-        walk(typer.main.get_command(app))
-    return options, frozenset(RunConfig.model_fields)
+    return RunConfig.model_fields

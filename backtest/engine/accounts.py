@@ -8,10 +8,10 @@ receives that, and needs no special rule.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from backtest.base.errors import ConfigError, MarketError
 from backtest.base.units import format_ms
@@ -153,10 +153,10 @@ def refuse_jumps(market: Market, columns: npt.ArrayLike, largest: float) -> None
             )
 
 
-def quoted(raw: pd.DataFrame, market: Market, prices: tuple[str, ...]) -> pd.DataFrame:
-    """Rows of the book with sides and prices as the venue quotes; quantities of inverse contracts are in dollars."""
-    turned = inverse_of(market)[raw["column"].to_numpy()]
+def quoted(raw: dict[str, npt.NDArray[Any]], market: Market, prices: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    """Columns of the book with sides and prices as the venue quotes; quantities of inverse contracts are in dollars."""
+    turned = inverse_of(market)[raw["column"]]
     if not turned.any():
         return raw
     real = {name: np.where(turned, 1.0 / raw[name], raw[name]) for name in prices}
-    return raw.assign(side=np.where(turned, -raw["side"], raw["side"]), **real)
+    return {**raw, **real, "side": np.where(turned, -raw["side"], raw["side"])}

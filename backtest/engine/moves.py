@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 
 from backtest.base.units import to_ms
 from backtest.catalysts.record import Calendar
@@ -37,7 +38,11 @@ class Moves:
 
 
 def moves(
-    catalyst_ids: Sequence[str], trades: pd.DataFrame, market: Market, calendar: Calendar, reaction_ms: int
+    catalyst_ids: Sequence[str],
+    trades: Mapping[str, npt.NDArray[Any]],
+    market: Market,
+    calendar: Calendar,
+    reaction_ms: int,
 ) -> Moves:
     """The moves of T trades, by their ids and the columns column, side, entry_row, entry_price and exit_price.
 
@@ -48,8 +53,8 @@ def moves(
     """
     marks = last_known(market.close)
     clocks = {one.id: (to_ms(one.announced_at), known_at_ms(one)) for one in calendar if one.announced_at is not None}
-    columns, sides, entry_rows = (trades[name].to_numpy(dtype=np.int64) for name in ("column", "side", "entry_row"))
-    entry_prices, exit_prices = (trades[name].to_numpy(dtype=np.float64) for name in ("entry_price", "exit_price"))
+    columns, sides, entry_rows = (np.asarray(trades[name], dtype=np.int64) for name in ("column", "side", "entry_row"))
+    entry_prices, exit_prices = (np.asarray(trades[name], dtype=np.float64) for name in ("entry_price", "exit_price"))
     before, waited = np.full(len(columns), np.nan), np.full(len(columns), np.nan)
     for place, identifier in enumerate(catalyst_ids):
         announced, known = clocks.get(identifier, (None, None))

@@ -25,6 +25,7 @@ from backtest.engine.enumeration import bounds_of
 from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
 from backtest.engine.moves import moves
 from backtest.engine.prepared import Prepared
+from backtest.engine.recorded import columns_of, entries_of, exit_loads
 from backtest.engine.run_bounds import RunBounds
 from backtest.market.instrument import DOLLARS
 from backtest.market.record import Market
@@ -201,25 +202,21 @@ class Run(Shown):
         return View(columns, [row], notes)
 
 
-def _table(rows: npt.NDArray[np.float64], columns: tuple[str, ...], whole: tuple[str, ...]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(whole, np.int64))
+def _named(codes: npt.NDArray[np.int64], terms: tuple[Term, ...]) -> npt.NDArray[np.object_]:
+    return np.array([term.name for term in terms], dtype=object)[codes]
 
 
-def _named(codes: pd.Series[int], terms: tuple[Term, ...]) -> npt.NDArray[np.object_]:
-    return np.array([term.name for term in terms], dtype=object)[codes.to_numpy()]
+def _symbols(columns: npt.NDArray[np.int64], market: Market) -> npt.NDArray[np.object_]:
+    return np.array(market.symbols, dtype=object)[columns]
 
 
-def _symbols(columns: pd.Series[int], market: Market) -> npt.NDArray[np.object_]:
-    return np.array(market.symbols, dtype=object)[columns.to_numpy()]
-
-
-def _intent_fields(codes: pd.Series[int], intents: Intents, field: str) -> list[Any]:
-    return [getattr(intents.rows[k], field) for k in codes]
+def _intent_fields(codes: npt.NDArray[np.int64], intents: Intents, field: str) -> list[Any]:
+    return [getattr(intents.rows[k], field) for k in codes.tolist()]
 
 
 def _fills(book: layout.Book, market: Market, intents: Intents) -> pd.DataFrame:
     """Fills with names and times; sums of money, not shares."""
-    raw = _table(
+    raw = columns_of(
         book.fills[: book.counts[0]], layout.FILL_COLUMNS, ("row", "phase", "column", "intent", "reason", "side", "cut")
     )
     notional = raw["quantity"] * raw["price"]
@@ -246,15 +243,15 @@ def _fills(book: layout.Book, market: Market, intents: Intents) -> pd.DataFrame:
 def _trades(run: Run) -> pd.DataFrame:
     """Closed positions with names, times, the three moves, and the interval of net."""
     book, prepared, intents, intervals = run.book, run.prepared, run.intents, run.intervals
-    raw = _table(
+    raw = columns_of(
         book.trades[: book.counts[1]],
         layout.TRADE_COLUMNS,
         ("intent", "column", "side", "entry_row", "exit_row", "reason", "exit_phase", "unknown_funding_bars"),
     )
     market, identifiers = prepared.market, _intent_fields(raw["intent"], intents, "catalyst_id")
     raw = quoted(raw, market, ("entry_price", "exit_price"))
-    entries = _entries(book)
-    at = raw["intent"].to_numpy()
+    cut, granted = entries_of(book)
+    at = raw["intent"]
     closes = raw["exit_phase"] == layout.AT_CLOSE
     three = moves(identifiers, raw, market, run.calendar, duration_ms(prepared.config.reaction))
     return pd.DataFrame(
@@ -264,7 +261,7 @@ def _trades(run: Run) -> pd.DataFrame:
             "side": raw["side"],
             "decided_at": pd.to_datetime(_intent_fields(raw["intent"], intents, "decided_at_ms"), unit="ms", utc=True),
             "entry_time": market.index[raw["entry_row"]],
-            "exit_time": market.index[raw["exit_row"]] + pd.to_timedelta(closes.to_numpy() * market.bar_ms, unit="ms"),
+            "exit_time": market.index[raw["exit_row"]] + pd.to_timedelta(closes * market.bar_ms, unit="ms"),
             "exit_phase": _named(raw["exit_phase"], PHASES),
             "reason": _named(raw["reason"], EXITS),
             "quantity": raw["quantity"],
@@ -281,33 +278,12 @@ def _trades(run: Run) -> pd.DataFrame:
             "net_low": intervals.net_low[at],
             "net_high": intervals.net_high[at],
             "unknown_funding_bars": raw["unknown_funding_bars"],
-            "cut": _named(entries["cut"].loc[raw["intent"]].astype(np.int64), CUTS),
-            "granted": entries["granted"].loc[raw["intent"]].to_numpy(),
+            "cut": _named(cut[at], CUTS),
+            "granted": granted[at],
             "young": prepared.bars.young[raw["column"], raw["entry_row"]],
-            "exit_load": _exit_loads(book, prepared.bars)[at],
+            "exit_load": exit_loads(book, prepared.bars)[at],
         }
     )
-
-
-def _exit_loads(book: layout.Book, bars: layout.Bars) -> npt.NDArray[np.float64]:
-    """(K,) quantity exited with an intent at its fill, divided by what `participation` allows to enter; NaN if unknown.
-
-    All exits of an instrument at one moment count together: above 1 they took more of the volume than an entry may.
-    """
-    raw = _table(book.fills[: book.counts[0]], layout.FILL_COLUMNS, ("row", "phase", "column", "intent", "reason"))
-    left = raw[raw["reason"] != layout.ENTRY]
-    capacity = bars.panel[left["column"], left["row"], layout.CAPACITY]
-    together = (left["quantity"] * left["price"]).groupby([left["row"], left["phase"], left["column"]]).transform("sum")
-    loads = np.full(len(book.verdict), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        loads[left["intent"]] = together.to_numpy() / capacity
-    return loads
-
-
-def _entries(book: layout.Book) -> pd.DataFrame:
-    """Fills that opened a position, by intent."""
-    raw = pd.DataFrame(book.fills[: book.counts[0]], columns=list(layout.FILL_COLUMNS))
-    return raw[raw["reason"] == layout.ENTRY].set_index("intent")
 
 
 def _rejected(book: layout.Book, intents: Intents) -> pd.DataFrame:
@@ -351,7 +327,12 @@ def _catalysts(calendar: Calendar, market: Market, trades: pd.DataFrame, rejecte
 
 def _unfunded(trades: pd.DataFrame) -> frozenset[str]:
     """Instruments held over bars with unknown funding."""
-    return frozenset(trades.loc[trades["unknown_funding_bars"] > 0, "instrument"])
+    return frozenset(_where(trades, trades["unknown_funding_bars"].to_numpy() > 0, "instrument"))
+
+
+def _where(trades: pd.DataFrame, chosen: npt.NDArray[np.bool_], column: str) -> list[Any]:
+    """A column of the chosen trades; one without any costs no more than the question."""
+    return trades[column][chosen].tolist() if chosen.any() else []
 
 
 def funding_note(instruments: Collection[str], config: RunConfig) -> str:
@@ -366,9 +347,10 @@ def funding_note(instruments: Collection[str], config: RunConfig) -> str:
 
 def _cut(trades: pd.DataFrame) -> Counted | None:
     """Entries that were filled with less than they wanted."""
-    cut = trades[trades["cut"] != ""]
-    if not len(cut):
+    less = trades["cut"].to_numpy() != ""
+    if not less.any():
         return None
+    cut = trades[less]
     counts = ", ".join(f"{count} by {name}" for name, count in cut["cut"].value_counts(sort=False).items())
     note = (
         f"{len(cut)} of {len(trades)} entries got less than they wanted ({counts}), at least "
@@ -379,7 +361,8 @@ def _cut(trades: pd.DataFrame) -> Counted | None:
 
 def _crowded(trades: pd.DataFrame, config: RunConfig) -> Counted | None:
     """Exits that took more of their bar's volume than an entry may."""
-    crowded = trades.loc[trades["exit_load"] > 1 + layout.SAME_STEP, "exit_load"]
+    loads = trades["exit_load"].to_numpy()
+    crowded = loads[loads > 1 + layout.SAME_STEP]
     if not len(crowded):
         return None
     share = f"took more than {config.participation:.4g} of their bar's volume and were filled whole, at their impact"
@@ -420,12 +403,14 @@ def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: st
         notes.append(f"{market.provenance.label}: {market.provenance.source}")
     if unknown := _unfunded(trades):
         notes.append(funding_note(unknown, config))
-    if trades["young"].any():
-        young = ", ".join(sorted(trades.loc[trades["young"], "instrument"].unique()))
+    if early := set(_where(trades, trades["young"].to_numpy(), "instrument")):
+        young = ", ".join(sorted(early))
         notes.append(f"liquidity of {young} was estimated from less than a day of bars at some entries")
-    ended = trades[trades["reason"] == EXITS[layout.DELISTED].name]
-    for one in ended.drop_duplicates("instrument").to_dict("records"):
-        notes.append(f"{one['instrument']} stopped trading at {one['exit_time']:%Y-%m-%d %H:%M}: closed there")
+    ended = trades["reason"].to_numpy() == EXITS[layout.DELISTED].name
+    ends: dict[str, pd.Timestamp] = {}
+    for name, at in zip(_where(trades, ended, "instrument"), _where(trades, ended, "exit_time"), strict=True):
+        ends.setdefault(name, at)
+    notes += [f"{name} stopped trading at {at:%Y-%m-%d %H:%M}: closed there" for name, at in ends.items()]
     notes += _triggers(market, config, trades)
     if currency not in DOLLARS:
         notes.append(f"money is in {currency}, in which these instruments settle")

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -30,6 +31,8 @@ from backtest.market.instrument import Provenance as Provenance
 from backtest.market.series import EXTRA, PANELS, SERIES
 
 _NEVER = 2**62
+# Asked for hundreds of times a run.
+_length_ms = cache(timeframe_ms)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -201,7 +204,7 @@ class Market(Shown):
     @property
     def bar_ms(self) -> int:
         """Length of one bar in milliseconds."""
-        return timeframe_ms(self.timeframe)
+        return _length_ms(self.timeframe)
 
     @property
     def open_ms(self) -> npt.NDArray[np.int64]:

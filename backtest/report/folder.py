@@ -98,7 +98,9 @@ def _score(score: Score) -> dict[str, Any]:
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     """One mapping a row of a table."""
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    names = [str(name) for name in table.columns]
+    columns = [table[name].tolist() for name in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def plain(value: Any) -> Any:

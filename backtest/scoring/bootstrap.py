@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.base.errors import UsageError, shortened
-from backtest.market.record import Floats
+from backtest.market.record import Flags, Floats
 from backtest.scoring.block_length import FEWEST, block_length
 
 NAN = float("nan")
@@ -56,26 +56,32 @@ def stationary_indices(bars: int, block: float, draws: int, seed: int) -> Iterat
     1/`block` starts anew anywhere. Politis and Romano, Journal of the American Statistical Association 89 (1994),
     doi:10.1080/01621459.1994.10476870.
     """
-    for uniform, distance in _uniforms(bars, draws, seed):
+    for uniform, distance in uniforms(bars, draws, seed):
         yield _followed(uniform, distance, block)
 
 
-def _uniforms(bars: int, draws: int, seed: int) -> Iterator[tuple[Floats, Indices]]:
+def uniforms(bars: int, draws: int, seed: int, cells: int | None = None) -> Iterator[tuple[Floats, Indices]]:
     """Chunks (C, T) of what decides where blocks start, and of the distance from a bar to the one that starts there."""
     rng = np.random.default_rng(seed)
     step = np.arange(bars)
-    rows = max(1, _CHUNK // bars)
+    rows = max(1, (cells or _CHUNK) // bars)
     for first in range(0, draws, rows):
         # One array of uniforms, row by row, so that the draws do not depend on the chunk size.
         uniform = rng.random((min(rows, draws - first), 2, bars))
         yield uniform[:, 0], (uniform[:, 1] * bars).astype(np.int64) - step
 
 
+def begins_anew(uniform: Floats, block: float) -> Flags:
+    """(C, T) whether a block starts at a bar of a resample."""
+    anew: Flags = uniform < 1.0 / block
+    anew[:, 0] = True
+    return anew
+
+
 def _followed(uniform: Floats, distance: Indices, block: float) -> Indices:
     """Bars (C, T) of resamples whose blocks are `block` bars long in the mean."""
     bars = uniform.shape[1]
-    anew = uniform < 1.0 / block
-    anew[:, 0] = True
+    anew = begins_anew(uniform, block)
     # Flat places where a block starts, and how often its distance to the bar it copies is repeated.
     starts = np.flatnonzero(anew)
     drawn = np.repeat(distance.ravel()[starts], np.diff(starts, append=anew.size)).reshape(anew.shape)
@@ -99,7 +105,7 @@ def drawn_together(
     """
     found: list[list[Floats]] = [[] for _ in series]
     done = 0
-    for uniform, distance in _uniforms(len(series[0]), draws, seed) if series else ():
+    for uniform, distance in uniforms(len(series[0]), draws, seed) if series else ():
         report(done)
         done += len(uniform)
         for drawn, values, block in zip(found, series, blocks, strict=True):

@@ -1,24 +1,32 @@
-"""The stationary bootstrap of long series: a resample is summed block by block, without visiting its bars.
+"""The stationary bootstrap of series whose blocks are long: a resample is summed block by block.
 
 A mean, a variance, a downside and a product are differences of running sums, and the largest fall of a block is
-combined from the nodes of a binary tree: a draw costs its number of blocks times the logarithm of the bars. Blocks
-begin anywhere and have geometric lengths, as in `stationary_indices`; the random numbers differ, so that the bounds
-differ as they would under another seed.
+combined from stretches of 1, 2, 4, ... bars: a draw costs its number of blocks times the logarithm of the bars, and no
+bar is copied. Up to `LONG` bars the resamples are those of `stationary_indices`, so that the figures are those of
+copied bars up to rounding. Longer series take other random numbers, a start and a geometric length for each block, so
+that the bounds differ as they would under another seed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from backtest.market.record import Floats
 from backtest.scoring.block_length import LONG
-from backtest.scoring.bootstrap import Indices
+from backtest.scoring.bootstrap import Indices, begins_anew, uniforms
 
 FEWEST_BARS = 64.0
-"""Mean bars per block below which copying the bars is as fast."""
+"""Mean bars per block of a long series below which copying the bars is as fast."""
+FEWEST_BARS_OF_SHORT = 32.0
+"""The same of a series that is not long."""
+# A fall of log equity this small is the rounding of sums in another order.
+_ROUNDING = 1e-13
+# Cells of random numbers held in memory at once.
+_CELLS = 2**19
 _BLOCKS = 2**18
 """Blocks held in memory at once."""
 
@@ -51,11 +59,7 @@ def resampled_sums(returns: Floats, block: float, draws: int, seed: int) -> Resa
     """Sums of `draws` resamples of `returns` (T,), all above -1, in blocks of `block` bars on average."""
     bars = len(returns)
     logs = np.log1p(returns)
-    running = np.zeros((4, bars + 1))
-    np.cumsum(returns, out=running[0, 1:])
-    np.cumsum(np.square(returns), out=running[1, 1:])
-    np.cumsum(np.square(np.minimum(returns, 0.0)), out=running[2, 1:])
-    np.cumsum(logs, out=running[3, 1:])
+    running = _running(np.stack((returns, logs)))
     tree = _StretchTree(logs)
     rng = np.random.default_rng(seed)
     at_most = math.ceil(bars / block + 6.0 * math.sqrt(bars / block) + 10.0)
@@ -67,13 +71,68 @@ def resampled_sums(returns: Floats, block: float, draws: int, seed: int) -> Resa
         wrapped = np.maximum(end - bars, 0)
         part = running[:, np.minimum(end, bars)] - running[:, start] + running[:, wrapped]
         moves = _joined(tree.moves(start, np.minimum(end, bars)), tree.moves(np.zeros_like(start), wrapped))
-        before = np.cumsum(part[3], axis=1) - part[3]
-        peak = np.maximum.accumulate(before + moves.greatest, axis=1)
-        # A resample begins at the capital, which counts as a peak.
-        peak = np.concatenate((np.zeros((count, 1)), np.maximum(peak[:, :-1], 0.0)), axis=1)
-        fall = np.maximum(peak - before - moves.least, moves.fall).max(axis=1)
-        found[:, first : first + count] = (*part.sum(axis=2), fall)
+        found[:, first : first + count] = _in_turn(part, moves)
     return Resampled(*found)
+
+
+def suits_copies(returns: Floats, block: float) -> bool:
+    """Whether the resamples of a series that is not long are summed by blocks, as `suits` says of a long one."""
+    return len(returns) < LONG and block >= FEWEST_BARS_OF_SHORT and bool((returns > -1.0).all())
+
+
+def summed_together(
+    series: Sequence[Floats],
+    blocks: Sequence[float],
+    draws: int,
+    seed: int,
+    report: Callable[[int], object] = lambda _: None,
+) -> list[Resampled]:
+    """Sums of the resamples that `drawn_together` makes of each of S series (T,) of one length, all above -1."""
+    bars = len(series[0]) if series else 0
+    logs = [np.log1p(values) for values in series]
+    stretches = [_Stretches(one) for one in logs]
+    running = [_running(np.tile((values, one), 2)) for values, one in zip(series, logs, strict=True)]
+    found = [np.empty((5, draws)) for _ in series]
+    done = 0
+    for uniform, distance in uniforms(bars, draws, seed, _CELLS) if series else ():
+        report(done)
+        some = slice(done, done + len(uniform))
+        for own, sums, moves, block in zip(found, running, stretches, blocks, strict=True):
+            start, length = _copied_blocks(uniform, distance, block)
+            own[:, some] = _in_turn(sums[:, start + length] - sums[:, start], moves.moves(start, length))
+        done += len(uniform)
+    return [Resampled(*own) for own in found]
+
+
+def _running(both: Floats) -> Floats:
+    """(4, T + 1) sums before each bar of returns, their squares, squares of the losses, and log returns."""
+    returns, logs = both
+    running = np.zeros((4, both.shape[1] + 1))
+    np.cumsum((returns, np.square(returns), np.square(np.minimum(returns, 0.0)), logs), axis=1, out=running[:, 1:])
+    return running
+
+
+def _copied_blocks(uniform: Floats, distance: Indices, block: float) -> tuple[Indices, Indices]:
+    """(D, M) first bars and lengths of the blocks of resamples, padded with lengths of 0; see `stationary_indices`."""
+    bars = uniform.shape[1]
+    places = np.flatnonzero(begins_anew(uniform, block))
+    row, column = np.divmod(places, bars)
+    number = np.arange(len(places)) - np.searchsorted(row, row)
+    start, length = np.zeros((2, len(uniform), int(number.max()) + 1), dtype=np.int64)
+    start[row, number] = distance.ravel()[places] + column
+    length[row, number] = np.diff(places, append=uniform.size)
+    return start, length
+
+
+def _in_turn(part: Floats, moves: StretchMoves) -> tuple[Floats, ...]:
+    """Sums (D,) of resamples, and their largest fall, from the sums (4, D, M) and the moves of their blocks."""
+    before = np.cumsum(part[3], axis=1) - part[3]
+    peak = np.maximum.accumulate(before + moves.greatest, axis=1)
+    # A resample begins at the capital, which counts as a peak.
+    peak = np.concatenate((np.zeros((len(peak), 1)), np.maximum(peak[:, :-1], 0.0)), axis=1)
+    fall = np.maximum(peak - before - moves.least, moves.fall).max(axis=1)
+    fall[fall < _ROUNDING] = 0.0
+    return (*part.sum(axis=2), fall)
 
 
 def _blocks(rng: np.random.Generator, draws: int, bars: int, block: float, at_most: int) -> tuple[Indices, Indices]:
@@ -107,6 +166,31 @@ def _paired(values: Floats, place: int) -> Floats:
     """The first (0) or second (1) of each two values; a last one without a second has 0, over which nothing moves."""
     half = values[place::2]
     return half if place == 0 or len(values) % 2 == 0 else np.append(half, 0.0)
+
+
+class _Stretches:
+    """Moves over 1, 2, 4, ... bars from each bar of a circle of log returns (T,)."""
+
+    def __init__(self, logs: Floats) -> None:
+        level, bars = _of_bars(np.tile(logs, 2)), 1
+        self.levels = [level]
+        while bars < len(logs):
+            ahead = StretchMoves(*(part[bars:] for part in level))
+            level = _joined(StretchMoves(*(part[:-bars] for part in level)), ahead)
+            self.levels.append(level)
+            bars *= 2
+
+    def moves(self, start: Indices, length: Indices) -> StretchMoves:
+        """Moves over `length` bars from `start` on, arrays of one shape, of at most T bars."""
+        found = np.zeros((4, start.size))
+        at, left = start.ravel().copy(), length.ravel()
+        for power, level in enumerate(self.levels):
+            some = np.flatnonzero(left >> power & 1)
+            if some.size:
+                ahead = StretchMoves(*(part[at[some]] for part in level))
+                found[:, some] = _joined(StretchMoves(*found[:, some]), ahead)
+                at[some] += 1 << power
+        return StretchMoves(*found.reshape(4, *start.shape))
 
 
 class _StretchTree:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from backtest.engine.replay import recorded
 from backtest.engine.run import Run
 from backtest.scoring.block_length import FEWEST, block_length
 from backtest.scoring.bootstrap import Interval, Statistics, drawn_together, row_intervals
-from backtest.scoring.long_bootstrap import Resampled, resampled_sums, suits
+from backtest.scoring.long_bootstrap import Resampled, resampled_sums, suits, suits_copies, summed_together
 from backtest.scoring.metric import METRICS
 
 NAN = float("nan")
@@ -224,17 +224,44 @@ def draws_of_bars(runs: Sequence[Run], draws: int, progress: Progress = silent) 
         if block is not None and np.count_nonzero(values) >= FEWEST and not suits(values, block)
     ]
     if asked:
-        found = drawn_together(
-            partial(bar_statistics, per_year=bars_per_year(runs[0].market.bar_ms)),
+        found = _draws_of(
             [series[place] for place in asked],
             [blocks[place] or 1.0 for place in asked],
             draws,
             runs[0].config.seed,
+            bars_per_year(runs[0].market.bar_ms),
             lambda done: progress("intervals", done, draws),
         )
         for place, values in zip(asked, found, strict=True):
             drawn[place] = values
     return drawn
+
+
+def _draws_of(
+    series: Sequence[Vector],
+    blocks: Sequence[float],
+    draws: int,
+    seed: int,
+    per_year: float,
+    report: Callable[[int], object] = lambda _: None,
+) -> list[Vector]:
+    """(5, draws) `bar_statistics` of resamples of each of S series (T,), summed by blocks where these are long."""
+    by_blocks = [suits_copies(values, block) for values, block in zip(series, blocks, strict=True)]
+    summed, copied = (
+        [(values, block) for values, block, one in zip(series, blocks, by_blocks, strict=True) if one is wanted]
+        for wanted in (True, False)
+    )
+    sums = summed_together([one for one, _ in summed], [block for _, block in summed], draws, seed, report)
+    measured = drawn_together(
+        partial(bar_statistics, per_year=per_year),
+        [one for one, _ in copied],
+        [block for _, block in copied],
+        draws,
+        seed,
+        report,
+    )
+    found = iter(of_sums(one, len(series[0]), per_year) for one in sums), iter(measured)
+    return [next(found[0] if one else found[1]) for one in by_blocks]
 
 
 def with_intervals(
@@ -270,7 +297,7 @@ def with_intervals(
         if drawn is not None:
             return drawn
         if not suits(series, block):
-            return drawn_together(partial(bar_statistics, per_year=per_year), [series], [block], draws, seed)[0]
+            return _draws_of([series], [block], draws, seed, per_year)[0]
         return of_sums(resampled_sums(series, block, draws, seed), len(series), per_year)
 
     bounds: dict[str, Interval] = {}

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
-from backtest.cli.wording import as_typed
+from backtest.cli import app
+from backtest.cli.wording import OPTIONS, as_typed
 
 BACKTEST = Path(__file__).parents[2] / "backtest"
 VERBS = {"backtest", "run", "sweep"}
@@ -31,6 +33,19 @@ NAMED = re.compile(r"`([a-z_]+)(?:[ =][^`]*)?`")
 )
 def test_settings_become_options(told: str, typed: str) -> None:
     assert as_typed(told) == typed
+
+
+def test_the_options_are_those_of_all_verbs() -> None:
+    found: set[str] = set()
+
+    def walk(command: object) -> None:
+        for one in getattr(command, "params", ()):
+            found.update(option for option in one.opts if option.startswith("--"))
+        for verb in getattr(command, "commands", {}).values():
+            walk(verb)
+
+    walk(typer.main.get_command(app))
+    assert {f"--{name.replace('_', '-')}" for name in OPTIONS} == found
 
 
 def test_every_setting_that_an_error_names_is_one() -> None:

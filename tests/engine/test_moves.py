@@ -28,9 +28,8 @@ def told(
 ) -> tuple[float, float, float]:
     """Of one trade on a catalyst of 02:30, known at 02:31."""
     row = {"id": "one-a", "assets": "ZEC", "kind": "listing", "announced_at": "2025-11-06T02:30Z"}
-    trade = pd.DataFrame(
-        {"column": [0], "side": [side], "entry_row": [entry_row], "entry_price": [entry], "exit_price": [exit_price]}
-    )
+    whole = {"column": 0, "side": side, "entry_row": entry_row, "entry_price": entry, "exit_price": exit_price}
+    trade = {name: np.array([value]) for name, value in whole.items()}
     made = moves(["one-a"], trade, a_market(), Calendar.from_records([row], "c"), reaction)
     return float(made.before[0]), float(made.waited[0]), float(made.captured[0])
 
