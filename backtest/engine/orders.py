@@ -44,7 +44,9 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
 
     expires = intents.values("expires_ms").astype(np.int64)
     until = np.where(expires >= NEVER_MS, tradable_at + wait, intents.decided_at_ms + np.minimum(expires, LONGEST_MS))
-    latest = np.clip((until - market.start_ms) // market.bar_ms, -1, layout.NEVER)
+    # An order that rests has ended at its expiry; one that waits for a bar may still fill at that instant.
+    rests = ~(np.isnan(intents.values("limit")) & np.isnan(intents.values("stop_entry")))
+    latest = np.clip((until - rests - market.start_ms) // market.bar_ms, -1, layout.NEVER)
     # Legs that leave together are numbered from 0 up, parts of one order from -2 down.
     legs, parts = (
         {name: place for place, name in enumerate(dict.fromkeys(getattr(row, field) for row in intents.rows))}

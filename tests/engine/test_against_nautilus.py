@@ -24,13 +24,11 @@ AT_THE_OPEN = "a limit that the price has passed when it arrives fills at the op
 GAP = "a stop that an open has passed fills at the open; nautilus_trader at its level, which nobody traded"
 HIGH_FIRST = "the worst path decides in one bar (`stop_order`); nautilus_trader reads open, high, low, close"
 IN_ITS_BAR = "after a fill inside a bar the rest of that bar counts; nautilus_trader sends exits after the bar"
-EXPIRY = "a bar that opens at the expiry of an order still counts; nautilus_trader ends the order at that instant"
 
 DIFFER: dict[str, tuple[str, tuple[Trade, ...]]] = {
     "limit touched only": (TOUCH, ()),
     "target touched only": (TOUCH, ((1, 3, 100, 100, 100),)),
     "limit passed when it arrives": (AT_THE_OPEN, ((1, 3, 93, 100, 100),)),
-    "limit that expires before it is reached": (EXPIRY, ((2, 3, 95, 100, 100),)),
     "stop entry passed by an open": (GAP, ((1, 3, 107, 100, 100),)),
     "stop passed by an open": (GAP, ((1, 2, 100, 93, 100),)),
     "stop and target in one bar": (HIGH_FIRST, ((1, 2, 100, 95, 100),)),

@@ -73,9 +73,16 @@ def entry_of(run: Run) -> tuple[str, str, float]:
         ([FLAT, (101, 105, 100, 104)], {"stop_entry": 0.05}, ("02", "inside", 105)),
         ([FLAT, (107, 108, 106, 107)], {"stop_entry": 0.05}, ("02", "open", 107)),
         ([FLAT, (99, 100, 94, 96)], {"stop_entry": 0.05, "side": -1}, ("02", "inside", 95)),
-        # Expired an hour before the bar that reaches it.
+        # Decided at 01:00, reached in the bar that opens at 03:00: an order that ends then has ended, at its open too.
         ([FLAT, FLAT, (98, 99, 94, 97)], {"limit": 0.05, "expires_ms": HOUR}, None),
-        ([FLAT, FLAT, (98, 99, 94, 97)], {"limit": 0.05, "expires_ms": 2 * HOUR}, ("03", "inside", 95)),
+        ([FLAT, FLAT, (98, 99, 94, 97)], {"limit": 0.05, "expires_ms": 2 * HOUR}, None),
+        ([FLAT, FLAT, (94, 99, 94, 97)], {"limit": 0.05, "expires_ms": 2 * HOUR}, None),
+        ([FLAT, FLAT, (101, 106, 100, 104)], {"stop_entry": 0.05, "expires_ms": 2 * HOUR}, None),
+        ([FLAT, FLAT, (98, 99, 94, 97)], {"limit": 0.05, "expires_ms": 2 * HOUR + 1}, ("03", "inside", 95)),
+        ([FLAT, FLAT, (101, 106, 100, 104)], {"stop_entry": 0.05, "expires_ms": 2 * HOUR + 1}, ("03", "inside", 105)),
+        # By default it rests for `max_wait`: twenty-four bars.
+        ([FLAT] * 23 + [(98, 99, 94, 97)], {"limit": 0.05}, ("00", "inside", 95)),
+        ([FLAT] * 24 + [(98, 99, 94, 97)], {"limit": 0.05}, None),
     ],
 )
 def test_where_a_resting_order_fills(bars: Any, entry: dict[str, Any], expected: tuple[str, str, float] | None) -> None:
