@@ -86,7 +86,11 @@ class RunConfig(BaseModel):
         description="take-profit as a taker where touched, or as a maker where traded through",
         json_schema_extra=neutral("market"),
     )
-
+    partial_exits: bool = Field(
+        False,
+        description="exits too take at most `participation` of a bar; the rest is filled at the next opens",
+        json_schema_extra=neutral(False),
+    )
     liquidation_trigger: Literal["mark", "last"] = Field(
         "mark",
         description="price that liquidates; the last price where a bar of the mark price is unknown",

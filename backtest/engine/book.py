@@ -16,7 +16,6 @@ import pandas as pd
 
 from backtest.base.config import RunConfig
 from backtest.engine.costs import last_known
-from backtest.engine.layout import ENTRY, EXITS
 from backtest.market.record import Market
 
 if TYPE_CHECKING:
@@ -37,6 +36,10 @@ class Replayed(Protocol):
     @property
     def fills(self) -> pd.DataFrame:
         """One row per fill."""
+
+    @property
+    def last_fills(self) -> npt.NDArray[np.bool_]:
+        """(F,) whether a fill closed its position."""
 
     @property
     def trades(self) -> pd.DataFrame:
@@ -79,9 +82,9 @@ def _expand(run: Replayed, with_funding: bool = False) -> _Orders:
     price[row, column] = run.fills["price"]
     fees[row, column] = run.fills["fees"] + run.fills["liquidation"]
     if with_funding:
-        exits = (run.fills["reason"] != EXITS[ENTRY].name).to_numpy()
-        # One exit per trade, both in order of exit.
-        fees[row[exits], np.array(column)[exits]] += run.trades["funding"].to_numpy()
+        last = run.last_fills
+        # The last exit of each trade, both in order of exit.
+        fees[row[last], np.array(column)[last]] += run.trades["funding"].to_numpy()
     return _Orders(size, price, fees, last_row)
 
 

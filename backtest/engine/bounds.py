@@ -28,10 +28,10 @@ class Intervals:
     first_row, last_row : (K,) float64
         First and last bar in which it can end, NaN if it opened no position.
     outer : (K,) bool
-        Whether the interval is only an outer bound (`backtest.engine.intervals.OUTER`); otherwise it is exact.
+        Whether the interval is only an outer bound (`backtest.engine.ends.OUTER`); otherwise it is exact.
     doubts : (D, 9) float64
         Bars that allow an exit inside them and another outcome: intent, bar, least and greatest net of these exits,
-        whether the position may stay open instead, and the levels of the exits (`backtest.engine.intervals`).
+        whether the position may stay open instead, and the levels of the exits (`backtest.engine.ends`).
     """
 
     net_low: Floats
@@ -51,14 +51,15 @@ def intervals_of(orders: Orders, prepared: Prepared, book: Book) -> Intervals:
     DataError
         If a path holds a position into unknown funding under the policy `error`.
     """
-    from backtest.engine import intervals as columns
+    from backtest.engine import ends as columns
+    from backtest.engine.intervals import walk_trades
     from backtest.engine.kernel import new_work
 
     intents = orders.earliest.shape[1]
     work = new_work(intents, prepared.bars.panel.shape[0])
     table = np.empty((intents, columns.TABLE_WIDTH))
     doubts = np.empty((4 * intents + 16, columns.DOUBT_WIDTH))
-    legs = min(intents, prepared.bars.panel.shape[0])
+    legs = min(intents, prepared.bars.panel.shape[0]) + 1
     one = Variation(*(getattr(orders, name)[0] for name in Variation._fields))
     while True:
         counts = np.zeros(1, np.int32)
@@ -75,7 +76,7 @@ def intervals_of(orders: Orders, prepared: Prepared, book: Book) -> Intervals:
             doubts,
             counts,
         )
-        columns.walk_trades(one, prepared.bars, prepared.rules, book.verdict, book.entered, work, walk)
+        walk_trades(one, prepared.bars, prepared.rules, book.verdict, book.entered, work, walk)
         if counts[0] <= len(doubts):
             break
         doubts = np.empty((int(counts[0]), columns.DOUBT_WIDTH))

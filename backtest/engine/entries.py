@@ -71,7 +71,8 @@ def _verdict_of_leg(
         for p in range(count):
             if state[p].column != column:
                 continue
-            if rules.extend and lone and state[p].group == -1 and state[p].side == intent.side[k]:
+            stands = state[p].group == -1 and state[p].leaving == 0
+            if rules.extend and lone and stands and state[p].side == intent.side[k]:
                 state[p].time_row = max(state[p].time_row, t + intent.hold[k])
                 state[p].signal_row = max(state[p].signal_row, work.exit_row[k])
                 return EXTENDED
@@ -96,7 +97,7 @@ def _scale(
     if equity <= LEAST_SHARE * rules.capital:
         return 0.0, CUT_CASH, NO_CASH, -1
     margined, unmargined = 1.0 / rules.leverage + rules.fee_rate, 1.0 + rules.fee_rate
-    total, need, parts = 0.0, 0.0, intent.group[first] < -1
+    total, need, parts = 0.0, 0.0, not rules.plain and intent.group[first] < -1
     scale, cut, verdict, culprit = 1.0, UNCUT, ACCEPTED, -1
     for k in range(first, last):
         fixed = given(intent.notional, k)
@@ -141,12 +142,13 @@ class _Size(NamedTuple):
 @inlined
 def _size(k: int, t: int, scale: float, whole: float, intent: Variation, bars: Bars, rules: Rules, work: Work) -> _Size:
     """The fill of intent k; parts of one order pay the impact of the `whole` of it."""
-    column, notional, entry = intent.column[k], scale * work.wanted[k], work.entry[k]
+    column, notional = intent.column[k], scale * work.wanted[k]
+    entry = AT_MARKET if rules.plain else work.entry[k]
     bar = bar_of(bars, column, t)
     reference = bar.open if entry == AT_MARKET else work.level[k]
     maker = entry in (MAKER_AT_OPEN, MAKER_INSIDE)
     half_spread = 0.0 if maker else rules.half_spread
-    parts = 1.0 if intent.group[k] >= -1 else math.sqrt(whole / work.wanted[k])
+    parts = 1.0 if rules.plain or intent.group[k] >= -1 else math.sqrt(whole / work.wanted[k])
     impact = 0.0 if maker else impact_share(bar.impact * parts, notional, half_spread)
     price = reference * (1.0 + intent.side[k] * (half_spread + impact))
     quantity, lot = notional / price, bars.lot[np.uintp(column)]
@@ -195,7 +197,8 @@ def _open_position(
     k: int, t: int, p: int, scale: float, cut: int, size: _Size, intent: Variation, bars: Bars, rules: Rules,
     work: Work, book: Book, record: bool,
 ) -> None:  # fmt: skip
-    column, side, entry = intent.column[k], intent.side[k], work.entry[k]
+    column, side = intent.column[k], intent.side[k]
+    entry = AT_MARKET if rules.plain else work.entry[k]
     coefficient = bar_of(bars, column, t).impact
     maker = entry in (MAKER_AT_OPEN, MAKER_INSIDE)
     reference, price, quantity, half_spread, impact = (
@@ -210,40 +213,43 @@ def _open_position(
     state = work.state
     state[p].column = column
     state[p].side = side
-    state[p].quantity = quantity
+    state[p].quantity = state[p].whole = quantity
     state[p].price = price
     state[p].reference = reference
     state[p].margin = margin
     stop, target, trail = intent.stop_loss[k], intent.take_profit[k], intent.trailing_stop[k]
     state[p].stop = -np.inf if math.isnan(stop) else on_tick(price * (side - stop), tick, False)
     state[p].target = _target(price * (side + target), tick, rules)
-    state[p].late_row = NEVER
-    state[p].resting = rules.maker_targets
     state[p].trail = np.inf if math.isnan(trail) else trail
-    state[p].staged = False
     state[p].follows = not math.isnan(trail)
-    state[p].activation = -np.inf
     state[p].peak = side * price
-    if record or _has_stages(intent):
-        _write_stages(k, t, p, tick, intent, rules, work)
+    if not rules.plain:
+        state[p].late_row = NEVER
+        state[p].resting = rules.maker_targets
+        state[p].staged = False
+        state[p].activation = -np.inf
+        state[p].parts = size.parts
+        state[p].entered = entry if entry >= MAKER_INSIDE else AT_MARKET
+        state[p].group = intent.group[k]
+        state[p].leaving = 0
+        state[p].gained = state[p].lost = 0.0
+        if record or _has_stages(intent):
+            _write_stages(k, t, p, tick, intent, rules, work)
     state[p].liquidation = liquidation_level(side, quantity, price, margin, column, bars, rules) if swap else -np.inf
-    state[p].marked = False
-    if bars.marked[np.uintp(column)]:
-        put_on_mark(state, p, rules)
-    state[p].parts = size.parts
+    if not rules.plain:
+        state[p].marked = False
+        if bars.marked[np.uintp(column)]:
+            put_on_mark(state, p, rules)
     state[p].time_row = t + intent.hold[k]
     state[p].signal_row = work.exit_row[k]
     state[p].end_row = bars.last_row[np.uintp(column)]
     state[p].intent = k
-    state[p].entered = entry if entry >= MAKER_INSIDE else AT_MARKET
     state[p].entry_row = t
     state[p].coefficient = coefficient
-    state[p].group = intent.group[k]
     state[p].fees = fee
     state[p].slippage = quantity * reference * half_spread
     state[p].impact = quantity * reference * impact
     state[p].funding = 0.0
-    state[p].pending = False
     state[p].unknown_funding_bars = 0
     state[p].due = 0
     work.slot[np.uintp(column)] += 1
@@ -332,7 +338,7 @@ def enter(
     first: int, t: int, count: int, intent: Variation, bars: Bars, rules: Rules, work: Work, book: Book, record: bool
 ) -> int:
     """Phase B for one unit; returns the number of open positions."""
-    if intent.group[first] == -1:
+    if rules.plain or intent.group[first] == -1:
         return _enter_unit(first, first + 1, t, count, intent, bars, rules, work, book, record)
     return _enter_group(first, t, count, intent, bars, rules, work, book, record)
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from backtest.base.errors import DataError
-from backtest.engine import intervals as columns
+from backtest.engine import ends as columns
 from backtest.engine import layout
 from backtest.engine.bounds import Intervals, intervals_of, open_in_doubt
 from backtest.engine.compiling import interpreted
@@ -76,7 +76,7 @@ def _of(bounds: RunBounds, name: str) -> tuple[float, float]:
 def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats, intervals: Intervals) -> RunBounds:
     """Bounds of the run recorded by a replay: by branch and bound if that ends, else by interval arithmetic."""
     first = arithmetic_bounds(orders, prepared, book, statistics, intervals)
-    if not first.ambiguous:
+    if not first.ambiguous or prepared.rules.partial_exits:
         return first
     written = _writable(prepared) if not (prepared.rules.adds or (orders.group < -1).any()) else None
     if written is None:

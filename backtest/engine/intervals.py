@@ -8,22 +8,40 @@ can have. Theorem and proof stand in docs/methods.md. `OUTER` names what is only
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from backtest.engine.compiling import compiled, inlined, linked
+from backtest.engine.ends import (
+    DOUBT_FIXED,
+    DOUBT_HIGH,
+    DOUBT_INTENT,
+    DOUBT_LOW,
+    DOUBT_ROW,
+    DOUBT_STAYS,
+    DOUBT_WIDTH,
+    EXITS,
+    FIRST_ROW,
+    IS_OUTER,
+    LAST_ROW,
+    NET_HIGH,
+    NET_LOW,
+    UNKNOWN_ROW,
+    Walk,
+    note,
+    note_inside,
+    note_range,
+    pay,
+)
 from backtest.engine.layout import (
     ACCEPTED,
+    AT_CLOSE,
     AT_MARKET,
+    AT_OPEN,
     END_OF_DATA,
-    F8,
-    FUNDING_ERROR,
     GROUP_EXIT,
     I1,
-    I4,
     MAKER_INSIDE,
-    MOST_SLIP,
     TAKE_PROFIT,
     TRAILING_STOP,
     Bars,
@@ -35,129 +53,17 @@ from backtest.engine.layout import (
 from backtest.engine.path import (
     age,
     bar_of,
-    charge,
     decided_reason,
-    funding_of,
     gap_price,
     gap_reason,
     greatest_peak_after,
-    net_of,
     peak_below,
     possible_exits,
-    settle,
     trail_of,
 )
 from backtest.engine.schedule import last_leg, schedule
 from backtest.engine.segments import BARE, cover_of, entry_segment, segment_at
 from backtest.engine.triggers import UNMET, mark_met
-
-OUTER = (
-    "exits inside a bar that detail covers in part",
-    "funding settled inside bars: all or none of a bar's is counted",
-    "exits that the mark price triggers: at any last price of the bar",
-)
-"""Where the interval is sound but may be wider than what the paths allow; everywhere else it is exact."""
-
-NET_LOW, NET_HIGH, EXITS, FIRST_ROW, LAST_ROW, UNKNOWN_ROW, IS_OUTER = range(7)
-TABLE_WIDTH = 7
-"""Columns of the table of intervals: bounds of net, bars on which it may end (NaN row where none), the first and last
-of them, first bar of unknown funding on the way (-1 for none), whether an `OUTER` applies."""
-
-DOUBT_INTENT, DOUBT_ROW, DOUBT_LOW, DOUBT_HIGH, DOUBT_STAYS = range(5)
-DOUBT_FIXED, DOUBT_TARGET, DOUBT_TRAIL_LOW, DOUBT_TRAIL_HIGH = range(5, 9)
-DOUBT_WIDTH = 9
-"""Columns of the table of doubtful bars: those that allow an end and something else. Bounds of net of their ends,
-whether it may stay, and the signed levels of these ends: stop or liquidation and target (NaN where not met), and the
-lowest and highest of the trailing stop (inf and -inf where none)."""
-
-
-class Walk(NamedTuple):
-    """One unit of legs on its way, and where it writes.
-
-    (P,) each leg: `state`, the `least` and `greatest` that its peak may be, whether it `may` and `must` leave now, and
-    the bounds of net of its ends in this bar; (P, 4) `levels` of these ends. `table` (K, TABLE_WIDTH); `doubts`
-    (D, DOUBT_WIDTH), `counts` (1,) of them: rows past the last are counted, not written.
-    """
-
-    state: Positions
-    least: F8
-    greatest: F8
-    may: I1
-    must: I1
-    bar_low: F8
-    bar_high: F8
-    levels: F8
-    table: F8
-    doubts: F8
-    counts: I4
-
-
-@linked
-def _note(walk: Walk, i: int, t: int, reference: float, reason: int, bars: Bars, rules: Rules) -> None:
-    """One possible end of leg i: what it nets goes into the bounds of its intent and of its bar."""
-    state, table = walk.state, walk.table
-    k = state[i].intent
-    coefficient = bar_of(bars, state[i].column, t).impact
-    if math.isnan(coefficient):
-        coefficient = state[i].coefficient
-    price, fee, _, _, liquidation, _ = settle(state, i, reference, coefficient, reason, rules)
-    net = net_of(state, i, price, fee, liquidation)
-    table[k, NET_LOW], table[k, NET_HIGH] = min(table[k, NET_LOW], net), max(table[k, NET_HIGH], net)
-    if table[k, LAST_ROW] != t:
-        table[k, EXITS] += 1.0
-        table[k, LAST_ROW] = t
-    if table[k, FIRST_ROW] < 0.0:
-        table[k, FIRST_ROW] = t
-    walk.bar_low[i], walk.bar_high[i] = min(walk.bar_low[i], net), max(walk.bar_high[i], net)
-
-
-@inlined
-def _note_inside(walk: Walk, i: int, t: int, level: float, reason: int, bars: Bars, rules: Rules) -> None:
-    """An end inside a bar at a signed level; where funding settles inside bars, before and after it."""
-    state = walk.state
-    _note(walk, i, t, state[i].side * level, reason, bars, rules)
-    if rules.settles_inside:
-        due = funding_of(state, i, bar_of(bars, state[i].column, t), rules)
-        if due != 0.0:
-            state[i].margin -= due
-            state[i].funding += due
-            _note(walk, i, t, state[i].side * level, reason, bars, rules)
-            state[i].margin += due
-            state[i].funding -= due
-            walk.table[state[i].intent, IS_OUTER] = 1.0
-
-
-@inlined
-def _note_range(
-    walk: Walk, i: int, t: int, lowest: float, highest: float, reason: int, bars: Bars, rules: Rules
-) -> None:
-    """Ends for one reason at every signed level of an interval: net is monotone in price but for a long whose impact
-    grows faster than its price, where the turning points count too.
-    """
-    state = walk.state
-    _note_inside(walk, i, t, lowest, reason, bars, rules)
-    _note_inside(walk, i, t, highest, reason, bars, rules)
-    coefficient = bar_of(bars, state[i].column, t).impact
-    if math.isnan(coefficient):
-        coefficient = state[i].coefficient
-    coefficient *= state[i].parts
-    if state[i].side > 0.0 and coefficient > 0.0:
-        # price = p (1 - h - c sqrt(q p)) turns at sqrt(q p) = 2 (1 - h) / 3 c, and where the cap of impact sets in.
-        quantity, spread = state[i].quantity, rules.half_spread
-        for share in (2.0 * (1.0 - spread) / 3.0, MOST_SLIP - spread):
-            turning = (share / coefficient) ** 2 / quantity
-            if lowest < turning < highest:
-                _note_inside(walk, i, t, turning, reason, bars, rules)
-
-
-@inlined
-def _pay(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
-    """Funding of a bar; the first unknown one is written down."""
-    state, k = walk.state, walk.state[i].intent
-    bar = bar_of(bars, state[i].column, t)
-    if math.isnan(bar.funding) and rules.funding_unknown == FUNDING_ERROR and walk.table[k, UNKNOWN_ROW] < 0.0:
-        walk.table[k, UNKNOWN_ROW] = t
-    charge(state, i, funding_of(state, i, bar, rules), bars, rules)
 
 
 @linked
@@ -170,14 +76,14 @@ def _leave_later(walk: Walk, i: int, t: int, unpaid: int, bars: Bars, rules: Rul
     if row >= bars.panel.shape[1]:
         return
     for held in range(unpaid, row):
-        _pay(walk, i, held, bars, rules)
+        pay(walk, i, held, bars, rules)
     arrives = age(state, i, row) and late_row == row
     at = state[i].side * bar_of(bars, state[i].column, row).open
     reason = gap_reason(at, state[i].stop, state[i].liquidation, state[i].target, trail_of(state, i), walk.greatest[i])
     resting = state[i].resting
     state[i].resting = resting and not (arrives and at >= state[i].target)
     leaves = state[i].side * gap_price(reason, at, state[i].target, state[i].resting)
-    _note(walk, i, row, leaves, reason if reason > 0 else GROUP_EXIT, bars, rules)
+    note(walk, i, row, AT_OPEN, leaves, reason if reason > 0 else GROUP_EXIT, bars, rules)
     state[i].margin, state[i].funding, state[i].liquidation = margin, funding, liquidation
     state[i].target, state[i].late_row, state[i].resting = target, late_row, resting
     state[i].mark_liquidation = on_mark
@@ -201,7 +107,7 @@ def _at_open(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
         walk.must[i] = decided or gap_reason(at, stop, liquidation, target, trail, walk.least[i]) > 0
         state[i].resting = state[i].resting and not (late and at >= target)
         leaves = state[i].side * gap_price(reason, at, target, state[i].resting)
-        _note(walk, i, t, leaves, reason if reason > 0 else GROUP_EXIT, bars, rules)
+        note(walk, i, t, AT_OPEN, leaves, reason if reason > 0 else GROUP_EXIT, bars, rules)
     walk.greatest[i] = max(walk.least[i], min(walk.greatest[i], peak_below(trail, at)))
 
 
@@ -230,7 +136,7 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     passed = gap_reason(opening, stop, liquidation, target, trail, greatest) if entering else 0
     if passed > 0:
         walk.may[i] = walk.must[i] = 1
-        _note_inside(walk, i, t, opening, passed, bars, rules)
+        note_inside(walk, i, t, opening, passed, bars, rules)
         return
     cover = BARE if entering else cover_of(bars, column, t)
     in_part = not cover.bare and cover.first_hole >= 0
@@ -243,7 +149,7 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
             reason = gap_reason(segment.open, stop, liquidation, target, trail, greatest)
             if reason > 0:
                 walk.may[i] = 1
-                _note_inside(walk, i, t, gap_price(reason, segment.open, target, state[i].resting), reason, bars, rules)
+                note_inside(walk, i, t, gap_price(reason, segment.open, target, state[i].resting), reason, bars, rules)
             alive = gap_reason(segment.open, stop, liquidation, target, trail, free) == 0
             stays = stays and gap_reason(segment.open, stop, liquidation, target, trail, bound) == 0
             greatest = max(free, min(greatest, peak_below(trail, segment.open)))
@@ -258,16 +164,16 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
         if ends.fixed > 0:
             walk.may[i] = 1
             levels[i, 0] = ends.level
-            _note_inside(walk, i, t, ends.level, ends.fixed, bars, rules)
+            note_inside(walk, i, t, ends.level, ends.fixed, bars, rules)
         if ends.target:
             walk.may[i] = 1
             levels[i, 1] = target
-            _note_inside(walk, i, t, target, TAKE_PROFIT, bars, rules)
+            note_inside(walk, i, t, target, TAKE_PROFIT, bars, rules)
         if ends.trail_low <= ends.trail_high:
             walk.may[i] = 1
             levels[i, 2] = min(levels[i, 2], ends.trail_low)
             levels[i, 3] = max(levels[i, 3], ends.trail_high)
-            _note_range(walk, i, t, ends.trail_low, ends.trail_high, TRAILING_STOP, bars, rules)
+            note_range(walk, i, t, ends.trail_low, ends.trail_high, TRAILING_STOP, bars, rules)
         near_high, near_low = segment.least_high, segment.most_low
         if segment.hole:
             near_high, near_low = max(segment.open, segment.close), min(segment.open, segment.close)
@@ -286,7 +192,7 @@ def _inside(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     if met.reason > 0:
         walk.may[i], walk.table[state[i].intent, IS_OUTER] = 1, 1.0
         stays = stays and not met.certain
-        _note_range(walk, i, t, met.lowest, met.highest, met.reason, bars, rules)
+        note_range(walk, i, t, met.lowest, met.highest, met.reason, bars, rules)
     if in_part and walk.may[i] > 0:
         walk.table[state[i].intent, IS_OUTER] = 1.0
     walk.must[i] = not (alive and stays)
@@ -334,7 +240,7 @@ def _open(walk: Walk, legs: int, t: int, bars: Bars, rules: Rules) -> bool:
             if math.isnan(opening):
                 _leave_later(walk, i, t, t, bars, rules)
             else:
-                _note(walk, i, t, opening, GROUP_EXIT, bars, rules)
+                note(walk, i, t, AT_OPEN, opening, GROUP_EXIT, bars, rules)
     return goes_on
 
 
@@ -352,15 +258,15 @@ def _rest_of_bar(walk: Walk, legs: int, t: int, bars: Bars, rules: Rules) -> boo
     for i in range(legs):
         if walk.must[i] > 0:
             continue
-        _pay(walk, i, t, bars, rules)
+        pay(walk, i, t, bars, rules)
         bar = bar_of(bars, state[i].column, t)
         if goes_on and state[i].end_row == t:
-            _note(walk, i, t, bar.close, END_OF_DATA, bars, rules)
+            note(walk, i, t, AT_CLOSE, bar.close, END_OF_DATA, bars, rules)
         elif _leaves_with(walk, i, legs) or (goes_on and over):
             if math.isnan(bar.open):
                 _leave_later(walk, i, t, t + 1, bars, rules)
             else:
-                _note(walk, i, t, bar.close, GROUP_EXIT, bars, rules)
+                note(walk, i, t, AT_CLOSE, bar.close, GROUP_EXIT, bars, rules)
     return goes_on and not over
 
 

@@ -166,14 +166,15 @@ class Position:
     end_row: int  # last bar in which its instrument trades
     due: int  # reason for which it leaves in this bar, 0 for none
     unknown_funding_bars: int
-    pending: bool  # a leg of its group left while it could not
+    leaving: int  # reason for which it leaves at its next open: the rest of an exit, or a leg that could not; else 0
     follows: bool  # a level follows its peak: `trail` or a second stage
     staged: bool  # there is a second stage of the trail, or a break-even stop
     resting: bool  # its target is a limit order that rests
     marked: bool  # the mark price triggers its liquidation or its stop
     entered: int  # AT_MARKET, or how it entered inside the bar `entry_row`
     side: float
-    quantity: float
+    quantity: float  # what is held
+    whole: float  # what was entered
     price: float  # fill of the entry
     reference: float  # price before spread and impact
     margin: float
@@ -194,10 +195,12 @@ class Position:
     ceiling: float  # at or above this price it may leave
     coefficient: float  # of impact, at the entry
     parts: float  # root of the whole order over this part of it: what its impact is multiplied by
-    fees: float
+    fees: float  # paid so far, as the next three
     slippage: float
     impact: float
-    funding: float  # paid so far
+    funding: float
+    gained: float  # of what has left: its profit at the prices of its fills, and its liquidation costs
+    lost: float
 
 
 class Positions(Protocol):
@@ -315,13 +318,12 @@ class Orders(NamedTuple):
     """V variations of K intents in rows and bars, each (V, K) or (1, K); absent levels are NaN, rows NEVER.
 
     From `activation` to `stop_entry` a field that no intent has may be (1, 0): it is not looked for then.
-
     `activation` is the gain from the fill at which a trailing stop begins to follow, `second_activation` the one from
     which it follows at `second_trailing_stop`, `break_even` the one from which the stop lies at the fill.
-    `late_take_profit` is the target from `late` bars after the fill on. `notional` is a fixed size in
-    place of `weight`. `group`: legs of one number enter together; from 0 on they leave together too, from -2 down they
-    are parts of one order that leave on their own; -1 stands alone. `limit` and `stop_entry` are distances from the
-    last close before the order arrives, the one on the better, the other on the worse side of it.
+    `late_take_profit` is the target from `late` bars after the fill on. `notional`: a fixed size in place of `weight`.
+    `group`: legs of one number enter together; from 0 on they leave together too, from -2 down they are parts of one
+    order that leave on their own; -1 stands alone. `limit` and `stop_entry` are distances from the last close before
+    the order arrives, the one on the better, the other on the worse side of it.
     `shift` (V,) moves every intent of a replay by so many bars around the circle of T bars.
     """
 
@@ -353,7 +355,8 @@ class Rules(NamedTuple):
 
     `stop_order` is one of STOP_ORDERS. `settles_inside`: whether funding is settled inside bars, not only at their
     closes. `adds`: an intent on the side of a position opens another beside it. `maker_targets`: targets rest as
-    limits. `liquidates_on_mark`, `stops_on_mark`: what the mark price triggers where it is known.
+    limits. `partial_exits`: exits take no more of a bar than its capacity. `liquidates_on_mark`, `stops_on_mark`: what
+    the mark price triggers where it is known. `plain`: a constant of the kernel (`backtest.engine.kernel.is_plain`).
     """
 
     capital: float
@@ -370,18 +373,20 @@ class Rules(NamedTuple):
     extend: bool
     adds: bool
     maker_targets: bool
+    partial_exits: bool
     liquidates_on_mark: bool
     stops_on_mark: bool
     stop_order: int
     bars_per_year: float
+    plain: bool = False
 
 
 class Book(NamedTuple):
     """What a recorded replay writes.
 
     equity (T,) at each close; funding (T,) paid at each close, zeros on entry; fills and trades in rows of their
-    columns; verdict (K,) of each intent; counts: fills and trades written, zeros on entry; entered (K,) of POSITION:
-    each position as it was opened.
+    columns; verdict (K,) of each intent; counts: fills and trades, zeros on entry (fills past the last row are only
+    counted); entered (K,) of POSITION: each position as it was opened.
     """
 
     equity: F8
@@ -422,8 +427,8 @@ class Variation(NamedTuple):
 class Work(NamedTuple):
     """Scratch of one worker, reused by each of its replays.
 
-    fill_row, exit_row, queue, buffer, verdict (K,); slot (N,): positions held in an instrument;
-    state (P,) of POSITION; wanted (K,); entry (K,): how each fills, level (K,): its price; tally (TALLY_WIDTH,).
+    fill_row, exit_row, queue, buffer, verdict (K,); by instrument (N,) slot: positions held, taken: what exits took of
+    bar taken_row's capacity; state (P,) of POSITION; wanted (K,); entry (K,): how each fills, level (K,): its price.
     """
 
     fill_row: I4
@@ -432,6 +437,8 @@ class Work(NamedTuple):
     buffer: I4
     verdict: I1
     slot: I4
+    taken: F8
+    taken_row: I4
     state: Positions
     wanted: F8
     entry: I1

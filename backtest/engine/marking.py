@@ -51,9 +51,11 @@ def calm_from(count: int, t: int, nearest: int, rules: Rules, work: Work) -> Cal
     state = work.state
     end = nearest
     for p in range(count):
-        if state[p].follows or state[p].pending or state[p].marked:
+        end = min(end, min(decided_row(state, p, t, rules), state[p].end_row))
+        if not rules.plain:
+            end = t if state[p].leaving > 0 or state[p].marked else min(end, state[p].late_row)
+        if state[p].follows:
             end = t
-        end = min(end, min(decided_row(state, p, t, rules), state[p].end_row, state[p].late_row))
         adverse, favourable = max(state[p].stop, state[p].liquidation), state[p].target
         long = state[p].side > 0.0
         state[p].floor = adverse if long else -favourable

@@ -87,8 +87,10 @@ class Trail(NamedTuple):
 
 
 @inlined
-def trail_of(state: Positions, p: int) -> Trail:
+def trail_of(state: Positions, p: int, plain: bool = False) -> Trail:
     """How the stop of one position follows its peak; of one without stages no more is read than it needs."""
+    if plain:
+        return Trail(state[p].trail, -np.inf, False, np.inf, np.inf, np.inf, 0.0)
     if not state[p].staged:
         return Trail(state[p].trail, state[p].activation, False, np.inf, np.inf, np.inf, 0.0)
     return Trail(
@@ -335,9 +337,13 @@ def settle(
 ) -> tuple[float, float, float, float, float, float]:
     """Exit price, fee, half-spread, impact, liquidation cost and what returns to cash, of leaving at `reference`."""
     side, quantity = state[p].side, state[p].quantity
-    maker = state[p].resting and reason == TAKE_PROFIT
+    maker = not rules.plain and state[p].resting and reason == TAKE_PROFIT
     half_spread = 0.0 if maker else rules.half_spread
-    impact = 0.0 if maker else impact_share(coefficient * state[p].parts, quantity * reference, half_spread)
+    impact = (
+        0.0
+        if maker
+        else impact_share(coefficient * (1.0 if rules.plain else state[p].parts), quantity * reference, half_spread)
+    )
     price = reference * (1.0 - side * (half_spread + impact))
     fee = (rules.maker_fee_rate if maker else rules.fee_rate) * quantity * price
     liquidation = rules.liquidation_fee * quantity * price if reason == LIQUIDATION else 0.0
@@ -349,15 +355,16 @@ def settle(
 
 
 @inlined
-def net_of(state: Positions, p: int, price: float, fee: float, liquidation: float) -> float:
-    """Net profit of a position left at `price`, after every cost."""
-    return (
+def net_of(state: Positions, p: int, price: float, fee: float, liquidation: float, plain: bool = False) -> float:
+    """Net profit of a position left at `price`, after every cost; what has left of it before is counted too."""
+    net = (
         state[p].side * state[p].quantity * (price - state[p].price)
         - state[p].fees
         - fee
         - state[p].funding
         - liquidation
     )
+    return net if plain else net + (state[p].gained - state[p].lost)
 
 
 @inlined
@@ -374,13 +381,19 @@ def charge(state: Positions, p: int, paid: float, bars: Bars, rules: Rules) -> N
     if paid != 0.0:
         state[p].margin -= paid
         state[p].funding += paid
-        level = liquidation_level(
-            state[p].side, state[p].quantity, state[p].price, state[p].margin, state[p].column, bars, rules
-        )
-        if state[p].marked and rules.liquidates_on_mark:
-            state[p].mark_liquidation = level
-        else:
-            state[p].liquidation = level
+        level_again(state, p, bars, rules)
+
+
+@inlined
+def level_again(state: Positions, p: int, bars: Bars, rules: Rules) -> None:
+    """The liquidation level of a swap whose margin or quantity has changed."""
+    level = liquidation_level(
+        state[p].side, state[p].quantity, state[p].price, state[p].margin, state[p].column, bars, rules
+    )
+    if not rules.plain and state[p].marked and rules.liquidates_on_mark:
+        state[p].mark_liquidation = level
+    else:
+        state[p].liquidation = level
 
 
 @inlined
@@ -394,7 +407,8 @@ def age(state: Positions, p: int, t: int) -> bool:
 
 @linked
 def write_row(table: F8, counts: I4, which: int, values: Fill | Trade) -> None:
-    """Append values to the next free row of a table of the book."""
-    for column in range(len(values)):
-        table[counts[which], column] = values[column]
+    """Append values to the next free row of a table of the book; where there is none they are counted only."""
+    if counts[which] < table.shape[0]:
+        for column in range(len(values)):
+            table[counts[which], column] = values[column]
     counts[which] += 1

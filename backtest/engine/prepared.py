@@ -152,12 +152,15 @@ def block_extremes(prepared: Prepared) -> Extremes:
     return prepared._extremes[0]
 
 
-def empty_book(bars: int, intents: int) -> Book:
-    """Arrays for everything that a replay of `intents` intents over `bars` bars may record."""
+def empty_book(bars: int, intents: int, fills: int = 0) -> Book:
+    """Arrays for what a replay of `intents` intents over `bars` bars may record, with room for `fills` fills.
+
+    Two fills an intent are all that there are unless exits are filled in parts.
+    """
     return Book(
         np.empty(bars),
         np.zeros(bars),
-        np.empty((2 * intents, len(FILL_COLUMNS))),
+        np.empty((max(2 * intents, fills), len(FILL_COLUMNS))),
         np.empty((intents, len(TRADE_COLUMNS))),
         np.zeros(intents, np.int8),
         np.zeros(2, np.int32),

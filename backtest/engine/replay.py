@@ -68,8 +68,13 @@ def recorded(orders: Orders, prepared: Prepared) -> tuple[layout.Book, npt.NDArr
     """The book of one replay, and its statistics followed by the row and column of a fault."""
     from backtest.engine.kernel import replay_one
 
-    book = empty_book(prepared.bar_count, orders.earliest.shape[1])
-    return book, replay_one(orders, prepared.bars, prepared.rules, book)
+    intents = orders.earliest.shape[1]
+    book = empty_book(prepared.bar_count, intents)
+    statistics = replay_one(orders, prepared.bars, prepared.rules, book)
+    if book.counts[0] > len(book.fills):
+        book = empty_book(prepared.bar_count, intents, int(book.counts[0]))
+        statistics = replay_one(orders, prepared.bars, prepared.rules, book)
+    return book, statistics
 
 
 def _check_funding(statistics: npt.NDArray[np.float64], market: Market) -> None:

@@ -25,7 +25,7 @@ from backtest.engine.enumeration import bounds_of
 from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
 from backtest.engine.moves import moves
 from backtest.engine.prepared import Prepared
-from backtest.engine.recorded import columns_of, entries_of, exit_loads
+from backtest.engine.recorded import columns_of, entries_of, exit_fills, exit_loads, last_fills
 from backtest.engine.run_bounds import RunBounds
 from backtest.market.instrument import DOLLARS
 from backtest.market.record import Market
@@ -99,8 +99,13 @@ class Run(Shown):
         return _fills(self.book, self.market, self.intents)
 
     @cached_property
+    def last_fills(self) -> npt.NDArray[np.bool_]:
+        """(F,) whether a fill closed its position."""
+        return last_fills(self.book)
+
+    @cached_property
     def trades(self) -> pd.DataFrame:
-        """One row per closed position in order of exit.
+        """One row per closed position in order of exit; of one that left in several fills the last says when and why.
 
         `net_return` is net / entry notional; `before`, `waited` and `captured` are its three moves
         (`backtest.engine.moves`); the first two are NaN if there is no catalyst or no bar before it. `net_low`
@@ -165,7 +170,12 @@ class Run(Shown):
     @cached_property
     def counted(self) -> tuple[Counted, ...]:
         """Notes about some of the trades, each with their number."""
-        found = (_cut(self.trades), _crowded(self.trades, self.config), _outer(self.intervals))
+        found = (
+            _cut(self.trades),
+            _crowded(self.trades, self.config),
+            _in_parts(self.trades, self.config),
+            _outer(self.intervals),
+        )
         return tuple(one for one in found if one is not None)
 
     @cached_property
@@ -282,6 +292,7 @@ def _trades(run: Run) -> pd.DataFrame:
             "granted": granted[at],
             "young": prepared.bars.young[raw["column"], raw["entry_row"]],
             "exit_load": exit_loads(book, prepared.bars)[at],
+            "exit_fills": exit_fills(book)[at],
         }
     )
 
@@ -365,11 +376,25 @@ def _crowded(trades: pd.DataFrame, config: RunConfig) -> Counted | None:
     crowded = loads[loads > 1 + layout.SAME_STEP]
     if not len(crowded):
         return None
-    share = f"took more than {config.participation:.4g} of their bar's volume and were filled whole, at their impact"
+    share = f"took more than {config.participation:.4g} of their bar's volume"
+    if config.partial_exits:
+        share += ", as liquidations and the end of an instrument do"
+    else:
+        share += " and were filled whole, at their impact"
     most = float(crowded.max())
     shown = f"{most * config.participation:.3g} of it at most" if np.isfinite(most) else "some where nothing traded"
     note = f"{len(crowded)} of {len(trades)} exits {share} (`participation`; {shown})"
     return Counted(f"exits that {share}", len(crowded), len(trades), note)
+
+
+def _in_parts(trades: pd.DataFrame, config: RunConfig) -> Counted | None:
+    """Positions that left in more than one fill."""
+    parts = trades.loc[trades["exit_fills"] > 1, "exit_fills"]
+    if not len(parts):
+        return None
+    share = f"were filled in parts of at most {config.participation:.4g} of a bar's volume"
+    note = f"{len(parts)} of {len(trades)} exits {share} (`partial_exits`; in {parts.max()} fills at most)"
+    return Counted(f"exits that {share}", len(parts), len(trades), note)
 
 
 def _outer(intervals: Intervals) -> Counted | None:

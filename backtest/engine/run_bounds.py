@@ -196,9 +196,9 @@ def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> 
     """
     rules, bars, k, row = prepared.rules, prepared.bars, entry.intent, entry.row
     column, side = int(orders.column[0, k]), float(orders.side[0, k])
-    until = int(bars.last_row[column])
+    until, partial = int(bars.last_row[column]), rules.partial_exits
     limited = min(int(orders.exit_row[0, k]), row + min(int(orders.hold[0, k]), NEVER - row))
-    if orders.group[0, k] < 0 and not rules.extend and limited <= until:
+    if orders.group[0, k] < 0 and not (rules.extend or partial) and limited <= until:
         until = min(int(bars.next_tradable[column, limited]), until)
     panel = bars.panel[column, row : until + 1]
     coefficient = float(panel[0, layout.IMPACT])
@@ -207,10 +207,11 @@ def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> 
     low_open = float(np.nanmin(opens, initial=entry.least))
     high_open = float(np.nanmax(opens, initial=entry.greatest))
     stop, target = float(orders.stop_loss[0, k]), float(orders.take_profit[0, k])
-    if rules.stops_on_mark and bars.marked[column]:
-        # A stop on the mark price says nothing of the last price at which it fills.
+    if partial or (rules.stops_on_mark and bars.marked[column]):
+        # What is left of an exit in parts leaves at any price; a stop on the mark price says nothing of the last price.
         stop = math.nan
-    if orders.late.shape[1] and orders.late[0, k] < NEVER:
+    target = math.nan if partial else target
+    if orders.late.shape[1] and orders.late[0, k] < NEVER and not partial:
         target = max(target, float(orders.late_take_profit[0, k]))
     # Levels are rounded to the tick against the position.
     tick = float(bars.tick[column])

@@ -126,7 +126,7 @@ def _trigger(k: int, row: int, limit: int, intent: Variation, bars: Bars, work: 
 
 
 @inlined
-def _fit(first: int, last: int, shift: int, intent: Variation, bars: Bars, work: Work) -> bool:
+def _fit(first: int, last: int, shift: int, intent: Variation, bars: Bars, work: Work, plain: bool) -> bool:
     """Fill row and first verdict of one unit; whether it is queued."""
     bar_count = bars.panel.shape[1]
     row, limit = 0, NEVER
@@ -141,7 +141,7 @@ def _fit(first: int, last: int, shift: int, intent: Variation, bars: Bars, work:
         work.entry[k] = AT_MARKET
         row = max(row, earliest)
         limit = min(limit, latest)
-    resting = not (math.isnan(given(intent.limit, first)) and math.isnan(given(intent.stop_entry, first)))
+    resting = not plain and not (math.isnan(given(intent.limit, first)) and math.isnan(given(intent.stop_entry, first)))
     arrived = _common_row(intent, first, last, min(row, bar_count), bars)
     row = _trigger(first, row, limit, intent, bars, work) if resting else arrived
     fault, culprit = ACCEPTED, -1
@@ -166,18 +166,18 @@ def _fit(first: int, last: int, shift: int, intent: Variation, bars: Bars, work:
 
 
 @inlined
-def schedule(intent: Variation, bars: Bars, work: Work) -> int:
+def schedule(intent: Variation, bars: Bars, work: Work, plain: bool = False) -> int:
     """Fill row and first verdict of every intent; returns how many units are queued, by fill row."""
     shift = intent.shift % bars.panel.shape[1]
     queued = 0
     first = 0
     while first < intent.earliest.shape[0]:
-        if intent.group[first] == -1:
+        if plain or intent.group[first] == -1:
             last = first + 1
-            fits = _fit(first, first + 1, shift, intent, bars, work)
+            fits = _fit(first, first + 1, shift, intent, bars, work, plain)
         else:
             last = last_leg(intent.group, first)
-            fits = _fit(first, last, shift, intent, bars, work)
+            fits = _fit(first, last, shift, intent, bars, work, plain)
         if fits:
             work.queue[queued] = first
             queued += 1

@@ -228,22 +228,22 @@ def _fixed_levels(
 
 
 @inlined
-def walk_bar(state: Positions, p: int, t: int, bars: Bars, stop_order: int) -> tuple[int, float]:
+def walk_bar(state: Positions, p: int, t: int, bars: Bars, stop_order: int, plain: bool = False) -> tuple[int, float]:
     """Walk bar t for one position in a stop order; reason (0: stays) and signed level. The peak is as it ends."""
     side, bar = state[p].side, bar_of(bars, state[p].column, t)
-    if state[p].entered != AT_MARKET and state[p].entry_row == t:
+    if not plain and state[p].entered != AT_MARKET and state[p].entry_row == t:
         return walk_entry_bar(state, p, bar, stop_order)
     high, low = bar.high, bar.low
     if side < 0:
         high, low = -low, -high
     stop, liquidation, target = state[p].stop, state[p].liquidation, state[p].target
     if not state[p].follows:
-        if bars.detail_column[state[p].column] < 0:
+        if plain or bars.detail_column[state[p].column] < 0:
             return _fixed_levels(low, high, stop, liquidation, target, stop_order)
         if low > max(stop, liquidation) and high < target:
             return 0, 0.0
-    trail, before = trail_of(state, p), max(state[p].peak, side * bar.open)
-    if bars.detail_column[state[p].column] >= 0:
+    trail, before = trail_of(state, p, plain), max(state[p].peak, side * bar.open)
+    if not plain and bars.detail_column[state[p].column] >= 0:
         reason, level = walk_segments(state, p, t, bars, stop_order)
     elif stop_order == ADVERSE_FIRST:
         reason, level = adverse_first(low, high, side * bar.close, stop, liquidation, target, trail, before)

@@ -70,13 +70,20 @@ def trade_table(run: Run) -> Table:
             percent(trade["waited"]),
             percent(trade["captured"]),
             percent(trade["net_return"]),
-            reasons[trade["reason"]] + "?" * trade["ambiguous"] + "!" * (trade["exit_load"] > CROWDED),
+            reasons[trade["reason"]]
+            + "?" * trade["ambiguous"]
+            + "!" * (trade["exit_load"] > CROWDED)
+            + f" x{trade['exit_fills']}" * (trade["exit_fills"] > 1),
         )
     told = []
     if run.trades["ambiguous"].any():
         told.append(f"? may end in another way inside a bar: its interval (net_low to net_high) is {INTERVAL}")
     if (run.trades["exit_load"] > CROWDED).any():
         told.append(f"! leaves with more than participation = {run.config.participation:g} of the volume of its bar")
+    if (run.trades["exit_fills"] > 1).any():
+        told.append(
+            "x2, x3, ...: left in so many fills (partial_exits), which fills.csv lists; the exit is the last one"
+        )
     table.caption = "\n".join(told) or None
     return table
 

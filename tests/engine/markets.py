@@ -130,6 +130,7 @@ RULES = Rules(
     extend=False,
     adds=False,
     maker_targets=False,
+    partial_exits=False,
     liquidates_on_mark=True,
     stops_on_mark=False,
     stop_order=codes.PESSIMISTIC,
@@ -143,7 +144,7 @@ def book_of(bars: Bars, intents: int) -> Book:
     return Book(
         equity=np.full(rows, np.nan),
         funding=np.zeros(rows),
-        fills=np.full((2 * intents, len(codes.FILL_COLUMNS)), np.nan),
+        fills=np.full((intents * (rows + 2), len(codes.FILL_COLUMNS)), np.nan),
         trades=np.full((intents, len(codes.TRADE_COLUMNS)), np.nan),
         verdict=np.full(intents, codes.PENDING, dtype=np.int8),
         counts=np.zeros(8, dtype=np.int32),
@@ -391,10 +392,13 @@ def random_intents(
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False, marked: bool = False) -> Scenario:
+def scenarios(
+    draw: st.DrawFn, variations: int = 1, torn_groups: bool = False, marked: bool = False, partial: bool = False
+) -> Scenario:
     """Random markets, orders and rules; hypothesis chooses the features, a drawn seed the numbers.
 
-    `torn_groups` asks for what is rare otherwise: groups, mild moves, and bars that some of their legs lack.
+    `torn_groups` asks for what is rare otherwise: groups, mild moves, and bars that some of their legs lack. `partial`
+    fills exits in parts, of bars that are too thin for most of them.
     """
     flag = st.booleans()
     groups = torn_groups or draw(flag)
@@ -423,6 +427,10 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False, m
     )
     if marked:
         bars = with_mark_bars(random, bars, volatility)
+    if partial:
+        thin = bars.panel[:, :, codes.CAPACITY]
+        thin[:] = np.where(thin > 0.0, np.minimum(thin, capital * 10.0 ** random.uniform(-2.0, 0.5, thin.shape)), thin)
+        thin[:, ::3] = np.where(thin[:, ::3] > 0.0, np.inf, thin[:, ::3])
     shifts = [int(random.integers(0, rows)) if shifted else 0 for _ in range(variations)]
     orders = orders_of(
         *[
@@ -448,6 +456,7 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False, m
         extend=extend,
         adds=adds and not extend,
         maker_targets=maker_targets,
+        partial_exits=partial,
         liquidates_on_mark=not marked or bool(random.random() < 0.8),
         stops_on_mark=marked and bool(random.random() < 0.5),
         stop_order=stop_order,
@@ -457,6 +466,25 @@ def scenarios(draw: st.DrawFn, variations: int = 1, torn_groups: bool = False, m
 
 
 any_scenario = st.one_of(scenarios(), scenarios(torn_groups=True))
+in_parts = st.one_of(*(scenarios(partial=True, **more) for more in ({}, {"marked": True}, {"torn_groups": True})))
+
+
+def plainly(scenario: Scenario) -> Scenario:
+    """The same scenario without what is rare, so that a batch of it is replayed by the code for plain ones."""
+    none = np.empty((1, 0))
+    optional = (
+        "activation", "second_trailing_stop", "second_activation", "break_even", "late_take_profit", "limit",
+        "stop_entry",
+    )  # fmt: skip
+    orders = scenario.orders._replace(**dict.fromkeys(optional, none), late=np.empty((1, 0), np.int32))
+    settings = ("settles_inside", "extend", "adds", "maker_targets", "partial_exits")
+    return Scenario(
+        scenario.bars._replace(
+            marked=np.zeros_like(scenario.bars.marked), detail_column=np.full_like(scenario.bars.detail_column, -1)
+        ),
+        orders._replace(group=np.full_like(orders.group, -1)),
+        scenario.rules._replace(**dict.fromkeys(settings, False)),
+    )
 
 
 def with_known_funding(scenario: Scenario) -> Scenario:

@@ -12,7 +12,7 @@ import math
 from backtest.engine import layout as codes
 from backtest.engine.layout import Bars, Fill, Orders, Rules, Trade
 from tests.engine.reference_paths import inside, on_mark
-from tests.engine.reference_records import Arrival, Position, Record, Wish, on_tick, wishes_of
+from tests.engine.reference_records import Arrival, Exit, Position, Record, Wish, on_tick, wishes_of
 
 NAN = math.nan
 
@@ -169,6 +169,8 @@ class Replay:
                 price = target
             self.leave(position, row, codes.AT_OPEN, reason, price)
         for partner in self.partners_of([position for position, _ in leaving]):
+            if partner.leaving is not None:
+                continue
             if self.tradable(partner.wish.column, row):
                 price = self.at(partner.wish.column, row, codes.OPEN)
                 self.leave(partner, row, codes.AT_OPEN, codes.GROUP_EXIT, price)
@@ -192,6 +194,8 @@ class Replay:
         reason = self.gap(position, self.at(position.wish.column, row, codes.OPEN))
         if reason is not None:
             return reason
+        if position.leaving is not None:
+            return position.leaving
         if row >= position.signal_row:
             return codes.SIGNAL
         if row >= position.time_row:
@@ -223,7 +227,7 @@ class Replay:
         if equity <= codes.LEAST_SHARE * self.rules.capital:
             self.reject(unit, {leg.number: codes.NO_CASH for leg in unit})
             return
-        gross = sum(position.entry.quantity * self.last_price(position, row) for position in self.positions)
+        gross = sum(position.held * self.last_price(position, row) for position in self.positions)
         wanted = {leg.number: leg.weight * equity if leg.notional is None else leg.notional for leg in unit}
         total = sum(wanted.values())
         need = sum(wanted[leg.number] * (1 / self.leverage(leg.column) + self.rules.fee_rate) for leg in unit)
@@ -289,6 +293,7 @@ class Replay:
 
     def lengthen(self, position: Position, leg: Wish, row: int) -> bool:
         alone = all(one.group is None and one.order is None for one in (leg, position.wish))
+        alone = alone and position.leaving is None
         if not alone or leg.long != position.long:
             return False
         position.time_row = max(position.time_row, row + leg.hold)
@@ -366,19 +371,33 @@ class Replay:
         left = []
         for position in list(self.positions):
             if self.tradable(position.wish.column, row):
-                rules = self.rules.maintenance_margin, self.rules.stop_order
-                leaves = on_mark(position, self.bars, row, *rules, inside(position, self.bars, row, *rules))
-                if leaves is not None:
-                    if self.rules.settles_inside and not self.settle_inside(position, row):
+                leaves = self.exit_inside(position, row)
+                if leaves is None:
+                    continue
+                left.append(position)
+                while leaves is not None:
+                    share = self.leaving(position, row, codes.INSIDE, leaves.reason, leaves.price) / position.held
+                    if self.rules.settles_inside and not self.settle_inside(position, row, share):
                         return False
                     self.leave(position, row, codes.INSIDE, leaves.reason, leaves.price)
-                    left.append(position)
+                    # What is left may still be liquidated by the rest of the bar.
+                    leaves = self.exit_inside(position, row) if position in self.positions else None
+        self.call_partners(left, row)
+        return True
+
+    def exit_inside(self, position: Position, row: int) -> Exit | None:
+        rules = self.rules.maintenance_margin, self.rules.stop_order
+        return on_mark(position, self.bars, row, *rules, inside(position, self.bars, row, *rules))
+
+    def call_partners(self, left: list[Position], row: int) -> None:
+        """Tell the other legs of these to leave at the close, or where they can."""
         for partner in self.partners_of(left):
+            if partner.leaving is not None or partner in left:
+                continue
             if self.tradable(partner.wish.column, row):
                 partner.leaves_at_close = True
             else:
                 partner.left_behind = True
-        return True
 
     # D
 
@@ -388,7 +407,7 @@ class Replay:
         if not self.bars.swap[column]:
             return 0.0
         rate = self.at(column, row, codes.FUNDING)
-        notional = position.entry.quantity * self.mark(position, row)
+        notional = position.held * self.mark(position, row)
         if not math.isnan(rate):
             return notional * rate if position.long else -notional * rate
         if self.rules.funding_unknown == codes.FUNDING_ERROR:
@@ -402,11 +421,15 @@ class Replay:
         position.funding += amount
         self.record.funding[-1] += amount
 
-    def settle_inside(self, position: Position, row: int) -> bool:
+    def settle_inside(self, position: Position, row: int, share: float) -> bool:
         """Settlements before an exit inside the bar: the pessimist pays what is owed, the optimist takes the rest."""
+        counted = position.unknown_funding_bars
         amount = self.funding_due(position, row)
         if amount is None:
             return False
+        if share < 1:
+            position.unknown_funding_bars = counted
+        amount *= share
         wanted = amount < 0 if self.rules.stop_order == codes.OPTIMISTIC else amount > 0
         if wanted:
             self.pay(position, amount)
@@ -425,11 +448,7 @@ class Replay:
 
     def exits_at_close(self, row: int) -> None:
         ending = [position for position in self.positions if not position.leaves_at_close and self.ends(position, row)]
-        for partner in self.partners_of(ending):
-            if self.tradable(partner.wish.column, row):
-                partner.leaves_at_close = True
-            else:
-                partner.left_behind = True
+        self.call_partners(ending, row)
         for position in list(self.positions):
             price = self.at(position.wish.column, row, codes.CLOSE)
             if position in ending:
@@ -444,9 +463,30 @@ class Replay:
 
     # exits
 
-    def settle(self, position: Position, row: int, phase: int, reason: int, reference: float) -> tuple[Fill, Trade]:
-        """Fill and trade of leaving at a reference price, before anything is booked."""
-        entry, quantity = position.entry, position.entry.quantity
+    def leaving(self, position: Position, row: int, phase: int, reason: int, reference: float) -> float:
+        """What can leave: all, or under partial exits no more than the capacity of the bar, in whole lots."""
+        last = phase == codes.AT_CLOSE and self.ends(position, row)
+        if not self.rules.partial_exits or reason == codes.LIQUIDATION or last:
+            return position.held
+        column = position.wish.column
+        capacity = self.at(column, row, codes.CAPACITY)
+        if math.isnan(capacity):
+            capacity = self.at(column, position.entry.row, codes.CAPACITY)
+        if self.rules.adds:
+            others = [fill for fill in self.record.fills if fill.reason != codes.ENTRY and fill.column == column]
+            capacity -= sum(fill.quantity * fill.reference for fill in others if fill.row == row)
+        else:
+            capacity /= position.parts**2
+        most = max(capacity, 0.0) / reference
+        if most < position.held:
+            most = on_tick(most, float(self.bars.lot[column]), up=False)
+        return position.held if most >= position.held * (1 - codes.SAME_STEP) else most
+
+    def settle(
+        self, position: Position, row: int, phase: int, reason: int, reference: float, quantity: float
+    ) -> tuple[Fill, Trade]:
+        """Fill of that much at a reference price, and the trade if it is the last, before anything is booked."""
+        entry, share = position.entry, quantity / position.held
         coefficient = self.at(position.wish.column, row, codes.IMPACT)
         if math.isnan(coefficient):
             coefficient = position.coefficient
@@ -457,7 +497,7 @@ class Replay:
         price = reference * (1 - spread - impact) if position.long else reference * (1 + spread + impact)
         fee = rate * quantity * price
         liquidation = self.rules.liquidation_fee * quantity * price if reason == codes.LIQUIDATION else 0.0
-        left = position.margin + position.profit(price) - fee - liquidation
+        left = (position.margin + position.profit(price)) * share - fee - liquidation
         if left < 0:
             liquidation += left
         fill = Fill(
@@ -477,13 +517,15 @@ class Replay:
             cut=codes.UNCUT,
             granted=1.0,
         )
-        gross = quantity * (reference - entry.reference if position.long else entry.reference - reference)
+        exits = [*position.parts_left, fill]
+        side = 1 if position.long else -1
+        gross = sum(side * one.quantity * (one.reference - entry.reference) for one in exits)
         costs = [
-            entry.fees + fee,
-            entry.slippage + fill.slippage,
-            entry.impact + fill.impact,
+            entry.fees + sum(one.fees for one in exits),
+            entry.slippage + sum(one.slippage for one in exits),
+            entry.impact + sum(one.impact for one in exits),
             position.funding,
-            liquidation,
+            sum(one.liquidation for one in exits),
         ]
         trade = Trade(
             intent=position.wish.number,
@@ -491,9 +533,9 @@ class Replay:
             side=1 if position.long else -1,
             entry_row=entry.row,
             exit_row=row,
-            quantity=quantity,
+            quantity=entry.quantity,
             entry_price=entry.price,
-            exit_price=price,
+            exit_price=sum(one.quantity * one.price for one in exits) / entry.quantity,
             gross=gross,
             fees=costs[0],
             slippage=costs[1],
@@ -504,16 +546,26 @@ class Replay:
             reason=reason,
             unknown_funding_bars=position.unknown_funding_bars,
             exit_phase=phase,
-            entry_notional=quantity * entry.price,
+            entry_notional=entry.quantity * entry.price,
         )
         return fill, trade
 
     def leave(self, position: Position, row: int, phase: int, reason: int, reference: float) -> None:
-        fill, trade = self.settle(position, row, phase, reason, reference)
-        self.cash += position.margin + position.profit(fill.price) - fill.fees - fill.liquidation
-        self.positions.remove(position)
-        self.record.fills.append(fill)
-        self.record.trades.append(trade)
+        quantity = self.leaving(position, row, phase, reason, reference)
+        whole = quantity == position.held
+        if quantity > 0:
+            fill, trade = self.settle(position, row, phase, reason, reference, quantity)
+            released = position.margin * quantity / position.held
+            self.cash += (position.margin + position.profit(fill.price)) * quantity / position.held
+            self.cash -= fill.fees + fill.liquidation
+            self.record.fills.append(fill)
+            if whole:
+                self.record.trades.append(trade)
+                self.positions.remove(position)
+                return
+            position.margin -= released
+            position.parts_left.append(fill)
+        position.leaving, position.rests, position.leaves_at_close = reason, False, False
 
 
 def statistics(record: Record, rules: Rules, exposed: int) -> dict[str, float]:

@@ -69,6 +69,12 @@ class Position:
     parts: float = 1.0
     tiers: tuple[tuple[float, float], ...] = ()
     on_mark: tuple[int, ...] = ()
+    parts_left: list[Fill] = field(default_factory=list)
+    leaving: int | None = None
+
+    @property
+    def held(self) -> float:
+        return self.entry.quantity - sum(fill.quantity for fill in self.parts_left)
 
     @property
     def long(self) -> bool:
@@ -76,15 +82,15 @@ class Position:
 
     def profit(self, price: float) -> float:
         if self.long:
-            return self.entry.quantity * (price - self.entry.price)
-        return self.entry.quantity * (self.entry.price - price)
+            return self.held * (price - self.entry.price)
+        return self.held * (self.entry.price - price)
 
     def worth(self, mark: float) -> float:
         return max(self.margin + self.profit(mark), 0.0)
 
     def stop(self) -> float | None:
         share = self.wish.stop_loss
-        if share is None:
+        if share is None or self.leaving is not None:
             return None
         return on_tick(self.at_gain(-share), self.tick, up=not self.long)
 
@@ -93,7 +99,7 @@ class Position:
 
     def target(self) -> float | None:
         share = self.wish.late_take_profit if self.late else self.wish.take_profit
-        if share is None:
+        if share is None or self.leaving is not None:
             return None
         level = on_tick(self.at_gain(share), self.tick, up=self.long)
         # A limit that rests must be traded through: the next number is the least move there is.
@@ -109,12 +115,15 @@ class Position:
     @property
     def follows(self) -> bool:
         wish = self.wish
-        return any(one is not None for one in (wish.trailing_stop, wish.second_trailing_stop, wish.break_even))
+        stages = (wish.trailing_stop, wish.second_trailing_stop, wish.break_even)
+        return self.leaving is None and any(one is not None for one in stages)
 
     def stages(self) -> list[tuple[float | None, float | None]]:
         """Peak from which each stage holds (None: any), and its distance from the peak (None: at the fill)."""
         wish = self.wish
         found: list[tuple[float | None, float | None]] = []
+        if self.leaving is not None:
+            return found
         if wish.trailing_stop is not None:
             found.append((self.activation(), wish.trailing_stop))
         if wish.second_trailing_stop is not None and wish.second_activation is not None:
@@ -147,13 +156,13 @@ class Position:
 
         def short(price: float) -> float:
             """What is missing at a price: the margin that the dearest tier asks for, less what there is."""
-            notional = self.entry.quantity * price
+            notional = self.held * price
             return max(rate * notional - less for rate, less in self.tiers) - self.margin - self.profit(price)
 
         return min(levels, key=lambda price: abs(short(price)))
 
     def liquidation_at(self, rate: float, deduction: float) -> float:
-        per_unit = (self.margin + deduction) / self.entry.quantity
+        per_unit = (self.margin + deduction) / self.held
         if self.long:
             return (self.entry.price - per_unit) / (1 - rate)
         return (self.entry.price + per_unit) / (1 + rate)

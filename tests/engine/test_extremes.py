@@ -11,7 +11,7 @@ from backtest.engine import layout as codes
 from backtest.engine.extremes import extremes_of
 from backtest.engine.kernel import replay_many
 from backtest.engine.layout import F8, Bars, Orders
-from tests.engine.markets import RULES, Scenario, any_scenario, bars_of, orders_of, random_prices, scenarios
+from tests.engine.markets import RULES, Scenario, any_scenario, bars_of, in_parts, orders_of, random_prices, scenarios
 
 OF_A_PATH = [codes.SHARPE, codes.SORTINO, codes.MAX_DRAWDOWN]
 OF_TRADES = [code for code in range(len(codes.STATISTICS)) if code not in OF_A_PATH]
@@ -27,7 +27,7 @@ def same(orders: Orders, bars: Bars, rules: codes.Rules, replays: int, workers: 
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(any_scenario, scenarios(marked=True)), st.integers(1, 3))
+@given(st.one_of(any_scenario, scenarios(marked=True), in_parts), st.integers(1, 3))
 def test_random_markets_skipped_equal_walked(scenario: Scenario, workers: int) -> None:
     shifts = np.arange(scenario.bars.panel.shape[1], dtype=np.int32)
     same(scenario.orders._replace(shift=shifts), scenario.bars, scenario.rules, len(shifts), workers)

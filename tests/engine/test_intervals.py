@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backtest.engine import intervals as columns
+from backtest.engine import ends as columns
 from backtest.engine import layout as codes
 from backtest.engine import path
 from backtest.engine.bounds import Intervals, useful_bars
 from backtest.engine.compiling import interpreted
+from backtest.engine.intervals import walk_trades
 from backtest.engine.kernel import new_work, replay_one
 from backtest.engine.layout import F8, POSITION, Bars, Orders, Rules, Variation
 from tests.engine.grid_paths import STEP, Bar, Leg, random_bars, search, search_trades
@@ -26,6 +27,7 @@ from tests.engine.markets import (
     any_scenario,
     bars_of,
     book_of,
+    in_parts,
     orders_of,
     scenarios,
     with_known_funding,
@@ -46,12 +48,12 @@ def table_of(orders: Orders, bars: Bars, rules: Rules) -> tuple[F8, F8, F8]:
         np.empty((999, columns.DOUBT_WIDTH)),
         np.zeros(1, np.int32),
     )
-    flags, places = (lambda: np.empty(count, np.int8)), (lambda: np.empty(count))
-    state: Any = np.zeros(count, POSITION)
-    levels = np.empty((count, 4))
+    flags, places = (lambda: np.empty(count + 1, np.int8)), (lambda: np.empty(count + 1))
+    state: Any = np.zeros(count + 1, POSITION)
+    levels = np.empty((count + 1, 4))
     walk = columns.Walk(state, places(), places(), flags(), flags(), places(), places(), levels, table, doubts, counts)
     one = Variation(*(getattr(orders, name)[0] for name in Variation._fields))
-    columns.walk_trades(one, bars, rules, book.verdict, book.entered, new_work(count, bars.panel.shape[0]), walk)
+    walk_trades(one, bars, rules, book.verdict, book.entered, new_work(count, bars.panel.shape[0]), walk)
     return table, doubts[: counts[0]], book.trades[: book.counts[1]]
 
 
@@ -375,7 +377,7 @@ def test_the_peak_of_a_fill_inside_a_bar_stays_short_of_the_target() -> None:
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(any_scenario, scenarios(marked=True)))
+@given(st.one_of(any_scenario, scenarios(marked=True), in_parts))
 def test_every_stop_order_lies_in_the_interval_of_its_entry(scenario: Scenario) -> None:
     scenario = with_known_funding(scenario)
     scenario = replace(scenario, orders=scenario.orders._replace(shift=np.zeros(1, np.int32)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backtest.engine import intervals as columns
+from backtest.engine import ends as columns
 from backtest.engine import layout as codes
 from tests.engine.grid_paths import STEP, Bar, Leg, random_detail, search_with_detail
 from tests.engine.markets import RULES, bars_of, orders_of

@@ -7,14 +7,29 @@ another order, so they may differ by rounding and by nothing else.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from backtest.engine import layout as codes
-from backtest.engine.kernel import replay_many
-from tests.engine.markets import Recorded, Scenario, any_scenario, recorded, scenarios, variation_of
+from backtest.engine.kernel import is_plain, replay_many
+from tests.engine.markets import (
+    RULES,
+    Recorded,
+    Scenario,
+    any_scenario,
+    bars_of,
+    in_parts,
+    orders_of,
+    plainly,
+    recorded,
+    scenarios,
+    variation_of,
+)
 from tests.engine.reference import replay
 
 TOLERANCE = 1e-9
@@ -97,8 +112,14 @@ def test_kernel_equals_reference_where_the_mark_price_triggers(scenario: Scenari
     compare(scenario)
 
 
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(in_parts)
+def test_kernel_equals_reference_where_exits_are_filled_in_parts(scenario: Scenario) -> None:
+    compare(scenario)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(scenarios(variations=3), st.integers(1, 5))
+@given(st.one_of(scenarios(variations=3), scenarios(variations=3, partial=True)), st.integers(1, 5))
 def test_batch_equals_single_replays(scenario: Scenario, workers: int) -> None:
     batch = replay_many(scenario.orders, scenario.bars, scenario.rules, 3, workers)
     assert batch.shape == (3, len(codes.STATISTICS))
@@ -106,6 +127,36 @@ def test_batch_equals_single_replays(scenario: Scenario, workers: int) -> None:
         found = recorded(variation_of(scenario.orders, number), scenario.bars, scenario.rules)
         expected = found.statistics if found.fault is None else np.full(len(codes.STATISTICS), np.nan)
         np.testing.assert_array_equal(batch[number], expected)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(scenarios(variations=3).map(plainly), st.integers(1, 5))
+def test_a_plain_batch_equals_single_replays(scenario: Scenario, workers: int) -> None:
+    assert is_plain(scenario.orders, scenario.bars, scenario.rules)
+    batch = replay_many(scenario.orders, scenario.bars, scenario.rules, 3, workers)
+    for number in range(3):
+        found = recorded(variation_of(scenario.orders, number), scenario.bars, scenario.rules)
+        expected = found.statistics if found.fault is None else np.full(len(codes.STATISTICS), np.nan)
+        np.testing.assert_array_equal(batch[number], expected)
+
+
+RARE = (
+    ("orders", {"group": np.zeros((1, 1), np.int32)}),
+    *(("orders", {name: np.full((1, 1), 0.1)}) for name in ("activation", "break_even", "limit", "stop_entry")),
+    ("orders", {"second_trailing_stop": np.full((1, 1), 0.1)}),
+    ("orders", {"late_take_profit": np.full((1, 1), 0.1)}),
+    ("bars", {"marked": np.ones(1, np.bool_)}),
+    ("bars", {"detail_column": np.zeros(1, np.int32)}),
+    *(("rules", {name: True}) for name in ("settles_inside", "extend", "adds", "maker_targets", "partial_exits")),
+)
+
+
+@pytest.mark.parametrize(("place", "changed"), RARE, ids=[next(iter(changed)) for _, changed in RARE])
+def test_what_is_rare_is_not_plain(place: str, changed: dict[str, Any]) -> None:
+    plain = plainly(Scenario(bars_of(np.full((1, 2, 4), 100.0)), orders_of([{}]), RULES))
+    assert is_plain(plain.orders, plain.bars, plain.rules)
+    rare = replace(plain, **{place: getattr(plain, place)._replace(**changed)})
+    assert not is_plain(rare.orders, rare.bars, rare.rules)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,7 +11,7 @@ import pytest
 
 from backtest import Intent, Intents, load_config, replay
 from backtest.base.errors import ConfigError
-from backtest.engine import intervals as columns
+from backtest.engine import ends as columns
 from backtest.engine import layout as codes
 from backtest.engine.costs import kernel_bars
 from backtest.market.record import Instrument, Market

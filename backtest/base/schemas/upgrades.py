@@ -47,7 +47,7 @@ def _moves_unknown(trade: Document) -> Document:
     for name, value in trade.items():
         renamed |= {"before": None, "waited": None} if name == "run_up" else {name: value}
     # 0.1 did not record what an order got of what it wanted.
-    return {"cut": None, "granted": None, "young": None, "exit_load": None} | renamed
+    return {"cut": None, "granted": None, "young": None, "exit_load": None, "exit_fills": None} | renamed
 
 
 def _metrics_2(document: Document) -> Document:
