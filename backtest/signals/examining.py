@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from backtest.base.units import TimeRange, format_ms
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.market.record import Market
-from backtest.signals.asking import Answer, Asker, Question
+from backtest.signals.asking import Answer, Asker, Later, Question
 from backtest.signals.corruption import (
     CALENDAR_CORRUPTIONS,
     MARKET_CORRUPTIONS,
@@ -60,9 +61,10 @@ def examine(
         leak = trial.leak_at(instants[done : done + TOGETHER], steps.one)
         if leak is not None:
             break
-    if leak is None:
-        trial.check_state(steps.one)
-    reads, unread = trial.reads(steps.one)
+    keeps_state = trial.keeps_state(steps.one)
+    if leak is None and keeps_state:
+        raise trial.kept_state()
+    reads, unread = trial.reads(steps.one, together=not keeps_state)
     series = () if asker.apart == HERE else (SERIES,)
     return Audit(
         strategy=name,
@@ -142,8 +144,21 @@ class _Examination:
     seed: int
 
     def _shows(self, market: Market, until_ms: int, calendar: Calendar | None = None) -> bool:
-        answer = self.asker.ask(Question(market, self.calendar if calendar is None else calendar))
-        return difference(self.base, answer, until_ms) is not None
+        return self._differs(Question(market, self.calendar if calendar is None else calendar), until_ms)
+
+    def _differs(self, question: Question, until_ms: int) -> bool:
+        return difference(self.base, self.asker.ask(question), until_ms) is not None
+
+    def _showing(self, questions: Sequence[Later], until_ms: int, *, sure: bool = True) -> Iterator[bool]:
+        """Whether decisions differ for each question: asked together, and what differs there again, alone.
+
+        If `sure` and nothing differs together, each is asked alone: what a strategy keeps may hide what it reads.
+        """
+        answers = self.asker.ask_in_turn(questions)
+        differing = [difference(self.base, answer, until_ms) is not None for answer in answers]
+        alone = sure and not any(differing)
+        for question, differs in zip(questions, differing, strict=True):
+            yield (differs or alone) and self._differs(question(), until_ms)
 
     def _row(self, cut: int) -> int:
         """Row of the first bar that had not closed at an instant."""
@@ -196,7 +211,7 @@ class _Examination:
             if (pair := difference(self.base, answer, self._until(kind, cut))) is not None:
                 return self._leak(kind, self._row(cut), cut, pair, answer)
         if differing:
-            raise self._kept_state()
+            raise self.kept_state()
         return None
 
     def _leak(self, kind: str, row: int, cut: int, pair: tuple[Decision, str], answer: Answer) -> Leak:
@@ -223,26 +238,30 @@ class _Examination:
         """What was read after the cut: panels, instrument and bar, and when that bar was known."""
         market, seed = self.market, self.seed
 
-        def sources_show(sources: Sequence[str], until: int, columns: slice = slice(None)) -> bool:
-            return self._shows(corrupt(market, kind, slice(row, until), columns, sources, seed), cut)
+        def wrong(sources: Sequence[str], until: int, columns: slice = slice(None)) -> Question:
+            return Question(corrupt(market, kind, slice(row, until), columns, sources, seed), self.calendar)
 
         bars = len(market.index)
-        sources = [one for one in SOURCES if sources_show((one,), bars)] or list(SOURCES)
+        shown = self._showing([partial(wrong, (one,), bars) for one in SOURCES], cut)
+        sources = list(compress(SOURCES, shown)) or list(SOURCES)
         low, high = row, bars
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if sources_show(sources, middle) else (middle, high)
+            low, high = (low, middle) if self._differs(wrong(sources, middle), cut) else (middle, high)
         last = high - 1
-        columns = [
-            column for column in range(len(market.symbols)) if sources_show(sources, high, slice(column, column + 1))
-        ]
+        slices = [slice(column, column + 1) for column in range(len(market.symbols))]
+        shown = self._showing([partial(wrong, sources, high, one) for one in slices], cut)
+        columns = [one.start for one in compress(slices, shown)]
         names = [one for one in sources if one != "prices"]
         if "prices" in sources:
             # One draw may leave a threshold uncrossed.
             def alone(panel: str, room: bool = False) -> bool:
+                def drawn(one: int) -> Question:
+                    changed = corrupt_panel(market, panel, slice(row, high), room=room, seed=one)
+                    return Question(changed, self.calendar)
+
                 draws = range(seed, seed + PANEL_DRAWS)
-                wrong = (corrupt_panel(market, panel, slice(row, high), room=room, seed=one) for one in draws)
-                return any(self._shows(one, cut) for one in wrong)
+                return any(self._showing([partial(drawn, one) for one in draws], cut, sure=False))
 
             single = [one for one in ("high", "low") if alone(one)]
             single += [one for one in ("open", "close") if alone(one, room=not single)]
@@ -261,42 +280,51 @@ class _Examination:
             low, high = (middle, high) if self._shows(short, until) else (low, middle)
         return low
 
-    def check_state(self, heard: Callable[[], None]) -> None:
-        """Raise `UsageError` if the strategy decides differently when asked again, or after other data."""
+    def keeps_state(self, heard: Callable[[], None]) -> bool:
+        """Whether the strategy decides differently when asked again, or after other data."""
         other = Question(corrupt(self.market, "reversal", slice(0, None), seed=self.seed), self.calendar)
         true = Question(self.market, self.calendar)
         answers = self.asker.ask_in_turn([lambda: other, lambda: true, lambda: true], seed=self.seed, heard=heard)
-        for answer in answers[1:]:
-            if answer.error or _texts(answer.rows) != _texts(self.base):
-                raise self._kept_state()
+        return any(self._matters(answer) for answer in answers[1:])
 
-    def _kept_state(self) -> UsageError:
+    def _matters(self, answer: Answer) -> bool:
+        return bool(answer.error) or _texts(answer.rows) != _texts(self.base)
+
+    def kept_state(self) -> UsageError:
+        """The error of a strategy that does."""
         return UsageError(
             f"strategy {self.asker.strategy.name!r} decides otherwise when asked again, after it was asked on other "
             "data or with the shared random generators in another state: seed its draws, keep no state"
         )
 
-    def reads(self, heard: Callable[[], None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Inputs whose corruption from the first bar on changes any decision, and those where it changes none."""
-        true = _texts(self.base)
+    def reads(self, heard: Callable[[], None], *, together: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Inputs whose corruption from the first bar on changes any decision, and those where it changes none.
 
-        def matters(market: Market, calendar: Calendar, series_after_ms: int | None = None, seed: int = 1) -> bool:
-            answer = self.asker.ask(Question(market, calendar, series_after_ms, seed))
-            heard()
-            return bool(answer.error) or _texts(answer.rows) != true
+        A strategy that keeps nothing answers `together`, in one process, and again alone where a decision differs.
+        """
 
-        results: dict[str, bool] = {
-            panel: matters(corrupt_panel(self.market, panel, slice(0, None), seed=self.seed), self.calendar)
-            for panel in known_panels(self.market)
-        }
-        if not any(results.get(panel) for panel in PRICES) and matters(
-            corrupt(self.market, "noise", slice(0, None), sources=("prices",), seed=self.seed), self.calendar
-        ):
-            results["close"] = True
+        def matter(questions: Sequence[Later]) -> list[bool]:
+            if not together:
+                return [self._matters(self.asker.ask_in_turn([one], heard=heard)[0]) for one in questions]
+            answers = self.asker.ask_in_turn(questions, heard=heard)
+            return [
+                self._matters(answer) and self._matters(self.asker.ask(question()))
+                for answer, question in zip(answers, questions, strict=True)
+            ]
+
+        def wrong(panel: str) -> Question:
+            return Question(corrupt_panel(self.market, panel, slice(0, None), seed=self.seed), self.calendar)
+
+        panels = known_panels(self.market)
+        questions: dict[str, Later] = {panel: partial(wrong, panel) for panel in panels}
         if len(self.calendar):
-            results["calendar"] = matters(self.market, Calendar(self.calendar.name, ()))
+            questions["calendar"] = partial(Question, self.market, Calendar(self.calendar.name, ()))
+        results = dict(zip(questions, matter(list(questions.values())), strict=True))
+        noise = partial(corrupt, self.market, "noise", slice(0, None), sources=("prices",), seed=self.seed)
+        if not any(results.get(panel) for panel in PRICES) and any(matter([lambda: Question(noise(), self.calendar)])):
+            results["close"] = True
         draws = range(1, 1 + SERIES_DRAWS) if self.asker.apart != HERE else ()
-        if any(matters(self.market, self.calendar, _EARLIEST_MS, seed) for seed in draws):
+        if any(matter([partial(Question, self.market, self.calendar, _EARLIEST_MS, seed) for seed in draws])):
             results[SERIES] = True
         return tuple(name for name, read in results.items() if read), tuple(
             name for name, read in results.items() if not read

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_origin
 
@@ -150,7 +151,8 @@ class Intents:
         every.sort(key=lambda row: row.decided_at_ms)
         object.__setattr__(self, "decisions", tuple(every))
         object.__setattr__(self, "exits", tuple(sorted(self.exits, key=lambda row: row.decided_at_ms)))
-        entries = [self._bound(row) for row in every if isinstance(row, Intent)]
+        leave = self._exits_by_what_they_apply_to()
+        entries = [_bound(row, leave) for row in every if isinstance(row, Intent)]
         ordered = tuple(part for place, row in enumerate(entries) for part in _parts(row, place))
         object.__setattr__(self, "rows", ordered)
         decided = np.array([row.decided_at_ms for row in ordered], dtype=np.int64)
@@ -158,24 +160,12 @@ class Intents:
         object.__setattr__(self, "decided_at_ms", decided)
         self._check_groups()
 
-    def _bound(self, row: Intent) -> Intent:
-        """The intent with the first exit decided after it, and its risk as a weight."""
-        later = (
-            one.decided_at_ms
-            for one in self.exits
-            if one.instrument == row.instrument
-            and one.decided_at_ms > row.decided_at_ms
-            and one.catalyst_id in ("", row.catalyst_id)
-        )
-        exit_at, weight = min(later, default=NEVER_MS), row.risk / row.stop_loss
-        if exit_at >= row.exit_at_ms and weight != weight:
-            return row
-        return replace(
-            row,
-            exit_at_ms=min(exit_at, row.exit_at_ms),
-            weight=row.weight if weight != weight else weight,
-            risk=float("nan"),
-        )
+    def _exits_by_what_they_apply_to(self) -> dict[tuple[str, str], list[int]]:
+        """Moments of the exits in order, by instrument and catalyst; a search for each intent would be quadratic."""
+        moments: dict[tuple[str, str], list[int]] = {}
+        for one in self.exits:
+            moments.setdefault((one.instrument, one.catalyst_id), []).append(one.decided_at_ms)
+        return moments
 
     def _check_groups(self) -> None:
         last: dict[str, int] = {}
@@ -215,6 +205,18 @@ class Intents:
     def values(self, name: str) -> npt.NDArray[Any]:
         """(K,) array of one field of the intents."""
         return np.array([getattr(row, name) for row in self.rows])
+
+
+def _bound(row: Intent, exits: Mapping[tuple[str, str], Sequence[int]]) -> Intent:
+    """The intent with the first exit decided after it, and its risk as a weight."""
+    exit_at, weight = row.exit_at_ms, row.risk / row.stop_loss
+    for catalyst in {"", row.catalyst_id}:
+        moments = exits.get((row.instrument, catalyst), ())
+        first = bisect_right(moments, row.decided_at_ms)
+        exit_at = min((exit_at, *moments[first : first + 1]))
+    if exit_at >= row.exit_at_ms and weight != weight:
+        return row
+    return replace(row, exit_at_ms=exit_at, weight=row.weight if weight != weight else weight, risk=float("nan"))
 
 
 def _parts(row: Intent, place: int) -> tuple[Intent, ...]:

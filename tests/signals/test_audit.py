@@ -29,6 +29,7 @@ from backtest.signals.corruption import (
     hidden_at,
 )
 from backtest.signals.examining import STATE_QUESTIONS
+from backtest.signals.finding import FRESH
 from backtest.signals.strategy import Intent, Strategy
 from backtest.strategies import REGISTRY
 from tests.signals import planted
@@ -63,7 +64,7 @@ def test_a_planted_look_ahead_is_caught_and_named(
     function: Any, market: Market, sample: Market, calendar: Calendar
 ) -> None:
     found = audit(planted.strategy_of(function), told(function, market, sample), calendar, cuts=40)
-    assert found.verdict == "look-ahead", found
+    assert (found.verdict, found.apart) == ("look-ahead", FRESH), found
     leak = found.leak
     assert leak is not None
     assert planted.PLANTED[function] in leak.read
@@ -80,7 +81,7 @@ def test_a_planted_look_ahead_is_caught_and_named(
 def test_an_honest_strategy_that_resembles_one_is_clean(function: Any, market: Market, calendar: Calendar) -> None:
     found = audit(planted.strategy_of(function), market, calendar, cuts=40)
     assert found.leak is None, found.leak.sentence
-    assert found.tested > 1
+    assert (found.tested > 1, found.apart) == (True, FRESH)
 
 
 def test_the_bar_that_was_read_is_named_to_the_hour(market: Market, calendar: Calendar) -> None:
