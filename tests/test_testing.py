@@ -187,7 +187,7 @@ def test_no_baseline_says_how_to_record_one_and_writes_none(tmp_path: Path, monk
     assert f"`backtest baseline record -s catalyst_momentum --folder {tmp_path.parent}` with" in str(told.value)
     assert f"`write_baseline(Path('{path}'), baseline_of(evaluation, None))`" in str(told.value)
     own = planted.strategy_of(planted.same_bar_close)
-    with pytest.raises(AssertionError, match=r"record -s tests/signals/planted.py:Planted --folder"):
+    with pytest.raises(AssertionError, match=r"record -s tests/signals/planted.py:Strategy_same_bar_close --folder"):
         assert_baseline(own, path, made.market, made.calendar)
     assert not list(tmp_path.iterdir())
     with pytest.raises(
