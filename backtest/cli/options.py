@@ -89,7 +89,7 @@ Currency = Annotated[
 ]
 RulesOption = Annotated[
     str | None,
-    typer.Option("--rules", help="Venue rules: a name, as in binanceusdm-2025-09-29, or a file as instruments.toml."),
+    typer.Option("--rules", help="Venue rules: binanceusdm (as of the first bar), one of its days, or a file."),
 ]
 Endogenous = Annotated[bool, typer.Option("--endogenous", help="Include catalysts that are moves of the price itself.")]
 

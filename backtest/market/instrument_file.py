@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -21,6 +22,8 @@ AS_OF = "as_of"
 SOURCE = "source"
 """Key above all tables: where the file has them from, in words."""
 _SHIPPED = "instruments"
+_DATED = re.compile(r"(.+)-(\d{4}-\d\d-\d\d)")
+"""Names of files that ship: a venue, and the day of its rules."""
 
 
 def with_rules(
@@ -51,8 +54,20 @@ def shipped_rules() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (datasets_root() / _SHIPPED).glob("*.toml")))
 
 
+def shipped_venues() -> dict[str, dict[str, str]]:
+    """By venue, as in `binanceusdm`, its files that ship: the name of each by the day of its rules, oldest first."""
+    found: dict[str, dict[str, str]] = {}
+    for name in shipped_rules():
+        if dated := _DATED.fullmatch(name):
+            found.setdefault(dated[1], {})[dated[2]] = name
+    return found
+
+
 def ruled(market: Market, name_or_file: str) -> Market:
     """The market with the rules of a file that ships, or of one of the user's; its provenance says which.
+
+    A venue alone, as in `binanceusdm`, names the newest of its files that is no later than the first bar, or its oldest
+    one if all are later. Rules that are later than the first bar, or older than another day that ships, are said to be.
 
     Raises
     ------
@@ -61,21 +76,53 @@ def ruled(market: Market, name_or_file: str) -> Market:
     MarketError
         As `with_rules`, and for a file with rules of none of its instruments.
     """
-    path = datasets_root() / _SHIPPED / f"{name_or_file}.toml"
-    if name_or_file not in shipped_rules():
-        path = user_path(name_or_file)
+    days = shipped_venues().get(name_or_file, {})
+    name = days[_in_force(days, market)] if days else name_or_file
+    path = datasets_root() / _SHIPPED / f"{name}.toml"
+    if name not in shipped_rules():
+        path = user_path(name)
         if not path.is_file():
-            near = near_miss(name_or_file, shipped_rules())
-            raise UsageError(f"`rules` {shortened(name_or_file)} is neither a file nor a name; {near}")
+            near = near_miss(name, (*shipped_venues(), *shipped_rules()))
+            raise UsageError(f"`rules` {shortened(name)} is neither a file nor a name; {near}")
     found, notes = read_rules(path, market.instruments, name_others=False)
     if not notes:
         raise MarketError(
             f"{path} has rules of no instrument of {market.provenance.name!r}: {', '.join(market.symbols)}"
         )
+    notes += [*_not_yet_known(path, market), *_superseded(name, market)]
     provenance = replace(market.provenance, repairs=(*notes, *market.provenance.repairs))
     return continued(
         replace(market, instruments=tuple(found[symbol] for symbol in market.symbols), provenance=provenance)
     )
+
+
+def _in_force(days: Iterable[str], market: Market) -> str:
+    """The last of some days that is no later than the first bar; the first of them if all are later."""
+    known = sorted(days)
+    return max((day for day in known if day <= format_ms(market.start_ms)[:10]), default=known[0])
+
+
+def _not_yet_known(path: Path, market: Market) -> list[str]:
+    """A sentence about rules of a day after the first bars, on which nobody knew them."""
+    tables, begins = read_toml(path, MarketError), format_ms(market.start_ms)[:10]
+    dated = [tables[symbol][AS_OF] for symbol in market.symbols if AS_OF in tables.get(symbol, {})]
+    late = sorted(day for day in {format_ms(_instant(one, path.name))[:10] for one in dated} if day > begins)
+    if not late:
+        return []
+    return [f"{path.name}: bars from {begins} on are replayed under rules of {late[-1]}, not known then"]
+
+
+def _superseded(name: str, market: Market) -> list[str]:
+    """A sentence about the days on which other rules of a venue that ship replaced these within the bars."""
+    dated = _DATED.fullmatch(name)
+    if dated is None or name not in shipped_rules():
+        return []
+    last = format_ms(market.end_ms - market.bar_ms)[:10]
+    later = [day for day in shipped_venues()[dated[1]] if dated[2] < day <= last]
+    if not later:
+        return []
+    newer = f"rules of {dated[1]} newer than {dated[2]} came into force within the bars"
+    return [f"{newer}, and are not used: {', '.join(later)}"]
 
 
 def read_rules(

@@ -10,6 +10,7 @@ import pytest
 
 from backtest.base.documents import datasets_root
 from backtest.base.errors import MarketError, UsageError
+from backtest.base.units import parse_timerange
 from backtest.engine.costs import maintenance
 from backtest.market.dataset import open_dataset
 from backtest.market.instrument import Tier
@@ -84,6 +85,42 @@ def test_tiers_change_within_the_season_and_with_them_a_liquidation(sample: Mark
     assert rates == [0.05, 0.015]
 
 
+@pytest.mark.parametrize(
+    ("first", "chosen", "late", "superseded"),
+    [
+        # Before the first file that ships nothing was known: the oldest is taken, and said to be later.
+        ("2025-09-14", "2025-09-29", True, "2025-10-31, 2025-11-30, 2025-12-30"),
+        ("2025-09-29", "2025-09-29", False, "2025-10-31, 2025-11-30, 2025-12-30"),
+        ("2025-10-30", "2025-09-29", False, "2025-10-31, 2025-11-30, 2025-12-30"),
+        ("2025-10-31", "2025-10-31", False, "2025-11-30, 2025-12-30"),
+        ("2025-12-30", "2025-12-30", False, ""),
+    ],
+)
+def test_a_venue_names_the_rules_in_force_when_the_bars_begin(
+    first: str, chosen: str, late: bool, superseded: str, sample: Market
+) -> None:
+    market = sample.between(parse_timerange(f"{first.replace('-', '')}-20260101"))
+    found, named = ruled(market, "binanceusdm"), ruled(market, f"binanceusdm-{chosen}")
+    assert found.instruments == named.instruments
+    assert found.provenance.repairs == named.provenance.repairs
+    assert f"read from binanceusdm-{chosen}.toml" in found.provenance.repairs[0]
+    said = " ".join(found.provenance.repairs)
+    assert (f"bars from {first} on are replayed under rules of {chosen}, not known then" in said) == late
+    newer = f"rules of binanceusdm newer than {chosen} came into force within the bars, and are not used: {superseded}"
+    assert (newer in said) == ("came into force" in said) == bool(superseded)
+
+
+def test_a_file_named_by_its_day_says_that_it_is_later_than_the_bars(sample: Market, tmp_path: Path) -> None:
+    market = ruled(sample, "binanceusdm-2025-12-30")
+    late = "binanceusdm-2025-12-30.toml: bars from 2025-09-14 on are replayed under rules of 2025-12-30, not known then"
+    assert late in market.provenance.repairs
+    own = tmp_path / "mine.toml"
+    own.write_text(f'["{ZEC}"]\nas_of = 2025-09-13\ntick = 0.5\n')
+    assert len(ruled(sample, str(own)).provenance.repairs) == len(sample.provenance.repairs) + 1
+    own.write_text(f'["{ZEC}"]\nas_of = 2026-01-13\ntick = 0.5\n')
+    assert "under rules of 2026-01-13, not known then" in ruled(sample, str(own)).provenance.repairs[1]
+
+
 def test_a_request_names_its_rules_and_a_file_of_ones_own(tmp_path: Path, sample: Market) -> None:
     asked = Request(rules="binanceusdm-2025-11-30")
     assert asked.document()["rules"] == "binanceusdm-2025-11-30"
@@ -98,9 +135,9 @@ def test_a_request_names_its_rules_and_a_file_of_ones_own(tmp_path: Path, sample
 
 def test_what_is_no_file_of_rules_is_refused(tmp_path: Path, sample: Market) -> None:
     with pytest.raises(
-        UsageError, match=r"`rules` 'binanceusdm' is neither a file nor a name; did you mean 'binanceusdm-"
+        UsageError, match=r"`rules` 'binanceusd' is neither a file nor a name; did you mean 'binanceusdm'"
     ):
-        ruled(sample, "binanceusdm")
+        ruled(sample, "binanceusd")
     other = tmp_path / "other.toml"
     other.write_text('["ABC/USDT:USDT"]\ntick = 1\n')
     with pytest.raises(MarketError, match=r"other.toml has rules of no instrument of 'privacy-2025-sample': ZEC/USDT"):
