@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from backtest.base.dot import dot
 from backtest.base.estimate import LONG_BARS
 from backtest.market.record import Floats
 
@@ -60,7 +61,7 @@ def _length(values: Floats) -> float:
 
 def _products(centred: Floats, most_lags: int) -> Floats:
     """(M + 1,) sums of products of values 0 to M bars apart."""
-    return np.array([centred[lag:] @ centred[: len(centred) - lag] for lag in range(most_lags + 1)])
+    return np.array([dot(centred[lag:], centred[: len(centred) - lag]) for lag in range(most_lags + 1)])
 
 
 def _products_by_transform(centred: Floats, most_lags: int) -> Floats:

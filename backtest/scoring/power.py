@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.base.dot import dot
 from backtest.market.record import Floats
 
 LEVEL, POWER, CONFIDENCE = 0.05, 0.8, 0.95
@@ -16,8 +17,8 @@ def slope(x: Floats, y: Floats) -> float:
     if np.count_nonzero(known) < 2:
         return NAN
     centred = x[known] - x[known].mean()
-    scatter = float(centred @ centred)
-    return float(centred @ (y[known] - y[known].mean())) / scatter if scatter > 0.0 else NAN
+    scatter = dot(centred, centred)
+    return dot(centred, y[known] - y[known].mean()) / scatter if scatter > 0.0 else NAN
 
 
 def least_effect(drawn: Floats, response: float, calendars: float) -> float:
