@@ -15,6 +15,8 @@ run: $(READY)
 # A process of tests for every core: threads of linear algebra on top would wait for each other.
 test coverage: export OMP_NUM_THREADS = 1
 test coverage: export OPENBLAS_NUM_THREADS = 1
+# Hundreds of commands are started in processes of their own: the first one leaves them the bytecode.
+test coverage: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEVELOPMENT)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST)

@@ -43,13 +43,14 @@ def trailing_liquidity(market: Market, window_ms: int) -> Liquidity:
     window = max(math.ceil(window_ms / market.bar_ms), 3)
     least = min(max(math.ceil(per_day), 3), window)
     close, traded = _closes_and_trade(market)
-    moves = pd.DataFrame(np.log(close)).diff()
-    volatility = moves.rolling(window, min_periods=least - 1).std().to_numpy() * math.sqrt(per_day)
-    volume = np.maximum(traded.rolling(window, min_periods=least).mean().to_numpy() * per_day, 0.0)
+    moves = np.diff(np.log(close), axis=0, prepend=np.nan)
+    volatility = pd.DataFrame(moves).rolling(window, min_periods=least - 1).std().to_numpy() * math.sqrt(per_day)
+    rolled = pd.DataFrame(traded).rolling(window, min_periods=least).mean().to_numpy()
+    volume = np.maximum(rolled * per_day, 0.0)
     young = _young(market, close, least) & (np.isnan(volatility) | np.isnan(volume))
     if young.any():
         volatility = np.where(young, parkinson_volatility(market.high, market.low) * math.sqrt(per_day), volatility)
-        volume = np.where(young, traded.expanding(1).mean().to_numpy() * per_day, volume)
+        volume = np.where(young, pd.DataFrame(traded).expanding(1).mean().to_numpy() * per_day, volume)
     return Liquidity(volatility, volume, young)
 
 
@@ -62,23 +63,26 @@ def parkinson_volatility(high: Floats, low: Floats) -> Floats:
     return np.asarray(np.sqrt(squares / (4.0 * math.log(2.0))))
 
 
-def _closes_and_trade(market: Market) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _closes_and_trade(market: Market) -> tuple[Floats, Floats]:
     """(T, N) closes and the volume traded, in the currency of settlement; omitted bars count as empty."""
-    close, volume = pd.DataFrame(market.close), pd.DataFrame(market.volume)
-    inverse = np.array([instrument.inverse for instrument in market.instruments])
+    close = market.close
+    inverse = np.array([instrument.inverse for instrument in market.instruments], dtype=bool)
     # A contract on a fixed amount of dollars, settled in coins: its volume in coins is in the settlement currency.
-    traded = volume.where(pd.DataFrame(np.broadcast_to(inverse, close.shape)), close * volume)
-    for column, instrument in enumerate(market.instruments):
-        if instrument.omits_empty_bars:
-            before_last = close[column].bfill().notna()
-            close[column] = close[column].ffill().where(before_last)
-            traded[column] = traded[column].where(~(close[column].notna() & np.isnan(market.close[:, column])), 0.0)
+    traded = np.where(inverse, market.volume, close * market.volume)
+    omitting = [column for column, instrument in enumerate(market.instruments) if instrument.omits_empty_bars]
+    if omitting:
+        close = close.copy()
+        for column in omitting:
+            known = pd.Series(close[:, column])
+            filled = known.ffill().where(known.bfill().notna()).to_numpy()
+            traded[np.isnan(close[:, column]) & ~np.isnan(filled), column] = 0.0
+            close[:, column] = filled
     return close, traded
 
 
-def _young(market: Market, close: pd.DataFrame, least: int) -> npt.NDArray[np.bool_]:
+def _young(market: Market, close: Floats, least: int) -> npt.NDArray[np.bool_]:
     """(T, N) the first `least` - 1 bars of instruments that begin after the market."""
-    known = close.notna().to_numpy()
+    known = ~np.isnan(close)
     first = np.where(known.any(axis=0), known.argmax(axis=0), len(close))
     row = np.arange(len(close))[:, None]
     listed = np.array([one.listed_ms is not None and one.listed_ms >= market.start_ms for one in market.instruments])

@@ -68,18 +68,25 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-CALLS = [
-    (program, name)
-    for program in (("backtest",), ("python", "-m", "backtest"))
-    for name in ("mine", "strategies/mine.py", "strategies/mine.py:Mine", "catalyst_momentum")
-]
+PROGRAMS = (("backtest",), ("python", "-m", "backtest"), ("python", "-P", "-m", "backtest"))
+NAMES = ("mine", "strategies/mine.py", "strategies/mine.py:Mine", "catalyst_momentum")
 
 
-@pytest.mark.parametrize(("program", "name"), [*CALLS, (("python", "-P", "-m", "backtest"), "mine")])
-def test_every_way_of_calling(installed: Installed, theirs: Path, program: tuple[str, ...], name: str) -> None:
-    done = installed([*program, "run", "-s", name, *QUICK], theirs)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_every_name_is_found_by_every_way_of_calling(
+    installed: Installed, theirs: Path, program: tuple[str, ...], name: str
+) -> None:
+    done = installed([*program, "strategies", "-s", name], theirs)
     assert done.returncode == 0, done.stderr
     assert name.rpartition("/")[2].partition(".")[0] in done.stdout
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_every_way_of_calling_runs_it(installed: Installed, theirs: Path, program: tuple[str, ...]) -> None:
+    done = installed([*program, "run", "-s", "mine", *QUICK], theirs)
+    assert done.returncode == 0, done.stderr
+    assert "mine" in done.stdout
 
 
 def test_a_notebook(installed: Installed, theirs: Path) -> None:
