@@ -28,6 +28,8 @@ LONG_EQUITY = 200_000
 """Bars from which equity is written as Parquet, unless CSV is asked for: as text it takes longer than the run."""
 LONG_BARS = 100_000
 """Bars from which intervals come from sums over blocks."""
+TOGETHER = 2_000_000
+"""Cells (bars x coins) that are prepared at once; more are prepared coin by coin, as one panel in a mapped file."""
 
 
 def writes_csv(equity: str, bars: int) -> bool:
@@ -90,6 +92,21 @@ class Workload:
         return self.strategies * self.bootstrap * self.bars - self.resampled
 
     @property
+    def at_once(self) -> int:
+        """Cells, if they are prepared at once."""
+        return self.cells if self.cells <= TOGETHER else 0
+
+    @property
+    def coin_by_coin(self) -> int:
+        """Cells, if they are prepared coin by coin."""
+        return self.cells - self.at_once
+
+    @property
+    def curves(self) -> int:
+        """Bars of all equity curves that are resampled."""
+        return self.strategies * self.bars if self.bootstrap else 0
+
+    @property
     def rows(self) -> int:
         """Placebo rows of a study: each date of a coin is fitted once."""
         return min(self.draws * self.catalysts, self.cells)
@@ -126,12 +143,16 @@ def _one(_: Workload) -> float:
 
 MODELS: dict[str, tuple[CostTerm, ...]] = {
     "run": (
-        CostTerm(_one, 0.098, 3.1e8),
-        CostTerm(lambda work: work.cells, 8.9e-7, 275.0),
-        CostTerm(lambda work: work.written, 1.1e-5),
-        CostTerm(lambda work: work.entries, 1.26e-6),
-        CostTerm(lambda work: work.resampled, 4e-8),
-        CostTerm(lambda work: work.summed, 2e-8),
+        CostTerm(_one, 0.067, 3.28e8),
+        CostTerm(lambda work: work.cells, 1.37e-6),
+        CostTerm(lambda work: work.at_once, 0.0, 233.0),
+        CostTerm(lambda work: work.coin_by_coin, 0.0, 130.0),
+        CostTerm(lambda work: work.written, 8.9e-6),
+        CostTerm(lambda work: work.entries, 9.2e-7),
+        CostTerm(lambda work: work.resampled, 5e-8),
+        CostTerm(lambda work: work.summed, 1.1e-8),
+        CostTerm(lambda work: work.curves if work.bars < LONG_BARS else 0, 0.0, 1_030.0),
+        CostTerm(lambda work: work.curves if work.bars >= LONG_BARS else 0, 0.0, 41.0),
     ),
     "study": (
         CostTerm(_one, 0.319, 2.48e8),
@@ -140,16 +161,18 @@ MODELS: dict[str, tuple[CostTerm, ...]] = {
         CostTerm(lambda work: min(work.rows, ROWS) * work.window, 0.0, 114.0),
     ),
     "sweep": (
-        CostTerm(_one, 0.065, 2.94e8),
-        CostTerm(lambda work: work.cells, 3.0e-6),
-        CostTerm(lambda work: work.trials * work.bars, 0.0, 64.0),
-        CostTerm(lambda work: work.trials * work.entries, 7.7e-7, 2.9),
+        CostTerm(_one, 0.137, 2.95e8),
+        CostTerm(lambda work: work.cells, 1.93e-6, 195.0),
+        CostTerm(lambda work: work.trials * work.bars, 0.0, 32.0),
+        CostTerm(lambda work: work.trials * work.entries, 4.1e-7, 1.9),
     ),
     "audit": (
-        CostTerm(_one, 0.77, 2.34e8),
-        CostTerm(lambda work: work.strategies * work.cuts, 0.0091),
-        CostTerm(lambda work: work.strategies * work.cuts * work.cells, 1.19e-6),
-        CostTerm(lambda work: work.cells, 0.0, 230.0),
+        CostTerm(_one, 0.0, 2.26e8),
+        CostTerm(lambda work: work.strategies, 0.53),
+        CostTerm(lambda work: work.strategies * work.cuts * work.catalysts, 1.38e-3),
+        CostTerm(lambda work: work.strategies * work.cuts * work.cells, 3.14e-7),
+        CostTerm(lambda work: work.strategies * work.cells, 8.2e-7),
+        CostTerm(lambda work: work.cells, 0.0, 245.0),
     ),
 }
 """Terms of each verb that is measured by itself."""

@@ -10,6 +10,7 @@ import numpy as np
 from backtest.base.arguments import checked
 from backtest.base.config import RunConfig
 from backtest.base.errors import UsageError
+from backtest.base.estimate import TOGETHER
 from backtest.base.identity import SHORT
 from backtest.engine.costs import kernel_bars, kernel_rules, steps_of
 from backtest.engine.layout import (
@@ -31,8 +32,6 @@ from backtest.signals.strategy import Intents
 if TYPE_CHECKING:
     from backtest.engine.extremes import Extremes
 
-TOGETHER = 2_000_000
-"""Cells (bars x coins) that are prepared at once; more are prepared coin by coin, as one panel in a mapped file."""
 _KEPT = 64
 """Sets of intents whose orders are cached: more than an evaluation uses again."""
 
