@@ -389,6 +389,22 @@ def test_every_stop_order_lies_in_the_interval_of_its_entry(scenario: Scenario) 
             assert row[columns.NET_LOW] - slack <= trade[NET] <= row[columns.NET_HIGH] + slack
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(in_parts)
+def test_an_exit_in_parts_lies_in_the_interval_of_every_stop_order(scenario: Scenario) -> None:
+    """Alone, the first intent is entered the same under each of them."""
+    scenario = with_known_funding(scenario)
+    first = Orders(*(values[:, :1] if values.ndim == 2 else values[:1] for values in scenario.orders))
+    orders = first._replace(shift=np.zeros(1, np.int32), group=np.full_like(first.column, -1))
+    rules = [scenario.rules._replace(stop_order=stop_order) for stop_order in range(len(codes.STOP_ORDERS))]
+    found = [table_of(orders, scenario.bars, one) for one in rules]
+    slack = 1e-9 * scenario.rules.capital
+    for table, _, _ in found:
+        for _, _, trades in found:
+            for net in trades[:, NET]:
+                assert table[0, columns.NET_LOW] - slack <= net <= table[0, columns.NET_HIGH] + slack
+
+
 def test_the_most_useful_bar_comes_first() -> None:
     trail = [(100, 102, 99, 101.5), (101.5, 104, 100.2, 103), (103, 103, 103, 103)]
     orders, bars = orders_of([{"trailing_stop": 0.02}]), bars_of(np.array([trail], dtype=float))
