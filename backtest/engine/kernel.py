@@ -267,33 +267,6 @@ def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
     return result.reshape(-1)
 
 
-@inlined
-def _rules(rules: Rules, plain: bool) -> Rules:
-    """The rules, of plain replays with constants in the place of what does not occur."""
-    return Rules(
-        rules.capital,
-        rules.fee_rate,
-        rules.maker_fee_rate,
-        rules.half_spread,
-        rules.leverage,
-        rules.gross_cap,
-        rules.maintenance_margin,
-        rules.liquidation_fee,
-        rules.funding_unknown,
-        rules.funding_const,
-        not plain and rules.settles_inside,
-        not plain and rules.extend,
-        not plain and rules.adds,
-        not plain and rules.maker_targets,
-        not plain and rules.partial_exits,
-        not plain and rules.liquidates_on_mark,
-        not plain and rules.stops_on_mark,
-        rules.stop_order,
-        rules.bars_per_year,
-        plain,
-    )
-
-
 def is_plain(orders: Orders, bars: Bars, rules: Rules) -> bool:
     """Whether a batch has nothing rare: code of its own, without all that is rare, is a sixth faster.
 
@@ -341,16 +314,19 @@ def _any_strip(
 ) -> None:
     """`_strip` of whatever can be said."""
     work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
-    _strip(orders, bars, _rules(rules, False), work, _nowhere(), extremes, net_only, statistics, first, last)
+    if not rules.plain:
+        _strip(orders, bars, rules, work, _nowhere(), extremes, net_only, statistics, first, last)
 
 
 @compiled
 def _plain_strip(
     orders: Orders, bars: Bars, rules: Rules, extremes: Extremes, net_only: bool, statistics: F8, first: int, last: int
 ) -> None:
-    """`_strip` of what `is_plain`."""
+    """`_strip` of what `is_plain`: behind the condition the compiler leaves out what these settings ask for."""
     work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
-    _strip(orders, bars, _rules(rules, True), work, _nowhere(), extremes, net_only, statistics, first, last)
+    rare = rules.settles_inside or rules.extend or rules.adds or rules.maker_targets or rules.partial_exits
+    if rules.plain and not rare:
+        _strip(orders, bars, rules, work, _nowhere(), extremes, net_only, statistics, first, last)
 
 
 def replay_many(
@@ -366,7 +342,8 @@ def replay_many(
     """
     statistics = np.empty((replays, len(STATISTICS)))
     strips = max(workers, 1)
-    strip_of = _plain_strip if is_plain(orders, bars, rules) else _any_strip
+    rules = rules._replace(plain=is_plain(orders, bars, rules))
+    strip_of = _plain_strip if rules.plain else _any_strip
     given = (orders, bars, rules, extremes or NONE, extremes is not None, statistics)
     edges = [strip * replays // strips for strip in range(strips + 1)]
     with ThreadPoolExecutor(strips) as threads:

@@ -356,7 +356,7 @@ class Rules(NamedTuple):
     `stop_order` is one of STOP_ORDERS. `settles_inside`: whether funding is settled inside bars, not only at their
     closes. `adds`: an intent on the side of a position opens another beside it. `maker_targets`: targets rest as
     limits. `partial_exits`: exits take no more of a bar than its capacity. `liquidates_on_mark`, `stops_on_mark`: what
-    the mark price triggers where it is known. `plain`: a constant of the kernel (`backtest.engine.kernel.is_plain`).
+    the mark price triggers where it is known. `plain`: set by the kernel (`backtest.engine.kernel.is_plain`).
     """
 
     capital: float
