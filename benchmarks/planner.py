@@ -15,7 +15,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +41,14 @@ SIZES: dict[str, tuple[Workload, ...]] = {
     ),
     "study": (
         Workload(5_760, 3, 10, draws=3, window=2_260, event=376),
-        Workload(5_760, 3, 60, draws=3, window=2_260, event=376),
-        Workload(20_160, 3, 40, draws=13, window=2_260, event=376),
-        Workload(12_960, 6, 150, draws=8, window=1_130, event=188),
-        Workload(40_320, 3, 40, draws=27, window=1_130, event=188),
-        Workload(40_320, 3, 300, draws=27, window=1_130, event=188),
-        Workload(20_160, 6, 600, draws=13, window=2_260, event=376),
+        Workload(20_160, 3, 200, draws=13, window=2_260, event=376),
+        Workload(12_960, 6, 600, draws=8, window=1_130, event=188),
+        Workload(43_200, 3, 300, draws=29, window=9_000, event=1_500),
+        Workload(86_400, 3, 100, draws=59, window=9_000, event=1_500),
+        Workload(43_200, 3, 600, draws=2, window=13_000, event=1_500),
+        Workload(43_200, 3, 1_500, draws=29, window=1_130, event=188),
+        Workload(259_200, 3, 400, draws=150, window=13_000, event=3_000),
+        Workload(64_800, 4, 800, draws=44, window=6_000, event=900),
     ),
     "sweep": (
         Workload(2_880, 3, 20, draws=500, trials=10),
@@ -112,6 +114,9 @@ def carry_out(verb: str, work: Workload) -> None:
             from backtest.study.settings import StudyConfig
             from backtest.study.study import event_study
 
+            # A constant volume has nothing abnormal.
+            volume = market.volume * np.exp(random.standard_normal(market.volume.shape))
+            market = replace(market, volume=volume)
             half = work.event // 3
             settings = StudyConfig(
                 benchmarks=("C0",),

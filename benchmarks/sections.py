@@ -147,7 +147,9 @@ def startup(quick: bool) -> Iterator[str]:
         ("events list", ["events", "list"], "import typer", ""),
         ("run, replay only", bare, "import vectorbt", "1.5"),
         ("run, no placebo", bare[:3], "import vectorbt", "1.5"),
+        ("run, one strategy", ["run", "-s", "catalyst_momentum"], "import vectorbt", "0.5"),
         ("run", ["run"], "import vectorbt", ""),
+        ("study", ["study"], "import pandas", ""),
     )
     rows = []
     for name, arguments, other, goal in pairs:
@@ -205,6 +207,11 @@ def session(quick: bool) -> Iterator[str]:  # noqa: ARG001
     yield "\n" + _output("benchmarks.session")
 
 
+def studies(quick: bool) -> Iterator[str]:
+    """What an event study takes as catalysts grow, in a process of its own."""
+    yield "\n" + _output("benchmarks.studies", *(["--quick"] if quick else []))
+
+
 def data(quick: bool) -> Iterator[str]:
     """How fast a download, the store and an import are, in processes of their own."""
     yield "\n" + _output("benchmarks.data")
@@ -224,6 +231,7 @@ SECTIONS: dict[str, Callable[[bool], Iterator[str]]] = {
     "startup": startup,
     "verbs": verbs,
     "session": session,
+    "studies": studies,
     "data": data,
     "scale": scale,
 }

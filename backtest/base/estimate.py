@@ -21,9 +21,11 @@ FACTOR, MEMORY_OFF = 2.5, 0.1
 REFERENCE_S = 0.0240
 """CPU seconds of `small_work` where the coefficients were measured."""
 ROWS = 2_048
-"""Placebo rows of a study that are fitted at a time."""
+"""Placebo dates of a study that are summed at a time."""
 EQUITY_FORMATS = ("auto", "csv", "parquet")
 """How a run folder may hold equity; `auto` is CSV below `LONG_EQUITY` bars."""
+STEPS = 1_000
+"""Most bars of a path of a study that are shown."""
 LONG_EQUITY = 200_000
 """Bars from which equity is written as Parquet, unless CSV is asked for: as text it takes longer than the run."""
 LONG_BARS = 100_000
@@ -106,11 +108,6 @@ class Workload:
         """Bars of all equity curves that are resampled."""
         return self.strategies * self.bars if self.bootstrap else 0
 
-    @property
-    def rows(self) -> int:
-        """Placebo rows of a study: each date of a coin is fitted once."""
-        return min(self.draws * self.catalysts, self.cells)
-
 
 @dataclass(frozen=True, slots=True)
 class CostTerm:
@@ -155,10 +152,11 @@ MODELS: dict[str, tuple[CostTerm, ...]] = {
         CostTerm(lambda work: work.curves if work.bars >= LONG_BARS else 0, 0.0, 41.0),
     ),
     "study": (
-        CostTerm(_one, 0.319, 2.48e8),
-        CostTerm(lambda work: work.rows * work.event**2, 2.13e-8),
-        CostTerm(lambda work: work.catalysts**2, 2.13e-5, 2_590.0),
-        CostTerm(lambda work: min(work.rows, ROWS) * work.window, 0.0, 114.0),
+        CostTerm(_one, 0.176, 2.57e8),
+        CostTerm(lambda work: work.cells, 7.5e-6, 287.0),
+        CostTerm(lambda work: work.catalysts, 0.0, 2.37e4),
+        CostTerm(lambda work: work.catalysts * work.window, 9.9e-7, 16.6),
+        CostTerm(lambda work: work.draws * work.catalysts * min(work.event, STEPS), 2.1e-8, 0.117),
     ),
     "sweep": (
         CostTerm(_one, 0.137, 2.95e8),

@@ -72,6 +72,8 @@ def main() -> None:
     end_on_signals()
     # Nothing here is a plugin of pydantic; to look for some reads what every installed package says of itself.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    # Its threads wait for each other in a loop, and no product here is large enough to gain from them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         prepare_streams()
         code = _exit_code()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from backtest.base.units import DAY_MS, UNIT_MS
 from backtest.market.auxiliary import AuxiliarySeries
 from backtest.market.record import Floats
 from backtest.study.alignment import FitRow, Panel
-from backtest.study.cumulation import Cumulated, cumulate, sum_over
+from backtest.study.cumulation import Cumulated, cumulate
 from backtest.study.models import (
     AbnormalReturns,
     Ints,
@@ -29,7 +29,7 @@ MEASURES: tuple[Measure, ...] = ("return", "volume", "open_interest")
 """Of every market; each auxiliary series that a market carries is one more, by its name."""
 
 # Most numbers of regressors held at once while fitting.
-_BLOCK = 4_000_000
+_BLOCK = 500_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +100,20 @@ def fit(source: Series, rows: Sequence[FitRow], windows: Windows, minimum: int) 
     Rows of equal width and benchmarks are fitted together. `leverage` is padded with zeros to the widest model and has
     one column more, which carries the extra variance of a bar 0 that is many bars; `beta` is padded with NaN.
     """
+    done: list[AbnormalReturns] = []
+    order: list[int] = []
+    for places, part in fitted_parts(source, rows, windows, minimum):
+        done.append(part)
+        order += places
+    if not done:
+        return _fit_alike(source, [], (), 1, windows, minimum)
+    return take(_stack(done), np.argsort(np.array(order, dtype=np.int64)))
+
+
+def fitted_parts(
+    source: Series, rows: Sequence[FitRow], windows: Windows, minimum: int
+) -> Iterator[tuple[list[int], AbnormalReturns]]:
+    """The same in parts of bounded size: places of some rows, and their abnormal values."""
     parts: dict[tuple[int, tuple[int, ...]], list[int]] = {}
     left: dict[tuple[int, ...], tuple[int, ...]] = {}
     for place, row in enumerate(rows):
@@ -107,18 +121,12 @@ def fit(source: Series, rows: Sequence[FitRow], windows: Windows, minimum: int) 
             left[row.columns] = source.benchmarks_of(row)
         parts.setdefault((row.width, left[row.columns]), []).append(place)
     seasons = 0 if source.seasons is None else int(source.seasons.max())
-    done: list[AbnormalReturns] = []
-    order: list[int] = []
     for (width, benchmarks), places in parts.items():
         size = (windows.length + width) * max(len(benchmarks) + seasons, 1)
         step = max(_BLOCK // size, 1)
         for start in range(0, len(places), step):
             block = places[start : start + step]
-            done.append(_fit_alike(source, [rows[k] for k in block], benchmarks, width, windows, minimum))
-            order += block
-    if not done:
-        return _fit_alike(source, [], (), 1, windows, minimum)
-    return take(_stack(done), np.argsort(np.array(order, dtype=np.int64)))
+            yield block, _fit_alike(source, [rows[k] for k in block], benchmarks, width, windows, minimum)
 
 
 def _fit_alike(
@@ -157,18 +165,22 @@ def _collapse(returns: AbnormalReturns, windows: Windows, width: int) -> Abnorma
         leverage = np.zeros((*returns.leverage.shape[:2], returns.leverage.shape[2] + 1))
         np.copyto(leverage[:, :, :-1], returns.leverage, where=~np.isnan(returns.leverage))
         return replace(returns, windows=windows, leverage=leverage)
-    bars = returns.windows.bars
-    target = np.where(bars < width, np.minimum(bars, 0), bars - width + 1)
-    member = (target == windows.bars[:, None]).astype(np.float64)
-    leverage = member @ np.where(np.isnan(returns.leverage), 0.0, returns.leverage)
+    leverage = _merged(np.where(np.isnan(returns.leverage), 0.0, returns.leverage), windows, width)
     extra = np.where(windows.bars == 0, np.sqrt(width - 1.0), 0.0)
     extra = np.broadcast_to(extra[None, :, None], (*leverage.shape[:2], 1))
     return replace(
         returns,
         windows=windows,
-        abnormal=sum_over(member, returns.abnormal),
+        abnormal=_merged(returns.abnormal, windows, width),
         leverage=np.concatenate((leverage, extra), axis=2),
     )
+
+
+def _merged(values: Floats, windows: Windows, width: int) -> Floats:
+    """(K, W, ...) values of which bars 0 to `width` - 1 are one sum."""
+    zero = -windows.first
+    day = values[:, zero : zero + width].sum(axis=1, keepdims=True)
+    return np.concatenate((values[:, :zero], day, values[:, zero + width :]), axis=1)
 
 
 def _stack(parts: list[AbnormalReturns]) -> AbnormalReturns:
@@ -204,10 +216,10 @@ def effects(measure: Measure, returns: AbnormalReturns, spans: Ints, width: Ints
     `scar`, and with it every test, is that of the sum.
     """
     cumulated = cumulate(returns, spans)
-    return replace(cumulated, car=cumulated.car / _bars_of(spans, width)) if measure == "volume" else cumulated
+    return replace(cumulated, car=cumulated.car / bars_of(spans, width)) if measure == "volume" else cumulated
 
 
-def _bars_of(spans: Ints, width: Ints) -> Ints:
+def bars_of(spans: Ints, width: Ints) -> Ints:
     """(R, V) bars of each span, bar 0 counting as its `width` (R,) bars."""
     holds_0 = (spans[:, 0] <= 0) & (spans[:, 1] >= 0)
     return spans[:, 1] - spans[:, 0] + 1 + holds_0 * (width[:, None] - 1)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from backtest.market.record import Floats
 from backtest.study.abnormal import Measure, Series, take
-from backtest.study.cumulation import Cumulated, each_bar, moments
-from backtest.study.models import AbnormalReturns, Ints
+from backtest.study.cumulation import Cumulated, Pairs, moments
+from backtest.study.models import Ints
 from backtest.study.multiplicity import adjust, placebo_p
 from backtest.study.parametric import average, kolari_pynnonen, overlapping_pairs
 from backtest.study.placebo import Sums, Turns, least_effect, mean_of, mean_paths, standardised_t
@@ -52,7 +52,7 @@ class MeasuredEffects:
     cumulated : Cumulated
         Over the named spans, (E, V).
     path : Cumulated
-        From the first bar up to each bar, for volume each bar alone, (E, W).
+        Along the steps of the path, `backtest.study.observed.steps_of`, (E, W).
     placebo : Sums
         Of the placebo dates.
     """
@@ -67,6 +67,11 @@ class MeasuredEffects:
     path: Cumulated
     placebo: Sums
 
+    @property
+    def pairs(self) -> Pairs:
+        """Pairs of events that overlap."""
+        return overlapping_pairs(self.cumulated.returns)
+
     def measured(self, group: Group) -> Ints:
         """Events of the group that the model of this measure kept."""
         events = np.array(group.events, dtype=np.int64)
@@ -78,23 +83,15 @@ class MeasuredEffects:
         return events[np.sort(np.unique(self.observation[events], return_index=True)[1])]
 
 
-def steps_of(measure: Measure, returns: AbnormalReturns) -> Ints:
-    """(W, 2) spans of a path: up to each bar, for volume each bar alone."""
-    steps = each_bar(returns.windows)
-    if measure != "volume":
-        steps[:, 0] = returns.windows.first
-    return steps
-
-
-def subset(cumulated: Cumulated, rows: Ints) -> Cumulated:
-    """The sums of the chosen rows."""
+def subset(cumulated: Cumulated, rows: Ints, pairs: Pairs) -> Cumulated:
+    """The sums of the chosen rows, with those of the `pairs` of all events that are among them."""
     return replace(
         cumulated,
         returns=take(cumulated.returns, rows),
         car=cumulated.car[rows],
         correction=cumulated.correction[rows],
         scar=cumulated.scar[rows],
-        pairs=overlapping_pairs(cumulated.returns).among(rows, len(cumulated.returns.onset)),
+        pairs=pairs.among(rows, len(cumulated.returns.onset)),
     )
 
 
@@ -165,7 +162,7 @@ def effects_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequenc
         events = data.kept(group)
         if not len(events):
             continue
-        part = subset(data.cumulated, events)
+        part = subset(data.cumulated, events, data.pairs)
         found, test = average(part, config.level), kolari_pynnonen(part)
         placebo = chance(data, events, np.ones(len(events)))
         enough = found.n >= config.minimum_catalysts
@@ -210,7 +207,7 @@ def tests_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequence[
     """Every test of sums, one row a group, span and test, for groups of enough observations."""
     rows: list[tuple[object, ...]] = []
     for group in groups:
-        part = subset(data.cumulated, data.kept(group))
+        part = subset(data.cumulated, data.kept(group), data.pairs)
         enough = part.known.sum(axis=0) >= data.config.minimum_catalysts
         if not enough.any():
             continue
@@ -232,7 +229,7 @@ def paths_table(data: MeasuredEffects, groups: Sequence[Group]) -> pd.DataFrame:
         data.measure, data.source, data.turns, data.placebo, data.path.spans, [events for _, events in held]
     )
     for (group, events), means in zip(held, turned, strict=True):
-        found = average(subset(data.path, events), data.config.level)
+        found = average(subset(data.path, events, data.pairs), data.config.level)
         enough = found.n >= data.config.minimum_catalysts
         chance_low, chance_high = band(means, data.config.level)
         tables.append(

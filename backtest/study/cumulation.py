@@ -12,10 +12,7 @@ from backtest.base.errors import UsageError
 from backtest.base.normal import normal_cdf
 from backtest.base.student import student_tail
 from backtest.market.record import Flags, Floats
-from backtest.study.models import AbnormalReturns, Ints, Windows
-
-# A variance this small against the square of its mean is rounding.
-ROUNDING = 1e-24
+from backtest.study.models import ROUNDING, AbnormalReturns, Ints, Windows
 
 
 class Undefined(StrEnum):
@@ -130,10 +127,10 @@ def cumulate(returns: AbnormalReturns, spans: npt.ArrayLike) -> Cumulated:
         first, last = spans[wrong][0].tolist()
         raise UsageError(f"span [{first}, {last}] is not inside the event window [{bars[0]}, {bars[-1]}]: narrow it")
     member = member_of(bars, spans)
-    car = sum_over(member, returns.abnormal)
+    car = _summed(returns.abnormal, spans - bars[0])
     # A bar without leverage has no abnormal return, so a span that holds it has no CAR to correct.
     leverage = np.where(np.isnan(returns.leverage), 0.0, returns.leverage)
-    summed = np.moveaxis(np.tensordot(member, leverage, axes=(1, 1)), 0, 1)
+    summed = _summed(leverage, spans - bars[0])
     correction = member.sum(axis=1) + np.square(summed).sum(axis=2)
     return Cumulated(
         returns=returns,
@@ -144,6 +141,17 @@ def cumulate(returns: AbnormalReturns, spans: npt.ArrayLike) -> Cumulated:
         correction=correction,
         scar=car / (returns.sigma[:, None] * np.sqrt(correction)),
     )
+
+
+def _summed(values: Floats, spans: Ints) -> Floats:
+    """(K, V, ...) sums of (K, W, ...) values over spans of places; NaN where one of them is.
+
+    Slices are added, since products of thin matrices wait longer for the threads of BLAS than they compute.
+    """
+    total = np.empty((len(values), len(spans), *values.shape[2:]))
+    for place, (first, last) in enumerate(spans.tolist()):
+        total[:, place] = values[:, first : last + 1].sum(axis=1)
+    return total
 
 
 def member_of(bars: Ints, spans: Ints) -> Floats:

@@ -23,6 +23,8 @@ Convention = Literal["textbook", "estudy2"]
 COLLINEAR = 1e-10
 # A residual scatter this small against the returns' own is rounding, not news.
 EXACT_FIT = 1e-12
+# A variance this small against the square of its mean is rounding.
+ROUNDING = 1e-24
 
 
 class Rejection(StrEnum):
@@ -285,17 +287,17 @@ def _fitted(
     usable = complete.sum(axis=1)
     mean_x, spread_x = _centred(regressors, complete)
     mean_y, spread_y = _centred(asset[:, : windows.estimation, None], complete)
-    scatter = np.swapaxes(spread_x, 1, 2) @ spread_x
+    scatter = np.einsum("kem,ken->kmn", spread_x, spread_x)
     singular = _singular(scatter)
     safe = np.where(singular[:, None, None], np.eye(count), scatter)
-    beta = np.linalg.solve(safe, np.swapaxes(spread_x, 1, 2) @ spread_y)[:, :, 0].astype(np.float64)
+    beta = np.linalg.solve(safe, np.einsum("kem,ken->kmn", spread_x, spread_y))[:, :, 0].astype(np.float64)
     alpha = mean_y[:, 0] - (mean_x * beta).sum(axis=1)
-    abnormal = asset - alpha[:, None] - (benchmarks @ beta[:, :, None])[:, :, 0]
+    abnormal = asset - alpha[:, None] - np.einsum("klm,km->kl", benchmarks, beta)
 
     centre = mean_x
     if convention == "estudy2":
         centre, spread_x = _centred(regressors, known)
-        scatter = np.swapaxes(spread_x, 1, 2) @ spread_x
+        scatter = np.einsum("kem,ken->kmn", spread_x, spread_x)
         safe = np.where(singular[:, None, None], np.eye(count), scatter)
     event_x = benchmarks[:, windows.estimation + windows.gap :] - centre[:, None, :]
     whitened = np.linalg.solve(np.linalg.cholesky(safe), np.swapaxes(event_x, 1, 2))
@@ -347,12 +349,14 @@ def _record(
     _, spread = _centred(residual[:, :, None], known)
     _, own = _centred(asset[:, : windows.estimation, None], known)
     scatter = np.square(spread).sum(axis=(1, 2))
+    # A constant differs from its mean by rounding.
+    rounding = ROUNDING * np.where(known, np.square(asset[:, : windows.estimation]), 0.0).sum(axis=1)
     sigma = np.sqrt(scatter / divisor)
 
     reasons = np.full(len(asset), None, dtype=object)
     for reason, failed in (
         (Rejection.NO_EVENT_RETURN, np.isnan(event).all(axis=1)),
-        (Rejection.NO_VARIANCE, scatter <= EXACT_FIT * np.square(own).sum(axis=(1, 2))),
+        (Rejection.NO_VARIANCE, scatter <= np.maximum(EXACT_FIT * np.square(own).sum(axis=(1, 2)), rounding)),
         (Rejection.COLLINEAR_BENCHMARKS, fit.singular),
         (Rejection.SHORT_ESTIMATION, usable < minimum),
     ):

@@ -8,6 +8,7 @@ in bar t. The estudy2 convention scales a sum over N_t events up to all K.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -31,6 +32,8 @@ from backtest.study.models import AbnormalReturns
 
 _EXACT = 50
 """Most sums of which every assignment of signs is counted."""
+# Cells of residuals that are ranked at once.
+_CELLS = 4_000_000
 
 
 def sign(cumulated: Cumulated) -> StatisticOfTest:
@@ -50,11 +53,13 @@ def generalised_sign(cumulated: Cumulated) -> StatisticOfTest:
     doi:10.1007/BF00939016.
     """
     residual = cumulated.returns.residual
-    positive = np.where(np.isnan(residual), np.nan, residual > 0)
+    known, positive = np.zeros((2, len(residual)))
+    for rows in _parts(residual):
+        known[rows], positive[rows] = (~np.isnan(residual[rows])).sum(axis=1), (residual[rows] > 0).sum(axis=1)
     if cumulated.returns.convention == "estudy2":
-        share = moments(positive.reshape(-1, 1)).mean[0]
+        share = positive.sum() / known.sum() if known.any() else np.nan
     else:
-        share = moments(moments(positive.T).mean[:, None]).mean[0]
+        share = moments(divide(positive, known)[:, None]).mean[0]
     return _binomial("generalised_sign", cumulated, float(share))
 
 
@@ -106,21 +111,29 @@ def generalised_rank(cumulated: Cumulated) -> StatisticOfTest:
     returns = cumulated.returns
     scar = moments(cumulated.scar)
     event = divide(cumulated.scar, np.sqrt(scar.variance))
-    estimation = returns.residual / returns.sigma[:, None]
-    ranks = _ranks(estimation)
+    spans = np.flatnonzero(scar.variance > 0)
     value = np.full(len(scar.n), np.nan)
     bars = np.full(len(scar.n), np.nan)
-    for span in np.flatnonzero(scar.variance > 0):
-        held = ~np.isnan(event[:, span])
-        now, before = event[held, span, None], estimation[held]
-        known = ~np.isnan(before)
-        above = (before > now) + 0.5 * (before == now)
-        rank_0 = 1.0 + known.sum(axis=1, keepdims=True) - above.sum(axis=1, keepdims=True)
-        scores = np.concatenate((ranks[held] + above, rank_0), axis=1)
-        mean = moments(scores / (known.sum(axis=1, keepdims=True) + 2.0) - 0.5)
-        bars[span] = (mean.n > 0).sum()
-        spread = np.nansum(mean.n / scar.n[span] * np.square(mean.mean)) / bars[span]
-        value[span] = divide(mean.mean[-1:], np.sqrt(spread))[0]
+    total, count = np.zeros((2, len(scar.n), returns.residual.shape[1] + 1))
+    for rows in _parts(returns.residual):
+        estimation = returns.residual[rows] / returns.sigma[rows, None]
+        ranks = _ranks(estimation)
+        for span in spans:
+            held = ~np.isnan(event[rows, span])
+            now, before = event[rows, span][held, None], estimation[held]
+            known = ~np.isnan(before)
+            above = (before > now) + 0.5 * (before == now)
+            rank_0 = 1.0 + known.sum(axis=1, keepdims=True) - above.sum(axis=1, keepdims=True)
+            scores = np.concatenate((ranks[held] + above, rank_0), axis=1)
+            scores = scores / (known.sum(axis=1, keepdims=True) + 2.0) - 0.5
+            there = ~np.isnan(scores)
+            total[span] += np.where(there, scores, 0.0).sum(axis=0)
+            count[span] += there.sum(axis=0)
+    for span in spans:
+        mean = total[span] / np.where(count[span] > 0, count[span], np.nan)
+        bars[span] = (count[span] > 0).sum()
+        spread = np.nansum(count[span] / scar.n[span] * np.square(mean)) / bars[span]
+        value[span] = divide(mean[-1:], np.sqrt(spread))[0]
     value = value * np.sqrt(divide(bars - 2.0, bars - 1.0 - np.square(value)))
     causes = ((Undefined.TOO_FEW_EVENTS, scar.n < 2),)
     return conclude("generalised_rank", value, student_p(value, bars - 2.0), scar.n, causes)
@@ -142,6 +155,12 @@ def wilcoxon(cumulated: Cumulated) -> StatisticOfTest:
         p_value[tested] = [_signed_rank_p(column[~np.isnan(column)]) for column in car.T[tested]]
     value = np.where(tested, positive, np.nan)
     return conclude("wilcoxon", value, p_value, n, ((Undefined.TOO_FEW_EVENTS, ~tested),))
+
+
+def _parts(residual: Floats) -> Iterator[slice]:
+    """Rows of an array (K, E), so many at a time that copies of them stay small."""
+    step = max(_CELLS // max(residual.shape[1], 1), 1)
+    return (slice(first, first + step) for first in range(0, len(residual), step))
 
 
 def _binomial(name: str, cumulated: Cumulated, share: float) -> StatisticOfTest:

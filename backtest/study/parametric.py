@@ -6,11 +6,13 @@ the span, A_it = AR_it / (sigma_i sqrt(C_it)) a standardised abnormal return. Ba
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
+from backtest.base.dot import dot
 from backtest.base.errors import UsageError
 from backtest.base.student import student_quantile
 from backtest.market.record import Floats
@@ -34,6 +36,8 @@ from backtest.study.models import AbnormalReturns, Ints
 PAIR_BARS = 10
 # Cells of residuals compared at once.
 _CELLS = 2_000_000
+# Estimation bars from which pairs are correlated one by one.
+_LONG = 2_000
 
 
 def cross_sectional_t(cumulated: Cumulated) -> StatisticOfTest:
@@ -187,6 +191,9 @@ def overlapping_pairs(returns: AbnormalReturns) -> Pairs:
     first = np.repeat(np.arange(len(ordered)), count)
     second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
     first, second = order[first], order[second]
+    if returns.residual.shape[1] >= _LONG:
+        correlation = _one_by_one(returns, first, second)
+        return Pairs(np.minimum(first, second), np.maximum(first, second), correlation)
     z = np.asarray(divide(returns.residual, returns.sigma[:, None]), dtype=np.float64)
     correlation = np.full(len(first), np.nan)
     bars = z.shape[1]
@@ -200,6 +207,55 @@ def overlapping_pairs(returns: AbnormalReturns) -> Pairs:
             part = alike[start : start + step]
             correlation[part] = _row_correlation(z[first[part], lag:], z[second[part], : bars - lag])
     return Pairs(np.minimum(first, second), np.maximum(first, second), correlation)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Residuals:
+    """Residuals of one event (E,), NaN where unknown, their sums and sums of squares before each bar (E + 1,)."""
+
+    values: Floats
+    sums: Floats
+    squares: Floats
+    whole: bool
+
+
+def _residuals(values: Floats) -> _Residuals:
+    values = np.array(values)
+    known = np.where(np.isnan(values), 0.0, values)
+    sums, squares = np.zeros((2, len(values) + 1))
+    np.cumsum(known, out=sums[1:])
+    np.cumsum(np.square(known), out=squares[1:])
+    return _Residuals(values, sums, squares, not np.isnan(values).any())
+
+
+def _one_by_one(returns: AbnormalReturns, first: Ints, second: Ints) -> Floats:
+    """(P,) correlations of pairs in order of their `first` event, each event read once: for long estimation windows."""
+    correlation = np.full(len(first), np.nan)
+    bars = returns.residual.shape[1]
+    apart = returns.onset[second] - returns.onset[first]
+    held: dict[int, _Residuals] = {}
+    before = -1
+    for place, (one, other, lag) in enumerate(zip(first.tolist(), second.tolist(), apart.tolist(), strict=True)):
+        if one != before:
+            # Events are in order of time: one that was the first of its pairs is in no later pair.
+            held.pop(before, None)
+            before = one
+        for event in (one, other):
+            if event not in held:
+                held[event] = _residuals(returns.residual[event])
+        x, y, shared = held[one], held[other], bars - lag
+        if shared < PAIR_BARS:
+            continue
+        if not (x.whole and y.whole):
+            correlation[place] = _row_correlation(x.values[None, lag:], y.values[None, :shared])[0]
+            continue
+        x_sum, y_sum = x.sums[-1] - x.sums[lag], y.sums[shared]
+        x_scatter = x.squares[-1] - x.squares[lag] - x_sum * x_sum / shared
+        y_scatter = y.squares[shared] - y_sum * y_sum / shared
+        covariance = dot(x.values[lag:], y.values[:shared]) - x_sum * y_sum / shared
+        if x_scatter > 0.0 and y_scatter > 0.0:
+            correlation[place] = min(max(covariance / math.sqrt(x_scatter * y_scatter), -1.0), 1.0)
+    return correlation
 
 
 def _row_correlation(x: Floats, y: Floats) -> Floats:

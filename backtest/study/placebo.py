@@ -25,8 +25,7 @@ from backtest.base.units import DAY_MS
 from backtest.market.record import Flags, Floats
 from backtest.study.abnormal import Measure, Series
 from backtest.study.alignment import FitRow
-from backtest.study.cumulation import ROUNDING
-from backtest.study.models import Ints, Windows
+from backtest.study.models import ROUNDING, Ints, Windows
 from backtest.study.rolling import CumulatedSeries, cumulated_series, path_sums, rolling_sums
 
 # Dates summed at once.
@@ -96,6 +95,11 @@ def step_of(bar_ms: int, *, weekly: bool) -> int:
     return period // math.gcd(period, bar_ms)
 
 
+def most_turns(asked: int, events: int) -> int:
+    """Turns that are taken of as many as are asked for: their dates together are bounded."""
+    return min(asked, max(FEWEST_TURNS, MOST_ROWS // max(events, 1)))
+
+
 def turn(observed: Sequence[FitRow], bars: int, step: int, windows: Windows, most: int, seed: int) -> Turns:
     """All turns of the calendar, or a seeded choice of `most`; none where the circle is shorter than the windows.
 
@@ -106,7 +110,7 @@ def turn(observed: Sequence[FitRow], bars: int, step: int, windows: Windows, mos
     turns = np.arange(1, circle // step, dtype=np.int64)
     if circle < longest or not len(observed):
         turns = turns[:0]
-    most = min(most, max(FEWEST_TURNS, MOST_ROWS // max(len(observed), 1)))
+    most = most_turns(most, len(observed))
     if len(turns) > most:
         turns = np.sort(np.random.default_rng(seed).choice(turns, most, replace=False))
     onset = np.array([row.onset for row in observed], dtype=np.int64)

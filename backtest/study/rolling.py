@@ -41,9 +41,14 @@ class SeasonTable:
     sums: Floats
     known: Ints
 
+    @property
+    def period(self) -> int:
+        """P."""
+        return len(self.counts) - 1
+
     def before(self, bars: Ints) -> Ints:
         """(..., S) bars of each season before each of `bars`."""
-        whole, rest = np.divmod(bars, len(self.counts) - 1)
+        whole, rest = np.divmod(bars, self.period)
         found: Ints = self.counts[rest] + whole[..., None] * self.counts[-1]
         return found
 
@@ -63,6 +68,8 @@ class CumulatedSeries:
         What is explained less its mean `centre`; NaN where it or a benchmark is unknown.
     known : (T + 1,) int64
         Known bars before each.
+    changes : (T + 1,) int64
+        Bars before each on which what is explained is not what it was on the known bar before.
     total, squares, own : (T + 1,) float64
         Sums of `value`, of its square, and of the square of the series itself (another where a benchmark is taken off).
     own_total : (T + 1,) float64
@@ -79,6 +86,7 @@ class CumulatedSeries:
 
     value: Floats
     known: Ints
+    changes: Ints
     total: Floats
     squares: Floats
     own: Floats
@@ -144,6 +152,8 @@ def cumulated_series(source: Series, columns: Sequence[int], benchmarks: Sequenc
     x = source.values[:, list(benchmarks)]
     known = ~(np.isnan(y) | np.isnan(x).any(axis=1))
     own, _ = _centred(y[:, None], known)
+    changed = np.zeros(len(y) + 1, dtype=np.int64)
+    changed[1:][np.flatnonzero(known)[1:]] = np.diff(y[known]) != 0.0
     adjusted = source.model == "market_adjusted" and source.seasons is None
     if adjusted:
         y, x = y - x.mean(axis=1), x[:, :0]
@@ -154,6 +164,7 @@ def cumulated_series(source: Series, columns: Sequence[int], benchmarks: Sequenc
     return CumulatedSeries(
         value=np.where(known, y, np.nan),
         known=np.concatenate(([0], np.cumsum(known))),
+        changes=np.cumsum(changed),
         total=cumulated(y),
         squares=cumulated(np.square(y)),
         own=cumulated(np.square(own[:, 0])),
@@ -256,14 +267,12 @@ def path_sums(
     bars = last - first
     sums = series.total[end] - series.total[start]
     if series.seasons is not None:
-        assert series.season is not None
-        # Steps of many bars are few: those of one bar are looked up.
-        lone = bars == 1
-        expected = np.take_along_axis(coefficient, series.season[np.minimum(start, series.bars - 1)], axis=1)
-        for step in np.flatnonzero(~lone).tolist():
-            counts = series.seasons.before(end[:, step]) - series.seasons.before(start[:, step])
-            expected[:, step] = (counts * coefficient).sum(axis=1)
-        sums -= expected
+        phase = onset % series.seasons.period
+        for one in np.unique(phase).tolist():
+            # Dates of one phase have the same seasons; those of whole days apart are of one phase.
+            rows = np.flatnonzero(phase == one)
+            counts = series.seasons.before(end[rows[0]]) - series.seasons.before(start[rows[0]])
+            sums[rows] -= coefficient[rows] @ counts.T
     else:
         sums -= bars * coefficient[:, :1]
         for place in range(series.x.shape[1]):
@@ -295,6 +304,13 @@ def _estimation(series: CumulatedSeries, onset: Ints, row: FitRow, windows: Wind
             parts.append((-1, low, high))
             reached = high
     return [(sign, _inside(onset + first, series), _inside(onset + last, series)) for sign, first, last in parts]
+
+
+def _flat(series: CumulatedSeries, parts: Sequence[tuple[int, Ints, Ints]]) -> Flags:
+    """(R,) whether what is explained never changes in the estimation window: it has no variance."""
+    _, first, last = parts[0]
+    flat: Flags = series.changes[last] == series.changes[np.minimum(first + 1, last)]
+    return flat
 
 
 def _over(parts: Sequence[tuple[int, Ints, Ints]], sums: Floats | Ints) -> Floats:
@@ -330,8 +346,8 @@ def _regressed(series: CumulatedSeries, onset: Ints, row: FitRow, windows: Windo
     fixed = not np.isnan(series.offset)
     alpha = np.full(len(onset), series.offset) if fixed else mean_y - (beta * mean_x).sum(axis=1)
     coefficient = np.concatenate((alpha[:, None], beta), axis=1)
-    none = np.zeros(len(onset), dtype=bool)
-    return _Model(coefficient, usable, scatter, 1 if fixed else count + 1, mean_x, inverse, none, trusted)
+    flat = _flat(series, parts) & (not fixed)
+    return _Model(coefficient, usable, scatter, 1 if fixed else count + 1, mean_x, inverse, flat, trusted | flat)
 
 
 def _seasonal(series: CumulatedSeries, onset: Ints, row: FitRow, windows: Windows) -> _Model:
@@ -345,7 +361,7 @@ def _seasonal(series: CumulatedSeries, onset: Ints, row: FitRow, windows: Window
     n = np.maximum(number, 1)
     mean = total / n
     scatter = _over(parts, series.squares) - (number * np.square(mean)).sum(axis=1)
-    rejected = (number == 0).any(axis=1)
+    rejected = (number == 0).any(axis=1) | _flat(series, parts)
     own = _over(parts, series.own) - np.square(_over(parts, series.own_total)) / np.maximum(usable, 1)
     trusted = rejected | (scatter > LEAST_SHARE * np.maximum(series.squares[parts[0][2]], own))
     return _Model(mean, usable, scatter, number.shape[1], mean, 1.0 / n, rejected, trusted)

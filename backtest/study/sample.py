@@ -11,9 +11,10 @@ from backtest.base.errors import UsageError, near_miss
 from backtest.base.units import DAY_MS
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.market.record import Market
-from backtest.study.abnormal import Series, fit
+from backtest.study.abnormal import Series
 from backtest.study.alignment import Exclusion, FitRow, Panel, place
 from backtest.study.models import Ints, Rejection, Windows
+from backtest.study.observed import rejections
 from backtest.study.settings import StudyConfig
 
 
@@ -168,7 +169,7 @@ def enter(
                 rejected.append(Rejected(one.id, asset, "return", "", Exclusion.NO_BENCHMARK))
             else:
                 legs.append(Event(one, asset, row, whole=len(one.assets) == 1))
-    reasons = fit(source, [leg.row for leg in legs], windows, minimum).reasons
+    reasons = rejections(source, [leg.row for leg in legs], windows, minimum)
     rejected += [
         Rejected(leg.catalyst.id, leg.asset, "return", "", reason)
         for leg, reason in zip(legs, reasons, strict=True)
@@ -210,7 +211,7 @@ def _baskets(
         row = FitRow(tuple(leg.row.columns[0] for leg in own), own[0].row.onset, own[0].row.width, unused)
         reason: Exclusion | Rejection | None = Exclusion.NO_BENCHMARK
         if not _unexplained(source, row):
-            reason = fit(source, [row], windows, minimum).reasons[0]
+            (reason,) = rejections(source, [row], windows, minimum)
         if reason is None:
             events.append(Event(own[0].catalyst, "", row, whole=True))
         else:

@@ -24,11 +24,12 @@ from backtest.base.progress import Progress, silent
 from backtest.base.units import duration_ms
 from backtest.catalysts.record import Calendar
 from backtest.market.record import Market
-from backtest.study.abnormal import MEASURES, Measure, Series, auxiliary_series, effects, fit, series
+from backtest.study.abnormal import MEASURES, Measure, Series, auxiliary_series, series
 from backtest.study.alignment import Exclusion, resample
-from backtest.study.cross_section import Group, MeasuredEffects, effects_table, paths_table, steps_of, tests_table
+from backtest.study.cross_section import Group, MeasuredEffects, effects_table, paths_table, tests_table
 from backtest.study.models import Ints, Windows
-from backtest.study.placebo import Turns, placebo_sums, step_of, turn
+from backtest.study.observed import observe, steps_of
+from backtest.study.placebo import Turns, most_turns, placebo_sums, step_of, turn
 from backtest.study.sample import (
     Event,
     Rejected,
@@ -80,6 +81,7 @@ class Study(Shown):
         Every test of sums for groups that are large enough.
     paths : DataFrame
         One row per measure, group and bar: mean and median cumulated abnormal value up to the bar (volume: in the bar).
+        Of an event window of more than 1,000 bars every k-th bar (volume: the mean of the bars since the one before).
     car : DataFrame (W, catalysts)
         Each catalyst's cumulated abnormal return over event time.
     influencers : DataFrame
@@ -224,7 +226,7 @@ def event_study(
         effects=_joined(tables["effects"]),
         tests=_joined(tables["tests"]),
         paths=_joined(tables["paths"]),
-        car=pd.DataFrame(car, pd.Index(windows.bars, name="bar"), [events[k].catalyst.id for k in wholes]),
+        car=pd.DataFrame(car, pd.Index(first.path.spans[:, 1], name="bar"), [events[k].catalyst.id for k in wholes]),
         influencers=influencer_table(first, events, names),
         hashes={"config": config.hash(), "data": market.sha256()[:16], "calendar": calendar.hash()},
         notes=_notes(market, events, turns.count, found, config),
@@ -238,7 +240,7 @@ def work_of(market: Market, calendar: Calendar, config: StudyConfig) -> Workload
     windows = config.windows(bar_ms)
     legs = sum(min(len(one.assets), coins) for one in chosen_catalysts(calendar, config) if one.timed)
     bars = bars * market.bar_ms // bar_ms
-    turns = min(config.draws, bars // step_of(bar_ms, weekly=config.match == "hour_and_weekday"))
+    turns = min(most_turns(config.draws, legs), bars // step_of(bar_ms, weekly=config.match == "hour_and_weekday"))
     event = windows.last - windows.first + 1
     return Workload(bars, coins, legs, draws=turns, window=windows.estimation + windows.gap + event, event=event)
 
@@ -258,11 +260,9 @@ def _measured(
 ) -> MeasuredEffects:
     """Sum one measure's abnormal values over all events, on the real dates and under every common shift."""
     rows = [event.row for event in events]
-    returns = fit(source, rows, windows, minimum)
-    width = np.array([row.width for row in rows], dtype=np.int64)
-    steps = steps_of(measure, returns)
+    steps = steps_of(measure, windows)
     placebo = placebo_sums(measure, source, turns, windows, minimum, spans, cluster, progress)
-    own, path = effects(measure, returns, spans, width), effects(measure, returns, steps, width)
+    own, path = observe(measure, source, rows, windows, minimum, spans, steps)
     return MeasuredEffects(measure, source, config, turns, observation, spans, own, path, placebo)
 
 

@@ -15,7 +15,7 @@ from backtest.study.alignment import Panel
 from backtest.study.cross_section import Group, MeasuredEffects, chance
 from backtest.study.influencers import mean_variance, shrink
 from backtest.study.multiplicity import adjust
-from backtest.study.parametric import overlap_correlation, overlapping_pairs
+from backtest.study.parametric import overlap_correlation
 from backtest.study.sample import Event, dates_of, neighbours
 
 
@@ -140,7 +140,7 @@ def influencer_table(data: MeasuredEffects, events: Sequence[Event], names: Sequ
         sign = np.array([events[k].catalyst.direction for k in own], dtype=np.float64)
         effect = sign * cumulated.car[own, span]
         luck = chance(data, own, sign)
-        pairs = overlapping_pairs(returns).among(own, len(returns.onset))
+        pairs = data.pairs.among(own, len(returns.onset))
         weights = overlap_correlation(take(returns, own), int(cumulated.length[span]), pairs)
         modelled = mean_variance(deviation[own], weights, sign)
         variances.append(np.fmax(modelled, np.square(luck.deviation[span])))

@@ -14,8 +14,8 @@ from backtest.market.record import Floats
 from backtest.study import rolling
 from backtest.study.abnormal import Series, effects, fit
 from backtest.study.alignment import FitRow
-from backtest.study.cross_section import steps_of
 from backtest.study.models import Ints, Windows
+from backtest.study.observed import steps_of
 from backtest.study.rolling import BOUND, CumulatedSeries, cumulated, cumulated_series, path_sums, rolling_sums
 
 BARS = 900
@@ -47,7 +47,7 @@ def both(measure: str, source: Series, row: FitRow, onset: Ints = ONSETS) -> tup
     np.testing.assert_allclose(fast.scar, slow.scar, rtol=BOUND, atol=BOUND)
     unit = returns.sigma[:, None] * np.sqrt(slow.correction)
     assert np.nanmax(np.abs(fast.car - slow.car) / unit) < BOUND
-    steps = steps_of(measure, returns)
+    steps = steps_of(measure, WINDOWS)
     path = path_sums(measure, series, row.width, onset, fast.coefficient, steps)
     wanted = effects(measure, returns, steps, width).car
     np.testing.assert_array_equal(np.isnan(path), np.isnan(wanted))
