@@ -50,7 +50,7 @@ def report(
     make_room(path)
     tell_of(cluster)
     with progress_bar() as progress:
-        document, evaluation, command = None, None, ""
+        document, evaluation, command, unstudied = None, None, "", ""
         if runs:
             document = read_run(runs[0])
             request, within = asked_in(document, runs[0] / "run.json", trust or ())
@@ -59,18 +59,18 @@ def report(
             command = command_of(request, document)
             evaluation = evaluated(request, within, progress)
             verify(document, evaluation, str(runs[0]))
-            _announce_study(evaluation, draws)
+            unstudied = unstudied_because(evaluation, draws)
         found = [read_search(folder) for folder in searches]
         contents = gather(
             document, evaluation, claims=claims, draws=draws, searches=found, command=command, cluster=cluster,
-            progress=progress,
+            unstudied=unstudied, progress=progress,
         )  # fmt: skip
         write_page(path, contents, progress=progress)
     typer.echo(f"report: {path}", err=True)
 
 
-def _announce_study(evaluation: Evaluation, draws: int) -> None:
-    """Say what the event study of a report takes; one that is impossible is left out of it, with the reason."""
+def unstudied_because(evaluation: Evaluation, draws: int) -> str:
+    """Say what the event study of a report takes; why it is left out if it does not fit into memory, or empty."""
     from backtest.base.errors import BacktestError
     from backtest.cli.announcing import announce
     from backtest.study.settings import StudyConfig
@@ -81,8 +81,14 @@ def _announce_study(evaluation: Evaluation, draws: int) -> None:
     try:
         work = work_of(evaluation.market, calendar, config)
     except BacktestError:
-        return
-    announce("study", work)
+        return ""
+    try:
+        announce("study", work)
+    except UsageError as problem:
+        reason = f"There is no event study: {problem}."
+        typer.echo(as_typed(reason), err=True)
+        return reason
+    return ""
 
 
 def write_report_of(
@@ -90,14 +96,15 @@ def write_report_of(
 ) -> Path:
     """The report of a run that is still in memory, in its run folder."""
     from backtest.report.html import gather, write_page
+    from backtest.report.html.contents import DRAWS
 
     path = folder / REPORT
     with progress_bar() as progress:
-        write_page(
-            path,
-            gather(document, evaluation, command=command_of(request, document), cluster=cluster, progress=progress),
-            progress=progress,
-        )
+        contents = gather(
+            document, evaluation, command=command_of(request, document), cluster=cluster,
+            unstudied=unstudied_because(evaluation, DRAWS), progress=progress,
+        )  # fmt: skip
+        write_page(path, contents, progress=progress)
     return path
 
 

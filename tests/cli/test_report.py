@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from backtest.base.errors import BacktestError, DataError, UsageError
-from backtest.cli import app
+from backtest.base.estimate import Estimate
+from backtest.cli import announcing, app
 
 RUN = ("run", "-s", "listing_momentum", "-p", "hold=48h", "--placebo", "200", "--bootstrap", "100")
 MINE = """
@@ -55,6 +56,23 @@ def changed(ran: Path, folder: Path, **fields: Any) -> Path:
     document = json.loads((ran / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(document | fields))
     return folder
+
+
+def test_a_study_that_does_not_fit_is_left_out_of_the_report_with_the_reason(
+    ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = announcing.estimate
+    monkeypatch.setattr(
+        announcing, "estimate", lambda verb, work: Estimate(1.0, 9e15) if verb == "study" else real(verb, work)
+    )
+    said = call("report", ran, "--out", tmp_path / "without.html").splitlines()
+    reason = r"There is no event study: study of 2,616 bars x 13 coins, \d+ catalysts needs about 9000000.0 GB"
+    assert re.match(reason, said[0])
+    assert "fewer --draws" in said[0]
+    assert said[1] == f"report: {tmp_path / 'without.html'}"
+    page = (tmp_path / "without.html").read_text()
+    assert re.search(reason, page)
+    assert "Return and risk" in page
 
 
 def test_a_report_made_later_is_the_one_that_the_run_wrote(ran: Path, tmp_path: Path) -> None:

@@ -66,9 +66,12 @@ def gather(
     searches: Sequence[SearchFolder] = (),
     command: str = "",
     cluster: str | None = None,
+    unstudied: str = "",
     progress: Progress = silent,
 ) -> Contents:
     """Study the catalysts and check the claims on the market of the run; a part that cannot be made gives its reason.
+
+    `unstudied` says why there is to be no event study; empty for one.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def gather(
         missing = Missing("Only searches are reported: name a run folder as well.")
         return Contents(None, None, missing, missing, tuple(searches), command)
     checks = _checked(evaluation, claims)
-    study = _studied(evaluation, draws, progress, cluster)
+    study = Missing(unstudied) if unstudied else _studied(evaluation, draws, progress, cluster)
     return Contents(document, evaluation, study, checks, tuple(searches), command, cluster)
 
 
