@@ -182,13 +182,13 @@ def interrupted(folder: Path, arguments: tuple[str, ...], ready: Callable[[], bo
     child = subprocess.Popen(
         [sys.executable, "-m", "backtest", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "SLOW": "0.1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SLOW": "0.3"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not ready() and child.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
     assert child.poll() is None, child.communicate()

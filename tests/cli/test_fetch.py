@@ -179,13 +179,21 @@ def test_progress_with_rate_and_time_left_only_on_a_terminal(config: str, tmp_pa
 
 
 def test_ctrl_c_ends_with_130_and_the_next_fetch_goes_on(config: str, state: Loopback, tmp_path: Path) -> None:
-    state.delay = 0.05
+    asked_for = 0
+
+    def slow_from_the_tenth_on(path: str, _query: dict[str, str]) -> None:
+        nonlocal asked_for
+        asked_for += "open-interest" in path
+        # The rest must not come before the signal, however late this test is.
+        state.delay = 0.5 if asked_for >= 10 else 0.05
+
+    state.hook = slow_from_the_tenth_on
     arguments = ("fetch", "--exchange", "bybit", "--symbols", "ZEC/USDT:USDT", "--series", "oi")
     more = ("--timerange", "20240101-20251110", "--exchange-config", config, "--store", "shelf")
     command = [sys.executable, "-m", "backtest", *arguments, *more]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     child = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    for _ in range(2_000):
+    for _ in range(18_000):
         if sum("open-interest" in path for _, path, _ in list(state.asked)) >= 10:
             break
         time.sleep(0.01)
@@ -193,7 +201,7 @@ def test_ctrl_c_ends_with_130_and_the_next_fetch_goes_on(config: str, state: Loo
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130, errors
     assert errors.splitlines()[-1].startswith("backtest: interrupted; what came is in the store")
-    state.delay = 0
+    state.hook, state.delay = None, 0
     asked = len(state.asked)
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

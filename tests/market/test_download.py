@@ -465,10 +465,11 @@ def test_the_rate_is_kept_and_used_by_all_threads(store: Store, monkeypatch: pyt
     times = np.array([when for when, path, _ in state.asked if "kline" in path])
     assert times.size > 70
     elapsed = times[-1] - times[0]
-    # A tenth of a second of credit is all that a late thread may catch up.
-    assert times.size <= 50 * (elapsed + 0.15) + 1
-    # The share that is used is measured in the benchmarks; here only that threads help: one alone gets 20 a second.
-    assert times.size >= 25 * elapsed
+    # A tenth of a second of credit is all that may be caught up; each of six threads may come late from the gate.
+    assert times.size <= 50 * (elapsed + 0.1) + 1 + 6
+    # The share that is used is measured in the benchmarks; here only that threads help, on the busiest machine too: one
+    # alone asks nothing before its last question was answered.
+    assert (np.diff(times) < state.delay).any()
 
 
 def test_a_gate_spaces_and_pauses() -> None:
@@ -478,8 +479,8 @@ def test_a_gate_spaces_and_pauses() -> None:
     for _ in range(30):
         gate.wait(1)
     assert time.monotonic() - started >= 0.15
+    paused = time.monotonic()  # before it, as a late thread may come back late
     gate.pause(0.2)
-    paused = time.monotonic()
     gate.wait(1)
     assert time.monotonic() - paused >= 0.19
     stop.set()

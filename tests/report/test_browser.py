@@ -200,7 +200,7 @@ def test_what_is_downloaded_is_what_was_drawn(window: Browser, folder: Path, rep
         )
         assert address.startswith("data:")
         saved = folder / "downloads" / name
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not saved.is_file() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert saved.read_text(encoding="utf-8") == content

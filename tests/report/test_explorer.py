@@ -46,7 +46,7 @@ def window(tmp_path_factory: pytest.TempPathFactory, reported: Reported) -> Iter
 
 
 def ready(window: Browser) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while window.run(f"{EXPLORE} return place.dataset.ready ?? ''") != "yes":
         assert time.monotonic() < deadline, window.log("browser")
         time.sleep(0.1)
