@@ -11,12 +11,12 @@ _SHORT = {"strategy": "-s", "param": "-p", "funding_unknown": "--funding"}
 _WORDS = """
 accept actor after again against all all_venues archive archive_url asset before benchmark bootstrap calendar claims
 clean_estimation cluster coins columns confidence config currency cuts dataset default detail direction draws
-dry_run embargo endogenous estimation exchange exchange_config exclude_overlaps extra_kind finer folder folds force
-funding gap github group horizon insecure install_completion instruments json junit kind ledger log_level map memory
-model name network out param placebo plan port quiet recipe report require_all rules search sector seed series set
-share_overlaps show_completion skip_bad sort spa space statistic store strategy strict subject symbol symbols
-synthetic timed timeframe timerange tolerance top trades trials trust tz unit venue version windows with within
-workers zone
+dry_run embargo endogenous equity estimation exchange exchange_config exclude_overlaps extra_kind finer folder folds
+force funding gap github group horizon insecure install_completion instruments json junit kind ledger log_level map
+memory model name network out param placebo plan port quiet recipe report require_all rules search sector seed
+series set share_overlaps show_completion skip_bad sort spa space statistic store strategy strict subject symbol
+symbols synthetic timed timeframe timerange tolerance top trades trials trust tz unit venue version windows with
+within workers zone
 """
 OPTIONS = frozenset(_WORDS.split())
 """Settings that some verb takes as an option of the same name: asking all verbs takes as long as a replay."""
