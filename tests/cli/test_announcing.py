@@ -59,6 +59,7 @@ MEASURED = [
     ("study", Workload(43_200, 3, 1_500, draws=29, window=1_130, event=188), 2.71, 353),
     ("study", Workload(259_200, 3, 400, draws=150, window=13_000, event=3_000), 17.3, 582),
     ("study", Workload(64_800, 4, 800, draws=44, window=6_000, event=900), 8.24, 433),
+    ("study", Workload(28_800, 4, 200, draws=19, window=1_500, event=250), 1.38, 289),
     ("sweep", Workload(2_880, 3, 20, draws=500, trials=10), 0.19, 298),
     ("sweep", Workload(30_240, 3, 20, draws=100, trials=20), 0.29, 332),
     ("sweep", Workload(5_760, 6, 100, draws=1_000, trials=20), 1.04, 309),

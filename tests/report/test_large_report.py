@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from backtest.catalysts.reading import open_calendar
 from backtest.report.html import render
 from benchmarks.report import contents
+from benchmarks.sample_report import calendar_text
+
+
+def test_calendars_of_the_measured_reports_name_one_coin_or_all(tmp_path: Path) -> None:
+    for each, coins in ((False, 1), (True, 11)):
+        (tmp_path / "many.toml").write_text(calendar_text(each=each))
+        calendar = open_calendar(str(tmp_path / "many.toml"))
+        assert len(calendar) == 300
+        assert {len(one.assets) for one in calendar} == {coins}
+        assert len({coin for one in calendar for coin in one.assets}) == 11
 
 
 def test_many_trades_are_cut_in_tables_and_whole_in_the_files() -> None:
