@@ -13,7 +13,7 @@ from backtest.study.abnormal import Measure, Series, take
 from backtest.study.cumulation import Cumulated, Pairs, moments
 from backtest.study.models import Ints
 from backtest.study.multiplicity import adjust, placebo_p
-from backtest.study.parametric import average, kolari_pynnonen, overlapping_pairs
+from backtest.study.parametric import average, kolari_pynnonen
 from backtest.study.placebo import Sums, Turns, least_effect, mean_of, mean_paths, standardised_t
 from backtest.study.settings import StudyConfig
 from backtest.study.significance import HEADLINE, significance
@@ -53,6 +53,8 @@ class MeasuredEffects:
         Over the named spans, (E, V).
     path : Cumulated
         Along the steps of the path, `backtest.study.observed.steps_of`, (E, W).
+    pairs : Pairs
+        Of events that overlap.
     placebo : Sums
         Of the placebo dates.
     """
@@ -65,12 +67,17 @@ class MeasuredEffects:
     spans: Ints
     cumulated: Cumulated
     path: Cumulated
+    pairs: Pairs
     placebo: Sums
 
-    @property
-    def pairs(self) -> Pairs:
-        """Pairs of events that overlap."""
-        return overlapping_pairs(self.cumulated.returns)
+    def summed(self, *, with_placebo: bool) -> MeasuredEffects:
+        """What is left to be read once the tables of groups are made: residuals, and if so asked placebos, are not."""
+        returns = replace(self.cumulated.returns, residual=np.empty((len(self.observation), 0)))
+        placebo = self.placebo
+        if not with_placebo:
+            none = np.empty((0, len(self.spans)))
+            placebo = Sums(none, none, none, np.empty((0, 0)))
+        return replace(self, cumulated=replace(self.cumulated, returns=returns), placebo=placebo)
 
     def measured(self, group: Group) -> Ints:
         """Events of the group that the model of this measure kept."""

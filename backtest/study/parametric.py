@@ -176,9 +176,14 @@ def average(cumulated: Cumulated, level: float = 0.95) -> Average:
     return Average(car.mean, median, car.mean - half, car.mean + half, car.n)
 
 
-# Every test of a group asks for them anew.
+# Every test of sums that are not part of a study asks for them anew.
 @lru_cache(maxsize=2)
 def overlapping_pairs(returns: AbnormalReturns) -> Pairs:
+    """The pairs of `pairs_of`, remembered with the residuals."""
+    return pairs_of(returns)
+
+
+def pairs_of(returns: AbnormalReturns) -> Pairs:
     """Pairs of events whose event windows share a bar, correlated where they share at least `PAIR_BARS` bars.
 
     Memory and time grow with the number of pairs.

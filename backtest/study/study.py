@@ -29,6 +29,7 @@ from backtest.study.alignment import Exclusion, resample
 from backtest.study.cross_section import Group, MeasuredEffects, effects_table, paths_table, tests_table
 from backtest.study.models import Ints, Windows
 from backtest.study.observed import observe, steps_of
+from backtest.study.parametric import pairs_of
 from backtest.study.placebo import Turns, most_turns, placebo_sums, step_of, turn
 from backtest.study.sample import (
     Event,
@@ -206,11 +207,12 @@ def event_study(
             cluster,
             progress,
         )
-        found[measure] = data
         rejected += _unmeasured(data, events, names)
         tables["effects"].append(effects_table(data, groups, names))
         tables["tests"].append(tests_table(data, groups, names))
         tables["paths"].append(paths_table(data, groups))
+        # Of the returns, the first of the measures, ranks of run-ups and actors read placebos too.
+        found[measure] = data.summed(with_placebo=measure == MEASURES[0])
 
     wholes = [k for k, event in enumerate(events) if event.whole]
     first = found["return"]
@@ -263,7 +265,8 @@ def _measured(
     steps = steps_of(measure, windows)
     placebo = placebo_sums(measure, source, turns, windows, minimum, spans, cluster, progress)
     own, path = observe(measure, source, rows, windows, minimum, spans, steps)
-    return MeasuredEffects(measure, source, config, turns, observation, spans, own, path, placebo)
+    pairs = pairs_of(own.returns)
+    return MeasuredEffects(measure, source, config, turns, observation, spans, own, path, pairs, placebo)
 
 
 def _nothing(rejected: Sequence[Rejected], calendar: Calendar, market: Market) -> str:

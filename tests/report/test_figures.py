@@ -18,6 +18,7 @@ from matplotlib.text import Text
 
 from backtest.base.config import RunConfig, load_config
 from backtest.base.errors import UsageError
+from backtest.base.units import TimeRange
 from backtest.catalysts.claims import Check, Claim
 from backtest.catalysts.reading import open_calendar
 from backtest.catalysts.record import Calendar
@@ -464,7 +465,8 @@ def test_no_text_is_cut_by_the_edge(evaluation: Evaluation, study: Study, name: 
 
 def test_one_bar_and_one_trade_on_it(momentum: Run) -> None:
     """A market of two bars and a trade over the first: nothing divides by the length of the data."""
-    two = momentum.market._rows(slice(1000, 1002))
+    opens = momentum.market.open_ms
+    two = momentum.market.between(TimeRange(int(opens[1000]), int(opens[1002])))
     free = RunConfig(impact=0.0, participation=float("inf"))
     intent = Intent(instrument=ZEC, decided_at_ms=two.start_ms, side=1, weight=1.0, hold_ms=3_600_000)
     run = replay(two, Intents((intent,)), free, strategy="one")
