@@ -137,9 +137,12 @@ def _fit_alike(
     at = onset[:, None] + np.arange(full.start, full.last + 1)
     count = len(source.values)
     inside, at = (at >= 0) & (at < count), np.clip(at, 0, count - 1)
-    baskets = {columns: place for place, columns in enumerate(dict.fromkeys(row.columns for row in rows))}
-    means = np.array([source.values[:, list(columns)].mean(axis=1) for columns in baskets]).reshape(-1, count)
-    asset = means[np.array([baskets[row.columns] for row in rows], dtype=np.int64)[:, None], at]
+    asset = np.empty(at.shape)
+    baskets: dict[tuple[int, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        baskets.setdefault(row.columns, []).append(place)
+    for columns, places in baskets.items():
+        asset[places] = source.values[at[places], np.array(columns)[:, None, None]].mean(axis=0)
     for k, row in enumerate(rows):
         for first, last in row.unused:
             asset[k, max(first - full.start, 0) : min(last - full.start + 1, full.estimation)] = np.nan

@@ -247,7 +247,8 @@ def rolling_sums(
     short = model.usable < minimum
     rejected = model.rejected | short
     largest = float(np.abs(series.total).max())
-    trusted = short | (model.trusted & (_ROUNDING * largest <= BOUND * unit.min(axis=1)))
+    # Whether a date is rejected is counted, so no rounding reaches it.
+    trusted = rejected | (model.trusted & (_ROUNDING * largest <= BOUND * unit.min(axis=1)))
     missing = (series.known[end] - series.known[start] < bars) | rejected[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         scar = np.where(missing, np.nan, car / unit)

@@ -87,7 +87,7 @@ def test_a_mean_a_season_is_that_of_a_fit(pattern: str, width: int) -> None:
 
 
 def test_what_rounding_could_reach_is_fitted_from_its_own_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quiet stretch after a storm, benchmarks that nearly coincide, a price that stands still."""
+    """A quiet stretch after a storm, benchmarks that nearly coincide; a price that stands still is simply counted."""
     fitted: list[int] = []
 
     def counted(source: Series, rows: list[FitRow], windows: Windows, minimum: int) -> object:
@@ -109,8 +109,19 @@ def test_what_rounding_could_reach_is_fitted_from_its_own_bars(monkeypatch: pyte
     fitted.clear()
     still = noisy(11)
     still[300:600, 2] = 0.0
-    both("return", Series(still, "mean_adjusted", COINS), FitRow((2,), 0, 1))
-    assert 0 < sum(fitted) < len(ONSETS)
+    entered, _ = both("return", Series(still, "mean_adjusted", COINS), FitRow((2,), 0, 1))
+    assert sum(fitted) == 0 < entered
+
+
+def test_dates_without_variance_are_rejected_without_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a volume never changes is counted: no date is fitted from its own bars to find that out."""
+    monkeypatch.setattr(rolling, "fit", None)
+    row, source = FitRow((2,), 0, 1), Series(np.full((BARS, 4), 15.1), "mean_adjusted", COINS)
+    found = rolling_sums("return", source, cumulated_series(source, (2,), ()), row, ONSETS, WINDOWS, 40, SPANS)
+    assert np.isnan(found.scar).all()
+    seasons = Series(source.values, "mean_adjusted", COINS, seasons=np.arange(BARS) % 24)
+    found = rolling_sums("volume", seasons, cumulated_series(seasons, (2,), ()), row, ONSETS, WINDOWS, 40, SPANS)
+    assert np.isnan(found.car).all()
 
 
 def test_cumulated_sums_lose_no_more_than_their_own_rounding() -> None:
