@@ -19,7 +19,7 @@ test coverage: export OPENBLAS_NUM_THREADS = 1
 test coverage: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEVELOPMENT)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
@@ -32,7 +32,7 @@ docs: $(DEVELOPMENT)
 
 # Twice: coverage sees nothing of compiled code, so the tests of the kernel's rules run it once more as plain Python.
 coverage: $(DEVELOPMENT)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report= $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --cov --cov-report= $(PYTEST)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --cov --cov-append $(addprefix tests/engine/test_,kernel_rules.py replay.py costs.py)
 
 bench: $(DEVELOPMENT)

@@ -23,6 +23,33 @@ settings.register_profile(
 settings.load_profile("house")
 
 
+# By seconds, most first; a worker that met one of them last would leave the others idle.
+LONGEST = (
+    "test_documents.py",
+    "signals/test_audit.py",
+    "test_mutations.py",
+    "scoring/test_placebo.py",
+    "wheel/test_own_folders.py",
+    "market/test_ccxt_source.py",
+    "cli/test_ledger.py",
+    "strategies/test_strategies.py",
+    "notebooks/test_notebooks.py",
+    "cli/test_audit.py",
+    "cli/test_fetch.py",
+    "cli/test_run.py",
+    "wheel/test_wheel.py",
+    "wheel/test_user_repository.py",
+    "trust/test_compiled_code.py",
+    "engine/test_kernel_reference.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest (`make test` tells the workers to keep this order)."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
+
+
 def pytest_collection_finish() -> None:
     """Keep the collector away from the 800,000 objects of imports and tests: it took a third of some files' time."""
     gc.collect()
