@@ -61,7 +61,8 @@ def test_pages_that_are_given_back_leave_memory_and_stay_in_the_file(
     monkeypatch.setattr(room, "MAPPED_BYTES", 1)
     panel = empty_panel(2, 100_000, 8)
     panel[:] = np.arange(8.0)
-    assert resident(panel) == panel.nbytes // 1024
+    # Nearly all: a system short of memory may have taken pages back already.
+    assert resident(panel) > 0.5 * panel.nbytes / 1024
     give_back(panel)
     assert resident(panel) == 0
     assert (panel == np.arange(8.0)).all()
