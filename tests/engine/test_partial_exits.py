@@ -18,7 +18,7 @@ from backtest.engine.run import Run
 from backtest.report.tables import trade_table
 from tests.engine.markets import RULES, Recorded, bars_of, orders_of, recorded
 from tests.engine.test_intervals import table_of
-from tests.engine.test_orders import FLAT, HOUR, market_of
+from tests.engine.test_orders import FLAT, HOUR, INVERSE, market_of
 from tests.engine.test_positions import an_intent, several
 
 PARTIAL = RULES._replace(partial_exits=True)
@@ -208,3 +208,17 @@ def test_a_run_says_in_how_many_fills_it_left() -> None:
 def test_equity_equals_vectorbt_where_exits_are_filled_in_parts() -> None:
     run = run_with(partial_exits=True)
     np.testing.assert_allclose(audited_equity(run), run.equity, rtol=1e-9)
+
+
+def test_an_inverse_contract_leaves_in_dollars_at_the_coins_that_a_bar_lets_out() -> None:
+    # Bars let out 3 coins: 300 dollars sold at 100, bought back as 150 at 50, 120 at 40 and 30 at 25.
+    # 150 (1/50 - 1/100) + 120 (1/40 - 1/100) + 30 (1/25 - 1/100) = 1.5 + 1.8 + 0.9 coins; 300 dollars for 7.2 coins.
+    market = market_of(*flat(*[100] * 30, 50, 40, 25, 20), symbol=INVERSE)
+    market = replace(market, volume=np.full_like(market.volume, 10.0))
+    entry = an_intent(market, 28, instrument=INVERSE, side=-1, hold_ms=3 * HOUR)
+    run = several(market, entry, capital=10.0, participation=0.3, partial_exits=True)
+    assert run.fills["quantity"].tolist() == pytest.approx([300, 150, 120, 30])
+    assert run.fills["price"].tolist() == pytest.approx([100, 50, 40, 25])
+    (trade,) = run.trades.to_dict("records")
+    assert (trade["net"], trade["exit_price"], trade["exit_fills"]) == pytest.approx((4.2, 300 / 7.2, 3))
+    assert (trade["net_low"], trade["net_high"]) == pytest.approx((4.2, 4.2))
