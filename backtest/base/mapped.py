@@ -24,6 +24,8 @@ from backtest.base.errors import BacktestError
 
 FOLDER = "BACKTEST_ARRAYS"
 """Variable of the environment that names the folder of the files."""
+MAPPED_BYTES = 2**27
+"""Working arrays of so many bytes and more lie in a mapped file, where they can."""
 KEPT_SECONDS = 24 * 3600.0
 """A file that nobody asked for in so long was left by a process that was killed."""
 _ALIGNED = 64

@@ -23,12 +23,10 @@ from typing import Any
 import numpy as np
 
 from backtest.base.errors import BacktestError, UsageError
-from backtest.base.mapped import FOLDER, folder
+from backtest.base.mapped import FOLDER, MAPPED_BYTES, folder
 from backtest.engine.layout import F8, PANEL_WIDTH
 
 BASE_BYTES, CELL_BYTES = 240_000_000, 168
-MAPPED_BYTES = 2**27
-"""A panel of so many bytes and more lies in a file, if the file's disk has room."""
 MAPPED_SHARE = 8
 """A panel of more than this part of the memory must lie in a file."""
 _GROUP = Path("/sys/fs/cgroup/memory.max")

@@ -12,7 +12,7 @@ from backtest.base.errors import UsageError
 from backtest.base.normal import normal_cdf
 from backtest.base.student import student_tail
 from backtest.market.record import Flags, Floats
-from backtest.study.models import ROUNDING, AbnormalReturns, Ints, Windows
+from backtest.study.models import ROUNDING, AbnormalReturns, Ints
 
 
 class Undefined(StrEnum):
@@ -93,11 +93,6 @@ class Cumulated:
     def known(self) -> Flags:
         """(K, V) whether the event has every bar of the span."""
         return ~np.isnan(self.car)
-
-
-def each_bar(windows: Windows) -> Ints:
-    """(W, 2) spans of one bar each: with them `cumulate` gives the abnormal returns themselves."""
-    return np.stack((windows.bars, windows.bars), axis=1)
 
 
 def cumulate(returns: AbnormalReturns, spans: npt.ArrayLike) -> Cumulated:

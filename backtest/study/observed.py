@@ -13,25 +13,22 @@ from dataclasses import replace
 import numpy as np
 
 from backtest.base.estimate import STEPS
+from backtest.base.mapped import MAPPED_BYTES
 from backtest.market.record import Floats
 from backtest.study.abnormal import Measure, Series, bars_of, effects, fitted_parts
 from backtest.study.alignment import FitRow
 from backtest.study.cumulation import Cumulated, member_of
 from backtest.study.models import AbnormalReturns, Ints, Rejection, Windows
 
-MOST_STEPS = STEPS
-"""Most bars of a path: of a longer event window every so many bars are shown."""
-_IN_FILE = 2**27
-
 
 def steps_of(measure: Measure, windows: Windows) -> Ints:
     """(W, 2) spans of a path: from the first bar up to each, for volume the bars since the one before.
 
-    Every bar ends a step in windows of up to `MOST_STEPS` bars; in longer ones every k-th before the announcement and
+    Every bar ends a step in windows of up to `STEPS` bars; in longer ones every k-th before the announcement and
     after it, counted from bar 0, and the last.
     """
     bars = windows.bars
-    every = -(-windows.width // MOST_STEPS)
+    every = -(-windows.width // STEPS)
     ends = bars[(bars % every == 0) | (bars == 0) | (bars == -1) | (bars == windows.last)]
     first = np.concatenate(([windows.first], ends[:-1] + 1))
     return np.stack((first if measure == "volume" else np.full(len(ends), windows.first), ends), axis=1)
@@ -123,7 +120,7 @@ def path_of(measure: Measure, returns: AbnormalReturns, steps: Ints, width: Ints
 
 
 def _room(*shape: int) -> Floats:
-    if 8 * int(np.prod(shape)) < _IN_FILE:
+    if 8 * int(np.prod(shape)) < MAPPED_BYTES:
         return np.full(shape, np.nan)
     from backtest.engine.room import empty_panel
 

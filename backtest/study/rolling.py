@@ -255,7 +255,8 @@ def rolling_sums(
     car = np.where(missing, np.nan, car / bars if measure == "volume" else car)
     coefficient = np.where(rejected[:, None], np.nan, model.coefficient)
     if not trusted.all():
-        _refit(measure, source, series, row, onset, windows, minimum, spans, ~trusted, car, scar, coefficient)
+        own = _refitted(measure, source, series, row, onset[~trusted], windows, minimum, spans)
+        car[~trusted], scar[~trusted], coefficient[~trusted] = own.car, own.scar, own.coefficient
     return RollingSums(car, scar, coefficient)
 
 
@@ -368,7 +369,7 @@ def _seasonal(series: CumulatedSeries, onset: Ints, row: FitRow, windows: Window
     return _Model(mean, usable, scatter, number.shape[1], mean, 1.0 / n, rejected, trusted)
 
 
-def _refit(
+def _refitted(
     measure: Measure,
     source: Series,
     series: CumulatedSeries,
@@ -377,21 +378,17 @@ def _refit(
     windows: Windows,
     minimum: int,
     spans: Ints,
-    chosen: Flags,
-    car: Floats,
-    scar: Floats,
-    coefficient: Floats,
-) -> None:
-    """Fit the `chosen` dates from their own bars, and write what comes of it over the given sums."""
-    rows = [replace(row, onset=at) for at in onset[chosen].tolist()]
+) -> RollingSums:
+    """What `rolling_sums` gives, each date fitted from its own bars."""
+    rows = [replace(row, onset=at) for at in onset.tolist()]
     returns = fit(source, rows, windows, minimum)
     found = effects(measure, returns, spans, np.full(len(rows), row.width, dtype=np.int64))
-    car[chosen], scar[chosen] = found.car, found.scar
     if series.seasons is not None:
         means = np.concatenate((returns.alpha[:, None], returns.alpha[:, None] + returns.beta), axis=1)
-        coefficient[chosen] = means - series.centre
+        coefficient = means - series.centre
     elif np.isnan(series.offset):
         alpha = returns.alpha - series.centre + returns.beta @ series.centres
-        coefficient[chosen] = np.concatenate((alpha[:, None], returns.beta), axis=1)
+        coefficient = np.concatenate((alpha[:, None], returns.beta), axis=1)
     else:
-        coefficient[chosen] = np.where(returns.kept, series.offset, np.nan)[:, None]
+        coefficient = np.where(returns.kept, series.offset, np.nan)[:, None]
+    return RollingSums(found.car, found.scar, coefficient)

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from backtest.study.cumulation import Cumulated, StatisticOfTest, cumulate, each_bar
+from backtest.study.cumulation import Cumulated, StatisticOfTest, cumulate
 from backtest.study.models import Windows, market_model
+from backtest.study.observed import steps_of
 from backtest.study.parametric import PAIR_BARS, mean_correlation
 from backtest.study.significance import TESTS
 
@@ -49,7 +50,7 @@ def cases(draw: st.DrawFn) -> Case:
     market[rng.random(market.shape) < missing / 5] = np.nan
     onset = rng.integers(0, draw(st.sampled_from((1, 4, 60))), size=events)
     ends = np.sort(rng.integers(windows.first, windows.last + 1, size=(3, 2)), axis=1)
-    return Case(asset, market, windows, onset, np.concatenate((each_bar(windows), ends)))
+    return Case(asset, market, windows, onset, np.concatenate((steps_of("volume", windows), ends)))
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.study.cumulation import Cumulated, cumulate, each_bar
+from backtest.study.cumulation import Cumulated, cumulate
 from backtest.study.models import Convention, Windows, market_model
+from backtest.study.observed import steps_of
 from backtest.study.parametric import mean_correlation
 from backtest.study.significance import TESTS
 
@@ -71,7 +72,7 @@ def case(shared: Path) -> Case:
         returns = market_model(asset, benchmark, WINDOWS, onset, convention=convention)
         assert returns.kept.all()
         assert returns.usable.tolist() == [240, 227, 212, 240, 240, 240, 240]
-        return cumulate(returns, each_bar(WINDOWS))
+        return cumulate(returns, steps_of("volume", WINDOWS))
 
     return build
 

@@ -34,7 +34,7 @@ def test_parts_hold_what_one_fit_holds(measure: str, monkeypatch: pytest.MonkeyP
     width = np.array([row.width for row in ROWS])
     returns = fit(source(), ROWS, WINDOWS, 30)
     monkeypatch.setattr(abnormal, "_BLOCK", 1)
-    monkeypatch.setattr(observed, "_IN_FILE", 1)
+    monkeypatch.setattr(observed, "MAPPED_BYTES", 1)
     steps = steps_of(measure, WINDOWS)
     own, path = observe(measure, source(), ROWS, WINDOWS, 30, SPANS, steps)
     assert rejections(source(), ROWS, WINDOWS, 30) == returns.reasons == own.returns.reasons
