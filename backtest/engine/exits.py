@@ -60,6 +60,7 @@ def _leave(
     column = state[p].column
     if rules.partial_exits:
         part = _leaving_now(p, t, phase, reference, reason, bars, rules, work)
+        _take(p, t, part * reference, work)
         if part < state[p].quantity:
             _leave_in_part(p, t, phase, reference, reason, part, bars, rules, work, book, record)
             return
@@ -132,12 +133,19 @@ def _leave(
 def _leaving_now(
     p: int, t: int, phase: int, reference: float, reason: int, bars: Bars, rules: Rules, work: Work
 ) -> float:
-    """How much of position p leaves; where positions are added to one another, those of an instrument share a bar."""
+    """How much of position p can leave; positions that are added to one another share what a bar lets out."""
     column = np.uintp(work.state[p].column)
-    taken = work.taken[column] if rules.adds and work.taken_row[column] == t else 0.0
-    part = leaving_quantity(work.state, p, t, phase, reference, reason, taken, bars, rules)
-    work.taken[column], work.taken_row[column] = taken + part * reference, t
-    return part
+    taken = work.taken[column] if work.taken_row[column] == t else 0.0
+    return leaving_quantity(work.state, p, t, phase, reference, reason, taken, bars, rules)
+
+
+@linked
+def _take(p: int, t: int, notional: float, work: Work) -> None:
+    """Count what leaves position p against what its instrument's bar lets out."""
+    column = np.uintp(work.state[p].column)
+    if work.taken_row[column] != t:
+        work.taken[column], work.taken_row[column] = 0.0, t
+    work.taken[column] += notional
 
 
 @linked
@@ -309,9 +317,7 @@ def _settle_inside(p: int, t: int, reference: float, reason: int, bars: Bars, ru
     state, counted = work.state, work.state[p].unknown_funding_bars
     due = _funding_due(state, p, t, bar_of(bars, state[p].column, t), rules, work)
     if rules.partial_exits:
-        column = np.uintp(state[p].column)
-        taken = work.taken[column] if rules.adds and work.taken_row[column] == t else 0.0
-        part = leaving_quantity(state, p, t, INSIDE, reference, reason, taken, bars, rules)
+        part = _leaving_now(p, t, INSIDE, reference, reason, bars, rules, work)
         if part < state[p].quantity:
             # The rest pays its own, and counts the bar.
             due *= part / state[p].quantity
