@@ -5,10 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
 import re
-import shutil
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,11 +29,7 @@ def unpacked(packed: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory, reported: Reported) -> Iterator[Browser]:
     """The report, open and drawn; absent browser: skipped here, a failure in CI where it could be installed."""
-    reason = chromium.missing()
-    if reason:
-        if os.environ.get("CI") and shutil.which("apt-get"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    chromium.required()
     with chromium.browser(tmp_path_factory.mktemp("explorer")) as opened:
         opened.prefer("light")
         opened.resize(1440)
@@ -46,16 +39,8 @@ def window(tmp_path_factory: pytest.TempPathFactory, reported: Reported) -> Iter
 
 
 def ready(window: Browser) -> None:
-    deadline = time.monotonic() + 120
-    while window.run(f"{EXPLORE} return place.dataset.ready ?? ''") != "yes":
-        assert time.monotonic() < deadline, window.log("browser")
-        time.sleep(0.1)
-    # A chart is laid out in the frame after the one that asked for it.
-    settle(window)
-
-
-def settle(window: Browser) -> None:
-    window.run("return new Promise((told) => requestAnimationFrame(() => setTimeout(told, 120)))")
+    window.until(f"{EXPLORE} return place.dataset.ready === 'yes'")
+    window.frames()
 
 
 def text_of(window: Browser, name: str) -> str:
@@ -69,7 +54,7 @@ def choose(window: Browser, name: str, value: str) -> None:
         "select.dispatchEvent(new Event('change'));",
         value,
     )
-    settle(window)
+    window.frames()
 
 
 def ranges(window: Browser) -> list[list[float]]:
@@ -94,7 +79,7 @@ def point_at(window: Browser, x: float, y: float) -> None:
     """The mouse at a place of the window."""
     move = {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)}
     window.call("POST", "/actions", actions=[{"type": "pointer", "id": "mouse", "actions": [move]}])
-    settle(window)
+    window.frames()
 
 
 def box_of(window: Browser, name: str) -> list[float]:
@@ -166,7 +151,7 @@ def test_hovering_a_fill_tells_its_time_price_and_catalyst(window: Browser, repo
     row = int((trade["entry_time"].timestamp() * 1000 - lead.market.start_ms) // lead.market.bar_ms)
     at = "place.charts.price.timeScale()"
     window.run(f"{EXPLORE} {at}.setVisibleLogicalRange({{ from: arguments[0] - 20, to: arguments[0] + 20 }})", row)
-    settle(window)
+    window.frames()
     x = window.run(f"{EXPLORE} return {at}.logicalToCoordinate(arguments[0])", row)
     point_at(window, left + x, top + 100)
     told = text_of(window, "events")
@@ -186,7 +171,7 @@ def test_hovering_a_fill_tells_its_time_price_and_catalyst(window: Browser, repo
 
 def test_zoom_and_drag_keep_all_panes_on_one_stretch_of_time(window: Browser) -> None:
     window.run(f"{EXPLORE} place.querySelector('[data-act=whole]').click()")
-    settle(window)
+    window.frames()
     whole = ranges(window)
     assert whole[0] == pytest.approx(whole[1], abs=1.0)
     left, top, width, height = box_of(window, "candles")
@@ -194,7 +179,7 @@ def test_zoom_and_drag_keep_all_panes_on_one_stretch_of_time(window: Browser) ->
     x, y = round(left + width / 2), round(top + height - 60)
     wheel = {"type": "scroll", "duration": 0, "x": x, "y": y, "deltaX": 0, "deltaY": -300}
     window.call("POST", "/actions", actions=[{"type": "wheel", "id": "wheel", "actions": [wheel] * 6}])
-    settle(window)
+    window.frames()
     near = ranges(window)
     assert near[0][1] - near[0][0] < 0.8 * (whole[0][1] - whole[0][0])
     assert near[0] == pytest.approx(near[1], abs=1.0)
@@ -205,7 +190,7 @@ def test_zoom_and_drag_keep_all_panes_on_one_stretch_of_time(window: Browser) ->
         {"type": "pointerUp", "button": 0},
     ]
     window.call("POST", "/actions", actions=[{"type": "pointer", "id": "mouse", "actions": drag}])
-    settle(window)
+    window.frames()
     moved = ranges(window)
     assert moved[0][0] < near[0][0] - 1
     assert moved[0] == pytest.approx(moved[1], abs=1.0)
@@ -275,7 +260,7 @@ def test_the_keyboard_reaches_everything(window: Browser, reported: Reported) ->
     assert "catalyst" in text_of(window, "events")
     before = ranges(window)[0]
     press(window, "+")
-    settle(window)
+    window.frames()
     after = ranges(window)[0]
     assert after[1] - after[0] < 0.6 * (before[1] - before[0])
     press(window, "0")
@@ -294,7 +279,7 @@ def test_the_keyboard_reaches_everything(window: Browser, reported: Reported) ->
 def test_a_small_drawing_leads_to_its_trade(window: Browser, reported: Reported) -> None:
     name = window.run("return document.querySelector('.multiples a').dataset.catalyst")
     window.run("document.querySelector('.multiples a').click()")
-    settle(window)
+    window.frames()
     assert name in text_of(window, "events")
     span = ranges(window)[0]
     assert span[1] - span[0] < 0.5 * len(reported.lead.market.index)
@@ -306,19 +291,19 @@ def test_a_small_drawing_leads_to_its_trade(window: Browser, reported: Reported)
 def test_both_themes_repaint_the_charts_and_print_shows_the_figures(window: Browser, reported: Reported) -> None:
     paper = f"{EXPLORE} return place.charts.price.options().layout.background.color"
     window.prefer("light")
-    settle(window)
+    window.frames()
     light = window.run(paper)
     window.prefer("dark")
-    settle(window)
+    window.frames()
     assert window.run(paper) != light
     window.prefer("light")
-    window.devtools("Emulation.setEmulatedMedia", media="print")
+    window.medium("print")
     assert window.run(f"{EXPLORE} return getComputedStyle(place).display") == "none"
     window.run("dispatchEvent(new Event('beforeprint'))")
     tall = window.run("return document.querySelector('#season figure svg').getBoundingClientRect().height")
     assert tall > 200
     window.run("dispatchEvent(new Event('afterprint'))")
-    window.devtools("Emulation.setEmulatedMedia", media="")
+    window.medium("screen")
     window.open(reported.path)
     ready(window)
     assert window.log("browser") == []
