@@ -194,10 +194,11 @@ def test_what_is_downloaded_is_what_was_drawn(window: Browser, folder: Path, rep
         )
         assert address.startswith("data:")
         saved = folder / "downloads" / name
-        deadline = time.monotonic() + 120
-        while not saved.is_file() and time.monotonic() < deadline:
+        # The name may stand before all of the file does.
+        deadline = time.monotonic() + chromium.PATIENCE_S
+        while not saved.is_file() or saved.read_text(encoding="utf-8") != content:
+            assert time.monotonic() < deadline, name
             time.sleep(0.05)
-        assert saved.read_text(encoding="utf-8") == content
         assert len(content.splitlines()) > 2
 
 

@@ -47,7 +47,7 @@ from backtest.report.spreadsheets import csv_text
 from backtest.request.request import assignments
 from backtest.scoring.space import parse_axis
 
-SIZE, LIMIT_SECONDS = 100_000, 4.0
+SIZE, LIMIT_SECONDS = 100_000, 12.0
 PATTERNS = (
     "9", "9.", "9e", "e9", ".", " ", "\n", " \n", "\t", "a", "A", "a.", "a,", "a;", "|", '"', "'", '\\"', "[", "{", "}",
     "=", "-", "/", ":", "..", "_", "1d", "1h,", "0", "a=1\n", "\x1b", "\x1b[", "\x1b[0m ", "::", "##[", "é", "\u202e",
