@@ -32,7 +32,7 @@ def sentence(problem: TyperException) -> str:
     if isinstance(problem, typer.BadParameter) and problem.param is not None:
         told = _of_parameter(problem, told)
     elif option and context and option not in _options(context):
-        told = f"{verb} has no option {shortened(option)}; {near_miss(option, _options(context))}"
+        told = f"{verb} has no option {shortened(option)}; {_instead(option, verb, _options(context))}"
     elif told.startswith("Got unexpected extra argument"):
         told = f"{verb} takes no argument {told.partition('(s) ')[2].strip('()')!r}: name options with two hyphens"
     elif told.startswith("No such command"):
@@ -55,6 +55,18 @@ def _of_parameter(problem: typer.BadParameter, told: str) -> str:
     if isinstance(problem.__cause__, ValidationError):
         return f"{name} {complaint_of(problem.__cause__)}"
     return f"{name}: {told.partition(': ')[2] or told}"
+
+
+def _instead(option: str, verb: str, allowed: list[str]) -> str:
+    """What to type instead: a setting of what the verb configures by `--set`, or the option that was meant."""
+    from backtest.base.config import RunConfig
+    from backtest.study.settings import StudyConfig
+
+    configured = StudyConfig if verb == "backtest study" else RunConfig
+    setting = option.removeprefix("--").replace("-", "_")
+    if "--set" in allowed and setting in configured.model_fields:
+        return f"{setting} is a setting: write --set {setting}=VALUE"
+    return near_miss(option, allowed)
 
 
 def _options(context: Any) -> list[str]:
