@@ -19,9 +19,10 @@ from backtest.base.errors import UsageError, near_miss
 from backtest.base.progress import Progress, silent
 from backtest.catalysts.record import Calendar
 from backtest.engine import layout
-from backtest.engine.layout import STATISTICS, Orders
+from backtest.engine.layout import STATISTICS
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay_prepared, replay_statistics
+from backtest.engine.variations import Orders
 from backtest.market.record import Floats, Market
 from backtest.scoring.evaluation import DRAWS, Evaluation, evaluate_prepared
 from backtest.scoring.placebo import PlaceboPlan

@@ -17,8 +17,9 @@ import pandas as pd
 from backtest.base.config import load_config
 from backtest.base.units import UNIT_MS
 from backtest.engine.kernel import replay_many, replay_one
-from backtest.engine.layout import EXPOSURE, TRADE_COLUMNS, TRADES, Orders
+from backtest.engine.layout import EXPOSURE, TRADE_COLUMNS, TRADES
 from backtest.engine.prepared import Prepared, empty_book, prepare
+from backtest.engine.variations import Orders
 from backtest.market.record import Instrument, Market
 from backtest.scoring.draws import shifts_of
 from backtest.signals.strategy import Intent, Intents

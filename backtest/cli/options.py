@@ -89,7 +89,7 @@ Currency = Annotated[
 ]
 RulesOption = Annotated[
     str | None,
-    typer.Option("--rules", help="Venue rules: binanceusdm (as of the first bar), one of its days, or a file."),
+    typer.Option("--rules", help="Venue rules: binanceusdm (those of each bar), one of its days, or a file."),
 ]
 Endogenous = Annotated[bool, typer.Option("--endogenous", help="Include catalysts that are moves of the price itself.")]
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from backtest.base.errors import ConfigError, MarketError
 from backtest.base.units import format_ms
-from backtest.engine.layout import Orders
+from backtest.engine.variations import Orders
 from backtest.market.record import Floats, Instrument, Market
 
 MARK_BARS = ("mark_low", "mark_high", "mark_price")

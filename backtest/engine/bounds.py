@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from backtest.base.errors import DataError
 from backtest.base.units import format_ms
-from backtest.engine.layout import AT_MARKET, POSITION, Book, Orders, Positions, Variation
+from backtest.engine.layout import AT_MARKET, POSITION, Book, Positions
 from backtest.engine.prepared import Prepared
+from backtest.engine.variations import Orders, Variation
 from backtest.market.record import Floats
 
 

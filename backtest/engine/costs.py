@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +29,7 @@ from backtest.engine.layout import (
     Rules,
 )
 from backtest.engine.liquidity import impact_coefficient, known_at_open, trailing_liquidity
-from backtest.market.instrument import Tier
+from backtest.market.instrument import Instrument, Tier
 from backtest.market.record import Floats, Market
 
 FUNDING_POLICIES = {"error": FUNDING_ERROR, "zero": FUNDING_ZERO, "const": FUNDING_CONST}
@@ -123,26 +125,42 @@ def maintenance(tiers: tuple[Tier, ...]) -> Floats:
     return rows
 
 
-def steps_of(market: Market) -> dict[str, Floats]:
-    """Tick, lot and least notional (N,) and tiers (N, K, 2) of `Bars`; 0 if an instrument does not define them.
+def steps_of(market: Market) -> dict[str, npt.NDArray[Any]]:
+    """Tick, lot, least notional, tiers and most leverage of `Bars`; steps are 0 if an instrument does not define them.
 
     The price grid of an inverse contract is not a grid of 1 / p, in which the kernel works: its tick is 0.
     """
     found = market.instruments
-    most = max((len(one.tiers) for one in found), default=0)
-    tiers = np.zeros((len(found), most, 2))
-    for column, one in enumerate(found):
-        if one.tiers:
-            rows = maintenance(one.tiers)
-            tiers[column] = rows[np.minimum(np.arange(most), len(rows) - 1)]
-        else:
-            tiers[column] = np.nan
+    rows = {change[0]: int(np.searchsorted(market.open_ms, change[0])) for one in found for change in one.changes}
+    starts = sorted({0, *(row for row in rows.values() if row < len(market.open_ms))})
+    versions = [[_in_force(one, rows, start) for one in found] for start in starts]
     return {
         "tick": np.array([0.0 if one.inverse else one.tick for one in found]),
         "lot": np.array([one.lot for one in found]),
         "least_notional": np.array([one.least_notional for one in found]),
-        "tiers": tiers,
+        "tier_rows": np.array(starts, dtype=np.int32),
+        "tiers": _padded([[maintenance(tiers) for tiers, _ in now] for now in versions], np.nan),
+        "most_leverage": _padded([[np.array(most).reshape(-1, 2) for _, most in now] for now in versions], np.inf),
     }
+
+
+def _in_force(one: Instrument, rows: Mapping[int, int], row: int) -> tuple[tuple[Tier, ...], tuple[Tier, ...]]:
+    """Tiers and most leverage of an instrument at a row: those of the last change whose row is no later."""
+    now = (one.tiers, one.most_leverage)
+    for since, tiers, most in one.changes:
+        now = (tiers, most) if rows[since] <= row else now
+    return now
+
+
+def _padded(versions: Sequence[Sequence[Floats]], nothing: float) -> Floats:
+    """(V, N, K, 2) tables of pairs, each repeated to the longest; `nothing` where there is none."""
+    longest = max((len(table) for now in versions for table in now), default=0)
+    padded = np.full((len(versions), len(versions[0]), longest, 2), nothing)
+    for version, now in enumerate(versions):
+        for column, table in enumerate(now):
+            if len(table):
+                padded[version, column] = table[np.minimum(np.arange(longest), len(table) - 1)]
+    return padded
 
 
 def declared_ended(market: Market) -> npt.NDArray[np.bool_]:

@@ -32,6 +32,7 @@ from backtest.engine.layout import (
 from backtest.engine.partial import begin_leaving, fill_part, leaving_quantity
 from backtest.engine.path import bar_of, charge, funding_of, impact_share, net_of, settle
 from backtest.engine.segments import entry_segment
+from backtest.engine.tiers import change_from, level_again
 from backtest.engine.triggers import mark_met
 
 OUTER = (
@@ -127,6 +128,8 @@ def _note_parts(
     walk.bar_low[spare], walk.bar_high[spare] = np.inf, -np.inf
     row, side, at, goes_on = t, state[i].side, reference, True
     while goes_on:
+        if row > t and change_from(bars, row) == row and bars.swap[np.uintp(state[spare].column)]:
+            level_again(state, spare, row, bars, rules)
         if phase == AT_OPEN and row > t and side * at <= state[spare].liquidation:
             _note_end(walk, spare, t, row, at, LIQUIDATION, bars, rules)
             break
@@ -297,4 +300,4 @@ def pay(walk: Walk, i: int, t: int, bars: Bars, rules: Rules) -> None:
     bar = bar_of(bars, state[i].column, t)
     if math.isnan(bar.funding) and rules.funding_unknown == FUNDING_ERROR and walk.table[k, UNKNOWN_ROW] < 0.0:
         walk.table[k, UNKNOWN_ROW] = t
-    charge(state, i, funding_of(state, i, bar, rules), bars, rules)
+    charge(state, i, t, funding_of(state, i, bar, rules), bars, rules)

@@ -23,6 +23,7 @@ from backtest.engine.layout import (
     IN_POSITION,
     INSIDE,
     LEAST_SHARE,
+    LEVERAGE,
     LIQUIDITY_UNKNOWN,
     MAKER_AT_OPEN,
     MAKER_INSIDE,
@@ -37,12 +38,13 @@ from backtest.engine.layout import (
     Fill,
     Positions,
     Rules,
-    Variation,
     Work,
 )
-from backtest.engine.path import bar_of, given, impact_share, liquidation_level, on_tick, write_row
+from backtest.engine.path import bar_of, given, impact_share, on_tick, write_row
 from backtest.engine.schedule import last_leg
+from backtest.engine.tiers import has_tiers, liquidation_level, too_levered
 from backtest.engine.triggers import put_on_mark
+from backtest.engine.variations import Variation
 
 
 @inlined
@@ -164,6 +166,25 @@ def _too_small(size: _Size, column: int, bars: Bars) -> bool:
     return size.quantity * size.price < least or size.quantity <= 0.0
 
 
+@linked
+def _too_levered(
+    k: int, first: int, last: int, t: int, count: int, scale: float, whole: float, intent: Variation, bars: Bars,
+    rules: Rules, work: Work,
+) -> bool:  # fmt: skip
+    """Whether leg k asks for more leverage than the tiers in force allow to what is then held in its instrument."""
+    column, state, together, notional = intent.column[k], work.state, 0.0, 0.0
+    for p in range(count):
+        if state[p].column == column:
+            mark = state[p].price if state[p].entry_row == t else bar_of(bars, column, t - 1).mark
+            together += state[p].quantity * mark
+    for leg in range(first, last):
+        if intent.column[leg] == column:
+            size = _size(leg, t, scale, whole, intent, bars, rules, work)
+            together += size.quantity * size.price
+            notional = size.quantity * size.price if leg == k else notional
+    return too_levered(t, column, together, notional, bars, rules)
+
+
 @inlined
 def _has_stages(intent: Variation) -> bool:
     """Whether any intent has a level that changes while a position is held."""
@@ -235,7 +256,7 @@ def _open_position(
         state[p].gained = state[p].lost = 0.0
         if record or _has_stages(intent):
             _write_stages(k, t, p, tick, intent, rules, work)
-    state[p].liquidation = liquidation_level(side, quantity, price, margin, column, bars, rules) if swap else -np.inf
+    state[p].liquidation = liquidation_level(side, quantity, price, margin, column, t, bars, rules) if swap else -np.inf
     if not rules.plain:
         state[p].marked = False
         if bars.marked[np.uintp(column)]:
@@ -313,6 +334,9 @@ def _enter_unit(
                     size = _size(k, t, scale, whole, intent, bars, rules, work)
                 if verdict == ACCEPTED and _too_small(size, intent.column[k], bars):
                     verdict, culprit = TOO_SMALL, k
+                if not rules.plain and verdict == ACCEPTED and has_tiers(bars):
+                    refused = _too_levered(k, first, last, t, count, scale, whole, intent, bars, rules, work)
+                    verdict, culprit = (LEVERAGE, k) if refused else (ACCEPTED, -1)
             if verdict == ACCEPTED:
                 for k in range(first, last):
                     if last - first > 1:

@@ -20,10 +20,11 @@ from backtest.engine import ends as columns
 from backtest.engine import layout
 from backtest.engine.bounds import Intervals, intervals_of, open_in_doubt
 from backtest.engine.compiling import interpreted
-from backtest.engine.layout import Book, Orders
+from backtest.engine.layout import Book
 from backtest.engine.path import under_target
 from backtest.engine.prepared import Prepared, empty_book
 from backtest.engine.run_bounds import RunBounds, arithmetic_bounds
+from backtest.engine.variations import Orders
 from backtest.market.record import Floats
 
 MOST_REPLAYS = 256

@@ -332,7 +332,7 @@ def _settle_inside(p: int, t: int, reference: float, reason: int, bars: Bars, ru
 def _charge_funding(state: Positions, p: int, t: int, bar: Bar, bars: Bars, rules: Rules, work: Work) -> float:
     """Phase D for one position; returns what it paid."""
     paid = _funding_due(state, p, t, bar, rules, work)
-    charge(state, p, paid, bars, rules)
+    charge(state, p, t, paid, bars, rules)
     return paid
 
 

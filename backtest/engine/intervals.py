@@ -47,7 +47,6 @@ from backtest.engine.layout import (
     Bars,
     Positions,
     Rules,
-    Variation,
     Work,
 )
 from backtest.engine.path import (
@@ -63,7 +62,9 @@ from backtest.engine.path import (
 )
 from backtest.engine.schedule import last_leg, schedule
 from backtest.engine.segments import BARE, cover_of, entry_segment, segment_at
+from backtest.engine.tiers import change_from, level_again, levels_again
 from backtest.engine.triggers import UNMET, mark_met
+from backtest.engine.variations import Variation
 
 
 @linked
@@ -77,6 +78,8 @@ def _leave_later(walk: Walk, i: int, t: int, unpaid: int, bars: Bars, rules: Rul
         return
     for held in range(unpaid, row):
         pay(walk, i, held, bars, rules)
+    if bars.tier_rows.shape[0] > 1 and bars.swap[np.uintp(state[i].column)]:
+        level_again(state, i, row, bars, rules)
     arrives = age(state, i, row) and late_row == row
     at = state[i].side * bar_of(bars, state[i].column, row).open
     reason = gap_reason(at, state[i].stop, state[i].liquidation, state[i].target, trail_of(state, i), walk.greatest[i])
@@ -326,6 +329,8 @@ def walk_trades(
             later += 1
         t, goes_on = walk.state[0].entry_row, True
         while goes_on and t < bars.panel.shape[1]:
+            if t > walk.state[0].entry_row and change_from(bars, t) == t:
+                levels_again(walk.state, legs, t, bars, rules)
             goes_on = _open(walk, legs, t, bars, rules)
             if goes_on and lengthens:
                 later = _lengthen(later, place, queued, t, intent, work, walk)

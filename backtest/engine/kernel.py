@@ -34,7 +34,9 @@ B. Entries at the open. Equity E is cash plus positions at the previous bar's ma
     With V the scaled notional: slip = half_spread + min(coefficient * sqrt(V), 0.9 - half_spread);
     price = open * (1 + side * slip); quantity = V / price; cash falls by margin V / leverage (spot: V) and fee * V.
     With a lot, the quantity is the whole lots in V / price; none, or less than the least notional, rejects the unit
-    (TOO_SMALL). Fixed levels lie on the tick, to the disadvantage of the position.
+    (TOO_SMALL), and so does a margin that is no more than the maintenance margin of its tier, or leverage above the
+    most of the tier of all that is then held in the instrument (LEVERAGE). Fixed levels lie on the tick, to the
+    disadvantage of the position.
     Stop, target, trail and its activation are anchored at `price`; the peak starts there, and the trail follows it from
     the activation on. From a second activation on it is the nearer of the trail and the second trail, and from the
     break-even gain on no further than `price`: one level, which the peak alone decides and which never falls as it
@@ -67,7 +69,9 @@ C. Inside a tradable bar the order of prices is unknown. Adverse levels are liqu
 D. Funding: a swap open at the close pays side * quantity * mark * rate out of its margin; unknown rates follow the
     policy (error, zero, or const: always paid, never received). The liquidation level follows the margin:
     the price at which margin + profit = maintenance * notional, less the deduction of the tier of that notional where
-    the instrument has tiers: the nearest of its tiers' levels.
+    the instrument has tiers: the nearest of its tiers' levels. Tiers are those in force at the open of the bar; where
+    they change, the levels of what is held are computed anew before phase A, which liquidates at that open what the new
+    ones no longer carry (where the mark price triggers: inside that bar).
 E. Exits at the close: GROUP legs where the bar is tradable, and everything in the last bar in which its instrument
     trades (DELISTED where that lies a day or more before the end of the data or was declared, else END_OF_DATA).
 F. Equity = cash + sum of max(margin + profit at the mark, 0).
@@ -118,14 +122,14 @@ from backtest.engine.layout import (
     TALLY_WIDTH,
     Bars,
     Book,
-    Orders,
     Rules,
-    Variation,
     Work,
 )
 from backtest.engine.marking import calm_from, follow_quiet, quiet_equity
 from backtest.engine.path import bar_of
-from backtest.engine.schedule import schedule
+from backtest.engine.schedule import schedule, variation_of
+from backtest.engine.tiers import change_from, levels_again
+from backtest.engine.variations import Orders
 
 
 @inlined
@@ -137,7 +141,7 @@ def _replay(
 
     With `net_only` quiet bars are skipped, and what follows equity from bar to bar is NaN.
     """
-    intent = _variation(orders, v)
+    intent = variation_of(orders, v)
     bar_count = bars.panel.shape[1]
     queued = schedule(intent, bars, work, rules.plain)
     work.tally[:] = 0.0
@@ -147,7 +151,7 @@ def _replay(
         work.taken_row[:] = -1
     curve = Curve(rules.capital, rules.capital, 0.0, 0.0, 0.0, 0.0)
     held, count, unit, t, written = 0, 0, 0, 0, 0
-    calm = calm_from(0, 0, 0, rules, work)
+    calm = calm_from(0, 0, 0, bars, rules, work)
     while True:
         if count == 0:
             if unit == queued:
@@ -162,6 +166,8 @@ def _replay(
             held += t - begin
             if record:
                 written = t
+            if not rules.plain and change_from(bars, t) == t:
+                levels_again(work.state, count, t, bars, rules)
             count = exits_at_open(count, t, False, bars, rules, work, book, record)
         before, arrived, inside = count, unit, False
         while unit < queued and work.fill_row[work.queue[unit]] == t:
@@ -173,7 +179,7 @@ def _replay(
         nearest = min(work.fill_row[work.queue[unit]] if unit < queued else bar_count, bar_count - 1)
         equity = np.nan
         if count > before:
-            calm = calm_from(count, t, nearest, rules, work)
+            calm = calm_from(count, t, nearest, bars, rules, work)
             if t < calm.end and not inside:
                 equity = quiet_equity(count, t, calm, bars, work)
         if math.isnan(equity):
@@ -188,7 +194,7 @@ def _replay(
             for p in range(count):
                 equity += worth(work.state, p, bar_of(bars, work.state[p].column, t).mark)
             if count > 0:
-                calm = calm_from(count, t + 1, nearest, rules, work)
+                calm = calm_from(count, t + 1, nearest, bars, rules, work)
         held += 1
         if record:
             book.equity[written:t] = curve.equity
@@ -223,33 +229,6 @@ def new_work(intents: int, instruments: int) -> Work:
     )
 
 
-@inlined
-def _variation(orders: Orders, v: int) -> Variation:
-    return Variation(
-        orders.earliest[min(v, orders.earliest.shape[0] - 1)],
-        orders.latest[min(v, orders.latest.shape[0] - 1)],
-        orders.exit_row[min(v, orders.exit_row.shape[0] - 1)],
-        orders.hold[min(v, orders.hold.shape[0] - 1)],
-        orders.column[min(v, orders.column.shape[0] - 1)],
-        orders.side[min(v, orders.side.shape[0] - 1)],
-        orders.weight[min(v, orders.weight.shape[0] - 1)],
-        orders.stop_loss[min(v, orders.stop_loss.shape[0] - 1)],
-        orders.take_profit[min(v, orders.take_profit.shape[0] - 1)],
-        orders.trailing_stop[min(v, orders.trailing_stop.shape[0] - 1)],
-        orders.activation[min(v, orders.activation.shape[0] - 1)],
-        orders.second_trailing_stop[min(v, orders.second_trailing_stop.shape[0] - 1)],
-        orders.second_activation[min(v, orders.second_activation.shape[0] - 1)],
-        orders.break_even[min(v, orders.break_even.shape[0] - 1)],
-        orders.late_take_profit[min(v, orders.late_take_profit.shape[0] - 1)],
-        orders.late[min(v, orders.late.shape[0] - 1)],
-        orders.notional[min(v, orders.notional.shape[0] - 1)],
-        orders.limit[min(v, orders.limit.shape[0] - 1)],
-        orders.stop_entry[min(v, orders.stop_entry.shape[0] - 1)],
-        orders.group[min(v, orders.group.shape[0] - 1)],
-        orders.shift[min(v, orders.shift.shape[0] - 1)],
-    )
-
-
 @compiled
 def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
     """Replay variation 0 and record it in `book`; returns the STATISTICS and, last, the row and column of a fault.
@@ -270,8 +249,8 @@ def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
 def is_plain(orders: Orders, bars: Bars, rules: Rules) -> bool:
     """Whether a batch has nothing rare: code of its own, without all that is rare, is a sixth faster.
 
-    Rare are groups and parts of orders, orders that rest, levels that come into force while a position is held, finer
-    bars, a mark price, and the settings of `Rules` from `settles_inside` to `partial_exits`.
+    Rare are groups and parts of orders, orders that rest, levels that come into force while a position is held, the
+    venue's tiers, finer bars, a mark price, and the settings of `Rules` from `settles_inside` to `partial_exits`.
     """
     optional = (
         orders.activation, orders.second_trailing_stop, orders.break_even, orders.late_take_profit, orders.limit,
@@ -279,6 +258,7 @@ def is_plain(orders: Orders, bars: Bars, rules: Rules) -> bool:
     )  # fmt: skip
     settings = (rules.settles_inside, rules.extend, rules.adds, rules.maker_targets, rules.partial_exits)
     rare = any(settings) or any(values.shape[1] for values in optional) or bool(bars.marked.any())
+    rare = rare or bars.tiers.shape[2] + bars.most_leverage.shape[2] > 0
     return not (rare or (bars.detail_column >= 0).any() or (orders.group != -1).any())
 
 

@@ -61,6 +61,7 @@ VERDICTS = (
     Term("GROUP", "another leg of its group was rejected"),
     Term("UNFILLED", "its limit or stop was not reached before it expired"),
     Term("TOO_SMALL", "less than one lot, or than the venue's least notional"),
+    Term("LEVERAGE", "more leverage than the venue allows at this size"),
 )
 """What became of an intent."""
 (
@@ -77,6 +78,7 @@ VERDICTS = (
     GROUP_REJECTED,
     UNFILLED,
     TOO_SMALL,
+    LEVERAGE,
 ) = range(len(VERDICTS))
 PENDING = len(VERDICTS)
 """Verdict of an intent that is queued: never left when a replay ends."""
@@ -275,8 +277,11 @@ class Bars(NamedTuple):
     next_tradable (N, T + 1): first tradable row at or after each row, T where none. swap (N,). last_row (N,): last
     tradable row, -1 where none; ended (N,): whether it lies a day or more before the end of the data. young (N, T):
     whether liquidity at the open is estimated from less than a day of bars.
-    tick, lot, least_notional (N,): steps of price and quantity and the least order, 0 for none. tiers (N, K, 2):
-    maintenance rate and deduction of each tier of notional, repeated to K; K is 0 where no instrument has tiers.
+    tick, lot, least_notional (N,): steps of price and quantity and the least order, 0 for none.
+    tier_rows (V,): row from which each version of the tiers is in force, the first 0. tiers (V, N, K, 2): maintenance
+    rate and deduction of each tier of notional, repeated to K, NaN where an instrument has none. most_leverage
+    (V, N, L, 2): notional from which a leverage is the most, and that leverage; inf from the last to L. K and L are 0
+    where no instrument has any.
     mark (N, T, 3): low, high and close of the mark price, of the last price where a bar of it is unknown; (N, 0, 3)
     where it triggers nothing. marked (N,): whether it triggers anything of an instrument.
     detail (D, S, 4): finer open, high, low, close; detail_column (N,): its first axis, -1 where none;
@@ -292,7 +297,9 @@ class Bars(NamedTuple):
     tick: F8
     lot: F8
     least_notional: F8
+    tier_rows: I4
     tiers: F8
+    most_leverage: F8
     mark: F8
     marked: npt.NDArray[np.bool_]
     detail: F8
@@ -312,42 +319,6 @@ class Bar(NamedTuple):
     funding: float
     impact: float
     capacity: float
-
-
-class Orders(NamedTuple):
-    """V variations of K intents in rows and bars, each (V, K) or (1, K); absent levels are NaN, rows NEVER.
-
-    From `activation` to `stop_entry` a field that no intent has may be (1, 0): it is not looked for then.
-    `activation` is the gain from the fill at which a trailing stop begins to follow, `second_activation` the one from
-    which it follows at `second_trailing_stop`, `break_even` the one from which the stop lies at the fill.
-    `late_take_profit` is the target from `late` bars after the fill on. `notional`: a fixed size in place of `weight`.
-    `group`: legs of one number enter together; from 0 on they leave together too, from -2 down they are parts of one
-    order that leave on their own; -1 stands alone. `limit` and `stop_entry` are distances from the last close before
-    the order arrives, the one on the better, the other on the worse side of it.
-    `shift` (V,) moves every intent of a replay by so many bars around the circle of T bars.
-    """
-
-    earliest: I4
-    latest: I4
-    exit_row: I4
-    hold: I4
-    column: I4
-    side: F8
-    weight: F8
-    stop_loss: F8
-    take_profit: F8
-    trailing_stop: F8
-    activation: F8
-    second_trailing_stop: F8
-    second_activation: F8
-    break_even: F8
-    late_take_profit: F8
-    late: I4
-    notional: F8
-    limit: F8
-    stop_entry: F8
-    group: I4
-    shift: I4
 
 
 class Rules(NamedTuple):
@@ -396,32 +367,6 @@ class Book(NamedTuple):
     verdict: I1
     counts: I4
     entered: Positions
-
-
-class Variation(NamedTuple):
-    """One variation of the K intents: the rows of `Orders` at one index, with its shift."""
-
-    earliest: I4
-    latest: I4
-    exit_row: I4
-    hold: I4
-    column: I4
-    side: F8
-    weight: F8
-    stop_loss: F8
-    take_profit: F8
-    trailing_stop: F8
-    activation: F8
-    second_trailing_stop: F8
-    second_activation: F8
-    break_even: F8
-    late_take_profit: F8
-    late: I4
-    notional: F8
-    limit: F8
-    stop_entry: F8
-    group: I4
-    shift: int
 
 
 class Work(NamedTuple):

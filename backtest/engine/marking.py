@@ -26,6 +26,7 @@ from backtest.engine.layout import (
     Work,
 )
 from backtest.engine.path import bar_of, decided_row
+from backtest.engine.tiers import change_from
 
 
 class Calm(NamedTuple):
@@ -46,10 +47,10 @@ class Calm(NamedTuple):
 
 
 @inlined
-def calm_from(count: int, t: int, nearest: int, rules: Rules, work: Work) -> Calm:
+def calm_from(count: int, t: int, nearest: int, bars: Bars, rules: Rules, work: Work) -> Calm:
     """Bars from t on that may be quiet, all before `nearest`; none under a trailing stop, which moves on every bar."""
     state = work.state
-    end = nearest
+    end = nearest if rules.plain else min(nearest, change_from(bars, t))
     for p in range(count):
         end = min(end, min(decided_row(state, p, t, rules), state[p].end_row))
         if not rules.plain:

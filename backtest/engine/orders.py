@@ -10,6 +10,7 @@ from backtest.base.units import LONGEST_MS, duration_ms
 from backtest.catalysts.timing import first_open_at_or_after
 from backtest.engine import layout
 from backtest.engine.accounts import account_currency, refuse_jumps, refuse_unmarked, settled
+from backtest.engine.variations import Orders
 from backtest.market.record import Market
 from backtest.signals.strategy import NEVER_MS, Intents
 
@@ -20,7 +21,7 @@ def rows_at_or_after(moments_ms: npt.NDArray[np.int64], market: Market) -> npt.N
     return np.where(moments_ms >= NEVER_MS, layout.NEVER, np.minimum(rows, layout.NEVER))
 
 
-def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout.Orders:
+def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> Orders:
     """The intents in rows and bars, as one variation.
 
     Raises
@@ -69,7 +70,7 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> layout
         return np.empty((1, 0)) if np.isnan(values).all() else values
 
     late = optional("late_take_profit")
-    orders = layout.Orders(
+    orders = Orders(
         earliest=whole(rows_at_or_after(tradable_at, market)),
         latest=whole(latest),
         exit_row=whole(rows_at_or_after(exit_at, market)),

@@ -13,7 +13,8 @@ import numpy as np
 
 from backtest.engine.compiling import linked
 from backtest.engine.layout import AT_CLOSE, LIQUIDATION, NEVER, SAME_STEP, Bars, Positions, Rules
-from backtest.engine.path import bar_of, level_again, settle
+from backtest.engine.path import bar_of, settle
+from backtest.engine.tiers import level_again
 
 
 @linked
@@ -60,7 +61,7 @@ def fill_part(
     state[p].impact += part * reference * impact
     state[p].quantity, state[p].margin = quantity - part, margin - margin * (part / quantity)
     if bars.swap[np.uintp(state[p].column)]:
-        level_again(state, p, bars, rules)
+        level_again(state, p, t, bars, rules)
     return settled
 
 

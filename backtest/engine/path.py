@@ -41,6 +41,7 @@ from backtest.engine.layout import (
     Rules,
     Trade,
 )
+from backtest.engine.tiers import level_again
 
 
 @inlined
@@ -308,24 +309,6 @@ def on_tick(price: float, tick: float, up: bool) -> float:
 
 
 @inlined
-def liquidation_level(
-    side: float, quantity: float, price: float, margin: float, column: int, bars: Bars, rules: Rules
-) -> float:
-    """Signed price at which margin + side * quantity * (p - price) is the maintenance margin of quantity * p.
-
-    That is the greatest of rate * notional - deduction over the tiers of the instrument, so the level is the nearest
-    of theirs; the rules' rate without deduction where there are none.
-    """
-    if bars.tiers.shape[1] == 0 or math.isnan(bars.tiers[np.uintp(column), 0, 0]):
-        return side * (price - side * margin / quantity) / (1.0 - side * rules.maintenance_margin)
-    level: float = -np.inf
-    for tier in range(bars.tiers.shape[1]):
-        rate, deduction = bars.tiers[np.uintp(column), tier, 0], bars.tiers[np.uintp(column), tier, 1]
-        level = max(level, side * (price - side * (margin + deduction) / quantity) / (1.0 - side * rate))
-    return level
-
-
-@inlined
 def gap_price(reason: int, at: float, target: float, resting: bool) -> float:
     """Signed price of leaving at an open: the open, or that of a target that rested there before it was passed."""
     return target if reason == TAKE_PROFIT and resting else at
@@ -376,24 +359,12 @@ def funding_of(state: Positions, p: int, bar: Bar, rules: Rules) -> float:
 
 
 @inlined
-def charge(state: Positions, p: int, paid: float, bars: Bars, rules: Rules) -> None:
+def charge(state: Positions, p: int, t: int, paid: float, bars: Bars, rules: Rules) -> None:
     """Take funding out of the margin of a position; its liquidation level follows."""
     if paid != 0.0:
         state[p].margin -= paid
         state[p].funding += paid
-        level_again(state, p, bars, rules)
-
-
-@inlined
-def level_again(state: Positions, p: int, bars: Bars, rules: Rules) -> None:
-    """The liquidation level of a swap whose margin or quantity has changed."""
-    level = liquidation_level(
-        state[p].side, state[p].quantity, state[p].price, state[p].margin, state[p].column, bars, rules
-    )
-    if not rules.plain and state[p].marked and rules.liquidates_on_mark:
-        state[p].mark_liquidation = level
-    else:
-        state[p].liquidation = level
+        level_again(state, p, t, bars, rules)
 
 
 @inlined

@@ -20,12 +20,12 @@ from backtest.engine.layout import (
     TRADE_COLUMNS,
     Bars,
     Book,
-    Orders,
     Positions,
     Rules,
 )
 from backtest.engine.orders import kernel_orders
 from backtest.engine.room import check_room, empty_panel, give_back
+from backtest.engine.variations import Orders
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
 

@@ -13,9 +13,10 @@ from backtest.base.units import format_ms
 from backtest.catalysts.record import Calendar
 from backtest.engine import layout
 from backtest.engine.bounds import intervals_of
-from backtest.engine.layout import STATISTICS, Orders
+from backtest.engine.layout import STATISTICS
 from backtest.engine.prepared import Prepared, block_extremes, empty_book, prepare
 from backtest.engine.run import Run
+from backtest.engine.variations import Orders
 from backtest.market.record import Floats, Market
 from backtest.signals.strategy import Intents
 

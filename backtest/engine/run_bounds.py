@@ -15,8 +15,9 @@ import numpy as np
 
 from backtest.engine import layout
 from backtest.engine.bounds import Intervals, open_in_doubt
-from backtest.engine.layout import MOST_SLIP, NEVER, Book, Orders, Variation
+from backtest.engine.layout import MOST_SLIP, NEVER, Book
 from backtest.engine.prepared import Prepared
+from backtest.engine.variations import Orders, Variation
 from backtest.market.record import Floats
 
 _CLOSED = tuple(layout.TRADE_COLUMNS.index(name) for name in ("intent", "exit_row", "net"))

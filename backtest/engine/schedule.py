@@ -26,10 +26,10 @@ from backtest.engine.layout import (
     TAKER_INSIDE,
     UNFILLED,
     Bars,
-    Variation,
     Work,
 )
 from backtest.engine.path import bar_of, given, on_tick
+from backtest.engine.variations import Orders, Variation
 
 
 @inlined
@@ -184,3 +184,31 @@ def schedule(intent: Variation, bars: Bars, work: Work, plain: bool = False) -> 
         first = last
     sort_queue(work.queue, work.buffer, queued, work.fill_row)
     return queued
+
+
+@inlined
+def variation_of(orders: Orders, v: int) -> Variation:
+    """Variation v; a field of one row is that of every variation."""
+    return Variation(
+        orders.earliest[min(v, orders.earliest.shape[0] - 1)],
+        orders.latest[min(v, orders.latest.shape[0] - 1)],
+        orders.exit_row[min(v, orders.exit_row.shape[0] - 1)],
+        orders.hold[min(v, orders.hold.shape[0] - 1)],
+        orders.column[min(v, orders.column.shape[0] - 1)],
+        orders.side[min(v, orders.side.shape[0] - 1)],
+        orders.weight[min(v, orders.weight.shape[0] - 1)],
+        orders.stop_loss[min(v, orders.stop_loss.shape[0] - 1)],
+        orders.take_profit[min(v, orders.take_profit.shape[0] - 1)],
+        orders.trailing_stop[min(v, orders.trailing_stop.shape[0] - 1)],
+        orders.activation[min(v, orders.activation.shape[0] - 1)],
+        orders.second_trailing_stop[min(v, orders.second_trailing_stop.shape[0] - 1)],
+        orders.second_activation[min(v, orders.second_activation.shape[0] - 1)],
+        orders.break_even[min(v, orders.break_even.shape[0] - 1)],
+        orders.late_take_profit[min(v, orders.late_take_profit.shape[0] - 1)],
+        orders.late[min(v, orders.late.shape[0] - 1)],
+        orders.notional[min(v, orders.notional.shape[0] - 1)],
+        orders.limit[min(v, orders.limit.shape[0] - 1)],
+        orders.stop_entry[min(v, orders.stop_entry.shape[0] - 1)],
+        orders.group[min(v, orders.group.shape[0] - 1)],
+        orders.shift[min(v, orders.shift.shape[0] - 1)],
+    )

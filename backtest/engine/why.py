@@ -34,6 +34,7 @@ REMEDIES = {
     "GROSS_CAP": "a larger `gross_cap=...`, or a smaller weight",
     "NO_CASH": "a smaller weight, or more `leverage=...`",
     "TOO_SMALL": "more capital, or a larger weight",
+    "LEVERAGE": "less `leverage=...`, or a smaller weight",
     "GROUP": "what let the other leg be filled",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ Flags = npt.NDArray[np.bool_]
 Kind = Literal["swap", "spot"]
 Tier = tuple[float, float]
 """Notional from which a tier applies, currency of settlement, and its maintenance rate, share of notional."""
+Change = tuple[int, tuple[Tier, ...], tuple[Tier, ...]]
+"""Instant from which other tiers are in force, milliseconds UTC; the tiers, and the most leverage by notional."""
 
 RECONSTRUCTED = "RECONSTRUCTED"
 DOLLARS = ("USDT", "USDC", "USD")
@@ -45,6 +48,12 @@ class Instrument:
     tiers : tuple of (float, float)
         Maintenance margin by notional (`Tier`), the first from 0, rates rising; empty if unknown: then
         `maintenance_margin` of the configuration applies.
+    most_leverage : tuple of (float, float)
+        Notional from which a leverage is the most that its venue allows, the first from 0, leverages falling; empty if
+        unknown: then nothing is refused for it.
+    changes : tuple of Change
+        Tiers and most leverage that came into force later, in order of time; what comes before is in `tiers` and
+        `most_leverage`.
     earlier_names : tuple of (str, float)
         Symbols under which it traded before, and how many of those units equal one of its own (`1000X` is 1000).
     converted_by : str
@@ -63,6 +72,8 @@ class Instrument:
     lot: float = 0.0
     least_notional: float = 0.0
     tiers: tuple[Tier, ...] = ()
+    most_leverage: tuple[Tier, ...] = ()
+    changes: tuple[Change, ...] = ()
     earlier_names: tuple[tuple[str, float], ...] = ()
     converted_by: str = ""
 
@@ -73,15 +84,17 @@ class Instrument:
             if not 0.0 <= value < float("inf"):
                 raise MarketError(f"{self.symbol}: {name} = {value!r} must be positive and finite, or 0 where unknown")
         # Read from a document, tiers are lists.
-        object.__setattr__(self, "tiers", tuple((float(floor), float(rate)) for floor, rate in self.tiers))
+        object.__setattr__(self, "tiers", _pairs(self.tiers))
+        object.__setattr__(self, "most_leverage", _pairs(self.most_leverage))
+        changes = tuple((int(since), _pairs(tiers), _pairs(most)) for since, tiers, most in self.changes)
+        object.__setattr__(self, "changes", changes)
         object.__setattr__(self, "earlier_names", tuple((str(name), float(many)) for name, many in self.earlier_names))
-        floors, rates = [floor for floor, _ in self.tiers], [rate for _, rate in self.tiers]
-        if self.tiers and (floors[0] != 0 or floors != sorted(set(floors)) or rates != sorted(set(rates))):
-            raise MarketError(
-                f"{self.symbol}: tiers = {self.tiers!r} must begin at a notional of 0 and rise in notional and rate"
-            )
-        if self.tiers and not 0 < rates[0] <= rates[-1] < 1:
-            raise MarketError(f"{self.symbol}: maintenance rates {rates!r} must be shares of notional between 0 and 1")
+        for tiers, most in ((self.tiers, self.most_leverage), *(change[1:] for change in changes)):
+            _check_tiers(self.symbol, tiers)
+            _check_leverage(self.symbol, most)
+        since = [change[0] for change in changes]
+        if since != sorted(set(since)):
+            raise MarketError(f"{self.symbol}: changes of its tiers must come in order of time, one an instant")
 
     @classmethod
     def parse(cls, symbol: str) -> Instrument:
@@ -111,6 +124,27 @@ class Instrument:
     def quanto(self) -> bool:
         """Whether profit is paid in a currency that is neither its quote currency nor its coin."""
         return self.settle not in (self.base, self.quote)
+
+
+def _pairs(pairs: Sequence[Sequence[float]]) -> tuple[Tier, ...]:
+    return tuple((float(floor), float(value)) for floor, value in pairs)
+
+
+def _check_tiers(symbol: str, tiers: tuple[Tier, ...]) -> None:
+    floors, rates = [floor for floor, _ in tiers], [rate for _, rate in tiers]
+    if tiers and (floors[0] != 0 or floors != sorted(set(floors)) or rates != sorted(set(rates))):
+        raise MarketError(f"{symbol}: tiers = {tiers!r} must begin at a notional of 0 and rise in notional and rate")
+    if tiers and not 0 < rates[0] <= rates[-1] < 1:
+        raise MarketError(f"{symbol}: maintenance rates {rates!r} must be shares of notional between 0 and 1")
+
+
+def _check_leverage(symbol: str, most: tuple[Tier, ...]) -> None:
+    floors, leverages = [floor for floor, _ in most], [leverage for _, leverage in most]
+    falling = leverages == sorted(set(leverages), reverse=True)
+    if most and (floors[0] != 0 or floors != sorted(set(floors)) or not falling):
+        raise MarketError(f"{symbol}: most_leverage = {most!r} must begin at a notional of 0, rise in it and fall")
+    if most and not 1 <= leverages[-1] <= leverages[0] < float("inf"):
+        raise MarketError(f"{symbol}: leverages {leverages!r} must be finite and at least 1")
 
 
 @dataclass(frozen=True, slots=True)

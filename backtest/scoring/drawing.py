@@ -13,10 +13,11 @@ import numpy as np
 from backtest.base.progress import Progress, silent
 from backtest.base.tasks import parts
 from backtest.catalysts.record import Calendar
-from backtest.engine.layout import STATISTICS, Orders
+from backtest.engine.layout import STATISTICS
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import FEWEST_FOR_THREADS, replay_statistics
 from backtest.engine.room import give_back, in_file
+from backtest.engine.variations import Orders
 from backtest.market.record import Floats
 from backtest.scoring.draws import BLOCK, EntryRows, Impossible, Moved, subject_of
 from backtest.scoring.kinds import PLACEBO_KINDS

@@ -36,8 +36,9 @@ import numpy.typing as npt
 from backtest.base.units import DAY_MS, to_ms
 from backtest.catalysts.record import Calendar, Catalyst
 from backtest.catalysts.timing import known_at_ms
-from backtest.engine.layout import CAPACITY, IMPACT, NEVER, OPEN, Orders
+from backtest.engine.layout import CAPACITY, IMPACT, NEVER, OPEN
 from backtest.engine.prepared import Prepared
+from backtest.engine.variations import Orders
 from backtest.signals.strategy import Intents
 
 BLOCK = 8_192

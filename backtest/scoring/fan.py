@@ -14,8 +14,9 @@ from backtest.base.arguments import checked
 from backtest.base.tasks import parts
 from backtest.catalysts.record import Calendar
 from backtest.engine.kernel import replay_one
-from backtest.engine.layout import EXPOSURE, TRADES, Orders
+from backtest.engine.layout import EXPOSURE, TRADES
 from backtest.engine.prepared import Prepared, empty_book
+from backtest.engine.variations import Orders
 from backtest.market.record import Floats
 from backtest.scoring.draws import BLOCK, Impossible, Moved, subject_of
 from backtest.scoring.kinds import PLACEBO_KINDS

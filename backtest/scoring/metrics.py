@@ -14,10 +14,11 @@ from backtest.base.arguments import checked
 from backtest.base.progress import Progress, silent
 from backtest.base.units import DAY_MS
 from backtest.engine.costs import DAYS_PER_YEAR, bars_per_year
-from backtest.engine.layout import COSTS, LEAST_RATIO, Orders
+from backtest.engine.layout import COSTS, LEAST_RATIO
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import recorded
 from backtest.engine.run import Run
+from backtest.engine.variations import Orders
 from backtest.scoring.block_length import FEWEST, block_length
 from backtest.scoring.bootstrap import Interval, Statistics, drawn_together, row_intervals
 from backtest.scoring.long_bootstrap import Resampled, resampled_sums, suits, suits_copies, summed_together

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from backtest.engine import layout as codes
 from backtest.engine.kernel import replay_one
-from backtest.engine.layout import F8, I1, NEVER, Bars, Book, Orders, Rules
+from backtest.engine.layout import F8, I1, NEVER, Bars, Book, Rules
+from backtest.engine.variations import Orders
 
 NAN = float("nan")
 
@@ -31,9 +32,13 @@ def bars_of(
     lot: F8 | None = None,
     least_notional: F8 | None = None,
     tiers: F8 | None = None,
+    tier_rows: tuple[int, ...] = (0,),
+    most_leverage: F8 | None = None,
     mark_bars: F8 | None = None,
 ) -> Bars:
     """Bars of prices (N, T, 4), NaN where there is no bar; `traded` (N, T) is false where the volume is zero.
+
+    `tiers` (V, N, K, 2) and `most_leverage` (V, N, L, 2) are in force from each of V `tier_rows` on.
 
     `mark_bars` (N, T, 3): low, high and close of the mark price of every instrument.
     """
@@ -64,7 +69,9 @@ def bars_of(
         tick=np.zeros(instruments) if tick is None else tick,
         lot=np.zeros(instruments) if lot is None else lot,
         least_notional=np.zeros(instruments) if least_notional is None else least_notional,
-        tiers=np.zeros((instruments, 0, 2)) if tiers is None else tiers,
+        tier_rows=np.array(tier_rows, dtype=np.int32),
+        tiers=np.zeros((len(tier_rows), instruments, 0, 2)) if tiers is None else tiers,
+        most_leverage=np.zeros((len(tier_rows), instruments, 0, 2)) if most_leverage is None else most_leverage,
         mark=np.empty((instruments, 0, 3)) if mark_bars is None else np.ascontiguousarray(mark_bars),
         marked=np.full(instruments, mark_bars is not None),
         detail=np.empty((0, 0, 4)) if detail is None else np.ascontiguousarray(detail),
@@ -300,11 +307,21 @@ def random_bars(
     if stepped:
         tiers = np.array([[0.004, 0.0], [0.02, 0.016 * 0.1 * capital], [0.1, (0.016 * 0.1 + 0.08 * 0.4) * capital]])
         untiered = np.full((3, 2), np.nan)
+        starts = np.unique(np.append(0, random.integers(0, rows, random.integers(0, 3))))
+        versions = [
+            [tiers * random.choice([1.0, 0.5, 3.0]) if random.random() < 0.7 else untiered for _ in range(instruments)]
+            for _ in starts
+        ]
+        most = np.array([[0.0, 60.0], [0.2 * capital, random.choice([20.0, 3.0])], [2.0 * capital, 2.0]])
+        unknown = np.full((3, 2), np.inf)
+        leverages = [[most if random.random() < 0.3 else unknown for _ in range(instruments)] for _ in starts]
         bars = bars._replace(
             tick=random.choice([0.0, 0.01, 0.7], instruments),
             lot=random.choice([0.0, 1e-4, 0.3], instruments) * capital / 1000.0,
             least_notional=random.choice([0.0, 0.05], instruments) * capital,
-            tiers=np.array([tiers if random.random() < 0.7 else untiered for _ in range(instruments)]),
+            tier_rows=starts.astype(np.int32),
+            tiers=np.array(versions),
+            most_leverage=np.array(leverages),
         )
     if detailed and random.random() < 0.3:
         bars.detail_column[random.integers(0, instruments)] = -1
@@ -480,7 +497,11 @@ def plainly(scenario: Scenario) -> Scenario:
     settings = ("settles_inside", "extend", "adds", "maker_targets", "partial_exits")
     return Scenario(
         scenario.bars._replace(
-            marked=np.zeros_like(scenario.bars.marked), detail_column=np.full_like(scenario.bars.detail_column, -1)
+            marked=np.zeros_like(scenario.bars.marked),
+            detail_column=np.full_like(scenario.bars.detail_column, -1),
+            tier_rows=scenario.bars.tier_rows[:1],
+            tiers=scenario.bars.tiers[:1, :, :0],
+            most_leverage=scenario.bars.most_leverage[:1, :, :0],
         ),
         orders._replace(group=np.full_like(orders.group, -1)),
         scenario.rules._replace(**dict.fromkeys(settings, False)),

@@ -10,7 +10,8 @@ import itertools
 import math
 
 from backtest.engine import layout as codes
-from backtest.engine.layout import Bars, Fill, Orders, Rules, Trade
+from backtest.engine.layout import Bars, Fill, Rules, Trade
+from backtest.engine.variations import Orders
 from tests.engine.reference_paths import inside, on_mark
 from tests.engine.reference_records import Arrival, Exit, Position, Record, Wish, on_tick, wishes_of
 
@@ -33,6 +34,8 @@ class Replay:
     def run(self) -> Record:
         units = self.schedule()
         for row in range(self.rows):
+            for position in self.positions:
+                position.tiers = self.tiers_at(position.wish.column, row)
             self.exits_at_open(row)
             resting = [unit for unit in units.get(row, []) if self.inside_bar(unit)]
             for unit in units.get(row, []):
@@ -64,6 +67,30 @@ class Replay:
 
     def leverage(self, column: int) -> float:
         return self.rules.leverage if self.bars.swap[column] else 1.0
+
+    def tiers_at(self, column: int, row: int) -> tuple[tuple[float, float], ...]:
+        """Rates and deductions in force at a bar."""
+        (version,) = [number for number in range(len(self.bars.tier_rows)) if self.in_force(number, row)]
+        return tuple((float(m), float(less)) for m, less in self.bars.tiers[version, column] if not math.isnan(m))
+
+    def in_force(self, version: int, row: int) -> bool:
+        starts = [int(start) for start in self.bars.tier_rows]
+        return starts[version] <= row and all(start > row for start in starts[version + 1 :])
+
+    def too_levered(self, leg: Wish, row: int, filled: dict[int, float], columns: dict[int, int]) -> bool:
+        """Whether the tiers in force forbid the leverage of an entry, given what each leg is filled at."""
+        if not self.bars.swap[leg.column]:
+            return False
+        held = [position for position in self.positions if position.wish.column == leg.column]
+        together = sum(position.held * self.last_price(position, row) for position in held)
+        together += sum(money for number, money in filled.items() if columns[number] == leg.column)
+        (version,) = [number for number in range(len(self.bars.tier_rows)) if self.in_force(number, row)]
+        reached = [float(most) for floor, most in self.bars.most_leverage[version, leg.column] if floor <= together]
+        if reached and self.rules.leverage > min(reached):
+            return True
+        money = filled[leg.number]
+        needed = [rate * money - less for rate, less in self.tiers_at(leg.column, row)]
+        return bool(needed) and money / self.rules.leverage <= max(needed)
 
     # before the first bar
 
@@ -251,11 +278,16 @@ class Replay:
                 self.reject(unit, {leg.number: verdict for leg in unit})
             return
         shares = {leg.number: wanted[leg.number] / total if whole_order else 1.0 for leg in unit}
+        sizes = {leg.number: self.size(leg, row, scale * wanted[leg.number], shares[leg.number]) for leg in unit}
+        filled = {number: price * quantity for number, (_, _, price, quantity) in sizes.items()}
         for leg in unit:
-            _, _, price, quantity = self.size(leg, row, scale * wanted[leg.number], shares[leg.number])
+            _, _, price, quantity = sizes[leg.number]
             least = float(self.bars.least_notional[leg.column]) * (1 - codes.SAME_STEP)
             if quantity <= 0 or quantity * price < least:
                 self.reject(unit, {leg.number: codes.TOO_SMALL})
+                return
+            if self.too_levered(leg, row, filled, {one.number: one.column for one in unit}):
+                self.reject(unit, {leg.number: codes.LEVERAGE})
                 return
         for leg in unit:
             self.open_position(leg, row, wanted[leg.number], scale, cut, shares[leg.number])
@@ -318,7 +350,6 @@ class Replay:
         spread, impact, price, quantity = self.size(leg, row, notional, share)
         notional = quantity * price
         rate = self.rules.maker_fee_rate if arrival is not None and arrival.maker else self.rules.fee_rate
-        tiers = [(float(rate), float(less)) for rate, less in self.bars.tiers[leg.column] if not math.isnan(rate)]
         fill = Fill(
             row=row,
             phase=codes.INSIDE if arrival is not None and arrival.inside else codes.AT_OPEN,
@@ -350,7 +381,7 @@ class Replay:
             rests=self.rules.maker_targets,
             tick=float(self.bars.tick[leg.column]),
             parts=math.sqrt(1 / share),
-            tiers=tuple(tiers),
+            tiers=self.tiers_at(leg.column, row),
             on_mark=self.triggered_by_mark(leg.column),
         )
         self.positions.append(position)

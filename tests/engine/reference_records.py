@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 
 from backtest.engine import layout as codes
-from backtest.engine.layout import Fill, Orders, Trade
+from backtest.engine.layout import Fill, Trade
+from backtest.engine.variations import Orders
 
 
 @dataclass

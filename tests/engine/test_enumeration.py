@@ -13,9 +13,10 @@ from backtest.engine import layout as codes
 from backtest.engine.bounds import intervals_of
 from backtest.engine.enumeration import bounds_of
 from backtest.engine.kernel import replay_one
-from backtest.engine.layout import Orders, Rules
+from backtest.engine.layout import Rules
 from backtest.engine.prepared import Prepared, empty_book
 from backtest.engine.run_bounds import RunBounds, arithmetic_bounds
+from backtest.engine.variations import Orders
 from backtest.market.record import Market
 from backtest.testing import synthetic_market
 from tests.engine.markets import RULES, bars_of, orders_of

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from backtest.engine import layout as codes
 from backtest.engine.extremes import extremes_of
 from backtest.engine.kernel import replay_many
-from backtest.engine.layout import F8, Bars, Orders
+from backtest.engine.layout import F8, Bars
+from backtest.engine.variations import Orders
 from tests.engine.markets import RULES, Scenario, any_scenario, bars_of, in_parts, orders_of, random_prices, scenarios
 
 OF_A_PATH = [codes.SHARPE, codes.SORTINO, codes.MAX_DRAWDOWN]

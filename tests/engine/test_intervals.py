@@ -19,7 +19,8 @@ from backtest.engine.bounds import Intervals, useful_bars
 from backtest.engine.compiling import interpreted
 from backtest.engine.intervals import walk_trades
 from backtest.engine.kernel import new_work, replay_one
-from backtest.engine.layout import F8, POSITION, Bars, Orders, Rules, Variation
+from backtest.engine.layout import F8, POSITION, Bars, Rules
+from backtest.engine.variations import Orders, Variation
 from tests.engine.grid_paths import STEP, Bar, Leg, random_bars, search, search_trades
 from tests.engine.markets import (
     RULES,

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from backtest.engine import layout as codes
-from backtest.engine.layout import F8, NEVER, Bars, Orders
+from backtest.engine.layout import F8, NEVER, Bars
+from backtest.engine.variations import Orders
 from tests.engine.markets import (
     INTENT,
     RULES,
@@ -109,6 +110,7 @@ def test_capital_and_liquidity_fourfold_change_no_return(scenario: Scenario) -> 
             lot=4 * scenario.bars.lot,
             least_notional=4 * scenario.bars.least_notional,
             tiers=scenario.bars.tiers * np.array([1.0, 4.0]),
+            most_leverage=scenario.bars.most_leverage * np.array([4.0, 1.0]),
         ),
         scenario.rules._replace(capital=4 * scenario.rules.capital),
     )

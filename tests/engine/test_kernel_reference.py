@@ -147,6 +147,8 @@ RARE = (
     ("orders", {"late_take_profit": np.full((1, 1), 0.1)}),
     ("bars", {"marked": np.ones(1, np.bool_)}),
     ("bars", {"detail_column": np.zeros(1, np.int32)}),
+    ("bars", {"tiers": np.full((1, 1, 1, 2), 0.1)}),
+    ("bars", {"most_leverage": np.full((1, 1, 1, 2), 10.0)}),
     *(("rules", {name: True}) for name in ("settles_inside", "extend", "adds", "maker_targets", "partial_exits")),
 )
 

@@ -78,6 +78,23 @@ def test_the_replay_keeps_them(tmp_path: Path) -> None:
     assert held.trades[["reason", "exit_price"]].to_numpy().tolist() == [["delisted", 100.0]]
 
 
+def test_changes_keep_what_they_leave_out(tmp_path: Path) -> None:
+    text = """["ZEC/USDT:USDT"]
+tiers = [[0, 0.01]]
+most_leverage = [[0, 50]]
+[["ZEC/USDT:USDT".changes]]
+since = 2025-10-01T03:00:00Z
+tiers = [[0, 0.02]]
+[["ZEC/USDT:USDT".changes]]
+since = 2025-10-02
+most_leverage = [[0, 20], [1000, 5]]
+"""
+    one = read_folder(folder_of(tmp_path, text)).instruments[0]
+    first, second = 1_759_287_600_000, 1_759_363_200_000
+    least, raised = ((0.0, 50.0),), ((0.0, 0.02),)
+    assert one.changes == ((first, raised, least), (second, raised, ((0.0, 20.0), (1000.0, 5.0))))
+
+
 def vars_of(intent: Intent) -> dict[str, object]:
     return {name: getattr(intent, name) for name in ("instrument", "decided_at_ms")}
 
@@ -91,6 +108,23 @@ def vars_of(intent: Intent) -> dict[str, object]:
         ('["ZEC/USDT:USDT"]\ncontract_size = 10', "give a lot, in contracts"),
         ('["ZEC/USDT:USDT"]\ntiers = [[0, 0.05], [100, 0.01]]', "must begin at a notional of 0 and rise"),
         ('["ZEC/USDT:USDT"]\ntiers = [0.05]', r"must be a list of pairs, as in \[\[0, 0.01\]"),
+        (
+            '["ZEC/USDT:USDT"]\nmost_leverage = [[0, 10], [100, 20]]',
+            "must begin at a notional of 0, rise in it and fall",
+        ),
+        ('["ZEC/USDT:USDT"]\nmost_leverage = [[0, 0.5]]', r"leverages \[0.5\] must be finite and at least 1"),
+        ('["ZEC/USDT:USDT"]\nchanges = [1]', "changes = .* must be tables of an instant and what is in force"),
+        ('[["ZEC/USDT:USDT".changes]]\nsince = 2025-10-01', "must be tables of an instant and what is in force"),
+        (
+            '[["ZEC/USDT:USDT".changes]]\nsince = 2025-10-01\ntier = [[0, 0.1]]',
+            "unknown key 'tier'; did you mean 'tiers'",
+        ),
+        (
+            '[["ZEC/USDT:USDT".changes]]\nsince = 2025-10-02\ntiers = [[0, 0.1]]\n'
+            '[["ZEC/USDT:USDT".changes]]\nsince = 2025-10-01\ntiers = [[0, 0.2]]',
+            "must come in order of time",
+        ),
+        ('[["ZEC/USDT:USDT".changes]]\nsince = 2025-10-01\ntiers = [[5, 0.1]]', "must begin at a notional of 0"),
         ('["ZEC/USDT:USDT"]\nlisted = "2025-10-01"', "must be a day or an instant without quotes"),
         ('["ZEC/USDT:USDT"]\nlisted = 2025-10-01T00:00:00', "has no zone"),
         ('["ZEC/USDT:USDT"]\nlisted = 2025-10-02\ndelisted = 2025-10-01', "delisted at or before it is listed"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from backtest.base.documents import datasets_root
 from backtest.base.errors import MarketError, UsageError
-from backtest.base.units import parse_timerange
+from backtest.base.units import parse_timerange, to_ms
 from backtest.engine.costs import maintenance
 from backtest.market.dataset import open_dataset
 from backtest.market.instrument import Tier
@@ -67,7 +69,10 @@ def test_a_file_that_ships_says_where_it_is_from_and_of_which_day(name: str, sam
     swaps = {one.symbol for one in market.instruments if one.kind == "swap"}
     assert {one.symbol for one in market.instruments if one.tiers} == swaps - invented
     said = market.provenance.repairs[0]
-    assert f"read from {name}.toml: tiers; those of {day}, for all bars (Binance's tiers as ccxt read them" in said
+    assert (
+        f"read from {name}.toml: tiers, most_leverage; those of {day}, for all bars (Binance's tiers as ccxt read them"
+        in said
+    )
     np.testing.assert_array_equal(market.close, sample.close)
     assert market.sha256() != sample.sha256()
 
@@ -86,28 +91,60 @@ def test_tiers_change_within_the_season_and_with_them_a_liquidation(sample: Mark
 
 
 @pytest.mark.parametrize(
-    ("first", "chosen", "late", "superseded"),
+    ("first", "last", "chosen", "late", "after"),
     [
         # Before the first file that ships nothing was known: the oldest is taken, and said to be later.
-        ("2025-09-14", "2025-09-29", True, "2025-10-31, 2025-11-30, 2025-12-30"),
-        ("2025-09-29", "2025-09-29", False, "2025-10-31, 2025-11-30, 2025-12-30"),
-        ("2025-10-30", "2025-09-29", False, "2025-10-31, 2025-11-30, 2025-12-30"),
-        ("2025-10-31", "2025-10-31", False, "2025-11-30, 2025-12-30"),
-        ("2025-12-30", "2025-12-30", False, ""),
+        ("2025-09-14", "2026-01-01", "2025-09-29", True, ("2025-10-31", "2025-11-30", "2025-12-30")),
+        ("2025-09-29", "2025-12-30", "2025-09-29", False, ("2025-10-31", "2025-11-30")),
+        ("2025-10-30", "2025-10-31", "2025-09-29", False, ()),
+        ("2025-10-31", "2026-01-01", "2025-10-31", False, ("2025-11-30", "2025-12-30")),
+        ("2025-12-30", "2026-01-01", "2025-12-30", False, ()),
     ],
 )
-def test_a_venue_names_the_rules_in_force_when_the_bars_begin(
-    first: str, chosen: str, late: bool, superseded: str, sample: Market
+def test_a_venue_names_the_rules_in_force_at_each_bar(
+    first: str, last: str, chosen: str, late: bool, after: tuple[str, ...], sample: Market
 ) -> None:
-    market = sample.between(parse_timerange(f"{first.replace('-', '')}-20260101"))
+    market = sample.between(parse_timerange(f"{first.replace('-', '')}-{last.replace('-', '')}"))
     found, named = ruled(market, "binanceusdm"), ruled(market, f"binanceusdm-{chosen}")
-    assert found.instruments == named.instruments
-    assert found.provenance.repairs == named.provenance.repairs
-    assert f"read from binanceusdm-{chosen}.toml" in found.provenance.repairs[0]
+    assert [replace(one, changes=()) for one in found.instruments] == list(named.instruments)
     said = " ".join(found.provenance.repairs)
+    assert f"read from binanceusdm-{chosen}.toml" in found.provenance.repairs[0]
     assert (f"bars from {first} on are replayed under rules of {chosen}, not known then" in said) == late
-    newer = f"rules of binanceusdm newer than {chosen} came into force within the bars, and are not used: {superseded}"
-    assert (newer in said) == ("came into force" in said) == bool(superseded)
+    assert (f"; those of {chosen}, for the bars before {after[0]} (" if after else ", for all bars (") in said
+    names = ", ".join(f"binanceusdm-{day}" for day in after)
+    assert (f"tiers of {names} are in force from their days on" in said) == bool(after)
+    assert "are not used" not in said
+    # What each day has, of an instrument that changes each time and of one that changes in November alone.
+    at = {day: ruled(market, f"binanceusdm-{day}") for day in after}
+    for symbol in (ZEC, "ROSE/USDT:USDT", "DCR/USDT:USDT"):
+        column, last_known, expected = market.column(symbol), named.instruments[market.column(symbol)], []
+        for day, other in at.items():
+            now = other.instruments[column]
+            if (now.tiers, now.most_leverage) != (last_known.tiers, last_known.most_leverage):
+                expected.append((to_ms(datetime.fromisoformat(f"{day}T00:00:00Z")), now.tiers, now.most_leverage))
+                last_known = now
+        assert list(found.instruments[column].changes) == expected
+    rose = [change[0] for change in found.instruments[market.column("ROSE/USDT:USDT")].changes]
+    assert len(rose) == ("2025-11-30" in after)
+
+
+def test_a_day_that_is_named_holds_for_all_bars_and_says_what_came_after(sample: Market) -> None:
+    named = ruled(sample, "binanceusdm-2025-10-31")
+    newer = "rules of binanceusdm newer than 2025-10-31 came into force within the bars, and are not used: "
+    assert newer + "2025-11-30, 2025-12-30" in " ".join(named.provenance.repairs)
+    assert not any(one.changes for one in named.instruments)
+
+
+def test_most_leverage_of_a_tier_is_what_its_maintenance_rate_can_carry(sample: Market) -> None:
+    # From freqtrade's file of 2025.10: 75 times to 20,000 of ZEC, one time from 12,500,000 on.
+    for name in shipped_rules():
+        for one in ruled(sample, name).instruments:
+            assert bool(one.tiers) == bool(one.most_leverage)
+            for floor, leverage in one.most_leverage:
+                rate = max(rate for begins, rate in one.tiers if begins <= floor)
+                assert rate * leverage < 1
+    zec = ruled(sample, "binanceusdm-2025-10-31").instruments[sample.column(ZEC)].most_leverage
+    assert (zec[0], zec[-1]) == ((0.0, 75.0), (12_500_000.0, 1.0))
 
 
 def test_a_file_named_by_its_day_says_that_it_is_later_than_the_bars(sample: Market, tmp_path: Path) -> None:
