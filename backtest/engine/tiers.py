@@ -17,7 +17,7 @@ from backtest.engine.layout import NEVER, Bars, Positions, Rules
 @inlined
 def has_tiers(bars: Bars) -> bool:
     """Whether the venue's tiers of any instrument are known; a batch without any is replayed by code without them."""
-    return bars.tiers.shape[2] + bars.most_leverage.shape[2] > 0
+    return bool(bars.tiers.shape[2] + bars.most_leverage.shape[2] > 0)
 
 
 @inlined
