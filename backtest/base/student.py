@@ -15,7 +15,7 @@ _MANY = 500.0
 
 
 def student_tail(value: float, degrees: float) -> float:
-    """P(T > `value`) for `value` >= 0, NaN of NaN or where `degrees` is not positive.
+    """P(T > `value`) for `value` >= 0, zero where its square overflows, NaN of NaN or where `degrees` is not positive.
 
     The relative error is below 1e-12 down to tails of 1e-20 (a test compares it with `scipy.special`).
 
@@ -24,7 +24,8 @@ def student_tail(value: float, degrees: float) -> float:
     """
     if not (degrees > 0 and value >= 0):
         return math.nan
-    if math.isinf(value):
+    # At one degree of freedom or more, a square that overflows has a tail below 1e-154.
+    if math.isinf(value * value / degrees):
         return 0.0
     if degrees > _MANY:
         return normal_cdf(-_normal_deviate(value, degrees))
@@ -41,7 +42,8 @@ def student_tail(value: float, degrees: float) -> float:
 def student_quantile(share: float, degrees: float) -> float:
     """The value below which Student's t lies with probability `share`, at least a half; NaN as in `student_tail`.
 
-    Newton's method from the normal quantile, which lies below: the tail is convex, so no step passes the solution.
+    Newton's method from the normal quantile, which lies below: the tail is convex, so no step passes the solution, and
+    the first that does not lead upwards is rounding.
     """
     if not (degrees > 0 and 0.5 <= share < 1.0):
         return math.nan
@@ -51,7 +53,7 @@ def student_quantile(share: float, degrees: float) -> float:
         density = scale * math.exp(-(degrees + 1.0) / 2.0 * math.log1p(value * value / degrees))
         step = (student_tail(value, degrees) - wanted) / density
         value += step
-        if abs(step) <= 1e-15 * value:
+        if step <= 1e-15 * value:
             break
     return value
 

@@ -288,7 +288,7 @@ def _fitted(
     mean_x, spread_x = _centred(regressors, complete)
     mean_y, spread_y = _centred(asset[:, : windows.estimation, None], complete)
     scatter = np.einsum("kem,ken->kmn", spread_x, spread_x)
-    singular = _singular(scatter)
+    singular = _singular(scatter, _squares(regressors, complete))
     safe = np.where(singular[:, None, None], np.eye(count), scatter)
     beta = np.linalg.solve(safe, np.einsum("kem,ken->kmn", spread_x, spread_y))[:, :, 0].astype(np.float64)
     alpha = mean_y[:, 0] - (mean_x * beta).sum(axis=1)
@@ -314,11 +314,19 @@ def _centred(values: Floats, rows: Flags) -> tuple[Floats, Floats]:
     return mean, np.where(rows[:, :, None], inside - mean[:, None, :], 0.0)
 
 
-def _singular(scatter: Floats) -> Flags:
-    """(K,) whether the benchmarks' correlation matrix has (nearly) no determinant."""
-    scale = np.sqrt(np.diagonal(scatter, axis1=1, axis2=2))
-    flat = (scale == 0).any(axis=1)
-    scale = np.where(scale == 0, 1.0, scale)
+def _squares(values: Floats, rows: Flags) -> Floats:
+    """(K, M) sums of squares of (K, E, M) values over `rows`."""
+    squares: Floats = np.square(np.where(rows[:, :, None], values, 0.0)).sum(axis=1)
+    return squares
+
+
+def _singular(scatter: Floats, squares: Floats) -> Flags:
+    """(K,) whether a benchmark does not vary, or their correlation matrix has (nearly) no determinant."""
+    scale = np.diagonal(scatter, axis1=1, axis2=2)
+    # A constant differs from its mean by rounding.
+    still = scale <= ROUNDING * squares
+    flat = still.any(axis=1)
+    scale = np.sqrt(np.where(still, 1.0, scale))
     singular: Flags = flat | (np.linalg.det(scatter / (scale[:, :, None] * scale[:, None, :])) < COLLINEAR)
     return singular
 

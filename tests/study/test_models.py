@@ -152,6 +152,20 @@ def test_every_rejection_is_named_and_leaves_the_others_alone() -> None:
     np.testing.assert_array_equal(returns.abnormal[0], alone.abnormal[0])
 
 
+@pytest.mark.parametrize("constant", [0.0137, 0.1, 1e-4, 15.1])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_benchmark_that_stands_still_is_rejected_whatever_its_mean_rounds_to(constant: float, count: int) -> None:
+    """A constant less its mean is rounding: as scatter it would give a slope of any size."""
+    rng = np.random.default_rng(5)
+    windows = Windows(estimation=96, gap=0, first=0, last=2)
+    asset, benchmarks = rng.normal(size=(3, windows.length)), rng.normal(size=(3, windows.length, count))
+    benchmarks[1, :96, 0] = constant
+    benchmarks[2, :96, 0] = constant
+    benchmarks[2, 50, 0] += 1e-6
+    returns = market_model(asset, benchmarks, windows, np.arange(3))
+    assert returns.reasons == (None, Rejection.COLLINEAR_BENCHMARKS, None)
+
+
 def test_a_missing_return_stays_missing() -> None:
     windows = Windows(estimation=40, gap=0, first=-1, last=1)
     rng = np.random.default_rng(4)

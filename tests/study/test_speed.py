@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from backtest.base import student
+from backtest.base.student import student_quantile, student_tail
 from backtest.study.cumulation import normal_p, student_p, sum_over
 from backtest.study.influencers import shrink
 from backtest.study.models import AbnormalReturns, Ints, Rejection, Windows, market_model, seasonal_mean
@@ -101,6 +103,25 @@ def test_p_values_and_ranks_are_those_of_scipy_stats() -> None:
         np.testing.assert_allclose(
             adjust(p_values, "benjamini_hochberg"), stats.false_discovery_control(p_values), rtol=1e-15
         )
+
+
+def test_quantiles_of_student_take_few_steps_to_the_far_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[float] = []
+
+    def counted(value: float, degrees: float) -> float:
+        steps.append(value)
+        return student_tail(value, degrees)
+
+    monkeypatch.setattr(student, "student_tail", counted)
+    student_quantile.cache_clear()
+    for share in (0.5, 0.8, 0.95, 0.975, 0.995, 1.0 - 1e-9, 1.0 - 2.0**-53):
+        for degrees in (1.0, 2.0, 23.0, 100.0, 188.0, 305.0, 499.0, 501.0, 1e4, 1e9):
+            steps.clear()
+            found = student_quantile(share, degrees)
+            assert found == pytest.approx(stats.t.isf(1.0 - share, degrees), rel=1e-13)
+            assert len(steps) < 100
+    for degrees in (1.0, 30.0, 501.0):
+        assert student_tail(1e200, degrees) == 0.0
 
 
 def test_the_spread_of_actors_solves_its_equation() -> None:
