@@ -12,8 +12,8 @@ from rich.box import Box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.segment import Segment
-from rich.table import Table
+from rich.segment import Segment, Segments
+from rich.table import Column, Table
 from rich.text import Text
 
 from backtest.base.display import inert, percent
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from backtest.engine.run import Run
 
 _LEAST_NAME = 8
+_LEAST_WORD = 24
 INTERVAL = "the least to the greatest net over all price paths that its bars allow"
 """What the interval of a trade is, wherever one is shown."""
 CROWDED = 1.0 + 1e-9
@@ -137,20 +138,33 @@ def _print(console: Console, table: Table) -> None:
         for column in table.columns
     ]
     right = sum(width for width, column in zip(widths, table.columns, strict=True) if column.justify == "right")
-    loose = [width for width, column in zip(widths, table.columns, strict=True) if column.justify != "right"]
+    loose = [place for place, column in enumerate(table.columns) if column.justify != "right"]
     frame = len(widths) + 1
-    least = min(loose[0], _LEAST_NAME) + sum(min(width, _LEAST_NAME) for width in loose[1:]) if loose else 0
-    for column, width in zip(table.columns, widths, strict=True):
-        if column.justify == "right":
+    least = 0
+    for place, (column, width) in enumerate(zip(table.columns, widths, strict=True)):
+        if place not in loose:
             column.min_width = width
+        elif place != loose[0]:
+            # What tells one row from another is folded between words only.
+            column.min_width = min(_longest_word(column), _LEAST_WORD)
+            least += column.min_width
     if loose:
-        table.columns[0].max_width = max(_LEAST_NAME, console.width - frame - right - sum(loose[1:]))
+        others = sum(widths[place] for place in loose[1:])
+        table.columns[loose[0]].max_width = max(_LEAST_NAME, console.width - frame - right - others)
+        least += min(widths[loose[0]], _LEAST_NAME)
     _write(console, table, max(console.width, frame + right + least))
+
+
+def _longest_word(column: Column) -> int:
+    words = [word for cell in (column.header, *column.cells) for word in _text(cell).split()]
+    return max(map(cell_len, words), default=1)
 
 
 def _write(console: Console, part: Table | Text, width: int | None = None) -> None:
     with console.capture() as captured:
-        console.print(part, width=width, crop=False)
+        # `Console.print` takes no width beyond its own.
+        wide = part if width is None else Segments(console.render(part, console.options.update(width=width)))
+        console.print(wide, crop=False)
     console.file.write(_TRAILING.sub(r"\1", captured.get()))
 
 
