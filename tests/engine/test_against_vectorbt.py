@@ -15,11 +15,11 @@ They agree under these settings, and differ by default for these reasons:
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
-import vectorbt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +29,9 @@ from backtest.engine.run import Run
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents
 from tests.engine.test_book import HOUR, random_market
+
+if TYPE_CHECKING:
+    import vectorbt
 
 SYMBOL = "ZEC/USDT:USDT"
 PLAIN = RunConfig(impact=0.0, participation=float("inf"), fee_rate=0.001, half_spread=0.002)
@@ -65,6 +68,8 @@ def ours(market: Market, side: int, stop: float, target: float) -> Run:
 
 
 def theirs(market: Market, side: int, stop: float, target: float, size: float, engine: str) -> vectorbt.Portfolio:
+    import vectorbt  # eight seconds: only in the process that runs these tests
+
     entries = np.zeros(len(market.index), dtype=bool)
     entries[24 : 280 - HOLD : SPACING] = True
     exits = np.roll(entries, HOLD)

@@ -10,12 +10,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
 
 import backtest
 from backtest.report import figures
+
+if TYPE_CHECKING:
+    import nbformat
 
 ROOT = Path(__file__).parents[2]
 EXECUTE = Path(__file__).with_name("execute.py")
@@ -30,6 +33,8 @@ each = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 
 
 def read(path: Path) -> nbformat.NotebookNode:
+    import nbformat  # four seconds: only in the process that runs these tests
+
     return nbformat.read(path, as_version=4)
 
 
@@ -50,6 +55,8 @@ class Executed:
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Executed]:
     """Every notebook, run two at a time; `canary` only warns, `phone` calls home."""
+    import nbformat
+
     folder = tmp_path_factory.mktemp("books")
     books = {path.stem: path for path in BOOKS}
     for name, source in (("canary", "import warnings; warnings.warn('sung')"),
@@ -94,6 +101,8 @@ def test_a_warning_or_a_connection_would_be_seen(executed: dict[str, Executed]) 
 
 @each
 def test_it_is_committed_without_outputs(path: Path) -> None:
+    import nbformat
+
     book = read(path)
     assert (book.nbformat, book.nbformat_minor) == (4, 5)
     nbformat.validate(book)

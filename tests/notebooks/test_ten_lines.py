@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 BOOK = Path(__file__).parents[2] / "notebooks" / "04_your_own_data_and_strategy.ipynb"
 
 
 def test_own_bars_and_events_reach_a_verdict_in_ten_lines() -> None:
+    import nbformat  # four seconds: only in the process that runs this test
+
     book = nbformat.read(BOOK, as_version=4)
     codes = [cell.source for cell in book.cells if cell.cell_type == "code"]
     place = next(k for k, source in enumerate(codes) if "Market.from_frames" in source)
