@@ -13,12 +13,16 @@ checkout. What a block is, its language and first line say:
 
 A block with a title (```csv title="events.csv") is written to that file as it stands.
 
+Where a document changes functions that numba compiles, each of them is compiled by itself, and the commands run as
+plain Python: the whole kernel would take two minutes.
+
 Commands that would reach the network must say so (`# network`) and meet the venue on loopback here. `make` only tells
 what it would do.
 """
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import os
@@ -37,6 +41,7 @@ import yaml
 
 from backtest.base.documents import datasets_root
 from backtest.cli import main
+from backtest.engine.compiling import sources
 from backtest.market.dataset import open_dataset, read_metadata
 from tests.market.loopback import Listing, Loopback, options, serving
 from tools import picture
@@ -51,7 +56,8 @@ DOCUMENTS = sorted(
     if path.parent.name != "gallery"
 )
 METHODS = ROOT / "docs" / "methods.md"
-OF_CHECKOUT = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "extending.md")
+EXTENDING = ROOT / "docs" / "extending.md"
+OF_CHECKOUT = (ROOT / "CONTRIBUTING.md", EXTENDING)
 RECIPES = {
     "metric": 3,
     "bar series": 4,
@@ -125,10 +131,42 @@ def agrees(shown: tuple[str, ...], output: str) -> bool:
     return re.fullmatch(pattern, output + ("" if output.endswith("\n") else "\n")) is not None
 
 
+def compiled_functions(path: Path) -> dict[str, str]:
+    """Functions of a file that numba compiles, by name."""
+    found = [one for one in ast.parse(path.read_text()).body if isinstance(one, ast.FunctionDef)]
+    ways = {"compiled", "inlined", "linked"}
+    return {one.name: ast.unparse(one) for one in found if {ast.unparse(way) for way in one.decorator_list} & ways}
+
+
 def even_rows(text: str) -> None:
     """A table in which every row has the cells of its header."""
     widths = {len(row) for row in csv.reader(text.splitlines())}
     assert len(widths) == 1, f"rows of {sorted(widths)} cells"
+
+
+COMPILING = """
+import sys
+from importlib import import_module
+import numba
+from backtest import Session
+from backtest.engine.kernel import new_work
+from backtest.engine.prepared import empty_book
+from backtest.testing import synthetic_market
+
+prepared = Session(synthetic_market()).prepared
+work = new_work.py_func(1, 2)
+examples = {
+    "Positions": work.state, "Bars": prepared.bars, "Rules": prepared.rules, "Work": work,
+    "Book": empty_book(prepared.bar_count, 1), "int": 1, "float": 1.0, "bool": True,
+}
+for name in sys.argv[1:]:
+    module, _, function = name.partition(":")
+    function = getattr(import_module(module), function)
+    *given, _ = function.py_func.__annotations__.values()
+    function.compile(tuple(numba.typeof(examples[one]) for one in given))
+    print(name)
+"""
+"""Compiles the functions that it is given, for arguments of the types that their signatures name."""
 
 
 class Reader:
@@ -138,6 +176,18 @@ class Reader:
         self.folder, self.gateway, self.capsys = folder, gateway, capsys
         self.apart = (folder / "backtest").is_dir()
         self.steps = 0
+
+    def changed(self) -> list[str]:
+        """Compiled functions of the copy that are not as in the checkout: `backtest.engine.path:settle`."""
+        if not self.apart:
+            return []
+        files = [path.relative_to(ROOT) for path in sources(ROOT / "backtest" / "engine")]
+        return [
+            f"{'.'.join(file.with_suffix('').parts)}:{name}"
+            for file in files
+            for name, written in compiled_functions(self.folder / file).items()
+            if written != compiled_functions(ROOT / file).get(name)
+        ]
 
     def follow(self, block: Block) -> None:
         if block.language == "console":
@@ -185,10 +235,27 @@ class Reader:
     def _process(self, *words: str) -> Ended:
         environment = {**os.environ, "PYTHONPATH": str(self.folder if self.apart else ROOT)}
         environment.pop("CI", None)
+        if self.changed():
+            environment["NUMBA_DISABLE_JIT"] = "1"
+        return self._ended(words, environment)
+
+    def _ended(self, words: tuple[str, ...], environment: dict[str, str]) -> Ended:
         done = subprocess.run(
             [sys.executable, *words], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
         return Ended(done.returncode, done.stdout, done.stderr)
+
+    def shorten_baseline(self) -> None:
+        """Record anew, compiled, what is checked as plain Python: 10,000 draws of 15 strategies would take hours."""
+        words = ("baseline", "record", "--folder", "baselines", "-s", "random_entry", "--placebo", "shift:19")
+        self._process("-m", "backtest", *words).check(0, "recording")
+
+    def compile(self) -> None:
+        """Compile each function that the document changed, with all that it calls."""
+        if changed := self.changed():
+            ended = self._ended(("-c", COMPILING, *changed), {**os.environ, "PYTHONPATH": str(self.folder)})
+            ended.check(0, "compiling")
+            assert ended.output.split() == changed
 
     def _backtest(self, *words: str) -> Ended:
         self.capsys.readouterr()
@@ -269,12 +336,16 @@ def test_what_is_shown_is_what_happens(
         shutil.copy(ROOT / "pyproject.toml", folder)
         monkeypatch.chdir(folder)
     reader = Reader(folder, gateway, capsys)
+    if document == EXTENDING:
+        reader.shorten_baseline()
     for block in blocks(document.read_text()):
         try:
             reader.follow(block)
         except Exception as problem:
             problem.add_note(f"in {document.relative_to(ROOT)}, the block of line {block.line}")
             raise
+    reader.compile()
+    assert reader.changed() or document != EXTENDING
     assert reader.steps or document.name != "README.md" or document.parent != ROOT
 
 
@@ -332,7 +403,7 @@ def test_the_readme_is_read_in_five_minutes() -> None:
 
 
 def test_a_recipe_touches_few_files() -> None:
-    sections = re.split(r"^## Add an? ", OF_CHECKOUT[1].read_text(), flags=re.M)[1:]
+    sections = re.split(r"^## Add an? ", EXTENDING.read_text(), flags=re.M)[1:]
     assert len(sections) > 4
     for section in sections:
         what, _, text = section.partition("\n")
