@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -20,6 +23,26 @@ def csv_text(frame: pd.DataFrame, **how: Any) -> str:
             safe.isetitem(place, [_inert(value) for value in frame.iloc[:, place]])
     safe.columns = [_inert(name) for name in frame.columns]
     return str(safe.to_csv(index=False, lineterminator="\n", **how))
+
+
+def rounded_csv_text(frame: pd.DataFrame) -> str:
+    """The same with ten significant digits and instants as ISO 8601, UTC, for a page; quicker for many numbers."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_inert(name) for name in frame.columns])
+    writer.writerows(zip(*(_cells(values) for _, values in frame.items()), strict=True))
+    return text.getvalue()
+
+
+def _cells(values: pd.Series[Any]) -> list[Any]:
+    """One column as what a CSV writer takes; empty where unknown."""
+    kind = values.dtype
+    if pd.api.types.is_float_dtype(kind):
+        return ["" if one != one else f"{one:.10g}" for one in values.to_numpy(dtype="float64", na_value=nan).tolist()]
+    if pd.api.types.is_datetime64_any_dtype(kind):
+        return list(values.dt.strftime("%Y-%m-%dT%H:%M:%SZ").fillna(""))
+    known = values.notna().tolist()
+    return [_inert(one) if has else "" for one, has in zip(values.tolist(), known, strict=True)]
 
 
 def _inert(value: Any) -> Any:

@@ -166,7 +166,7 @@ def costs(run: Run) -> Figure:
     if not cut:
         axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.set_ylim(low, high)
-    axes.set_xticks(range(len(data)), list(data["step"]))
+    style.named_ticks(axes.xaxis, range(len(data)), list(data["step"]))
     axes.tick_params(axis="x", length=0)
     style.number_axis(axes)
     axes.set_ylabel("quote currency")
@@ -234,7 +234,7 @@ def capacity(cards: Sequence[Scorecard], *, label: str = "") -> Figure:
 
 def _capacity_panel(axes: Axes, card: Scorecard) -> None:
     capital, net = card.capacity.capital, card.capacity.net_return
-    axes.set_title(clean(card.strategy, 30), pad=4)
+    axes.set_title(clean(card.strategy, 30), y=1.0, pad=4)
     axes.plot(capital, net, color=BLUE, marker="o", markersize=3)
     half = capital == card.capacity.half
     if half.any():

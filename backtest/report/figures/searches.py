@@ -106,7 +106,7 @@ def heat_map(heat: HeatMap, statistic: str, *, label: str = "") -> Figure:
     for axis, names, room in ((axes.xaxis, heat.columns, 16), (axes.yaxis, heat.rows, 24)):
         step = -(-len(names) // room)
         most = max(4, 66 // len(names[::step]) - 1) if axis is axes.xaxis else 16
-        axis.set_ticks(range(0, len(names), step), [clean(one, most) for one in names[::step]])
+        style.named_ticks(axis, range(0, len(names), step), [clean(one, most) for one in names[::step]])
         axis.set_tick_params(length=0)
     axes.set_xlabel(clean(heat.column_name, 60))
     axes.set_ylabel(clean(heat.row_name, int(12 * tall)))

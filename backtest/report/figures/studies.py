@@ -8,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
 
 from backtest.base.errors import UsageError, near_miss
 from backtest.base.normal import normal_quantile
@@ -76,7 +77,8 @@ def abnormal_returns(study: Study, grouping: str = ALL) -> Figure:
         _path_panel(axes, part, bar_hours, median=len(groups) == 1)
         axes.set_ylim(*limits)
         style.percent_axis(axes, ticks=6 if len(groups) == 1 else 5, sign=True)
-        axes.set_title(f"{clean(words(group) if grouping == 'kind' else group, 28)}, n = {part['n'].max()}", pad=4)
+        name = clean(words(group) if grouping == "kind" else group, 28)
+        axes.set_title(f"{name}, n = {part['n'].max()}", y=1.0, pad=4)
         if place % across:
             axes.tick_params(axis="y", labelleft=False)
         if place < len(groups) - across:
@@ -112,7 +114,8 @@ def _path_panel(axes: Axes, part: pd.DataFrame, bar_hours: float, *, median: boo
     axes.set_xlim(x[0], x[-1])
     if name == "hours":
         step = next(one for one in (1, 2, 6, 12, 24, 48, 72) if (x[-1] - x[0]) / one <= 7 or one == 72)
-        axes.set_xticks(np.arange(np.ceil(x[0] / step), np.floor(x[-1] / step) + 1) * step)
+        places = np.arange(np.ceil(x[0] / step), np.floor(x[-1] / step) + 1) * step
+        axes.xaxis.set_major_locator(FixedLocator(places.tolist()))
 
 
 def influencers_data(study: Study) -> pd.DataFrame:
@@ -194,7 +197,7 @@ def influencers(study: Study) -> Figure:
             np.append(data[["mean_low", "mean_high", "low", "high"]].to_numpy(dtype=np.float64).reshape(-1), 0.0)
         )
     )
-    axes.set_yticks(y, [clean(actor, 26) for actor in data["actor"]])
+    style.named_ticks(axes.yaxis, y.tolist(), [clean(actor, 26) for actor in data["actor"]])
     axes.grid(False, axis="y")
     axes.grid(True, axis="x")
     axes.spines["left"].set_visible(False)

@@ -16,12 +16,22 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    Formatter,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
 
 from backtest.base.units import DAY_MS, UNIT_MS, from_ms
 from backtest.market.record import Floats
+from backtest.report.figures.axes import SheetAxes
 from backtest.report.figures.palette import ALARM, MUTED, ON_ALARM
 from backtest.report.figures.palette import DARK as DARK
 from backtest.report.figures.palette import LIGHT as LIGHT
@@ -100,7 +110,8 @@ def sheet(
     for tall in heights:
         for column in range(columns):
             x = around.left + column * (width + around.gutter)
-            made = figure.add_axes((x / WIDTH, (top - tall) / height, width / WIDTH, tall / height))
+            room = (x / WIDTH, (top - tall) / height, width / WIDTH, tall / height)
+            made = figure.add_axes(room, axes_class=SheetAxes)
             # One distance for all, so that the names of stacked axes stand in line.
             made.yaxis.set_label_coords((0.2 - around.left) / width, 0.5)
             axes.append(made)
@@ -221,6 +232,12 @@ def stems(axes: Axes, x: Floats, y: Floats, **look: Any) -> None:
     axes.plot(across, up, solid_capstyle="butt", **look)
 
 
+def named_ticks(axis: Axis, places: Sequence[float], names: Sequence[str]) -> None:
+    """Ticks with names of their own; the limits stay as they are."""
+    axis.set_major_locator(FixedLocator(list(places)))
+    axis.set_major_formatter(FixedFormatter(list(names)))
+
+
 def time_axis(axes: Axes, first: float, last: float, *, name: bool = True, ticks: int = 9) -> None:
     """Ticks at round UTC times between two days since 1970; the year is shown under the first and where it changes."""
     start, end = first * DAY_MS, last * DAY_MS
@@ -239,7 +256,7 @@ def time_axis(axes: Axes, first: float, last: float, *, name: bool = True, ticks
         labels.append("\n".join([text, " ".join(below)]) if below else text)
     axes.set_xlim(first, last)
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks([place / DAY_MS for place in places], labels if name else [""] * len(places))
+    named_ticks(axes.xaxis, [place / DAY_MS for place in places], labels if name else [""] * len(places))
     axes.xaxis.grid(True, linewidth=0.4)
     if name:
         # Left of the first tick's label, whose half may reach past the corner.
@@ -283,13 +300,21 @@ def percent_axis(axes: Axes, *, upright: bool = True, ticks: int = 5, sign: bool
     """Ticks in percent of a share."""
     axis = axes.yaxis if upright else axes.xaxis
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(_Percentages(sign))
 
-    def told(value: float, _: int | None) -> str:
-        places = axis.get_majorticklocs()
-        step = abs(places[1] - places[0]) if len(places) > 1 else 0.01
-        return percent(value, percent_tick(step), sign=sign)
 
-    axis.set_major_formatter(FuncFormatter(told))
+class _Percentages(Formatter):
+    """Shares as percentages, with the digits that the distance of the ticks needs."""
+
+    def __init__(self, sign: bool) -> None:
+        self.sign = sign
+
+    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
+        return percent(x, sign=self.sign)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        step = abs(values[1] - values[0]) if len(values) > 1 else 0.01
+        return [percent(value, percent_tick(step), sign=self.sign) for value in values]
 
 
 def number_axis(axes: Axes, *, ticks: int = 5, log: bool = False) -> None:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import xml.etree.ElementTree as ElementTree
+from functools import lru_cache
+from html import escape
 from typing import Any
 
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from backtest.report.figures.palette import LIGHT
 from backtest.report.figures.settings import in_own_style
 
 _VARIABLES = {colour: f"var(--{name}, {colour})" for name, colour in LIGHT.items()}
 _COLOUR = re.compile("|".join(_VARIABLES))
-_DECIMALS = re.compile(r"(\.\d\d)\d+")
-_REFERENCE = re.compile(r"url\(#([^)]+)\)")
-_FONT = re.compile(r"'DejaVu Sans'[^;]*")
+_DECIMALS = re.compile(r"(?<=\.\d\d)\d+")
+_REFERENCE = re.compile(r'url\(#([^)]+)\)|href="#([^"]+)"')
+_REFERRING = re.compile(r'(url\(#|href="#)')
+_ID = re.compile(r' id="([^"]*)"')
+_FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
+_VIEW = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+_SAID = re.compile(r"(>[^<]*</text>)")
+_POINTS = 72
+"""Points an inch: the unit of SVG that matplotlib writes."""
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
-_DROPPED = {"metadata", "title"}
 
 
 def to_svg(figure: Figure) -> str:
@@ -30,71 +38,60 @@ def to_svg(figure: Figure) -> str:
     the light palette as their fallback. The figure's label is the `<title>` that a screen reader says.
     """
     text = _drawn(figure)
-    root = ElementTree.fromstring(text)
-    _simplify(root)
     prefix = "f" + hashlib.sha256(text.encode()).hexdigest()[:8] + "-"
-    _rename(root, prefix)
-    width, height = root.get("viewBox", "0 0 1 1").split()[2:]
-    root.attrib = {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "viewBox": f"0 0 {width} {height}",
-        "width": "100%",
-        "role": "img",
-        "aria-labelledby": f"{prefix}title",
-        "class": "figure",
-    }
-    title = ElementTree.Element("title", {"id": f"{prefix}title"})
-    title.text = str(figure.get_label()) or "figure"
-    title.tail = "\n"
-    root.insert(0, title)
-    return ElementTree.tostring(root, encoding="unicode")
+    head, _, body = text[text.index("<svg") :].partition(">")
+    view = _VIEW.search(head)
+    width, height = view.groups() if view else ("1", "1")
+    title = escape(str(figure.get_label()) or "figure", quote=False)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="100%" role="img" '
+        f'aria-labelledby="{prefix}title" class="figure"><title id="{prefix}title">{title}</title>\n'
+        f"{_plain(body.strip(), prefix)}"
+    )
+
+
+class _Renderer(RendererSVG):
+    """Matplotlib's renderer, but a text is measured once for all figures."""
+
+    def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Any) -> tuple[float, float, float]:
+        """Points."""
+        return _measured(s, prop, ismath)
+
+
+@lru_cache(maxsize=4096)
+def _measured(text: str, font: FontProperties, math: Any) -> tuple[float, float, float]:
+    return text_to_path.get_text_width_height_descent(text, font, math)
 
 
 @in_own_style
 def _drawn(figure: Figure) -> str:
     """Matplotlib's SVG; some ticks are created only now, so the settings apply here too."""
-    stream = io.StringIO()
-    canvas: Any = FigureCanvasSVG(figure)
-    canvas.print_svg(stream, metadata=_NO_METADATA)
+    stream, dpi = io.StringIO(), figure.dpi
+    try:
+        figure.dpi = _POINTS
+        width, height = figure.get_size_inches() * _POINTS
+        renderer: Any = _Renderer(width, height, stream, metadata=_NO_METADATA)  # type: ignore[no-untyped-call]
+        figure.draw(renderer)
+        renderer.finalize()
+    finally:
+        figure.dpi = dpi
     return stream.getvalue()
 
 
-def _simplify(element: ElementTree.Element) -> None:
-    """Plain names, two decimals, variables for colours, no metadata."""
-    for child in list(element):
-        if child.tag.rpartition("}")[2] in _DROPPED:
-            element.remove(child)
-        else:
-            _simplify(child)
-    element.tag = element.tag.rpartition("}")[2]
-    if element.tag != "text":
-        element.text = (element.text or "").strip() or None
-        if element.tag == "style":
-            element.text = _COLOUR.sub(lambda found: _VARIABLES[found[0]], element.text or "")
-    element.tail = None
-    element.attrib = {name.rpartition("}")[2]: _attribute(value) for name, value in element.attrib.items()}
+def _plain(body: str, prefix: str) -> str:
+    """Two decimals, variables for colours, ids only where they are referred to; what a figure says stays as it is.
 
-
-def _attribute(value: str) -> str:
-    plain = _DECIMALS.sub(r"\1", " ".join(value.split()))
-    plain = _FONT.sub("var(--figure-font, 'DejaVu Sans', sans-serif)", plain)
-    return _COLOUR.sub(lambda found: _VARIABLES[found[0]], plain)
-
-
-def _rename(root: ElementTree.Element, prefix: str) -> None:
-    """Ids that are referred to get the prefix; the others are removed."""
-    referred: set[str] = set()
-    for element in root.iter():
-        for name, value in element.attrib.items():
-            referred.update(_REFERENCE.findall(value))
-            if name == "href" and value.startswith("#"):
-                referred.add(value[1:])
-    for element in root.iter():
-        own = element.attrib.pop("id", None)
-        if own in referred:
-            element.set("id", prefix + own)
-        for name, value in element.attrib.items():
-            if name == "href" and value.startswith("#"):
-                element.set(name, f"#{prefix}{value[1:]}")
-            elif "url(#" in value:
-                element.set(name, _REFERENCE.sub(rf"url(#{prefix}\1)", value))
+    Matplotlib escapes `<` and `>` wherever they are not markup, so that what stands between `>` and `</text>` is text.
+    """
+    pieces = _SAID.split(body)
+    markup = "\0".join(pieces[::2])
+    referred = {one or other for one, other in _REFERENCE.findall(markup)}
+    markup = " ".join(markup.split())
+    markup = markup.replace("> <", "><").replace(' "', '"').replace(" />", "/>").replace("xlink:href", "href")
+    markup = _DECIMALS.sub("", markup)
+    markup = _FONT.sub("var(--figure-font, 'DejaVu Sans', sans-serif)", markup)
+    markup = _COLOUR.sub(lambda found: _VARIABLES[found[0]], markup)
+    markup = _ID.sub(lambda found: f' id="{prefix}{found[1]}"' if found[1] in referred else "", markup)
+    markup = _REFERRING.sub(rf"\1{prefix}", markup)
+    pieces[::2] = markup.split("\0")
+    return "".join(pieces)

@@ -160,8 +160,8 @@ def months(runs: Sequence[Run], most: int = 40) -> Figure:
     axes.set_xlim(-0.5, len(spans) - 0.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
     step = max(1, len(spans) // 10)
-    axes.set_xticks(range(0, len(spans), step), spans[::step])
-    axes.set_yticks(range(len(names)), [clean(name, 20) for name in names])
+    style.named_ticks(axes.xaxis, range(0, len(spans), step), spans[::step])
+    style.named_ticks(axes.yaxis, range(len(names)), [clean(name, 20) for name in names])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     return made.figure
