@@ -42,6 +42,8 @@ import yaml
 from backtest.base.documents import datasets_root
 from backtest.cli import main
 from backtest.engine.compiling import sources
+from backtest.engine.layout import VERDICTS
+from backtest.engine.why import REMEDIES
 from backtest.market.dataset import open_dataset, read_metadata
 from tests.market.loopback import Listing, Loopback, options, serving
 from tools import picture
@@ -400,6 +402,13 @@ def test_the_picture_of_the_readme_is_what_a_run_prints() -> None:
 
 def test_the_readme_is_read_in_five_minutes() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= MOST_WORDS
+
+
+def test_every_reason_of_a_rejection_is_named_and_has_a_remedy() -> None:
+    told = (ROOT / "README.md").read_text()
+    reasons = {one.name for one in VERDICTS[1:]}
+    assert {name for name in reasons - {"EXTENDED"} if name not in told} == set()
+    assert reasons == set(REMEDIES)
 
 
 def test_a_recipe_touches_few_files() -> None:

@@ -43,4 +43,4 @@ def _method(verb: str, work: Workload) -> str:
     """Which method fits a large run, where another is used for smaller ones."""
     if verb != "run" or work.bars < LONG_BARS or not work.bootstrap:
         return ""
-    return "; intervals from sums over blocks of bars"
+    return "; intervals from sums over blocks, if these have 64 bars or more"

@@ -33,6 +33,7 @@ REMEDIES = {
     "CAPACITY": "less capital or a larger `participation=...`",
     "GROSS_CAP": "a larger `gross_cap=...`, or a smaller weight",
     "NO_CASH": "a smaller weight, or more `leverage=...`",
+    "UNFILLED": "a level nearer to the price, or a later expiry (`expires_ms` of its intent)",
     "TOO_SMALL": "more capital, or a larger weight",
     "LEVERAGE": "less `leverage=...`, or a smaller weight",
     "GROUP": "what let the other leg be filled",
