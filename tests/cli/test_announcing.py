@@ -105,7 +105,8 @@ def test_long_work_is_told_in_one_line_on_stderr(capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("run: about ")
-    assert err.endswith("for 1,500,000 bars x 3 coins, 20 catalysts; intervals from sums over blocks, if these have 64 bars or more\n")
+    assert "for 1,500,000 bars x 3 coins, 20 catalysts; " in err
+    assert err.endswith("; intervals from sums over blocks, if these have 64 bars or more\n")
     assert err.count("\n") == 1
 
 

@@ -7,11 +7,15 @@ exit code. They run in one process, since none of them reaches a replay.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from backtest.cli import _exit_code
+from backtest.base.errors import UsageError
+from backtest.cli import _exit_code, app
 
 CALENDAR = "announced_at,assets,kind\n"
 FILES = {
@@ -221,3 +225,27 @@ def test_a_wrong_input_is_one_sentence_that_names_it(
 
 def test_there_are_a_hundred() -> None:
     assert len(WRONG) >= 100
+
+
+def every_verb() -> Iterator[tuple[str, Any]]:
+    """Each verb by the words that call it."""
+    group: Any = typer.main.get_command(app)
+    for name in group.list_commands(None):
+        verb = group.get_command(None, name)
+        for own, one in getattr(verb, "commands", {"": verb}).items():
+            yield f"{name} {own}".strip(), one
+
+
+def test_no_option_and_no_argument_takes_a_text_that_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--rules "$RULES"` with a variable that is not set is refused: it ran without rules, `--out` into this folder."""
+    asked = 0
+    for path, verb in every_verb():
+        for parameter in verb.params:
+            if getattr(parameter, "is_flag", False) or "--help" in parameter.opts:
+                continue
+            for name in parameter.opts if parameter.param_type_name == "option" else ("",):
+                with pytest.raises(UsageError, match=r"is empty: give it a value, or leave it"):
+                    verb.make_context(path, [*([name] if name else []), ""])
+                asked += 1
+    assert asked > 150
+    assert capsys.readouterr() == ("", "")
