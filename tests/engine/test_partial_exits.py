@@ -134,6 +134,14 @@ def test_quantities_leave_in_whole_lots_and_an_unknown_volume_is_that_of_the_ent
     assert [row[3] for row in left(recorded(orders_of([{"hold": 1}]), bars, PARTIAL))] == [10.0]
 
 
+def test_a_cap_of_less_than_a_lot_lets_nothing_out_before_the_end() -> None:
+    """A stop as well as a time limit: 300 are less than ten coins at any of these prices."""
+    for order in ({"hold": 2}, {"stop_loss": 0.05}):
+        bars = thin([FLAT, FLAT, *flat(90, 80, 70)], lot=np.array([10.0]))
+        found = recorded(orders_of([order]), bars, PARTIAL)
+        assert left(found) == [pytest.approx((4, codes.AT_CLOSE, codes.END_OF_DATA, 10.0, 70.0))]
+
+
 def test_parts_of_an_order_have_their_share_of_a_bar_and_added_positions_share_it() -> None:
     # Two halves of one order: 150 each at 100. Two positions beside each other: the first 300, the second none.
     halves = [{"hold": 2, "weight": 0.5, "group": -2}, {"hold": 2, "weight": 0.5, "group": -2}]
