@@ -123,7 +123,7 @@ def study(
         found = event_study(market, catalysts, settings, cluster=cluster, progress=progress)
     lags = distributed_lags(market, catalysts, settings) if share_overlaps else None
     controls = synthetic_controls(market, catalysts, settings) if synthetic else None
-    document = study_document(found, lags, controls)
+    document = study_document(found, lags, controls) if out or as_json else {}
     if out:
         write_study_folder(out, found, document)
     if as_json:
