@@ -51,7 +51,7 @@ class RunConfig(BaseModel):
         0.1, description="most of one trailing bar's volume that a fill may take; inf for no cap"
     )
     leverage: Annotated[float, Field(ge=1, le=200)] = Field(
-        1.0, description="notional / isolated margin", json_schema_extra=NO_SHARE
+        1.0, description="notional / initial margin", json_schema_extra=NO_SHARE
     )
     gross_cap: Annotated[float, Field(ge=1e-6, le=1_000)] = Field(1.0, description="most gross notional / equity")
     maintenance_margin: Share = Field(
@@ -102,6 +102,12 @@ class RunConfig(BaseModel):
         json_schema_extra=neutral("last"),
     )
 
+    margin: Literal["isolated", "cross"] = Field(
+        "isolated",
+        description="what backs a contract: its own margin, or one account all of them",
+        json_schema_extra=neutral("isolated"),
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _percent(cls, values: Any) -> Any:
@@ -119,6 +125,20 @@ class RunConfig(BaseModel):
                 f"half-spread of {half_spread:.3%}: choose leverage below {1 / needed:.4g}"
             )
         return maintenance
+
+    @model_validator(mode="after")
+    def _can_be_shared(self) -> RunConfig:
+        if self.margin == "cross" and self.stop_order != "pessimistic":
+            raise ValueError(
+                f"margin = 'cross' is replayed on the worst common path only: stop_order = {self.stop_order!r} is not "
+                "defined for it; choose stop_order = 'pessimistic' or margin = 'isolated'"
+            )
+        if self.margin == "cross" and self.partial_exits:
+            raise ValueError(
+                "margin = 'cross' closes an account whole: partial_exits = true is not defined for it; leave it out or "
+                "choose margin = 'isolated'"
+            )
+        return self
 
     def hash(self) -> str:
         """First 16 hex digits of the sha256 of the settings that have an effect (`backtest.base.identity`)."""

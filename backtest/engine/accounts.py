@@ -93,6 +93,24 @@ def refuse_unmarked(market: Market, columns: npt.ArrayLike, trigger: str) -> Non
             )
 
 
+def refuse_spot(market: Market, columns: npt.ArrayLike, margin: str) -> None:
+    """Refuse spot under cross margin: it backs no contract, and a liquidation of the account does not sell it.
+
+    Raises
+    ------
+    ConfigError
+        Naming the instrument, and the perpetual beside it if there is one.
+    """
+    for column in dict.fromkeys(np.asarray(columns).reshape(-1).tolist()):
+        one = market.instruments[column]
+        if margin == "cross" and one.kind == "spot":
+            swaps = [other.symbol for other in market.instruments if other.kind == "swap" and other.base == one.base]
+            raise ConfigError(
+                f"{one.symbol} is spot, which margin = 'cross' does not let stand beside contracts: trade "
+                f"{swaps[0] if swaps else 'perpetuals'}, or choose margin = 'isolated'"
+            )
+
+
 def account_currency(market: Market, columns: npt.ArrayLike) -> str:
     """The currency in which these instruments settle, that of the market if there are none.
 

@@ -196,6 +196,7 @@ def kernel_rules(config: RunConfig, bar_ms: int) -> Rules:
         "settles_inside": bar_ms > SETTLEMENT_MS,
         "extend": config.in_position == "extend",
         "adds": config.in_position == "add",
+        "cross": config.margin == "cross",
         "maker_targets": config.target_orders == "limit",
         "liquidates_on_mark": config.liquidation_trigger == "mark",
         "stops_on_mark": config.stop_trigger == "mark",

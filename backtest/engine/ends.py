@@ -40,6 +40,7 @@ OUTER = (
     "funding settled inside bars: all or none of a bar's is counted",
     "exits that the mark price triggers: at any last price of the bar",
     "exits in parts that begin at a range of prices, or share the volume with positions added to one another",
+    "every trade under cross margin: at any price of any bar on which its limits let it be held",
 )
 """Where the interval is sound but may be wider than what the paths allow; everywhere else it is exact."""
 

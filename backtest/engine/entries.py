@@ -12,6 +12,7 @@ from backtest.engine.layout import (
     ACCEPTED,
     AT_MARKET,
     AT_OPEN,
+    BANKRUPT,
     CAPACITY_ZERO,
     CUT_CAPACITY,
     CUT_CASH,
@@ -57,9 +58,10 @@ def _target(level: float, tick: float, rules: Rules) -> float:
 
 
 @inlined
-def worth(state: Positions, p: int, mark: float) -> float:
-    """What a position adds to equity at a mark: margin and profit, never below zero."""
-    return max(state[p].margin + state[p].side * state[p].quantity * (mark - state[p].price), 0.0)
+def worth(state: Positions, p: int, mark: float, cross: bool) -> float:
+    """What a position adds to equity at a mark: margin and profit, never below zero unless the account backs it."""
+    value = state[p].margin + state[p].side * state[p].quantity * (mark - state[p].price)
+    return value if cross else max(value, 0.0)
 
 
 @inlined
@@ -91,13 +93,19 @@ def _scale(
 ) -> tuple[float, int, int, int]:
     """Share of what is wanted that is granted, the cut and rejection it stands for, and the binding leg (-1: all)."""
     state = work.state
-    equity, gross = work.tally[T_CASH], 0.0
+    cash, gross, tied = work.tally[T_CASH], 0.0, 0.0
+    equity = cash
     for p in range(count):
         mark = state[p].price if state[p].entry_row == t else bar_of(bars, state[p].column, t - 1).mark
-        equity += worth(state, p, mark)
+        equity += worth(state, p, mark, rules.cross)
         gross += state[p].quantity * mark
+        if rules.cross:
+            tied += state[p].quantity * state[p].price / rules.leverage
     if equity <= LEAST_SHARE * rules.capital:
-        return 0.0, CUT_CASH, NO_CASH, -1
+        return 0.0, CUT_CASH, BANKRUPT if rules.cross else NO_CASH, -1
+    if rules.cross:
+        # Losses that are not realised are not free for another margin, gains neither.
+        cash = min(cash, equity - tied)
     margined, unmargined = 1.0 / rules.leverage + rules.fee_rate, 1.0 + rules.fee_rate
     total, need, parts = 0.0, 0.0, not rules.plain and intent.group[first] < -1
     scale, cut, verdict, culprit = 1.0, UNCUT, ACCEPTED, -1
@@ -119,8 +127,8 @@ def _scale(
     left = rules.gross_cap * equity - gross
     if _less(left, total, scale):
         scale, cut, verdict, culprit = left / total, CUT_GROSS, GROSS_CAP, -1
-    if _less(work.tally[T_CASH], need, scale):
-        scale, cut, verdict, culprit = work.tally[T_CASH] / need, CUT_CASH, NO_CASH, -1
+    if _less(cash, need, scale):
+        scale, cut, verdict, culprit = cash / need, CUT_CASH, NO_CASH, -1
     return scale, cut, verdict, culprit
 
 

@@ -77,7 +77,7 @@ def _of(bounds: RunBounds, name: str) -> tuple[float, float]:
 def bounds_of(orders: Orders, prepared: Prepared, book: Book, statistics: Floats, intervals: Intervals) -> RunBounds:
     """Bounds of the run recorded by a replay: by branch and bound if that ends, else by interval arithmetic."""
     first = arithmetic_bounds(orders, prepared, book, statistics, intervals)
-    if not first.ambiguous or prepared.rules.partial_exits:
+    if not first.ambiguous or prepared.rules.partial_exits or prepared.rules.cross:
         return first
     written = _writable(prepared) if not (prepared.rules.adds or (orders.group < -1).any()) else None
     if written is None:

@@ -51,11 +51,11 @@ from backtest.engine.triggers import with_mark
 
 
 @inlined
-def _leave(
+def leave(
     p: int, t: int, phase: int, reference: float, reason: int, bars: Bars, rules: Rules, work: Work, book: Book,
     record: bool,
 ) -> None:  # fmt: skip
-    """Close position p, or what the bar's capacity lets out of it; a closed one's slot is freed by `_compact`."""
+    """Close position p, or what the bar's capacity lets out of it; a closed one's slot is freed by `compact`."""
     state = work.state
     column = state[p].column
     if rules.partial_exits:
@@ -183,7 +183,7 @@ def _leave_in_part(
 
 
 @inlined
-def _compact(count: int, work: Work) -> int:
+def compact(count: int, work: Work) -> int:
     """Drop closed positions, keeping the order of entry; returns how many are left."""
     state = work.state
     kept = 0
@@ -196,7 +196,7 @@ def _compact(count: int, work: Work) -> int:
 
 
 @inlined
-def _call_group(count: int, group: int, t: int, bars: Bars, work: Work) -> None:
+def call_group(count: int, group: int, t: int, bars: Bars, work: Work) -> None:
     """Tell the other legs of a group to leave: DUE where they can in this bar, else PENDING."""
     state = work.state
     for p in range(count):
@@ -241,14 +241,14 @@ def exits_at_open(
         return count
     for p in range(count):
         if not rules.plain and state[p].due > 0 and state[p].group >= 0:
-            _call_group(count, state[p].group, t, bars, work)
+            call_group(count, state[p].group, t, bars, work)
     for p in range(count):
         reason = state[p].due
         if reason > 0:
             at = state[p].side * bar_of(bars, state[p].column, t).open
             price = state[p].side * gap_price(reason, at, state[p].target, not rules.plain and state[p].resting)
-            _leave(p, t, AT_OPEN, price, reason, bars, rules, work, book, record)
-    return _compact(count, work)
+            leave(p, t, AT_OPEN, price, reason, bars, rules, work, book, record)
+    return compact(count, work)
 
 
 @inlined
@@ -264,17 +264,17 @@ def exits_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, book:
             reason, level = with_mark(state, p, t, reason, level, bars, rules.stop_order)
         if reason > 0:
             group = -1 if rules.plain else state[p].group
-            _leave_inside(p, t, level, reason, bars, rules, work, book, record)
+            leave_inside(p, t, level, reason, bars, rules, work, book, record)
             left += 1
             if rules.partial_exits and state[p].column >= 0:
                 _liquidate_rest(p, t, bars, rules, work, book, record)
             if group >= 0:
-                _call_group(count, group, t, bars, work)
+                call_group(count, group, t, bars, work)
     return left
 
 
 @inlined
-def _leave_inside(
+def leave_inside(
     p: int, t: int, level: float, reason: int, bars: Bars, rules: Rules, work: Work, book: Book, record: bool
 ) -> None:
     """Close position p inside a bar at a signed level, after what it pays for settlements before that."""
@@ -283,7 +283,7 @@ def _leave_inside(
         paid = _settle_inside(p, t, state[p].side * level, reason, bars, rules, work)
         if record:
             book.funding[t] += paid
-    _leave(p, t, INSIDE, state[p].side * level, reason, bars, rules, work, book, record)
+    leave(p, t, INSIDE, state[p].side * level, reason, bars, rules, work, book, record)
 
 
 @linked
@@ -294,7 +294,7 @@ def _liquidate_rest(p: int, t: int, bars: Bars, rules: Rules, work: Work, book: 
     if state[p].marked:
         reason, level = with_mark(state, p, t, reason, level, bars, rules.stop_order)
     if reason > 0:
-        _leave_inside(p, t, level, reason, bars, rules, work, book, record)
+        leave_inside(p, t, level, reason, bars, rules, work, book, record)
 
 
 @inlined
@@ -345,7 +345,7 @@ def close_of_bar(count: int, left: int, t: int, bars: Bars, rules: Rules, work: 
             state[p].due = DELISTED if bars.ended[np.uintp(state[p].column)] else END_OF_DATA
     for p in range(count):
         if not rules.plain and state[p].column >= 0 and state[p].due >= END_OF_DATA and state[p].group >= 0:
-            _call_group(count, state[p].group, t, bars, work)
+            call_group(count, state[p].group, t, bars, work)
     for p in range(count):
         if state[p].column < 0:
             continue
@@ -354,6 +354,6 @@ def close_of_bar(count: int, left: int, t: int, bars: Bars, rules: Rules, work: 
         if record:
             book.funding[t] += paid
         if state[p].due > 0:
-            _leave(p, t, AT_CLOSE, bar.close, state[p].due, bars, rules, work, book, record)
+            leave(p, t, AT_CLOSE, bar.close, state[p].due, bars, rules, work, book, record)
             left += 1
-    return _compact(count, work) if left > 0 else count
+    return compact(count, work) if left > 0 else count

@@ -89,10 +89,23 @@ next tradable opens, as much at each, as taker and for the same reason; no level
 liquidation, which the bar in which the exit began can still meet too. It pays funding, and the other legs of its group
 are called when its exit begins. A liquidation and the last close are whole.
 
+Under cross margin one account backs all contracts (spot is refused), and no position has a liquidation level. The
+account A is cash plus margin and profit of each contract, without a floor. It is liquidated where A is at or below the
+maintenance margin M of the contracts, by the tiers of the notional of each instrument: before phase A at the opens,
+again there after the entries, and in phase C along the common path, on which every contract goes straight and at once
+from its open (or its fill inside the bar) to its worst price of the bar; one without trades stays at its mark. Stops
+and trails leave at their level where the path meets it; at the first point at which A <= M all that is left is closed
+at its price there (LIQUIDATION, each with the fee), and what does not trade at its next open. Targets leave only if the
+account survives the path. A contract whose mark price triggers is valued on the way of its mark price, from the last
+one before the bar to the worst of the bar, and filled at its worst last price that its stop does not forestall. For
+entries E is A, and free cash is at most A less the margin of what is held at its entry; at E at or below 1e-6 of the
+capital, BANKRUPT. Equity is never below zero, while a trade keeps its whole loss: what is lost beyond the account is
+its shortfall, credited to none of them.
+
 An exit at reference price p with quantity q: slip as above with V = q * p and the coefficient of that bar (of the
 entry where NaN); price = p * (1 - side * slip); pays fee * q * price, on LIQUIDATION also liquidation_fee * q *
 price; what the remaining margin cannot cover is credited back as negative liquidation cost, so no position loses more
-than its margin.
+than its margin, except under cross margin.
 """
 
 from __future__ import annotations
@@ -104,6 +117,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from backtest.engine.compiling import compiled, inlined
+from backtest.engine.cross import account_at_open, account_inside
 from backtest.engine.curve import Curve, follow, write_statistics
 from backtest.engine.entries import enter, enter_inside, worth
 from backtest.engine.exits import close_of_bar, exits_at_open, exits_inside
@@ -168,6 +182,8 @@ def _replay(
                 written = t
             if not rules.plain and change_from(bars, t) == t:
                 levels_again(work.state, count, t, bars, rules)
+            if rules.cross:
+                count = account_at_open(count, t, bars, rules, work, book, record)
             count = exits_at_open(count, t, False, bars, rules, work, book, record)
         before, arrived, inside = count, unit, False
         while unit < queued and work.fill_row[work.queue[unit]] == t:
@@ -183,16 +199,23 @@ def _replay(
             if t < calm.end and not inside:
                 equity = quiet_equity(count, t, calm, bars, work)
         if math.isnan(equity):
+            if rules.cross:
+                count = account_at_open(count, t, bars, rules, work, book, record)
             if count > before:
                 count = exits_at_open(count, t, True, bars, rules, work, book, record)
             if inside:
                 count = enter_inside(arrived, unit, t, count, intent, bars, rules, work, book, record)
             held -= count == 0
-            left = exits_inside(count, t, bars, rules, work, book, record)
+            if rules.cross:
+                left = account_inside(count, t, bars, rules, work, book, record)
+            else:
+                left = exits_inside(count, t, bars, rules, work, book, record)
             count = close_of_bar(count, left, t, bars, rules, work, book, record)
             equity = work.tally[T_CASH]
             for p in range(count):
-                equity += worth(work.state, p, bar_of(bars, work.state[p].column, t).mark)
+                equity += worth(work.state, p, bar_of(bars, work.state[p].column, t).mark, rules.cross)
+            if rules.cross:
+                equity = max(equity, 0.0)
             if count > 0:
                 calm = calm_from(count, t + 1, nearest, bars, rules, work)
         held += 1
@@ -250,13 +273,14 @@ def is_plain(orders: Orders, bars: Bars, rules: Rules) -> bool:
     """Whether a batch has nothing rare: code of its own, without all that is rare, is a sixth faster.
 
     Rare are groups and parts of orders, orders that rest, levels that come into force while a position is held, the
-    venue's tiers, finer bars, a mark price, and the settings of `Rules` from `settles_inside` to `partial_exits`.
+    venue's tiers, finer bars, a mark price, and the settings of `Rules` from `settles_inside` to
+    `partial_exits`, and `cross`.
     """
     optional = (
         orders.activation, orders.second_trailing_stop, orders.break_even, orders.late_take_profit, orders.limit,
         orders.stop_entry,
     )  # fmt: skip
-    settings = (rules.settles_inside, rules.extend, rules.adds, rules.maker_targets, rules.partial_exits)
+    settings = (rules.settles_inside, rules.extend, rules.adds, rules.maker_targets, rules.partial_exits, rules.cross)
     rare = any(settings) or any(values.shape[1] for values in optional) or bool(bars.marked.any())
     rare = rare or bars.tiers.shape[2] + bars.most_leverage.shape[2] > 0
     return not (rare or (bars.detail_column >= 0).any() or (orders.group != -1).any())
@@ -305,6 +329,7 @@ def _plain_strip(
     """`_strip` of what `is_plain`: behind the condition the compiler leaves out what these settings ask for."""
     work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
     rare = rules.settles_inside or rules.extend or rules.adds or rules.maker_targets or rules.partial_exits
+    rare = rare or rules.cross
     if rules.plain and not rare:
         _strip(orders, bars, rules, work, _nowhere(), extremes, net_only, statistics, first, last)
 

@@ -62,6 +62,7 @@ VERDICTS = (
     Term("UNFILLED", "its limit or stop was not reached before it expired"),
     Term("TOO_SMALL", "less than one lot, or than the venue's least notional"),
     Term("LEVERAGE", "more leverage than the venue allows at this size"),
+    Term("BANKRUPT", "the account, which backs all contracts, is used up"),
 )
 """What became of an intent."""
 (
@@ -79,6 +80,7 @@ VERDICTS = (
     UNFILLED,
     TOO_SMALL,
     LEVERAGE,
+    BANKRUPT,
 ) = range(len(VERDICTS))
 PENDING = len(VERDICTS)
 """Verdict of an intent that is queued: never left when a replay ends."""
@@ -327,7 +329,8 @@ class Rules(NamedTuple):
     `stop_order` is one of STOP_ORDERS. `settles_inside`: whether funding is settled inside bars, not only at their
     closes. `adds`: an intent on the side of a position opens another beside it. `maker_targets`: targets rest as
     limits. `partial_exits`: exits take no more of a bar than its capacity. `liquidates_on_mark`, `stops_on_mark`: what
-    the mark price triggers where it is known. `plain`: set by the kernel (`backtest.engine.kernel.is_plain`).
+    the mark price triggers where it is known. `cross`: one account backs all contracts. `plain`: set by the kernel
+    (`backtest.engine.kernel.is_plain`).
     """
 
     capital: float
@@ -347,6 +350,7 @@ class Rules(NamedTuple):
     partial_exits: bool
     liquidates_on_mark: bool
     stops_on_mark: bool
+    cross: bool
     stop_order: int
     bars_per_year: float
     plain: bool = False

@@ -48,9 +48,11 @@ class Calm(NamedTuple):
 
 @inlined
 def calm_from(count: int, t: int, nearest: int, bars: Bars, rules: Rules, work: Work) -> Calm:
-    """Bars from t on that may be quiet, all before `nearest`; none under a trailing stop, which moves on every bar."""
+    """Bars from t on that may be quiet, all before `nearest`; none where an exit must be looked for on each."""
     state = work.state
     end = nearest if rules.plain else min(nearest, change_from(bars, t))
+    if rules.cross:
+        end = t
     for p in range(count):
         end = min(end, min(decided_row(state, p, t, rules), state[p].end_row))
         if not rules.plain:

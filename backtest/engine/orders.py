@@ -9,7 +9,7 @@ from backtest.base.config import RunConfig
 from backtest.base.units import LONGEST_MS, duration_ms
 from backtest.catalysts.timing import first_open_at_or_after
 from backtest.engine import layout
-from backtest.engine.accounts import account_currency, refuse_jumps, refuse_unmarked, settled
+from backtest.engine.accounts import account_currency, refuse_jumps, refuse_spot, refuse_unmarked, settled
 from backtest.engine.variations import Orders
 from backtest.market.record import Market
 from backtest.signals.strategy import NEVER_MS, Intents
@@ -29,7 +29,8 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> Orders
     UsageError
         For an instrument that the market does not hold.
     ConfigError
-        For instruments that settle in different currencies, or stops on a mark price that one does not have.
+        For instruments that settle in different currencies, stops on a mark price that one does not have, or spot under
+        cross margin.
     MarketError
         For a jump of a price that no market makes.
     """
@@ -58,6 +59,7 @@ def kernel_orders(intents: Intents, market: Market, config: RunConfig) -> Orders
     account_currency(market, column)
     refuse_jumps(market, column, config.largest_jump)
     refuse_unmarked(market, column, config.stop_trigger)
+    refuse_spot(market, column, config.margin)
 
     def whole(values: npt.ArrayLike) -> npt.NDArray[np.int32]:
         return np.asarray(values, dtype=np.int32).reshape(1, -1)

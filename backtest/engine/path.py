@@ -331,7 +331,7 @@ def settle(
     fee = (rules.maker_fee_rate if maker else rules.fee_rate) * quantity * price
     liquidation = rules.liquidation_fee * quantity * price if reason == LIQUIDATION else 0.0
     released = state[p].margin + side * quantity * (price - state[p].price) - fee - liquidation
-    if released < 0.0:
+    if released < 0.0 and not rules.cross:
         liquidation += released
         released = 0.0
     return price, fee, half_spread, impact, liquidation, released

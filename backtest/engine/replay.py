@@ -13,6 +13,7 @@ from backtest.base.units import format_ms
 from backtest.catalysts.record import Calendar
 from backtest.engine import layout
 from backtest.engine.bounds import intervals_of
+from backtest.engine.cross_bounds import crossed_intervals
 from backtest.engine.layout import STATISTICS
 from backtest.engine.prepared import Prepared, block_extremes, empty_book, prepare
 from backtest.engine.run import Run
@@ -60,7 +61,7 @@ def replay_prepared(
     orders = prepared.orders(intents)
     book, statistics = recorded(orders, prepared)
     _check_funding(statistics, prepared.market)
-    intervals = intervals_of(orders, prepared, book)
+    intervals = (crossed_intervals if prepared.rules.cross else intervals_of)(orders, prepared, book)
     none = Calendar("none", ())
     return Run(strategy, prepared, intents, calendar or none, book, statistics, intervals)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,30 +17,20 @@ from backtest.base.units import duration_ms
 from backtest.catalysts.record import Calendar
 from backtest.catalysts.timing import known_at_ms
 from backtest.engine import layout
-from backtest.engine.accounts import account_currency, has_mark, quoted
+from backtest.engine.accounts import account_currency, quoted
 from backtest.engine.bounds import Intervals
 from backtest.engine.enumeration import bounds_of
 from backtest.engine.layout import COSTS, CUTS, EXITS, FILL_COSTS, PHASES, VERDICTS, CostBreakdown, Term
 from backtest.engine.moves import moves
+from backtest.engine.notes import Counted, counted_notes, cross_notes, notes_of, unfunded
 from backtest.engine.prepared import Prepared
 from backtest.engine.recorded import columns_of, entries_of, exit_fills, exit_loads, last_fills
 from backtest.engine.run_bounds import RunBounds
-from backtest.market.instrument import DOLLARS
 from backtest.market.record import Market
 from backtest.signals.strategy import Intents
 
 if TYPE_CHECKING:
     import vectorbt
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A note about `count` of the trades: its `subject`, and the whole sentence for one run."""
-
-    subject: str
-    count: int
-    trades: int
-    note: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,6 +131,17 @@ class Run(Shown):
         return bounds_of(orders, self.prepared, self.book, self.statistics, self.intervals)
 
     @property
+    def shortfall(self) -> float:
+        """What a bankrupt account has lost beyond its capital, currency of the account; 0 if it is not bankrupt.
+
+        Its trades keep their whole loss, so their net and the shortfall sum to the change of equity. Only the account
+        of cross margin has one.
+        """
+        if self.config.margin != "cross":
+            return 0.0
+        return max(-self.config.capital - float(self.trades["net"].sum()), 0.0)
+
+    @property
     def net_low(self) -> float:
         """Least net of the whole run over every path that the bars allow, quote currency."""
         return self.bounds.net_low
@@ -165,23 +164,19 @@ class Run(Shown):
     @cached_property
     def unfunded(self) -> frozenset[str]:
         """Instruments held over bars with unknown funding."""
-        return _unfunded(self.trades)
+        return unfunded(self.trades)
 
     @cached_property
     def counted(self) -> tuple[Counted, ...]:
         """Notes about some of the trades, each with their number."""
-        found = (
-            _cut(self.trades),
-            _crowded(self.trades, self.config),
-            _in_parts(self.trades, self.config),
-            _outer(self.intervals),
-        )
-        return tuple(one for one in found if one is not None)
+        return counted_notes(self.trades, self.config, self.intervals)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Sentences that must be shown with the results: the label of the data, unknown funding."""
-        notes = _notes(self.market, self.config, self.trades, self.currency)
+        notes = notes_of(self.market, self.config, self.trades, self.currency)
+        if self.config.margin == "cross":
+            notes = (*notes, *cross_notes(self.config, self.trades, self.shortfall))
         return (*notes, *(one.note for one in self.counted))
 
     @property
@@ -334,115 +329,3 @@ def _catalysts(calendar: Calendar, market: Market, trades: pd.DataFrame, rejecte
     table = pd.DataFrame(rows, columns=["catalyst_id", "assets", "kind", "actor", "announced", "known_at", "outcome"])
     table["known_at"] = pd.to_datetime(table["known_at"], unit="ms", utc=True)
     return table
-
-
-def _unfunded(trades: pd.DataFrame) -> frozenset[str]:
-    """Instruments held over bars with unknown funding."""
-    return frozenset(_where(trades, trades["unknown_funding_bars"].to_numpy() > 0, "instrument"))
-
-
-def _where(trades: pd.DataFrame, chosen: npt.NDArray[np.bool_], column: str) -> list[Any]:
-    """A column of the chosen trades; one without any costs no more than the question."""
-    return trades[column][chosen].tolist() if chosen.any() else []
-
-
-def funding_note(instruments: Collection[str], config: RunConfig) -> str:
-    """A sentence about what was charged where funding is unknown."""
-    how = {
-        "zero": "counted as zero",
-        "const": f"charged at {config.funding_const:.4%} per 8 h against the position",
-    }
-    names = ", ".join(sorted(instruments))
-    return f"funding unknown for {names}: {how[config.funding_unknown]} (`funding_unknown` takes error, zero or const)"
-
-
-def _cut(trades: pd.DataFrame) -> Counted | None:
-    """Entries that were filled with less than they wanted."""
-    less = trades["cut"].to_numpy() != ""
-    if not less.any():
-        return None
-    cut = trades[less]
-    counts = ", ".join(f"{count} by {name}" for name, count in cut["cut"].value_counts(sort=False).items())
-    note = (
-        f"{len(cut)} of {len(trades)} entries got less than they wanted ({counts}), at least "
-        f"{math.floor(cut['granted'].min() * 1e3 + 1e-9) / 1e3:.1%} of it each"
-    )
-    return Counted("entries that got less than they wanted, by volume, gross cap or cash", len(cut), len(trades), note)
-
-
-def _crowded(trades: pd.DataFrame, config: RunConfig) -> Counted | None:
-    """Exits that took more of their bar's volume than an entry may."""
-    loads = trades["exit_load"].to_numpy()
-    crowded = loads[loads > 1 + layout.SAME_STEP]
-    if not len(crowded):
-        return None
-    share = f"took more than {config.participation:.4g} of their bar's volume"
-    if config.partial_exits:
-        share += ", as liquidations and the end of an instrument do"
-    else:
-        share += " and were filled whole, at their impact"
-    most = float(crowded.max())
-    shown = f"{most * config.participation:.3g} of it at most" if np.isfinite(most) else "some where nothing traded"
-    note = f"{len(crowded)} of {len(trades)} exits {share} (`participation`; {shown})"
-    return Counted(f"exits that {share}", len(crowded), len(trades), note)
-
-
-def _in_parts(trades: pd.DataFrame, config: RunConfig) -> Counted | None:
-    """Positions that left in more than one fill."""
-    parts = trades.loc[trades["exit_fills"] > 1, "exit_fills"]
-    if not len(parts):
-        return None
-    share = f"were filled in parts of at most {config.participation:.4g} of a bar's volume"
-    note = f"{len(parts)} of {len(trades)} exits {share} (`partial_exits`; in {parts.max()} fills at most)"
-    return Counted(f"exits that {share}", len(parts), len(trades), note)
-
-
-def _outer(intervals: Intervals) -> Counted | None:
-    """Trades whose interval is sound, but may be wider than necessary."""
-    outer, all_of_them = int(intervals.outer.sum()), len(intervals.outer)
-    if not outer:
-        return None
-    kind = "outer bounds, not exact (docs/methods.md says where)"
-    note = f"intervals of {outer} of {all_of_them} trades are {kind}"
-    return Counted(f"trades with intervals that are {kind}", outer, all_of_them, note)
-
-
-def _triggers(market: Market, config: RunConfig, trades: pd.DataFrame) -> list[str]:
-    """Which price liquidates, where that can matter, and on which stops act."""
-    known = dict(zip(market.symbols, has_mark(market).tolist(), strict=True))
-    swaps = sorted(name for name in set(trades["instrument"]) if market.instruments[market.column(name)].kind == "swap")
-    by_mark, by_last = ([name for name in swaps if known[name] is there] for there in (True, False))
-    notes = []
-    if config.liquidation_trigger == "mark" and by_mark:
-        notes.append(f"liquidation acts on the mark price of {', '.join(by_mark)} (`liquidation_trigger`)")
-    if config.liquidation_trigger == "mark" and by_last and config.leverage > 1:
-        notes.append(f"liquidation acts on the last price of {', '.join(by_last)}, its mark price is unknown")
-    if config.stop_trigger == "mark" and by_mark:
-        notes.append(f"stops act on the mark price of {', '.join(by_mark)} (`stop_trigger`)")
-    return notes
-
-
-def _notes(market: Market, config: RunConfig, trades: pd.DataFrame, currency: str) -> tuple[str, ...]:
-    notes = []
-    if market.provenance.label:
-        notes.append(f"{market.provenance.label}: {market.provenance.source}")
-    if unknown := _unfunded(trades):
-        notes.append(funding_note(unknown, config))
-    if early := set(_where(trades, trades["young"].to_numpy(), "instrument")):
-        young = ", ".join(sorted(early))
-        notes.append(f"liquidity of {young} was estimated from less than a day of bars at some entries")
-    ended = trades["reason"].to_numpy() == EXITS[layout.DELISTED].name
-    ends: dict[str, pd.Timestamp] = {}
-    for name, at in zip(_where(trades, ended, "instrument"), _where(trades, ended, "exit_time"), strict=True):
-        ends.setdefault(name, at)
-    notes += [f"{name} stopped trading at {at:%Y-%m-%d %H:%M}: closed there" for name, at in ends.items()]
-    notes += _triggers(market, config, trades)
-    if currency not in DOLLARS:
-        notes.append(f"money is in {currency}, in which these instruments settle")
-    names = set(trades["instrument"])
-    notes += [
-        f"{one.symbol} is converted to {one.settle} by {one.converted_by}"
-        for one in market.instruments
-        if one.converted_by and one.symbol in names
-    ]
-    return tuple(notes)

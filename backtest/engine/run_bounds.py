@@ -85,7 +85,7 @@ def arithmetic_bounds(
         notional = float(notionals[k])
         paid = float(opened["price"][k])
         whole = notional * float(opened["parts"][k]) ** 2
-        worst, best = _returns(orders, prepared, _Entry(int(k), int(entry_row[k]), paid, paid), whole)
+        worst, best = returns_of(orders, prepared, Entry(int(k), int(entry_row[k]), paid, paid), whole)
         low[first:] += notional * min(worst, 0.0)
         high[first:] += notional * max(best, 0.0)
         final_low += float(intervals.net_low[k])
@@ -97,7 +97,7 @@ def arithmetic_bounds(
         # Each part of an order pays the impact of the whole order.
         parts = np.flatnonzero(orders.group[0] == orders.group[0, k]) if orders.group[0, k] < -1 else [k]
         whole = sum(_most(int(part), row, equity, orders, prepared) for part in parts)
-        worst, best = _returns(orders, prepared, _priced(one, orders, prepared, whole), whole)
+        worst, best = returns_of(orders, prepared, _priced(one, orders, prepared, whole), whole)
         low[row:] += notional * min(worst, 0.0)
         high[row:] += notional * max(best, 0.0)
         final_low += notional * min(worst, 0.0)
@@ -133,7 +133,7 @@ def _most(k: int, row: int, equity: float, orders: Orders, prepared: Prepared) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
     """An intent that fills unless it is rejected, and the least and greatest price that it can pay."""
 
     intent: int
@@ -143,7 +143,7 @@ class _Entry:
     maker: bool = False
 
 
-def _later(orders: Orders, prepared: Prepared, first: int) -> list[_Entry]:
+def _later(orders: Orders, prepared: Prepared, first: int) -> list[Entry]:
     """Intents that may fill after a row, by their row, at their prices before spread and impact.
 
     The time at which an order fills, if it is not rejected, does not depend on open positions.
@@ -162,11 +162,11 @@ def _later(orders: Orders, prepared: Prepared, first: int) -> list[_Entry]:
         opening = float(bars.panel[int(orders.column[0, k]), rows[k], layout.OPEN])
         reference = opening if at_open else float(work.level[k])
         maker = work.entry[k] in (layout.MAKER_AT_OPEN, layout.MAKER_INSIDE)
-        found.append(_Entry(k, int(rows[k]), reference, reference, bool(maker)))
+        found.append(Entry(k, int(rows[k]), reference, reference, bool(maker)))
     return sorted(found, key=lambda one: one.row)
 
 
-def _priced(entry: _Entry, orders: Orders, prepared: Prepared, most: float) -> _Entry:
+def _priced(entry: Entry, orders: Orders, prepared: Prepared, most: float) -> Entry:
     """The entry with the half-spread, which it pays at any size, and the impact of any size up to `most`."""
     if entry.maker:
         return entry
@@ -188,7 +188,17 @@ def _opens(prepared: Prepared, column: int, row: int, until: int) -> Floats:
     return np.concatenate((opens, bars.detail[finer, max(first, 0) : max(last, 0), layout.OPEN]))
 
 
-def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> tuple[float, float]:
+def last_held(orders: Orders, prepared: Prepared, k: int, row: int) -> int:
+    """Last row at which an intent that is entered at `row` can still exit."""
+    rules, bars, column = prepared.rules, prepared.bars, int(orders.column[0, k])
+    until = int(bars.last_row[column])
+    limited = min(int(orders.exit_row[0, k]), row + min(int(orders.hold[0, k]), NEVER - row))
+    if orders.group[0, k] < 0 and not (rules.extend or rules.partial_exits) and limited <= until:
+        until = min(int(bars.next_tradable[column, limited]), until)
+    return until
+
+
+def returns_of(orders: Orders, prepared: Prepared, entry: Entry, most: float) -> tuple[float, float]:
     """Bounds of the value of a position, per unit of notional, at any size up to `most`, until its exit.
 
     `most` is the notional whose impact it pays. Its price lies within the bars from its entry to the last row on which
@@ -197,10 +207,7 @@ def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> 
     """
     rules, bars, k, row = prepared.rules, prepared.bars, entry.intent, entry.row
     column, side = int(orders.column[0, k]), float(orders.side[0, k])
-    until, partial = int(bars.last_row[column]), rules.partial_exits
-    limited = min(int(orders.exit_row[0, k]), row + min(int(orders.hold[0, k]), NEVER - row))
-    if orders.group[0, k] < 0 and not (rules.extend or partial) and limited <= until:
-        until = min(int(bars.next_tradable[column, limited]), until)
+    until, partial = last_held(orders, prepared, k, row), rules.partial_exits
     panel = bars.panel[column, row : until + 1]
     coefficient = float(panel[0, layout.IMPACT])
     lowest, highest = float(np.nanmin(panel[:, layout.LOW])), float(np.nanmax(panel[:, layout.HIGH]))
@@ -243,7 +250,9 @@ def _returns(orders: Orders, prepared: Prepared, entry: _Entry, most: float) -> 
     else:
         worst = 1.0 - highest * (1 + worst_slip) / entry.least
         best = 1.0 - lowest / entry.greatest
-    return max(worst - fees - charge - pays, -1.0 / levered - fees), best + receives + rebate
+    # What an account backs can lose more than its own margin.
+    floor = -math.inf if rules.cross else -1.0 / levered - fees
+    return max(worst - fees - charge - pays, floor), best + receives + rebate
 
 
 def _worst_slip(impacts: Floats, coefficient: float, notional: float, half_spread: float) -> float:

@@ -45,8 +45,10 @@ def liquidation_level(
     """Signed price at which margin + side * quantity * (p - price) is the maintenance margin of quantity * p in bar t.
 
     That is the greatest of rate * notional - deduction over the tiers of the instrument, so the level is the nearest
-    of theirs; the rules' rate without deduction where there are none.
+    of theirs; the rules' rate without deduction where there are none. Under cross margin: none.
     """
+    if rules.cross:
+        return -np.inf
     if rules.plain or bars.tiers.shape[2] == 0:
         return side * (price - side * margin / quantity) / (1.0 - side * rules.maintenance_margin)
     version = _version_at(bars, t)
@@ -94,9 +96,24 @@ def too_levered(t: int, column: int, together: float, notional: float, bars: Bar
     for tier in range(bars.most_leverage.shape[2]):
         if together >= bars.most_leverage[version, column, tier, 0]:
             most = min(most, bars.most_leverage[version, column, tier, 1])
+    return rules.leverage > most or notional <= rules.leverage * _needed(version, column, notional, bars)
+
+
+@inlined
+def _needed(version: int, column: int, notional: float, bars: Bars) -> float:
+    """Maintenance margin of a notional by the tiers of an instrument, 0 where it has none."""
     needed = 0.0
     for tier in range(bars.tiers.shape[2]):
         rate, deduction = bars.tiers[version, column, tier, 0], bars.tiers[version, column, tier, 1]
         if rate * notional - deduction > needed:
             needed = rate * notional - deduction
-    return rules.leverage > most or notional <= rules.leverage * needed
+    return needed
+
+
+@inlined
+def maintenance_of(column: int, t: int, notional: float, bars: Bars, rules: Rules) -> float:
+    """Maintenance margin of a notional in bar t."""
+    version = _version_at(bars, t)
+    if bars.tiers.shape[2] == 0 or math.isnan(bars.tiers[version, np.uintp(column), 0, 0]):
+        return rules.maintenance_margin * notional
+    return _needed(version, column, notional, bars)

@@ -35,6 +35,7 @@ REMEDIES = {
     "NO_CASH": "a smaller weight, or more `leverage=...`",
     "UNFILLED": "a level nearer to the price, or a later expiry (`expires_ms` of its intent)",
     "TOO_SMALL": "more capital, or a larger weight",
+    "BANKRUPT": "less leverage or smaller weights before it, or `margin=isolated`",
     "LEVERAGE": "less `leverage=...`, or a smaller weight",
     "GROUP": "what let the other leg be filled",
 }

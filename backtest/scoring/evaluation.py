@@ -13,10 +13,11 @@ from backtest.base.display import Cell, Shown, View, cell, number, p_value, perc
 from backtest.base.progress import Progress, silent
 from backtest.base.tasks import parts
 from backtest.catalysts.record import Calendar
+from backtest.engine.notes import funding_note
 from backtest.engine.prepared import Prepared, prepare
 from backtest.engine.replay import replay_prepared
 from backtest.engine.room import give_back
-from backtest.engine.run import Run, funding_note
+from backtest.engine.run import Run
 from backtest.market.record import Market
 from backtest.scoring.ends import ends_of
 from backtest.scoring.metrics import Score, draws_of_bars, named, score_run, with_intervals

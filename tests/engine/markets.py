@@ -140,6 +140,7 @@ RULES = Rules(
     partial_exits=False,
     liquidates_on_mark=True,
     stops_on_mark=False,
+    cross=False,
     stop_order=codes.PESSIMISTIC,
     bars_per_year=8760.0,
 )
@@ -410,12 +411,17 @@ def random_intents(
 
 @st.composite
 def scenarios(
-    draw: st.DrawFn, variations: int = 1, torn_groups: bool = False, marked: bool = False, partial: bool = False
+    draw: st.DrawFn,
+    variations: int = 1,
+    torn_groups: bool = False,
+    marked: bool = False,
+    partial: bool = False,
+    cross: bool = False,
 ) -> Scenario:
     """Random markets, orders and rules; hypothesis chooses the features, a drawn seed the numbers.
 
     `torn_groups` asks for what is rare otherwise: groups, mild moves, and bars that some of their legs lack. `partial`
-    fills exits in parts, of bars that are too thin for most of them.
+    fills exits in parts, of bars that are too thin for most of them. With `cross` one account backs contracts alone.
     """
     flag = st.booleans()
     groups = torn_groups or draw(flag)
@@ -437,7 +443,7 @@ def scenarios(
         detailed=detailed,
         frictions=frictions,
         unknown=unknown,
-        spot=spot,
+        spot=spot and not cross,
         capital=capital,
         volatility=volatility,
         stepped=stepped,
@@ -456,6 +462,9 @@ def scenarios(
         ],
         shift=shifts,
     )
+    if cross:
+        # Enough to use up the account.
+        orders.weight[:] *= random.choice([1.0, leverage])
     if not shifted:
         orders.earliest[:, -1] += draw(st.sampled_from([0, 0, rows]))
     rules = Rules(
@@ -476,7 +485,8 @@ def scenarios(
         partial_exits=partial,
         liquidates_on_mark=not marked or bool(random.random() < 0.8),
         stops_on_mark=marked and bool(random.random() < 0.5),
-        stop_order=stop_order,
+        cross=cross,
+        stop_order=codes.PESSIMISTIC if cross else stop_order,
         bars_per_year=float(random.choice([365.0, 8760.0])),
     )
     return Scenario(bars, orders, rules)
@@ -484,6 +494,9 @@ def scenarios(
 
 any_scenario = st.one_of(scenarios(), scenarios(torn_groups=True))
 in_parts = st.one_of(*(scenarios(partial=True, **more) for more in ({}, {"marked": True}, {"torn_groups": True})))
+
+
+crossed = st.one_of(*(scenarios(cross=True, **more) for more in ({}, {"marked": True}, {"torn_groups": True})))
 
 
 def plainly(scenario: Scenario) -> Scenario:
@@ -494,7 +507,7 @@ def plainly(scenario: Scenario) -> Scenario:
         "stop_entry",
     )  # fmt: skip
     orders = scenario.orders._replace(**dict.fromkeys(optional, none), late=np.empty((1, 0), np.int32))
-    settings = ("settles_inside", "extend", "adds", "maker_targets", "partial_exits")
+    settings = ("settles_inside", "extend", "adds", "maker_targets", "partial_exits", "cross")
     return Scenario(
         scenario.bars._replace(
             marked=np.zeros_like(scenario.bars.marked),

@@ -12,6 +12,7 @@ import math
 from backtest.engine import layout as codes
 from backtest.engine.layout import Bars, Fill, Rules, Trade
 from backtest.engine.variations import Orders
+from tests.engine.reference_cross import Planned, Way, first_below, way_of
 from tests.engine.reference_paths import inside, on_mark
 from tests.engine.reference_records import Arrival, Exit, Position, Record, Wish, on_tick, wishes_of
 
@@ -36,11 +37,13 @@ class Replay:
         for row in range(self.rows):
             for position in self.positions:
                 position.tiers = self.tiers_at(position.wish.column, row)
+            self.liquidate_account(row)
             self.exits_at_open(row)
             resting = [unit for unit in units.get(row, []) if self.inside_bar(unit)]
             for unit in units.get(row, []):
                 if unit not in resting:
                     self.enter(unit, row)
+            self.liquidate_account(row)
             self.exits_of_entered(row)
             for unit in resting:
                 self.enter(unit, row)
@@ -48,9 +51,8 @@ class Replay:
             if not self.walk_bar(row) or not self.charge_funding(row):
                 return self.record
             self.exits_at_close(row)
-            self.record.equity.append(
-                self.cash + sum(position.worth(self.mark(position, row)) for position in self.positions)
-            )
+            equity = self.cash + sum(self.worth(position, self.mark(position, row)) for position in self.positions)
+            self.record.equity.append(max(equity, 0.0))
         self.record.statistics = statistics(self.record, self.rules, self.exposed)
         return self.record
 
@@ -250,10 +252,15 @@ class Replay:
                 return
             columns.add(leg.column)
             seen.add(leg.column)
-        equity = self.cash + sum(position.worth(self.last_price(position, row)) for position in self.positions)
+        equity = self.cash + sum(self.worth(position, self.last_price(position, row)) for position in self.positions)
         if equity <= codes.LEAST_SHARE * self.rules.capital:
-            self.reject(unit, {leg.number: codes.NO_CASH for leg in unit})
+            verdict = codes.BANKRUPT if self.rules.cross else codes.NO_CASH
+            self.reject(unit, {leg.number: verdict for leg in unit})
             return
+        free = self.cash
+        if self.rules.cross:
+            tied = sum(position.held * position.entry.price / self.rules.leverage for position in self.positions)
+            free = min(free, equity - tied)
         gross = sum(position.held * self.last_price(position, row) for position in self.positions)
         wanted = {leg.number: leg.weight * equity if leg.notional is None else leg.notional for leg in unit}
         total = sum(wanted.values())
@@ -265,7 +272,7 @@ class Replay:
         limits = [
             (codes.CAPACITY_ZERO, codes.CUT_CAPACITY, min(by_capacity.values())),
             (codes.GROSS_CAP, codes.CUT_GROSS, (self.rules.gross_cap * equity - gross) / total),
-            (codes.NO_CASH, codes.CUT_CASH, self.cash / need),
+            (codes.NO_CASH, codes.CUT_CASH, free / need),
         ]
         verdict, cut, scale = min(limits, key=lambda limit: limit[2])
         if scale >= 1:
@@ -383,6 +390,7 @@ class Replay:
             parts=math.sqrt(1 / share),
             tiers=self.tiers_at(leg.column, row),
             on_mark=self.triggered_by_mark(leg.column),
+            crossed=self.rules.cross,
         )
         self.positions.append(position)
         self.record.fills.append(fill)
@@ -399,7 +407,9 @@ class Replay:
     def walk_bar(self, row: int) -> bool:
         """Exits inside the bar; False where the policy forbids an unknown rate of funding."""
         self.record.funding.append(0.0)
-        left = []
+        if self.rules.cross:
+            return self.walk_account(row)
+        left: list[Position] = []
         for position in list(self.positions):
             if self.tradable(position.wish.column, row):
                 leaves = self.exit_inside(position, row)
@@ -414,6 +424,87 @@ class Replay:
                     # What is left may still be liquidated by the rest of the bar.
                     leaves = self.exit_inside(position, row) if position in self.positions else None
         self.call_partners(left, row)
+        return True
+
+    # cross margin
+
+    def worth(self, position: Position, price: float) -> float:
+        return position.margin + position.profit(price) if self.rules.cross else position.worth(price)
+
+    def ways(self, row: int) -> list[Way]:
+        return [way_of(one, self.bars, row, codes.LIQUIDATION in one.on_mark) for one in self.positions]
+
+    def slack(self, row: int, share: float) -> float:
+        """The account less its maintenance margin, a share of the way along the common path."""
+        account, notionals = self.cash, dict[int, float]()
+        for way in self.ways(row):
+            position, price = way.position, way.value(share)
+            account += position.margin + position.profit(price)
+            column = position.wish.column
+            notionals[column] = notionals.get(column, 0.0) + position.held * price
+        for column, notional in notionals.items():
+            tiers = self.tiers_at(column, row) or ((self.rules.maintenance_margin, 0.0),)
+            account -= max(rate * notional - less for rate, less in tiers)
+        return account
+
+    def liquidate_account(self, row: int) -> None:
+        if not self.rules.cross or not self.positions or self.slack(row, 0.0) > 0:
+            return
+        for position in list(self.positions):
+            if self.tradable(position.wish.column, row):
+                price = self.at(position.wish.column, row, codes.OPEN)
+                self.leave(position, row, codes.AT_OPEN, codes.LIQUIDATION, price)
+            else:
+                self.leave_later(position)
+
+    def leave_later(self, position: Position) -> None:
+        position.leaving, position.rests, position.leaves_at_close = codes.LIQUIDATION, False, False
+
+    def walk_account(self, row: int) -> bool:
+        """The common path: stops where it meets them, then the end of the account or the targets."""
+        planned: dict[int, Planned] = {}
+        for way in self.ways(row):
+            leaves = self.exit_inside(way.position, row) if way.opens is not None else None
+            if leaves is not None:
+                planned[way.position.wish.number] = Planned(way, leaves)
+        left: list[Position] = []
+        begin, fails = 0.0, self.slack(row, 0.0) <= 0
+        while not fails:
+            ahead = [planned[one.wish.number] for one in self.positions if one.wish.number in planned]
+            following = min((one for one in ahead if one.adverse), key=lambda one: one.share, default=None)
+            end = following.share if following is not None else 1.0
+            if self.slack(row, end) <= 0:
+                begin, fails = first_below(lambda share: self.slack(row, share), begin, end), True
+            elif following is None:
+                break
+            else:
+                if not self.leave_inside(following.way.position, row, following.leaves):
+                    return False
+                left.append(following.way.position)
+                begin, fails = end, self.slack(row, end) <= 0
+        for way in self.ways(row):
+            plan = planned.get(way.position.wish.number)
+            if not fails and plan is not None:
+                if not self.leave_inside(way.position, row, plan.leaves):
+                    return False
+                left.append(way.position)
+            elif fails and way.opens is None:
+                self.leave_later(way.position)
+            elif fails:
+                price = way.fill(begin)
+                if way.on_mark:
+                    price = way.reaches
+                    if plan is not None and plan.adverse:
+                        price = max(price, plan.leaves.price) if way.position.long else min(price, plan.leaves.price)
+                if not self.leave_inside(way.position, row, Exit(codes.LIQUIDATION, price)):
+                    return False
+        self.call_partners(left, row)
+        return True
+
+    def leave_inside(self, position: Position, row: int, leaves: Exit) -> bool:
+        if self.rules.settles_inside and not self.settle_inside(position, row, 1.0):
+            return False
+        self.leave(position, row, codes.INSIDE, leaves.reason, leaves.price)
         return True
 
     def exit_inside(self, position: Position, row: int) -> Exit | None:
@@ -529,7 +620,7 @@ class Replay:
         fee = rate * quantity * price
         liquidation = self.rules.liquidation_fee * quantity * price if reason == codes.LIQUIDATION else 0.0
         left = (position.margin + position.profit(price)) * share - fee - liquidation
-        if left < 0:
+        if left < 0 and not self.rules.cross:
             liquidation += left
         fill = Fill(
             row=row,

@@ -72,6 +72,7 @@ class Position:
     on_mark: tuple[int, ...] = ()
     parts_left: list[Fill] = field(default_factory=list)
     leaving: int | None = None
+    crossed: bool = False
 
     @property
     def held(self) -> float:
@@ -151,6 +152,8 @@ class Position:
 
     def liquidation(self, maintenance: float) -> float:
         """Where equity of the position meets the maintenance margin of the tier that its notional there is in."""
+        if self.crossed:
+            return -math.inf if self.long else math.inf
         if not self.tiers:
             return self.liquidation_at(maintenance, 0.0)
         levels = [self.liquidation_at(rate, deduction) for rate, deduction in self.tiers]

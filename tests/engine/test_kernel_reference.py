@@ -23,6 +23,7 @@ from tests.engine.markets import (
     Scenario,
     any_scenario,
     bars_of,
+    crossed,
     in_parts,
     orders_of,
     plainly,
@@ -44,8 +45,11 @@ def in_order(rows: np.ndarray, names: tuple[str, ...], keys: tuple[str, ...]) ->
     return rows[np.lexsort([rows[:, names.index(key)] for key in reversed(keys)])]
 
 
-def assert_fills_stand_in_order(found: Recorded) -> None:
-    """Time first; at an open, exits of what was held come before entries, and entries of a phase in the order given."""
+def assert_fills_stand_in_order(found: Recorded, cross: bool) -> None:
+    """Time first; at an open, exits of what was held come before entries, and entries of a phase in the order given.
+
+    An account that its entries have left too small is liquidated after them.
+    """
     opened: set[int] = set()
     entered: list[tuple[float, float, float]] = []
     last = (-1.0, -1.0)
@@ -59,7 +63,8 @@ def assert_fills_stand_in_order(found: Recorded) -> None:
         else:
             assert int(intent) in opened
             entry_row = next(at for at, _, number in entered if number == intent)
-            assert entry_row == row or phase != codes.AT_OPEN or all(at < row for at, *_ in entered)
+            account = cross and reason == codes.LIQUIDATION
+            assert entry_row == row or phase != codes.AT_OPEN or account or all(at < row for at, *_ in entered)
     assert entered == sorted(entered)
     assert len(entered) == (found.verdict == codes.ACCEPTED).sum()
 
@@ -67,7 +72,7 @@ def assert_fills_stand_in_order(found: Recorded) -> None:
 def compare(scenario: Scenario) -> None:
     bars, orders, rules = scenario.bars, scenario.orders, scenario.rules
     found, expected = recorded(orders, bars, rules), replay(orders, bars, rules)
-    assert_fills_stand_in_order(found)
+    assert_fills_stand_in_order(found, rules.cross)
     if expected.fault is not None:
         assert found.fault == expected.fault
         return
@@ -118,8 +123,17 @@ def test_kernel_equals_reference_where_exits_are_filled_in_parts(scenario: Scena
     compare(scenario)
 
 
+@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(crossed)
+def test_kernel_equals_reference_where_one_account_backs_all_contracts(scenario: Scenario) -> None:
+    compare(scenario)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(scenarios(variations=3), scenarios(variations=3, partial=True)), st.integers(1, 5))
+@given(
+    st.one_of(*(scenarios(variations=3, **more) for more in ({}, {"partial": True}, {"cross": True}))),
+    st.integers(1, 5),
+)
 def test_batch_equals_single_replays(scenario: Scenario, workers: int) -> None:
     batch = replay_many(scenario.orders, scenario.bars, scenario.rules, 3, workers)
     assert batch.shape == (3, len(codes.STATISTICS))
@@ -149,7 +163,10 @@ RARE = (
     ("bars", {"detail_column": np.zeros(1, np.int32)}),
     ("bars", {"tiers": np.full((1, 1, 1, 2), 0.1)}),
     ("bars", {"most_leverage": np.full((1, 1, 1, 2), 10.0)}),
-    *(("rules", {name: True}) for name in ("settles_inside", "extend", "adds", "maker_targets", "partial_exits")),
+    *(
+        ("rules", {name: True})
+        for name in ("settles_inside", "extend", "adds", "maker_targets", "partial_exits", "cross")
+    ),
 )
 
 
@@ -183,7 +200,7 @@ def test_random_markets_exercise_every_rule() -> None:
     seen: Counter[tuple[str, int]] = Counter()
 
     @settings(max_examples=1500, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
-    @given(any_scenario)
+    @given(st.one_of(any_scenario, crossed))
     def count(scenario: Scenario) -> None:
         found = recorded(scenario.orders, scenario.bars, scenario.rules)
         seen["fault", int(found.fault is not None)] += 1
@@ -196,6 +213,10 @@ def test_random_markets_exercise_every_rule() -> None:
             of_trade = groups[found.trade("intent").astype(int)]
             for group, row in zip(of_trade, exits, strict=True):
                 seen["leg that waited for a bar", 0] += int(group >= 0 and row > exits[of_trade == group].min())
+            if scenario.rules.cross:
+                liquidated = found.trade("reason") == codes.LIQUIDATION
+                seen.update(("account liquidated", int(code)) for code in found.trade("exit_phase")[liquidated])
+                seen["shortfall", 0] += int(found.trade("net").sum() < -scenario.rules.capital)
             seen["negative liquidation", 0] += int((found.trade("liquidation") < 0).sum())
 
     count()
@@ -207,6 +228,9 @@ def test_random_markets_exercise_every_rule() -> None:
         *(("side", code) for code in (-1, 1)),
         *(("fault", code) for code in (0, 1)),
         ("negative liquidation", 0),
+        ("account liquidated", codes.AT_OPEN),
+        ("account liquidated", codes.INSIDE),
+        ("shortfall", 0),
         ("leg that waited for a bar", 0),
     ]
     missing = [pair for pair in wanted if seen[pair] < 3]

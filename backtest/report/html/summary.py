@@ -48,6 +48,7 @@ OUTCOMES = {
     "NO_CASH": "no cash was left",
     "GROUP": "another leg of its group was refused",
     "TOO_SMALL": "smaller than the venue takes",
+    "BANKRUPT": "the account was used up",
     "LEVERAGE": "more leverage than the venue allows at its size",
 }
 """Why a catalyst or an intent opened nothing."""
