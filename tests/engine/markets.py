@@ -428,7 +428,7 @@ def scenarios(
     instruments, rows = draw(st.integers(1 + groups, 4)), draw(st.integers(5, 60))
     intents = draw(st.integers(1 + groups, 12))
     capital = draw(st.sampled_from([1_000.0, 100_000.0]))
-    volatility = 0.01 if torn_groups else draw(st.sampled_from([0.003, 0.01, 0.02, 0.1]))
+    volatility = 0.01 if torn_groups else draw(st.sampled_from([0.01, 0.1, 0.3] if cross else [0.003, 0.01, 0.02, 0.1]))
     gaps, detailed, frictions, unknown, spot, shifted, costs = (draw(flag) for _ in range(7))
     leverage = 1.0 if torn_groups else draw(st.sampled_from([1.0, 2.0, 3.0, 5.0, 20.0, 60.0]))
     policy = draw(st.sampled_from([codes.FUNDING_ERROR, codes.FUNDING_ZERO, codes.FUNDING_CONST]))
