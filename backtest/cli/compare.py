@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backtest.base.display import plural
 from backtest.base.errors import UsageError
 from backtest.cli.options import Json, LedgerOption
 from backtest.cli.progress import progress_bar
@@ -83,13 +84,13 @@ def compare(
             for one in (pair.trades if every else pair.trades[:MOST_TRADES])
         ]
         left = len(pair.trades) - len(lines)
+        same = plural(pair.same, "trade is", "trades are")
+        differ = plural(len(pair.trades), "differs:", "differ:") if lines else "none differs"
         show(
             console,
             "",
             f"{first} less {other}: {pair.difference.sentence}",
-            f"{pair.same} trades are the same, {len(pair.trades)} differ:"
-            if lines
-            else f"all {pair.same} trades agree",
+            f"{same} the same, {differ}",
             *lines,
             *([f"and {left} more: --all"] if left else []),
         )

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from backtest.base.display import plural
 from backtest.engine.run import Run
 from backtest.report.figures import style
 from backtest.report.figures.palette import GREEN, INK, MUTED, PAPER, RED
@@ -68,8 +69,9 @@ def trade_returns(runs: Sequence[Run]) -> Figure:
     if not len(values):
         return style.message(title, "No trade was closed.", label=_label(runs))
     told = (
-        f"{len(values)} trades, {np.mean(values > 0):.0%} of them gained; median {percent(float(np.median(values)))}, "
-        f"least {percent(float(values.min()))}, greatest {percent(float(values.max()))}. The outermost bars hold all "
+        f"{plural(len(values), 'trade', 'trades')}, {np.mean(values > 0):.0%} of them gained; "
+        f"median {percent(float(np.median(values)))}, least {percent(float(values.min()))}, "
+        f"greatest {percent(float(values.max()))}. The outermost bars hold all "
         "beyond them."
     )
     made = style.sheet(title, told, [2.3], label=_label(runs))
