@@ -356,7 +356,7 @@ class Calendar(Shown):
     def _line(self) -> str:
         untimed = sum(not one.timed for one in self.catalysts)
         told = f", {untimed} of them untimed and never tradable" if untimed else ""
-        return f"{self.name}: {len(self)} catalysts{told}"
+        return f"{self.name}: {plural(len(self), 'catalyst', 'catalysts')}{told}"
 
     def _view(self) -> View:
         columns = ("id", "announced (UTC)", "kind", "coins", "direction", "confidence")

@@ -28,7 +28,7 @@ def announce(verb: str, work: Workload, *also: Estimate) -> Estimate:
         # Too little for any machine to be worth measuring it.
         return told
     told = Estimate(told.seconds * slowness(), told.bytes)
-    size = f"{work.bars:,} bars x {work.coins:,} coins, {work.catalysts:,} catalysts"
+    size = f"{work.bars:,} bars x {work.coins:,} coins, {work.catalysts:,} catalyst{'s' * (work.catalysts != 1)}"
     if verb in _WAYS and there is not None and told.bytes > there:
         raise UsageError(
             f"{verb} of {size} needs about {told.bytes / 1e9:.1f} GB, and {there / 1e9:.1f} GB are all that this "

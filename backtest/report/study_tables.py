@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from backtest import __version__
-from backtest.base.display import ABSENT, p_value, percent
+from backtest.base.display import ABSENT, p_value, percent, plural
 from backtest.base.identity import document_of
 from backtest.base.schemas import schema_id
 from backtest.report.folder import dataset_block, plain, rows_of, to_json, write_text, writing
@@ -27,7 +27,8 @@ _KEYS = ["measure", "grouping", "group"]
 
 def study_tables(study: Study) -> list[Table]:
     """Everything that fits a terminal: each catalyst, groups, volume and open interest, influencers."""
-    tables = [catalyst_table(study), effect_table(study)]
+    effects = effect_table(study)
+    tables = [catalyst_table(study), *([effects] if effects.row_count else [])]
     tables += [level_table(study)] if (study.effects["measure"] != "return").any() else []
     return tables + ([influencer_table(study)] if len(study.influencers) else [])
 
@@ -37,9 +38,8 @@ def catalyst_table(study: Study) -> Table:
     rows = study.catalysts
     # A terminal has room for two horizons; every one is in the JSON.
     spans = [*study.spans[:3], study.spans[-1]] if len(study.spans) > 4 else list(study.spans)
-    table = new_table(
-        f"Abnormal returns of {len(rows)} catalysts", ("catalyst",), (*map(_header, spans), "volume", "flags")
-    )
+    title = f"Abnormal returns of {plural(len(rows), 'catalyst', 'catalysts')}"
+    table = new_table(title, ("catalyst",), (*map(_header, spans), "volume", "flags"))
     for row in rows.sort_values("endogenous", kind="stable").to_dict("records"):
         flags = (("o", "overlaps"), ("x", "overlaps_other"), ("e", "overlaps_estimation"), ("c", "confounded"),
                  ("m", "endogenous"))  # fmt: skip

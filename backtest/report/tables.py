@@ -16,7 +16,7 @@ from rich.segment import Segment, Segments
 from rich.table import Column, Table
 from rich.text import Text
 
-from backtest.base.display import inert, percent
+from backtest.base.display import inert, percent, plural
 
 if TYPE_CHECKING:
     from backtest.catalysts.record import Calendar
@@ -102,7 +102,7 @@ def calendar_table(calendar: Calendar, width: int, numbers: Mapping[str, int], w
     """One row per catalyst with the number of its cluster; the actor is left out below 100 columns."""
     wide = width >= 100
     columns = ("id", "", "announced (UTC)", "kind", "confidence", *(("actor",) if wide else ()))
-    table = new_table(f"{calendar.name}: {len(calendar)} catalysts", columns, ())
+    table = new_table(f"{calendar.name}: {plural(len(calendar), 'catalyst', 'catalysts')}", columns, ())
     moves = [one for one in calendar if one.endogenous]
     for one in [one for one in calendar if not one.endogenous] + moves:
         if moves and one is moves[0]:

@@ -36,6 +36,15 @@ def test_the_default_names_every_catalyst_in_80_columns(backtest: Command) -> No
         assert one["id"] in words
 
 
+def test_one_catalyst_has_no_table_of_means(backtest: Command) -> None:
+    """A mean needs two: the table was printed without a row, and told of a least p of "-"."""
+    done = backtest("study", "--draws", "20", "--actor", "Naval Ravikant")
+    assert done.returncode == 0, done.stderr
+    assert "Abnormal returns of 1 catalyst\n" in done.stdout
+    assert "groups of two and more" not in done.stdout
+    assert "at least -" not in done.stdout
+
+
 def test_json_and_folder_say_the_same(backtest: Command, tmp_path: Path) -> None:
     done = backtest("study", *QUICK, "--json", "--out", "here")
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from backtest import __version__
 from backtest.base.config import RunConfig
+from backtest.base.display import plural
 from backtest.base.progress import Progress, silent
 from backtest.report.figures.palette import DARK, LIGHT, css_variables
 from backtest.report.folder import write_text, writing
@@ -117,8 +118,13 @@ def _lead(contents: Contents) -> str:
     if contents.document is None:
         return told
     document = contents.document
-    counts = (len(document["strategies"]), len(document["strategies"][0]["catalysts"]), len(bars["instruments"]))
-    return f"{counts[0]} strategies, {counts[1]} catalysts, {counts[2]} instruments; {told}"
+    ran = document["strategies"]
+    counts = (
+        plural(len(ran), "strategy", "strategies"),
+        plural(len(ran[0]["catalysts"]), "catalyst", "catalysts"),
+        plural(len(bars["instruments"]), "instrument", "instruments"),
+    )
+    return f"{', '.join(counts)}; {told}"
 
 
 def _record(contents: Contents) -> Section:
