@@ -52,7 +52,7 @@ def funding_note(instruments: Collection[str], config: RunConfig) -> str:
 
 def counted_notes(trades: pd.DataFrame, config: RunConfig, intervals: Intervals) -> tuple[Counted, ...]:
     """Notes about some of the trades, each with their number."""
-    found = (_cut(trades), _crowded(trades, config), _in_parts(trades, config), _outer(intervals))
+    found = (_cut(trades), _crowded(trades, config), _in_parts(trades, config), _outer(trades, intervals))
     return tuple(one for one in found if one is not None)
 
 
@@ -114,14 +114,14 @@ def _in_parts(trades: pd.DataFrame, config: RunConfig) -> Counted | None:
     return Counted(f"exits that {share}", len(parts), len(trades), note)
 
 
-def _outer(intervals: Intervals) -> Counted | None:
+def _outer(trades: pd.DataFrame, intervals: Intervals) -> Counted | None:
     """Trades whose interval is sound, but may be wider than necessary."""
-    outer, all_of_them = int(intervals.outer.sum()), len(intervals.outer)
+    outer = int(intervals.outer.sum())
     if not outer:
         return None
     kind = "outer bounds, not exact (docs/methods.md says where)"
-    note = f"intervals of {outer} of {all_of_them} trades are {kind}"
-    return Counted(f"trades with intervals that are {kind}", outer, all_of_them, note)
+    note = f"intervals of {outer} of {len(trades)} trades are {kind}"
+    return Counted(f"trades with intervals that are {kind}", outer, len(trades), note)
 
 
 def _triggers(market: Market, config: RunConfig, trades: pd.DataFrame) -> list[str]:
@@ -133,7 +133,7 @@ def _triggers(market: Market, config: RunConfig, trades: pd.DataFrame) -> list[s
     if config.liquidation_trigger == "mark" and by_mark:
         notes.append(f"liquidation acts on the mark price of {', '.join(by_mark)} (`liquidation_trigger`)")
     if config.liquidation_trigger == "mark" and by_last and config.leverage > 1:
-        notes.append(f"liquidation acts on the last price of {', '.join(by_last)}, its mark price is unknown")
+        notes.append(f"mark price unknown of {', '.join(by_last)}: liquidation acts on the last price")
     if config.stop_trigger == "mark" and by_mark:
         notes.append(f"stops act on the mark price of {', '.join(by_mark)} (`stop_trigger`)")
     return notes

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from backtest.base.documents import build
-from backtest.base.errors import UsageError
+from backtest.base.errors import ConfigError, UsageError
 from backtest.base.units import from_ms, timeframe_ms
 from backtest.engine.bounds import useful_bars
 from backtest.engine.run import Run
@@ -42,7 +42,17 @@ class UsefulDetail:
 
 
 def most_useful(runs: Sequence[Run]) -> tuple[UsefulDetail, ...]:
-    """Doubtful bars of runs over one market, the most useful first; those that cannot narrow anything are left out."""
+    """Doubtful bars of runs over one market, the most useful first; those that cannot narrow anything are left out.
+
+    Raises
+    ------
+    ConfigError
+        For a run under cross margin, whose intervals finer bars do not narrow.
+    """
+    if any(run.config.margin == "cross" for run in runs):
+        raise ConfigError(
+            "margin = 'cross': intervals are outer bounds, which finer bars do not narrow; choose margin = 'isolated'"
+        )
     found: dict[tuple[int, int], list[tuple[str, float, int]]] = {}
     for run in runs:
         for bar in useful_bars(run.intervals, run.book):

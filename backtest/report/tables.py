@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 _LEAST_NAME = 8
 _LEAST_WORD = 24
-INTERVAL = "the least to the greatest net over all price paths that its bars allow"
+INTERVAL = (
+    "the least to the greatest net over all price paths that its bars allow, "
+    "or an outer bound of it where a note says so"
+)
 """What the interval of a trade is, wherever one is shown."""
 CROWDED = 1.0 + 1e-9
 """Load of an exit from which it takes more of its bar than an entry may."""

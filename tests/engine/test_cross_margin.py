@@ -18,6 +18,7 @@ from backtest.engine.kernel import replay_one
 from backtest.engine.prepared import Prepared
 from backtest.engine.replay import Run, replay
 from backtest.engine.run_bounds import arithmetic_bounds
+from backtest.engine.useful import most_useful
 from backtest.market.instrument import Instrument
 from backtest.market.record import Market
 from backtest.signals.strategy import Intent, Intents
@@ -232,13 +233,16 @@ def test_spot_is_refused_with_the_perpetual_beside_it() -> None:
 
 def test_intervals_are_outer_bounds_and_no_verdict_rests_on_every_path() -> None:
     market = market_of([FLAT, FALL, FLAT, FLAT], [FLAT, RISE, FLAT, FLAT])
-    run = run_of(market, an_intent(market, A, hold_ms=2 * market.bar_ms), an_intent(market, B, -1))
+    late = an_intent(market, A, row=2)
+    run = run_of(market, an_intent(market, A, hold_ms=2 * market.bar_ms), an_intent(market, B, -1), late)
     assert run.trades["ambiguous"].all()
-    assert run.intervals.outer.all()
+    assert run.intervals.outer.tolist() == [True, True, False]
     assert not run.bounds.exact
     # A can leave until the open at which its time is up: between 80 and 100 of 30 coins.
     assert run.trades.set_index("instrument").loc[A, ["net_low", "net_high"]].tolist() == pytest.approx([-600, 0])
-    assert any("outer bounds" in note for note in run.notes)
+    assert any(note.startswith("intervals of 2 of 2 trades are outer bounds") for note in run.notes)
+    with pytest.raises(ConfigError, match="which finer bars do not narrow; choose margin = 'isolated'"):
+        most_useful([run])
     unknown = np.array(market.funding)
     unknown[2] = np.nan
     with pytest.raises(DataError, match=r"on a path that the bars allow|while a position is open"):

@@ -138,7 +138,7 @@ def test_a_run_liquidates_on_the_mark_price_where_it_is_known_and_says_so() -> N
     assert "liquidation acts on the mark price of ZEC/USDT:USDT" in notes["above"]
     last = replay(market_of("ZEC/USDT:USDT", None), intents, config)
     assert float(last.trades["net"].iloc[0]) == pytest.approx(100_000 * (LONG / 100 - 1))
-    assert "liquidation acts on the last price of ZEC/USDT:USDT, its mark price is unknown" in " ".join(last.notes)
+    assert "mark price unknown of ZEC/USDT:USDT: liquidation acts on the last price" in " ".join(last.notes)
     by_last = replay(
         market_of("ZEC/USDT:USDT", [90.0] * 4), intents, config.model_copy(update={"liquidation_trigger": "last"})
     )
