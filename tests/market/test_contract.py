@@ -110,7 +110,7 @@ class TestVenueOfCcxt(SourceContract):
         start, end = (pd.Timestamp(moment, unit="ms", tz="UTC").isoformat() for moment in (first, last))
         store = Store(folder / "store")
         with serving(state):
-            choice = ExchangeChoice(id="binanceusdm", options=options("binanceusdm", state.url, timeout=5000))
+            choice = ExchangeChoice(id="binanceusdm", options=options("binanceusdm", state.url, timeout=20_000))
             recipe = Recipe(name="sample", exchange=choice, symbols=(SYMBOL,), timerange=f"{start}/{end}")
             patience = Patience(attempts=3, doubtful=2, first=0.001, longest=0.002)
             Downloader(recipe, store, patience=patience, clock=lambda: state.now_ms).run()
