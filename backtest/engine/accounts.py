@@ -69,6 +69,11 @@ def settled(orders: Orders, market: Market) -> Orders:
     )
 
 
+def _distinct(columns: npt.ArrayLike) -> list[int]:
+    """Columns of a market, each once, in the order in which they come."""
+    return list(dict.fromkeys(np.asarray(columns).reshape(-1).tolist()))
+
+
 def has_mark(market: Market) -> npt.NDArray[np.bool_]:
     """(N,) whether bars of the mark price of each instrument are known."""
     if not all(name in market.series for name in MARK_BARS):
@@ -85,7 +90,7 @@ def refuse_unmarked(market: Market, columns: npt.ArrayLike, trigger: str) -> Non
         Naming the instrument.
     """
     known = has_mark(market) if trigger == "mark" else None
-    for column in dict.fromkeys(np.asarray(columns).reshape(-1).tolist()):
+    for column in _distinct(columns):
         if known is not None and not known[column] and market.instruments[column].kind == "swap":
             raise ConfigError(
                 f"stop_trigger = 'mark', but market {market.provenance.name!r} has no bars of the mark price of "
@@ -101,7 +106,7 @@ def refuse_spot(market: Market, columns: npt.ArrayLike, margin: str) -> None:
     ConfigError
         Naming the instrument, and the perpetual beside it if there is one.
     """
-    for column in dict.fromkeys(np.asarray(columns).reshape(-1).tolist()):
+    for column in _distinct(columns):
         one = market.instruments[column]
         if margin == "cross" and one.kind == "spot":
             swaps = [other.symbol for other in market.instruments if other.kind == "swap" and other.base == one.base]
@@ -119,7 +124,7 @@ def account_currency(market: Market, columns: npt.ArrayLike) -> str:
     ConfigError
         For two currencies, or a contract that pays in a third one.
     """
-    traded = [market.instruments[column] for column in dict.fromkeys(np.asarray(columns).reshape(-1).tolist())]
+    traded = [market.instruments[column] for column in _distinct(columns)]
     for one in traded:
         if one.quanto:
             raise ConfigError(
@@ -156,7 +161,7 @@ def refuse_jumps(market: Market, columns: npt.ArrayLike, largest: float) -> None
     MarketError
         Naming the bar, both prices and their ratio.
     """
-    for column in dict.fromkeys(np.asarray(columns).reshape(-1).tolist()):
+    for column in _distinct(columns):
         rows = np.flatnonzero(~np.isnan(market.close[:, column]))
         opens, closes = market.open[rows[1:], column], market.close[rows[:-1], column]
         wide = np.flatnonzero(np.maximum(opens / closes, closes / opens) >= largest)

@@ -13,7 +13,7 @@ from backtest.base.units import format_ms
 from backtest.engine.layout import AT_MARKET, POSITION, Book, Positions
 from backtest.engine.prepared import Prepared
 from backtest.engine.variations import Orders, Variation
-from backtest.market.record import Floats
+from backtest.market.record import Floats, Market
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,13 +108,18 @@ def open_in_doubt(intervals: Intervals, book: Book) -> int | None:
 def _check_funding(table: Floats, place: int, orders: Orders, prepared: Prepared) -> None:
     unknown = np.flatnonzero(table[:, place] >= 0)
     if len(unknown):
-        market = prepared.market
-        column, row = int(orders.column[0, unknown[0]]), int(table[unknown[0], place])
-        raise DataError(
-            f"funding of {market.symbols[column]} is unknown at {format_ms(int(market.open_ms[row]))} while a position "
-            "may be open on a path that the bars allow: fetch its funding, or choose `funding_unknown=const` (charged "
-            "against the position) or `funding_unknown=zero`"
-        )
+        raise unknown_funding(prepared.market, int(orders.column[0, unknown[0]]), int(table[unknown[0], place]))
+
+
+def unknown_funding(
+    market: Market, column: int, row: int, held: str = "may be open on a path that the bars allow"
+) -> DataError:
+    """The error of a position that is held into unknown funding under the policy `error`."""
+    return DataError(
+        f"funding of {market.symbols[column]} is unknown at {format_ms(int(market.open_ms[row]))} while a position "
+        f"{held}: fetch its funding, or choose `funding_unknown=const` (charged "
+        "against the position) or `funding_unknown=zero`"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from backtest.base.errors import DataError
-from backtest.base.units import format_ms
 from backtest.engine import layout
-from backtest.engine.bounds import Intervals
+from backtest.engine.bounds import Intervals, unknown_funding
 from backtest.engine.ends import DOUBT_WIDTH
 from backtest.engine.layout import Book
 from backtest.engine.prepared import Prepared
@@ -56,9 +54,4 @@ def _check_funding(orders: Orders, prepared: Prepared, k: int, row: int, until: 
     column = int(orders.column[0, k])
     unknown = np.isnan(prepared.bars.panel[column, row : until + 1, layout.FUNDING])
     if prepared.rules.funding_unknown == layout.FUNDING_ERROR and unknown.any():
-        at, market = row + int(unknown.argmax()), prepared.market
-        raise DataError(
-            f"funding of {market.symbols[column]} is unknown at {format_ms(int(market.open_ms[at]))} while a position "
-            "may be open on a path that the bars allow: fetch its funding, or choose `funding_unknown=const` (charged "
-            "against the position) or `funding_unknown=zero`"
-        )
+        raise unknown_funding(prepared.market, column, row + int(unknown.argmax()))

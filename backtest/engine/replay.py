@@ -8,11 +8,9 @@ import numpy.typing as npt
 
 from backtest.base.arguments import checked
 from backtest.base.config import RunConfig
-from backtest.base.errors import DataError
-from backtest.base.units import format_ms
 from backtest.catalysts.record import Calendar
 from backtest.engine import layout
-from backtest.engine.bounds import intervals_of
+from backtest.engine.bounds import intervals_of, unknown_funding
 from backtest.engine.cross_bounds import crossed_intervals
 from backtest.engine.layout import STATISTICS
 from backtest.engine.prepared import Prepared, block_extremes, empty_book, prepare
@@ -82,11 +80,7 @@ def recorded(orders: Orders, prepared: Prepared) -> tuple[layout.Book, npt.NDArr
 def _check_funding(statistics: npt.NDArray[np.float64], market: Market) -> None:
     row, column = (int(value) for value in statistics[-2:])
     if row >= 0:
-        raise DataError(
-            f"funding of {market.symbols[column]} is unknown at {format_ms(int(market.open_ms[row]))} while a position "
-            "is open: fetch its funding, or choose `funding_unknown=const` (charged against the position) or "
-            "`funding_unknown=zero`"
-        )
+        raise unknown_funding(market, column, row, "is open")
 
 
 def replay_statistics(orders: Orders, prepared: Prepared, replays: int, *, net_only: bool = False) -> Floats:
