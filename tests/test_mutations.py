@@ -152,8 +152,8 @@ PLANTED = (
     Planted(
         "a maintenance margin of the wrong sign",
         "backtest/engine/tiers.py",
-        "== 0:\n        return side * (price - side * margin / quantity) / (1.0 - side",
-        "== 0:\n        return side * (price - side * margin / quantity) / (1.0 + side",
+        "        return side * (price - side * margin / quantity) / (1.0 - side",
+        "        return side * (price - side * margin / quantity) / (1.0 + side",
         ("is entered in its bar and leaves in another or for another reason", "liquidation_drag", CALLED),
         baseline="levered",
     ),

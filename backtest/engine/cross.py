@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from backtest.engine.compiling import inlined, linked
+from backtest.engine.entries import worth
 from backtest.engine.exits import call_group, compact, leave, leave_inside
 from backtest.engine.layout import (
     AT_MARKET,
@@ -77,7 +78,7 @@ def _slack(count: int, t: int, share: float, bars: Bars, rules: Rules, work: Wor
                 notional += state[other].quantity * price
                 first = first and other >= p
                 if other == p:
-                    slack += state[p].margin + state[p].side * state[p].quantity * (price - state[p].price)
+                    slack += worth(state, p, price, True)
         if first:
             slack -= maintenance_of(column, t, notional, bars, rules)
     return slack
@@ -114,6 +115,12 @@ def account_at_open(count: int, t: int, bars: Bars, rules: Rules, work: Work, bo
     return compact(count, work)
 
 
+@inlined
+def _stops(state: Positions, p: int) -> bool:
+    """Whether the exit that the bar allows position p is a stop, which the path meets on its way."""
+    return bool(state[p].due == STOP_LOSS or state[p].due == TRAILING_STOP)
+
+
 @linked
 def _leave_by_level(p: int, count: int, t: int, bars: Bars, rules: Rules, work: Work, book: Book, record: bool) -> None:
     """The exit of position p that bar t allows it, and its group told."""
@@ -141,8 +148,7 @@ def _close_all(
         start, worst = _way_of_last(state, p, t, bars)
         level = start + share * (worst - start)
         if state[p].marked and rules.liquidates_on_mark:
-            adverse = state[p].due == STOP_LOSS or state[p].due == TRAILING_STOP
-            level = max(worst, state[p].ceiling) if adverse else worst
+            level = max(worst, state[p].ceiling) if _stops(state, p) else worst
         leave_inside(p, t, level, LIQUIDATION, bars, rules, work, book, record)
         left += 1
     return left
@@ -170,8 +176,7 @@ def account_inside(count: int, t: int, bars: Bars, rules: Rules, work: Work, boo
     while not fails:
         nearest, end = -1, 1.0
         for p in range(count):
-            adverse = state[p].due == STOP_LOSS or state[p].due == TRAILING_STOP
-            if state[p].column >= 0 and adverse and (nearest < 0 or state[p].floor < end):
+            if state[p].column >= 0 and _stops(state, p) and (nearest < 0 or state[p].floor < end):
                 nearest, end = p, state[p].floor
         fails = _slack(count, t, end, bars, rules, work) <= 0.0
         if fails:

@@ -58,6 +58,12 @@ def _target(level: float, tick: float, rules: Rules) -> float:
 
 
 @inlined
+def _mark_before(state: Positions, p: int, t: int, bars: Bars) -> float:
+    """Price at which a position counts for entries in bar t: the last mark, its own price where it entered in t."""
+    return float(state[p].price if state[p].entry_row == t else bar_of(bars, state[p].column, t - 1).mark)
+
+
+@inlined
 def worth(state: Positions, p: int, mark: float, cross: bool) -> float:
     """What a position adds to equity at a mark: margin and profit, never below zero unless the account backs it."""
     value = state[p].margin + state[p].side * state[p].quantity * (mark - state[p].price)
@@ -96,7 +102,7 @@ def _scale(
     cash, gross, tied = work.tally[T_CASH], 0.0, 0.0
     equity = cash
     for p in range(count):
-        mark = state[p].price if state[p].entry_row == t else bar_of(bars, state[p].column, t - 1).mark
+        mark = _mark_before(state, p, t, bars)
         equity += worth(state, p, mark, rules.cross)
         gross += state[p].quantity * mark
         if rules.cross:
@@ -183,8 +189,7 @@ def _too_levered(
     column, state, together, notional = intent.column[k], work.state, 0.0, 0.0
     for p in range(count):
         if state[p].column == column:
-            mark = state[p].price if state[p].entry_row == t else bar_of(bars, column, t - 1).mark
-            together += state[p].quantity * mark
+            together += state[p].quantity * _mark_before(state, p, t, bars)
     for leg in range(first, last):
         if intent.column[leg] == column:
             size = _size(leg, t, scale, whole, intent, bars, rules, work)

@@ -30,6 +30,12 @@ def _version_at(bars: Bars, t: int) -> int:
 
 
 @inlined
+def _is_tiered(version: int, column: int, bars: Bars) -> bool:
+    """Whether an instrument has tiers of maintenance in a version."""
+    return bool(bars.tiers.shape[2] > 0 and not math.isnan(bars.tiers[version, np.uintp(column), 0, 0]))
+
+
+@inlined
 def change_from(bars: Bars, t: int) -> int:
     """First row from t on at which the tiers change, NEVER where none."""
     for version in range(1, bars.tier_rows.shape[0]):
@@ -49,10 +55,8 @@ def liquidation_level(
     """
     if rules.cross:
         return -np.inf
-    if rules.plain or bars.tiers.shape[2] == 0:
-        return side * (price - side * margin / quantity) / (1.0 - side * rules.maintenance_margin)
     version = _version_at(bars, t)
-    if math.isnan(bars.tiers[version, np.uintp(column), 0, 0]):
+    if rules.plain or not _is_tiered(version, column, bars):
         return side * (price - side * margin / quantity) / (1.0 - side * rules.maintenance_margin)
     level: float = -np.inf
     for tier in range(bars.tiers.shape[2]):
@@ -114,6 +118,6 @@ def _needed(version: int, column: int, notional: float, bars: Bars) -> float:
 def maintenance_of(column: int, t: int, notional: float, bars: Bars, rules: Rules) -> float:
     """Maintenance margin of a notional in bar t."""
     version = _version_at(bars, t)
-    if bars.tiers.shape[2] == 0 or math.isnan(bars.tiers[version, np.uintp(column), 0, 0]):
+    if not _is_tiered(version, column, bars):
         return rules.maintenance_margin * notional
     return _needed(version, column, notional, bars)
