@@ -183,7 +183,10 @@ def _detail(market: Market, detail: Market | None) -> tuple[Floats, npt.NDArray[
     for place, symbol in enumerate(detail.symbols):
         if symbol in market.symbols:
             column[market.column(symbol)] = place
-    finer = np.stack([prices.T for prices in in_settlement(detail)], axis=-1)
+    # In C order as without finer bars: the kernel would be compiled a second time for another.
+    finer = np.empty((len(detail.symbols), len(detail.index), 4))
+    for place, prices in enumerate(in_settlement(detail)):
+        finer[:, :, place] = prices.T
     return finer, column, offset // detail.bar_ms, market.bar_ms // detail.bar_ms
 
 

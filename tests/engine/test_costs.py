@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numba
 import numpy as np
+import pandas as pd
 import pytest
 
 from backtest.base.config import RunConfig
@@ -105,3 +107,15 @@ def test_detail_must_be_finer_and_in_step() -> None:
     market = random_market(1)
     with pytest.raises(MarketError, match="detail bars of 1h do not divide bars of 1h"):
         kernel_bars(market, RunConfig(), market)
+
+
+def test_finer_bars_lie_in_memory_as_their_absence_does() -> None:
+    """The kernel is compiled for a layout: another one would take the first user of finer bars another minute."""
+    market = random_market(1, holes=False)
+    index = pd.date_range(market.index[0], periods=len(market.index), freq="30min", unit="ms")
+    finer = replace(market, index=index, timeframe="30m")
+    without, bars = kernel_bars(market, RunConfig()), kernel_bars(market, RunConfig(), finer)
+    assert [numba.typeof(one) for one in bars] == [numba.typeof(one) for one in without]
+    np.testing.assert_array_equal(bars.detail[:, :, 1], market.high.T)
+    assert bars.detail.shape == (3, 200, 4)
+    assert bars.detail_ratio == 2
