@@ -190,7 +190,7 @@ def test_all_names_are_public_and_load_from_where_they_are_defined() -> None:
     [
         ("backtest", ("numpy", "pandas", "numba", "pydantic", "typer")),
         ("backtest.cli", ("numpy", "pandas", "numba", "pydantic", "rich", "ccxt", "matplotlib", "vectorbt")),
-        ("backtest.request.calendars", ("numpy", "pandas", "typer")),
+        ("backtest.request.calendars", ("numpy", "pandas", "pydantic", "typer")),
         # A study compiles nothing: it is made and shown without the kernel.
         ("backtest.study.study", ("numba", "scipy.stats", "matplotlib")),
         ("backtest.report.study_tables", ("numba", "scipy.stats", "matplotlib")),

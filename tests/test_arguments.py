@@ -56,6 +56,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a misspelt request": (lambda: b.Request(datset="x"), "request: unknown key 'datset'; did you mean 'dataset'?"),  # type: ignore[call-arg]
     "a misspelt strategy": (lambda: REGISTRY["buy_and_hodl"], "did you mean 'buy_and_hold'?"),
     "a catalyst without anything": (lambda: b.Catalyst(id="x"), "catalyst: id = 'x': an id has 3 to 81"),  # type: ignore[call-arg]
+    "a calendar of numbers": (lambda: b.Calendar("mine", (1,)), "calendar: .* = 1: input should be a dictionary or an"),  # type: ignore[arg-type]
     "a claim without anything": (lambda: b.Claim(id="x"), "claim: id = 'x'"),  # type: ignore[call-arg]
 }
 

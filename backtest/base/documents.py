@@ -9,11 +9,14 @@ import tomllib
 from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic_core import ValidationError
 
 from backtest.base.errors import LONGEST_SHOWN, BacktestError, ConfigError, DataError, UsageError, near_miss, shortened
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 LARGEST_TEXT, LARGEST_TOML = 256 * 2**20, 16 * 2**20
 DEEPEST = 32
@@ -28,7 +31,7 @@ PATTERNS = {
 }
 """What a pattern allows, in words."""
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound="BaseModel")
 Class = TypeVar("Class", bound=type)
 
 
@@ -47,7 +50,7 @@ def build(model: type[Model], values: dict[str, Any], what: str) -> Model:
 
 
 def worded(what: str, error: type[BacktestError]) -> Callable[[Class], Class]:
-    """Decorator of a pydantic class: a call of it raises `error` with one sentence about `what`.
+    """Decorator of a pydantic model or `validated` dataclass: a call raises `error` with one sentence about `what`.
 
     Documents are validated, not called: their readers word the complaint with the name of the file.
     """
@@ -55,7 +58,8 @@ def worded(what: str, error: type[BacktestError]) -> Callable[[Class], Class]:
     def decorate(model: Class) -> Class:
         plain = model.__init__  # type: ignore[misc]
 
-        fields: Iterable[str] = vars(model)["__pydantic_fields__"]
+        own = vars(model)
+        fields: Iterable[str] = own["__pydantic_fields__" if "__pydantic_fields__" in own else "__dataclass_fields__"]
 
         @wraps(plain)
         def call(self: Any, /, *values: Any, **named: Any) -> None:

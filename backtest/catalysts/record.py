@@ -6,17 +6,19 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import fields
-from datetime import UTC, date, datetime, time, tzinfo
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass, fields
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic_core import ValidationError
+from pydantic_core import core_schema as schemas
 
 from backtest.base.display import Shown, View, plural
 from backtest.base.documents import complaints, worded
 from backtest.base.errors import CalendarError, UsageError, near_miss, shortened
-from backtest.base.units import FIRST_YEAR, LAST_YEAR, TimeRange, to_ms
+from backtest.base.units import TimeRange, to_ms
+from backtest.base.validated import schema_of, validated, validator_of
+from backtest.catalysts.instants import instant
 from backtest.catalysts.rows import check_columns, keys_of, name_rows
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ KINDS = frozenset(
 ENDOGENOUS = frozenset({"market_crash", "oi_record", "price_record", "technical"})
 """Kinds that are a move of the price itself, dated by it."""
 KIND = r"^[a-z][a-z0-9_]{1,40}$"
-_ID = r"^[a-z0-9][a-z0-9-]{2,80}$"
 _ZERO_BELOW = {
     "second": ("microsecond",),
     "minute": ("microsecond", "second"),
@@ -43,38 +44,30 @@ _ZERO_BELOW = {
     "day": ("microsecond", "second", "minute", "hour"),
 }
 
-
-def _instant(value: object) -> object:
-    """UTC datetime of an aware datetime, a bare date or an ISO string; a missing zone is refused."""
-    if isinstance(value, str):
-        text = value
-        try:
-            value = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError("not a date: write 2025-10-01 or 2025-10-01T14:30:00Z") from None
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("the timestamp has no time zone: add Z for UTC or an offset such as +02:00")
-        _check_year(value)
-        return value.astimezone(UTC)
-    if isinstance(value, date):
-        _check_year(value)
-        return datetime.combine(value, time(), UTC)
-    raise ValueError("not a date: write 2025-10-01 or 2025-10-01T14:30:00Z")
-
-
-def _check_year(day: date) -> None:
-    if not FIRST_YEAR <= day.year <= LAST_YEAR:
-        raise ValueError(f"not between {FIRST_YEAR} and {LAST_YEAR}: check the year")
-
-
-Instant = Annotated[datetime, BeforeValidator(_instant)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Coin = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")]
+_INSTANT = schemas.no_info_before_validator_function(instant, schemas.datetime_schema())
+_NAME = schemas.str_schema(min_length=1, max_length=200)
+_SCHEMAS = {
+    "id": schemas.str_schema(pattern=r"^[a-z0-9][a-z0-9-]{2,80}$"),
+    "assets": schemas.tuple_variable_schema(schemas.str_schema(pattern=r"^[A-Z0-9]{1,20}$"), min_length=1),
+    "kind": schemas.str_schema(pattern=KIND),
+    "actor": _NAME,
+    "direction": schemas.literal_schema([1, -1, 0]),
+    "precision": schemas.literal_schema(list(get_args(Precision))),
+    "source": _NAME,
+    "confidence": schemas.literal_schema(list(get_args(Confidence))),
+    "announced_at": schemas.nullable_schema(_INSTANT),
+    "between": schemas.nullable_schema(schemas.tuple_positional_schema([_INSTANT, _INSTANT])),
+    "effective_at": schemas.nullable_schema(_INSTANT),
+    "confounded_with": schemas.tuple_variable_schema(schemas.str_schema()),
+    "note": schemas.str_schema(max_length=10_000),
+    "endogenous": schemas.bool_schema(),
+}
+"""What each key of a catalyst may hold."""
 
 
 @worded("catalyst", CalendarError)
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, config=ConfigDict(extra="forbid"))
+@validated(_SCHEMAS)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Catalyst(Shown):
     """One event, and what was public about it at what time.
 
@@ -110,23 +103,22 @@ class Catalyst(Shown):
         Naming the first key that is wrong.
     """
 
-    id: Annotated[str, Field(pattern=_ID)]
-    assets: Annotated[tuple[Coin, ...], Field(min_length=1)]
-    kind: Annotated[str, Field(pattern=KIND)]
-    actor: Name
+    id: str
+    assets: tuple[str, ...]
+    kind: str
+    actor: str
     direction: Literal[1, -1, 0]
     precision: Precision
-    source: Name
+    source: str
     confidence: Confidence
-    announced_at: Instant | None = None
-    between: tuple[Instant, Instant] | None = None
-    effective_at: Instant | None = None
+    announced_at: datetime | None = None
+    between: tuple[datetime, datetime] | None = None
+    effective_at: datetime | None = None
     confounded_with: tuple[str, ...] = ()
-    note: Annotated[str, Field(max_length=10_000)] = ""
+    note: str = ""
     endogenous: bool = None  # type: ignore[assignment]
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Catalyst:
+    def __post_init__(self) -> None:
         if self.precision == "untimed":
             if self.announced_at is not None:
                 raise ValueError("an untimed catalyst has no announced_at: remove it, or say its precision")
@@ -145,7 +137,6 @@ class Catalyst(Shown):
             raise ValueError(f"assets {', '.join(self.assets)} name a coin twice: keep one")
         if self.endogenous not in (True, False):
             object.__setattr__(self, "endogenous", self.kind in ENDOGENOUS)
-        return self
 
     def said(self) -> dict[str, Any]:
         """Every field that has an effect: `endogenous` only if it differs from the kind's default."""
@@ -186,6 +177,8 @@ KEYS = tuple(field.name for field in fields(Catalyst))
 """Of a catalyst, in order: the columns of a calendar as a table."""
 
 
+@worded("calendar", CalendarError)
+@validated({"name": schemas.str_schema(), "catalysts": schemas.tuple_variable_schema(schema_of(Catalyst))})
 @dataclass(frozen=True, slots=True, repr=False)
 class Calendar(Shown):
     """Validated catalysts in order of announcement (untimed ones last), each id once.
@@ -404,7 +397,7 @@ def read_rows(
     With `by_label` it names every row: generated ids mean nothing to whoever has to correct the rows.
     """
     kinds = KINDS | set(extra_kinds)
-    catalyst_of = TypeAdapter(Catalyst)
+    validator = validator_of(Catalyst)
     catalysts: list[Catalyst] = []
     faults: list[str] = []
     seen: set[str] = set()
@@ -419,7 +412,7 @@ def read_rows(
         if isinstance(kind, str) and re.fullmatch(KIND, kind) and kind not in kinds:
             faults.append(f"{who}: kind = {kind!r} is unknown; {near_miss(kind, kinds)}; or declare it in extra_kinds")
         try:
-            one = catalyst_of.validate_python(row)
+            one = validator.validate_python(row)
         except ValidationError as error:
             faults += [f"{who}: {told}" for told in complaints(error, KEYS)]
             continue
