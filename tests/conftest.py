@@ -79,6 +79,14 @@ def sample() -> Market:
     return open_dataset(default_dataset())
 
 
+@pytest.fixture(scope="session")
+def kernel() -> None:
+    """All machine code is there: a copy of the checkout, or a wheel, that is made now need not compile its own."""
+    from tests.kernel import compile_kernel
+
+    compile_kernel()
+
+
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse every connection that would leave the machine."""

@@ -326,6 +326,7 @@ def gateway(tmp_path: Path) -> Iterator[str]:
         yield str(path)
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_shown_is_what_happens(
     document: Path, folder: Path, gateway: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -333,8 +334,10 @@ def test_what_is_shown_is_what_happens(
     if document in OF_CHECKOUT:
         folder = folder / "checkout"
         for name in ("backtest", "strategies", "tests", "datasets", "baselines"):
-            # Times are kept, and with them the kernel's cache.
-            shutil.copytree(ROOT / name, folder / name, symlinks=True)
+            # Times are kept, and with them the kernel's cache; not what another process is writing just now.
+            shutil.copytree(
+                ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("*.pyc.*", "*.part")
+            )
         shutil.copy(ROOT / "pyproject.toml", folder)
         monkeypatch.chdir(folder)
     reader = Reader(folder, gateway, capsys)
