@@ -30,7 +30,7 @@ from typing import Any, TypeVar, cast
 import llvmlite
 import numba
 from llvmlite import binding
-from numba import njit
+from numba import njit, types
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
@@ -64,7 +64,7 @@ def inlined(function: Function) -> Function:
 
     Passing the kernel's records and counting references to their arrays costs more than most of its functions do.
     """
-    return cast(Function, njit(forceinline=True, _nrt=False, **_FROM_THE_KERNEL)(function))
+    return cast(Function, _once(njit(forceinline=True, _nrt=False, **_FROM_THE_KERNEL)(function)))
 
 
 def interpreted(function: Function) -> Function:
@@ -78,7 +78,25 @@ def linked(function: Function) -> Function:
     It is never merged into them: what is rare or long would take the registers of what is frequent.
     """
     # Explicit: an option that is left out is inherited from the function that is being compiled at that moment.
-    return cast(Function, njit(forceinline=False, **_FROM_THE_KERNEL)(function))
+    return cast(Function, _once(njit(forceinline=False, **_FROM_THE_KERNEL)(function)))
+
+
+def _once(dispatcher: Any) -> Any:
+    """The dispatcher, compiled once for all integers: numba would compile it anew for each constant it is called with."""
+    if not config.DISABLE_JIT:
+        template_of = dispatcher.get_call_template
+
+        def of_any_integer(given: Any, named: Any) -> Any:
+            return template_of(tuple(map(_widest, given)), {name: _widest(one) for name, one in named.items()})
+
+        dispatcher.get_call_template = of_any_integer
+    return dispatcher
+
+
+def _widest(one: Any) -> Any:
+    """int64 for a type of integers, and the type of a constant for the constant."""
+    plain = types.unliteral(one)
+    return types.int64 if isinstance(plain, types.Integer) and plain.bitwidth < 64 else plain
 
 
 class _Fragment(JITCodeLibrary):  # type: ignore[misc]
