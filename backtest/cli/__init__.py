@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 import threading
@@ -70,6 +71,9 @@ def main() -> None:
     A reader who closes the pipe ends the command without a word, as the signal would.
     """
     end_on_signals()
+    # What libraries make lives as long as the command; to search it for garbage, at exit too, takes a tenth of a run.
+    gc.set_threshold(50_000, 20, 100)
+    atexit.register(gc.freeze)
     # Nothing here is a plugin of pydantic; to look for some reads what every installed package says of itself.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     # Its threads wait for each other in a loop, and no product here is large enough to gain from them.
