@@ -56,35 +56,34 @@ def stationary_indices(bars: int, block: float, draws: int, seed: int) -> Iterat
     1/`block` starts anew anywhere. Politis and Romano, Journal of the American Statistical Association 89 (1994),
     doi:10.1080/01621459.1994.10476870.
     """
-    for uniform, distance in uniforms(bars, draws, seed):
-        yield _followed(uniform, distance, block)
+    for uniform in uniforms(bars, draws, seed):
+        yield _followed(uniform, block)
 
 
-def uniforms(bars: int, draws: int, seed: int, cells: int | None = None) -> Iterator[tuple[Floats, Indices]]:
-    """Chunks (C, T) of what decides where blocks start, and of the distance from a bar to the one that starts there."""
+def uniforms(bars: int, draws: int, seed: int, cells: int | None = None) -> Iterator[Floats]:
+    """Chunks (C, 2, T) of what decides whether a block starts at a bar, and which bar starts it."""
     rng = np.random.default_rng(seed)
-    step = np.arange(bars)
     rows = max(1, (cells or _CHUNK) // bars)
     for first in range(0, draws, rows):
-        # One array of uniforms, row by row, so that the draws do not depend on the chunk size.
-        uniform = rng.random((min(rows, draws - first), 2, bars))
-        yield uniform[:, 0], (uniform[:, 1] * bars).astype(np.int64) - step
+        # Row by row, so that the draws do not depend on the chunk size.
+        yield rng.random((min(rows, draws - first), 2, bars))
 
 
-def begins_anew(uniform: Floats, block: float) -> Flags:
-    """(C, T) whether a block starts at a bar of a resample."""
-    anew: Flags = uniform < 1.0 / block
+def blocks_of(uniform: Floats, block: float) -> tuple[Indices, Indices, Indices, Indices]:
+    """Resample, bar, first bar copied and length of each block (B,) of resamples, `block` bars long in the mean."""
+    bars = uniform.shape[2]
+    anew: Flags = uniform[:, 0] < 1.0 / block
     anew[:, 0] = True
-    return anew
+    places = np.flatnonzero(anew)
+    row, column = np.divmod(places, bars)
+    return row, column, (uniform[row, 1, column] * bars).astype(np.int64), np.diff(places, append=anew.size)
 
 
-def _followed(uniform: Floats, distance: Indices, block: float) -> Indices:
+def _followed(uniform: Floats, block: float) -> Indices:
     """Bars (C, T) of resamples whose blocks are `block` bars long in the mean."""
-    bars = uniform.shape[1]
-    anew = begins_anew(uniform, block)
-    # Flat places where a block starts, and how often its distance to the bar it copies is repeated.
-    starts = np.flatnonzero(anew)
-    drawn = np.repeat(distance.ravel()[starts], np.diff(starts, append=anew.size)).reshape(anew.shape)
+    count, _, bars = uniform.shape
+    _, column, start, length = blocks_of(uniform, block)
+    drawn = np.repeat(start - column, length).reshape(count, bars)
     drawn += np.arange(bars)
     np.subtract(drawn, bars, out=drawn, where=drawn >= bars)
     return drawn
@@ -105,11 +104,11 @@ def drawn_together(
     """
     found: list[list[Floats]] = [[] for _ in series]
     done = 0
-    for uniform, distance in uniforms(len(series[0]), draws, seed) if series else ():
+    for uniform in uniforms(len(series[0]), draws, seed) if series else ():
         report(done)
         done += len(uniform)
         for drawn, values, block in zip(found, series, blocks, strict=True):
-            drawn.append(statistics(values[_followed(uniform, distance, block)]))
+            drawn.append(statistics(values[_followed(uniform, block)]))
     return [np.concatenate(drawn, axis=1) for drawn in found]
 
 

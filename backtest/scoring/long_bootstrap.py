@@ -17,7 +17,7 @@ import numpy as np
 
 from backtest.market.record import Floats
 from backtest.scoring.block_length import LONG
-from backtest.scoring.bootstrap import Indices, begins_anew, uniforms
+from backtest.scoring.bootstrap import Indices, blocks_of, uniforms
 
 FEWEST_BARS = 64.0
 """Mean bars per block of a long series below which copying the bars is as fast."""
@@ -66,7 +66,7 @@ def resampled_sums(returns: Floats, block: float, draws: int, seed: int) -> Resa
     found = np.empty((5, draws))
     for first in range(0, draws, max(_BLOCKS // at_most, 1)):
         count = min(max(_BLOCKS // at_most, 1), draws - first)
-        start, length = _blocks(rng, count, bars, block, at_most)
+        start, length = (one.T.copy() for one in _blocks(rng, count, bars, block, at_most))
         end = start + length
         wrapped = np.maximum(end - bars, 0)
         part = running[:, np.minimum(end, bars)] - running[:, start] + running[:, wrapped]
@@ -87,52 +87,56 @@ def summed_together(
     seed: int,
     report: Callable[[int], object] = lambda _: None,
 ) -> list[Resampled]:
-    """Sums of the resamples that `drawn_together` makes of each of S series (T,) of one length, all above -1."""
+    """Sums of the resamples that `drawn_together` makes of each of S series (T,) of one length, all above -1.
+
+    Those with blocks of the same mean length are resampled in the same blocks, which are drawn and summed once.
+    """
     bars = len(series[0]) if series else 0
-    logs = [np.log1p(values) for values in series]
-    stretches = [_Stretches(one) for one in logs]
-    running = [_running(np.tile((values, one), 2)) for values, one in zip(series, logs, strict=True)]
-    found = [np.empty((5, draws)) for _ in series]
+    alike = [[place for place, one in enumerate(blocks) if one == block] for block in dict.fromkeys(blocks)]
+    returns = [np.stack([series[place] for place in places]) for places in alike]
+    stretches = [_Stretches(np.log1p(values)) for values in returns]
+    running = [_running(np.tile((values, np.log1p(values)), 2)) for values in returns]
+    found = np.empty((5, len(series), draws))
     done = 0
-    for uniform, distance in uniforms(bars, draws, seed, _CELLS) if series else ():
+    for uniform in uniforms(bars, draws, seed, _CELLS) if series else ():
         report(done)
         some = slice(done, done + len(uniform))
-        for own, sums, moves, block in zip(found, running, stretches, blocks, strict=True):
-            start, length = _copied_blocks(uniform, distance, block)
-            own[:, some] = _in_turn(sums[:, start + length] - sums[:, start], moves.moves(start, length))
+        for places, sums, moves in zip(alike, running, stretches, strict=True):
+            start, length = _copied_blocks(uniform, blocks[places[0]])
+            part = np.take(sums, start + length, axis=-1) - np.take(sums, start, axis=-1)
+            found[:, places, some] = _in_turn(part, moves.moves(start, length))
         done += len(uniform)
-    return [Resampled(*own) for own in found]
+    return [Resampled(*found[:, place]) for place in range(len(series))]
 
 
 def _running(both: Floats) -> Floats:
-    """(4, T + 1) sums before each bar of returns, their squares, squares of the losses, and log returns."""
+    """(4, ..., T + 1) sums before each bar of returns, their squares, squares of the losses, and log returns."""
     returns, logs = both
-    running = np.zeros((4, both.shape[1] + 1))
-    np.cumsum((returns, np.square(returns), np.square(np.minimum(returns, 0.0)), logs), axis=1, out=running[:, 1:])
+    running = np.zeros((4, *both.shape[1:-1], both.shape[-1] + 1))
+    np.cumsum((returns, np.square(returns), np.square(np.minimum(returns, 0.0)), logs), axis=-1, out=running[..., 1:])
     return running
 
 
-def _copied_blocks(uniform: Floats, distance: Indices, block: float) -> tuple[Indices, Indices]:
-    """(D, M) first bars and lengths of the blocks of resamples, padded with lengths of 0; see `stationary_indices`."""
-    bars = uniform.shape[1]
-    places = np.flatnonzero(begins_anew(uniform, block))
-    row, column = np.divmod(places, bars)
-    number = np.arange(len(places)) - np.searchsorted(row, row)
-    start, length = np.zeros((2, len(uniform), int(number.max()) + 1), dtype=np.int64)
-    start[row, number] = distance.ravel()[places] + column
-    length[row, number] = np.diff(places, append=uniform.size)
+def _copied_blocks(uniform: Floats, block: float) -> tuple[Indices, Indices]:
+    """(M, D) first bars and lengths of the blocks of resamples, padded with lengths of 0; see `stationary_indices`."""
+    row, _, first, bars = blocks_of(uniform, block)
+    number = np.arange(len(row)) - np.searchsorted(row, row)
+    start, length = np.zeros((2, int(number.max()) + 1, len(uniform)), dtype=np.int64)
+    start[number, row], length[number, row] = first, bars
     return start, length
 
 
 def _in_turn(part: Floats, moves: StretchMoves) -> tuple[Floats, ...]:
-    """Sums (D,) of resamples, and their largest fall, from the sums (4, D, M) and the moves of their blocks."""
-    before = np.cumsum(part[3], axis=1) - part[3]
-    peak = np.maximum.accumulate(before + moves.greatest, axis=1)
+    """Sums (..., D) of resamples, and their largest fall, from the sums (4, ..., M, D) and moves of their blocks."""
+    # Summed one by one, so that no sum depends on how many resamples there are.
+    running = np.cumsum(part, axis=-2)
+    before = running[3] - part[3]
+    peak = np.maximum.accumulate(before + moves.greatest, axis=-2)
     # A resample begins at the capital, which counts as a peak.
-    peak = np.concatenate((np.zeros((len(peak), 1)), np.maximum(peak[:, :-1], 0.0)), axis=1)
-    fall = np.maximum(peak - before - moves.least, moves.fall).max(axis=1)
+    peak = np.concatenate((np.zeros_like(peak[..., :1, :]), np.maximum(peak[..., :-1, :], 0.0)), axis=-2)
+    fall = np.maximum(peak - before - moves.least, moves.fall).max(axis=-2)
     fall[fall < _ROUNDING] = 0.0
-    return (*part.sum(axis=2), fall)
+    return (*running[..., -1, :], fall)
 
 
 def _blocks(rng: np.random.Generator, draws: int, bars: int, block: float, at_most: int) -> tuple[Indices, Indices]:
@@ -169,28 +173,27 @@ def _paired(values: Floats, place: int) -> Floats:
 
 
 class _Stretches:
-    """Moves over 1, 2, 4, ... bars from each bar of a circle of log returns (T,)."""
+    """Moves over 1, 2, 4, ... bars from each bar of a circle of log returns, of each of S series (S, T)."""
 
     def __init__(self, logs: Floats) -> None:
-        level, bars = _of_bars(np.tile(logs, 2)), 1
+        level, bars = np.stack(_of_bars(np.tile(logs, 2))), 1
         self.levels = [level]
-        while bars < len(logs):
-            ahead = StretchMoves(*(part[bars:] for part in level))
-            level = _joined(StretchMoves(*(part[:-bars] for part in level)), ahead)
+        while bars < logs.shape[1]:
+            level = np.stack(_joined(StretchMoves(*level[..., :-bars]), StretchMoves(*level[..., bars:])))
             self.levels.append(level)
             bars *= 2
 
     def moves(self, start: Indices, length: Indices) -> StretchMoves:
-        """Moves over `length` bars from `start` on, arrays of one shape, of at most T bars."""
-        found = np.zeros((4, start.size))
+        """(S, ...) moves over `length` bars from `start` on, arrays of one shape, of at most T bars."""
+        found = np.zeros((*self.levels[0].shape[:2], start.size))
         at, left = start.ravel().copy(), length.ravel()
         for power, level in enumerate(self.levels):
             some = np.flatnonzero(left >> power & 1)
             if some.size:
-                ahead = StretchMoves(*(part[at[some]] for part in level))
-                found[:, some] = _joined(StretchMoves(*found[:, some]), ahead)
+                ahead = np.take(level, at[some], axis=-1)
+                found[..., some] = _joined(StretchMoves(*np.take(found, some, axis=-1)), StretchMoves(*ahead))
                 at[some] += 1 << power
-        return StretchMoves(*found.reshape(4, *start.shape))
+        return StretchMoves(*found.reshape(*found.shape[:2], *start.shape))
 
 
 class _StretchTree:
