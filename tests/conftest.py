@@ -23,31 +23,43 @@ settings.register_profile(
 settings.load_profile("house")
 
 
+# The first worker compiles the kernel in a clean checkout, a minute or two; the others begin with what needs none.
+FIRST = (
+    "test_documents.py",
+    "market/test_store.py",
+    "market/test_ccxt_source.py",
+    "market/test_venues.py",
+    "market/test_store_losses.py",
+    "test_mutations.py",
+)
 # By seconds, most first; a worker that met one of them last would leave the others idle.
 LONGEST = (
-    "test_documents.py",
-    "signals/test_audit.py",
-    "test_mutations.py",
-    "scoring/test_placebo.py",
     "wheel/test_own_folders.py",
-    "market/test_ccxt_source.py",
-    "cli/test_ledger.py",
-    "strategies/test_strategies.py",
     "notebooks/test_notebooks.py",
-    "cli/test_audit.py",
-    "cli/test_fetch.py",
-    "cli/test_run.py",
-    "wheel/test_wheel.py",
-    "wheel/test_user_repository.py",
-    "trust/test_compiled_code.py",
+    "scoring/test_placebo.py",
     "engine/test_kernel_reference.py",
+    "wheel/test_wheel.py",
+    "signals/test_audit.py",
+    "cli/test_fetch.py",
+    "wheel/test_user_repository.py",
+    "trust/test_audit_apart.py",
+    "trust/test_compiled_code.py",
+    "test_benchmarks.py",
+    "cli/test_run.py",
+    "strategies/test_strategies.py",
+    "cli/test_audit.py",
+    "test_site.py",
+    "engine/test_against_vectorbt.py",
+    "cli/test_study.py",
+    "cli/test_screen.py",
+    "cli/test_ledger.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest (`make test` tells the workers to keep this order)."""
-    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
+    places = {Path(__file__).parent / name: place for place, name in enumerate((*FIRST, *LONGEST))}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_collection_finish() -> None:
