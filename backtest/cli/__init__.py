@@ -26,6 +26,8 @@ from backtest.cli.verbs import LazyVerbs
 from backtest.cli.wording import as_typed
 
 EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
+YOUNG_OBJECTS = 50_000
+"""Objects made and not freed before Python looks for reference cycles among them; far more than it would wait for."""
 
 app = typer.Typer(
     name="backtest",
@@ -78,6 +80,8 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     # Its threads wait for each other in a loop, and no product here is large enough to gain from them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Importing the libraries makes some 300,000 objects that stay: each search for cycles visits them in vain.
+    gc.set_threshold(YOUNG_OBJECTS)
     try:
         prepare_streams()
         code = _exit_code()
