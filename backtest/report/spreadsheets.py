@@ -7,6 +7,7 @@ import io
 from math import nan
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -40,7 +41,9 @@ def _cells(values: pd.Series[Any]) -> list[Any]:
     if pd.api.types.is_float_dtype(kind):
         return ["" if one != one else f"{one:.10g}" for one in values.to_numpy(dtype="float64", na_value=nan).tolist()]
     if pd.api.types.is_datetime64_any_dtype(kind):
-        return list(values.dt.strftime("%Y-%m-%dT%H:%M:%SZ").fillna(""))
+        known = values.notna().tolist()
+        texts = np.datetime_as_string(values.to_numpy(dtype="datetime64[s]"))
+        return [f"{one}Z" if has else "" for one, has in zip(texts.tolist(), known, strict=True)]
     known = values.notna().tolist()
     return [_inert(one) if has else "" for one, has in zip(values.tolist(), known, strict=True)]
 

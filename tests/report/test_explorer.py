@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtest.report.html.explorer import MOST_BARS, explorer
+from backtest.report.html.explorer import MOST_BARS, _plain, explorer
 from backtest.report.html.plain import flat
 from tests.report import browser as chromium
 from tests.report.browser import Browser
@@ -89,6 +89,23 @@ def box_of(window: Browser, name: str) -> list[float]:
         "const box = chart.getBoundingClientRect(); return [box.left, box.top, box.width, box.height];"
     )
     return found
+
+
+@pytest.mark.parametrize("digits", [4, 5, 6, 8])
+def test_numbers_are_rounded_as_format_rounds_them(digits: int) -> None:
+    rng = np.random.default_rng(digits)
+    tens = 10.0 ** np.arange(-20, 22)
+    halves = rng.integers(-(10**9), 10**9, 5_000)  # Many of these lie between two numbers of so many digits.
+    values = np.concatenate(
+        [
+            [0.0, -0.0, np.nan, 5e-324, 1.7e308, 999_999.5, 9.999_995, 0.000_123_455, 1e15 + 0.5],
+            rng.normal(size=5_000) * 10.0 ** rng.integers(-14, 17, 5_000),
+            halves / 2.0, halves / 64.0, halves / 1_000.0,
+            tens, np.nextafter(tens, 0.0), np.nextafter(tens, np.inf),
+        ]
+    )  # fmt: skip
+    wanted = [None if one != one else float(f"{one:.{digits}g}") for one in values.tolist()]
+    assert list(map(repr, _plain(values, digits))) == list(map(repr, wanted))
 
 
 def test_what_is_carried_is_what_happened(reported: Reported) -> None:
