@@ -142,19 +142,19 @@ def costs(run: Run) -> Figure:
         margins=style.Margins(bottom=0.32),
     )
     (axes,) = made.axes
+    looks = [(BLUE, "") if step in ("gross", "net") else (ORANGE, "////") if amount <= 0 else (GREEN, "xxxx")
+             for step, amount in zip(data["step"], data["amount"], strict=True)]  # fmt: skip
+    axes.bar(
+        range(len(data)), levels[:, 1] - levels[:, 0], bottom=levels[:, 0], width=0.62, edgecolor=PAPER, linewidth=0.0,
+        color=[colour for colour, _ in looks], hatch=[hatch for _, hatch in looks],
+    )  # fmt: skip
     for place, row in enumerate(data.to_dict("records")):
         amount, start, end = float(row["amount"]), float(row["from_level"]), float(row["to_level"])
-        total = row["step"] in ("gross", "net")
-        colour = BLUE if total else ORANGE if amount <= 0 else GREEN
-        hatch = "" if total else "////" if amount <= 0 else "xxxx"
-        axes.bar(
-            place, end - start, bottom=start, width=0.62, color=colour, hatch=hatch, edgecolor=PAPER, linewidth=0.0
-        )
         if amount == 0.0:
             axes.plot([place - 0.31, place + 0.31], [end, end], color=MUTED, linewidth=0.8)
         if place < len(data) - 1:
             axes.plot([place + 0.31, place + 0.69], [end, end], color=MUTED, linewidth=0.8)
-        if cut and total:
+        if cut and row["step"] in ("gross", "net"):
             near = low if end > 0.0 else high
             mark = 0.06 * (high - low) * (1.0 if end > 0.0 else -1.0)
             across = place + np.array([-0.36, -0.12, 0.12, 0.36])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,25 +23,22 @@ _EDGE = 0.01
 
 def trades_data(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per trade: strategy, instrument, month of exit (UTC), net return, and excursions (shares of entry)."""
-    tables = []
-    for run in runs:
-        far = excursions(run)
-        # What leaves at the last close of a month leaves in that month.
-        left = run.trades["exit_time"] - pd.Timedelta(milliseconds=1)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "strategy": run.strategy,
-                    "instrument": run.trades["instrument"],
-                    "month": left.dt.strftime("%Y-%m"),
-                    "net_return": run.trades["net_return"],
-                    "adverse": far.adverse,
-                    "favourable": far.favourable,
-                }
-            )
-        )
-    names = ["strategy", "instrument", "month", "net_return", "adverse", "favourable"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
+    if not runs:
+        return pd.DataFrame(columns=["strategy", "instrument", "month", "net_return", "adverse", "favourable"])
+    trades = pd.concat([run.trades[["instrument", "exit_time", "net_return"]] for run in runs], ignore_index=True)
+    far = [excursions(run) for run in runs]
+    # What leaves at the last close of a month leaves in that month.
+    left = trades["exit_time"] - pd.Timedelta(milliseconds=1)
+    return pd.DataFrame(
+        {
+            "strategy": np.repeat([run.strategy for run in runs], [len(run.trades) for run in runs]),
+            "instrument": trades["instrument"],
+            "month": left.dt.strftime("%Y-%m"),
+            "net_return": trades["net_return"],
+            "adverse": np.concatenate([one.adverse for one in far]),
+            "favourable": np.concatenate([one.favourable for one in far]),
+        }
+    )
 
 
 def _label(runs: Sequence[Run]) -> str:
@@ -76,10 +72,13 @@ def trade_returns(runs: Sequence[Run]) -> Figure:
     )
     made = style.sheet(title, told, [2.3], label=_label(runs))
     (axes,) = made.axes
-    for row in trade_returns_data(runs).to_dict("records"):
-        low, high = float(row["low"]), float(row["high"])
-        look: dict[str, Any] = {"color": GREEN, "hatch": ""} if low >= 0.0 else {"color": RED, "hatch": "////"}
-        axes.bar(low, row["trades"], high - low, align="edge", edgecolor=PAPER, linewidth=0.4, **look)
+    bars = trade_returns_data(runs)
+    low, high = (bars[name].to_numpy(dtype=np.float64) for name in ("low", "high"))
+    looks = [(GREEN, "") if one >= 0.0 else (RED, "////") for one in low]
+    axes.bar(
+        low, bars["trades"], high - low, align="edge", edgecolor=PAPER, linewidth=0.4,
+        color=[colour for colour, _ in looks], hatch=[hatch for _, hatch in looks],
+    )  # fmt: skip
     axes.axvline(0.0, color=INK, linewidth=0.8)
     style.percent_axis(axes, upright=False, ticks=8, sign=True)
     style.number_axis(axes, ticks=4)
