@@ -19,6 +19,7 @@ import backtest.report.figures as package
 from backtest.catalysts.claims import Check, Claim
 from backtest.report.figures import style
 from backtest.report.figures.palette import DARK, LIGHT, css_variables
+from backtest.report.figures.settings import SETTINGS, own_style
 from backtest.report.figures.wording import clean, columns, moment, number, percent, words
 
 HOSTILE = (
@@ -57,6 +58,20 @@ def test_the_same_figure_is_the_same_text_whatever_the_reader_has_set() -> None:
     figure = drawn()
     assert package.to_svg(figure) == package.to_svg(figure)
     assert dict(matplotlib.rcParams) == before
+
+
+def test_settings_are_set_once_and_put_back() -> None:
+    before = matplotlib.rcParams["font.size"]
+    with own_style():
+        with own_style():
+            assert matplotlib.rcParams["font.size"] == SETTINGS["font.size"] != before
+        assert matplotlib.rcParams["font.size"] == SETTINGS["font.size"]
+    assert matplotlib.rcParams["font.size"] == before
+    with pytest.raises(RuntimeError, match="broken"), own_style():
+        raise RuntimeError("broken")
+    assert matplotlib.rcParams["font.size"] == before
+    with own_style():
+        assert matplotlib.rcParams["font.size"] == SETTINGS["font.size"]
 
 
 def test_an_element_for_a_page() -> None:

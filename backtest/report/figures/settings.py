@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
@@ -56,16 +58,31 @@ SETTINGS: Any = {
 
 Call = ParamSpec("Call")
 Result = TypeVar("Result")
+_within: ContextVar[bool] = ContextVar("within", default=False)
 
 
-def in_own_style(draw: Callable[Call, Result]) -> Callable[Call, Result]:
-    """Run a drawing function under the figures' own settings; the user's settings are left unchanged."""
-
-    @functools.wraps(draw)
-    def drawn(*args: Call.args, **kwargs: Call.kwargs) -> Result:
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw under the figures' own settings, set once however often it is entered; the user's are left unchanged."""
+    if _within.get():
+        yield
+        return
+    outside = _within.set(True)
+    try:
         with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
             # The page's fonts may have what the drawing font lacks.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+            yield
+    finally:
+        _within.reset(outside)
+
+
+def in_own_style(draw: Callable[Call, Result]) -> Callable[Call, Result]:
+    """Run a drawing function under the figures' own settings."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Call.args, **kwargs: Call.kwargs) -> Result:
+        with own_style():
             return draw(*args, **kwargs)
 
     return drawn

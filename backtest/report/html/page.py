@@ -17,6 +17,7 @@ from backtest.base.config import RunConfig
 from backtest.base.display import plural
 from backtest.base.progress import Progress, silent
 from backtest.report.figures.palette import DARK, LIGHT, css_variables
+from backtest.report.figures.settings import in_own_style
 from backtest.report.folder import write_text, writing
 from backtest.report.html.blocks import Block, Explorer, Facts, Figure, Folded, Multiples, ReportTable, Section, Text
 from backtest.report.html.contents import Contents
@@ -92,6 +93,7 @@ def make_room(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
+@in_own_style
 def _sections(contents: Contents, progress: Progress) -> list[Section]:
     searches = [
         search_section(one, number, contents, progress) for number, one in enumerate(contents.searches, start=1)
