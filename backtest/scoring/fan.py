@@ -27,6 +27,8 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Quantiles of a fan: two bands and the median."""
 _CURVES, _BARS = 10, 65_536
 """Curves of one task, and bars whose quantiles are taken at once."""
+_HELD = 2_000_000
+"""Numbers that are held in memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +92,7 @@ def placebo_fan(
         quantiles = np.empty((len(LEVELS), prepared.bar_count))
         for first in range(0, prepared.bar_count, _BARS):
             bars = slice(first, first + _BARS)
-            quantiles[:, bars] = np.quantile(curves[known, bars], LEVELS, axis=0)
+            quantiles[:, bars] = _quantiles(curves[known, bars])
     return Fan(plan.kind, np.array(LEVELS), quantiles, count - undefined)
 
 
@@ -108,9 +110,21 @@ def _curves(work: _Fanned, number: int) -> bytes:
     return np.array([_equity(work.moved.blocks[k // BLOCK], k % BLOCK, work.prepared) for k in draws]).tobytes()
 
 
+def _quantiles(values: Floats) -> Floats:
+    """(Q, T) quantiles of each column at LEVELS, to the last bit those of `np.quantile`, which sorts more slowly."""
+    ordered, at = np.sort(values, axis=0), np.array(LEVELS) * (len(values) - 1)
+    below = at.astype(np.int64)
+    low, high = ordered[below], ordered[np.minimum(below + 1, len(values) - 1)]
+    share = (at - below)[:, None]
+    return np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1.0 - share))
+
+
 @contextmanager
 def _room(draws: int, bars: int) -> Iterator[Floats]:
-    """An array (draws, bars) in a file of its own, so that long data need no memory for it."""
+    """An array (draws, bars), in a file of its own where data are so long that it would need much memory."""
+    if draws * bars <= _HELD:
+        yield np.empty((draws, bars))
+        return
     with TemporaryFile() as file:
         yield np.memmap(file, np.float64, "w+", shape=(draws, bars))
 
