@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -163,7 +164,7 @@ def band(draws: Floats, level: float) -> Floats:
 
 def effects_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequence[str]) -> pd.DataFrame:
     """One row per group and span; `adjusted_p` is corrected over the spans and groups of one grouping."""
-    tables = []
+    parts: list[dict[str, Any]] = []
     config = data.config
     for group in groups:
         events = data.kept(group)
@@ -174,36 +175,34 @@ def effects_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequenc
         placebo = chance(data, events, np.ones(len(events)))
         enough = found.n >= config.minimum_catalysts
         asymptotic = np.where(enough, test.p_value, np.nan)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "measure": data.measure,
-                    "grouping": group.grouping,
-                    "group": group.name,
-                    "span": names,
-                    "first": data.spans[:, 0],
-                    "last": data.spans[:, 1],
-                    "n": found.n,
-                    "catalysts": len(data.measured(group)),
-                    "mean": found.mean,
-                    "median": found.median,
-                    "low": np.where(enough, found.low, np.nan),
-                    "high": np.where(enough, found.high, np.nan),
-                    "chance_low": placebo.low,
-                    "chance_high": placebo.high,
-                    "statistic": placebo.name,
-                    "value": placebo.statistic,
-                    "asymptotic_p": asymptotic,
-                    "placebo_p": placebo.p_value,
-                    "placebo_p_mean": placebo.p_mean,
-                    "least_p": placebo.least_p,
-                    "least_effect": np.where(np.isinf(placebo.least_effect), np.nan, placebo.least_effect),
-                    "method": np.where(enough, HEADLINE, PLACEBO),
-                    "p_value": np.where(enough, asymptotic, placebo.p_value),
-                }
-            )
+        parts.append(
+            {
+                "measure": data.measure,
+                "grouping": group.grouping,
+                "group": group.name,
+                "span": names,
+                "first": data.spans[:, 0],
+                "last": data.spans[:, 1],
+                "n": found.n,
+                "catalysts": len(data.measured(group)),
+                "mean": found.mean,
+                "median": found.median,
+                "low": np.where(enough, found.low, np.nan),
+                "high": np.where(enough, found.high, np.nan),
+                "chance_low": placebo.low,
+                "chance_high": placebo.high,
+                "statistic": placebo.name,
+                "value": placebo.statistic,
+                "asymptotic_p": asymptotic,
+                "placebo_p": placebo.p_value,
+                "placebo_p_mean": placebo.p_mean,
+                "least_p": placebo.least_p,
+                "least_effect": np.where(np.isinf(placebo.least_effect), np.nan, placebo.least_effect),
+                "method": np.where(enough, HEADLINE, PLACEBO),
+                "p_value": np.where(enough, asymptotic, placebo.p_value),
+            }
         )
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    table = _stacked(parts, len(names))
     if len(table):
         p_values = table.groupby("grouping", sort=False)["p_value"]
         table["adjusted_p"] = p_values.transform(lambda p: adjust(p.to_numpy(), config.multiplicity))
@@ -230,7 +229,7 @@ def tests_table(data: MeasuredEffects, groups: Sequence[Group], names: Sequence[
 
 def paths_table(data: MeasuredEffects, groups: Sequence[Group]) -> pd.DataFrame:
     """One row per group and bar: the mean and median path, its interval, and the band of chance alone."""
-    tables = []
+    parts: list[dict[str, Any]] = []
     held = [(group, events) for group in groups if len(events := data.kept(group))]
     turned = mean_paths(
         data.measure, data.source, data.turns, data.placebo, data.path.spans, [events for _, events in held]
@@ -239,21 +238,27 @@ def paths_table(data: MeasuredEffects, groups: Sequence[Group]) -> pd.DataFrame:
         found = average(subset(data.path, events, data.pairs), data.config.level)
         enough = found.n >= data.config.minimum_catalysts
         chance_low, chance_high = band(means, data.config.level)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "measure": data.measure,
-                    "grouping": group.grouping,
-                    "group": group.name,
-                    "bar": data.path.spans[:, 1],
-                    "n": found.n,
-                    "mean": found.mean,
-                    "median": found.median,
-                    "low": np.where(enough, found.low, np.nan),
-                    "high": np.where(enough, found.high, np.nan),
-                    "chance_low": chance_low,
-                    "chance_high": chance_high,
-                }
-            )
+        parts.append(
+            {
+                "measure": data.measure,
+                "grouping": group.grouping,
+                "group": group.name,
+                "bar": data.path.spans[:, 1],
+                "n": found.n,
+                "mean": found.mean,
+                "median": found.median,
+                "low": np.where(enough, found.low, np.nan),
+                "high": np.where(enough, found.high, np.nan),
+                "chance_low": chance_low,
+                "chance_high": chance_high,
+            }
         )
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return _stacked(parts, len(data.path.spans))
+
+
+def _stacked(parts: Sequence[Mapping[str, Any]], rows: int) -> pd.DataFrame:
+    """One table of all parts, so many rows each; a single value stands in every row of its part."""
+    if not parts:
+        return pd.DataFrame()
+    columns = {name: [np.broadcast_to(part[name], rows) for part in parts] for name in parts[0]}
+    return pd.DataFrame({name: np.concatenate(values) for name, values in columns.items()})
