@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from backtest.base.errors import BacktestError, DataError, UsageError
+from backtest.base.identity import document_of
 from backtest.base.progress import Progress, silent
 from backtest.catalysts.claims import Check, check_claim, open_claims
-from backtest.report.folder import read_document, run_document
+from backtest.report.folder import plain, read_document, rows_of
 from backtest.report.search_folder import SearchFolder
 from backtest.scoring.evaluation import Evaluation
 from backtest.study.settings import StudyConfig
@@ -134,23 +135,24 @@ def verify(document: dict[str, Any], evaluation: Evaluation, where: str) -> None
     UsageError
         Where the configuration or a strategy's trades are not.
     """
-    again = run_document(evaluation)
+    hashes, config = evaluation.runs[0].hashes, plain(document_of(evaluation.config))
     named = {"data": evaluation.market.provenance.name, "calendar": evaluation.calendar.name}
     for what, name in named.items():
-        recorded, now = document["hashes"][what], again["hashes"][what]
+        recorded, now = document["hashes"][what], hashes[what]
         if recorded != now:
             raise DataError(
                 f"the {what} of {where} has changed since: {name} had hash {recorded} when it ran and has {now} now: "
                 "bring it back, or run again"
             )
-    changed = [f"{key} = {again['config'].get(key)!r} (was {value!r})" for key, value in document["config"].items()
-               if again["config"].get(key) != value]  # fmt: skip
-    if changed or document["hashes"]["config"] != again["hashes"]["config"]:
+    changed = [f"{key} = {config.get(key)!r} (was {value!r})" for key, value in document["config"].items()
+               if config.get(key) != value]  # fmt: skip
+    if changed or document["hashes"]["config"] != hashes["config"]:
         raise UsageError(f"the configuration of {where} has changed since: {', '.join(changed) or 'other keys'}: "
                          "run it again")  # fmt: skip
-    for recorded, now in zip(document["strategies"], again["strategies"], strict=True):
-        if recorded["name"] != now["name"] or recorded["trades"] != now["trades"]:
+    for recorded, run in zip(document["strategies"], evaluation.runs, strict=True):
+        trades = plain(rows_of(run.trades))
+        if recorded["name"] != run.strategy or recorded["trades"] != trades:
             raise UsageError(
                 f"strategy {recorded['name']!r} of {where} has changed since: it made {len(recorded['trades'])} trades "
-                f"then and makes {len(now['trades'])} now, not the same ones: run it again"
+                f"then and makes {len(trades)} now, not the same ones: run it again"
             )
