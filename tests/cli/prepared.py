@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.forking import forking
 
 AT_RUN_TIME = ("BACKTEST_", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TERM", "CI", "GITHUB_", "PYTEST_")
 """Variables that are read when a command runs, by how their names begin."""
@@ -38,13 +39,6 @@ def load() -> None:
 
 
 @cache
-def _server() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.cli.preloaded"])
-    return context
-
-
-@cache
 def _at_start() -> dict[str, str]:
     return SET_BY_MAIN | dict(os.environ)
 
@@ -58,7 +52,7 @@ def fit(environment: Mapping[str, str]) -> bool:
 
 def call(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run` of `python -m backtest ARGUMENTS`, with what it printed as text."""
-    context = _server()
+    context = forking("tests.cli.preloaded")
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
         handles = (context.reducer.DupFd(output.fileno()), context.reducer.DupFd(complaints.fileno()))
         process = context.Process(target=_command, args=(arguments, str(folder), dict(environment), *handles))
