@@ -21,6 +21,9 @@ AT_RUN_TIME = ("BACKTEST_", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TERM", "CI", 
 """Variables that are read when a command runs, by how their names begin."""
 SET_BY_MAIN = {"PYDANTIC_DISABLE_PLUGINS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """What `backtest.cli.main` sets where nothing else did: in this process too, once a test has called it here."""
+SET_BY_LIBRARIES = {"KMP_DUPLICATE_LIB_OK": "True"}
+"""What libraries set that some tests import (scikit-learn, which vectorbt asks for): nothing that a command reads."""
+SET_HERE = SET_BY_MAIN | SET_BY_LIBRARIES
 SECONDS = 300
 
 
@@ -40,12 +43,12 @@ def load() -> None:
 
 @cache
 def _at_start() -> dict[str, str]:
-    return SET_BY_MAIN | dict(os.environ)
+    return SET_HERE | dict(os.environ)
 
 
 def fit(environment: Mapping[str, str]) -> bool:
     """Whether a fork knows all that these variables ask for."""
-    then, asked = _at_start(), SET_BY_MAIN | dict(environment)
+    then, asked = _at_start(), SET_HERE | dict(environment)
     changed = {name for name in {*then, *asked} if then.get(name) != asked.get(name)}
     return hasattr(os, "fork") and all(name.startswith(AT_RUN_TIME) for name in changed)
 
