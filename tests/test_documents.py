@@ -156,7 +156,7 @@ from backtest.engine.prepared import empty_book
 from backtest.testing import synthetic_market
 
 prepared = Session(synthetic_market()).prepared
-work = new_work.py_func(1, 2)
+work = new_work(1, 2)
 examples = {
     "Positions": work.state, "Bars": prepared.bars, "Rules": prepared.rules, "Work": work,
     "Book": empty_book(prepared.bar_count, 1), "int": 1, "float": 1.0, "bool": True,

@@ -56,7 +56,7 @@ _WAIT_SECONDS = 600.0
 
 def compiled(function: Function) -> Function:
     """Machine code, kept; division by zero gives inf or NaN as numpy's does."""
-    return cast(Function, _kept(njit(error_model="numpy", nogil=True)(function)))
+    return cast(Function, _kept(njit(error_model="numpy", nogil=True, pipeline_class=_Entrance)(function)))
 
 
 def inlined(function: Function) -> Function:
@@ -82,7 +82,7 @@ def linked(function: Function) -> Function:
 
 
 def _once(dispatcher: Any) -> Any:
-    """The dispatcher, compiled once for all integers: numba would compile it anew for each constant it is called with."""
+    """The dispatcher, compiled once for all integers: numba compiles anew for each constant that is an argument."""
     if not config.DISABLE_JIT:
         template_of = dispatcher.get_call_template
 
@@ -99,6 +99,10 @@ def _widest(one: Any) -> Any:
     return types.int64 if isinstance(plain, types.Integer) and plain.bitwidth < 64 else plain
 
 
+_LINKED: set[str] = set()
+"""Names in machine code of the `linked` functions that this process has compiled."""
+
+
 class _Fragment(JITCodeLibrary):  # type: ignore[misc]
     """Code that only becomes part of its callers: optimised, since they are the faster for it, but no machine code."""
 
@@ -107,6 +111,7 @@ class _Fragment(JITCodeLibrary):  # type: ignore[misc]
         for function in self._final_module.functions:
             if not function.is_declaration and not any(b"inline" in one for one in function.attributes):
                 function.add_function_attribute("noinline")
+                _LINKED.add(function.name)
         # numba writes the address of the function's environment, which is all that has to be there.
         names = [one.name for one in self._final_module.global_variables if one.name.startswith("_ZN08NumbaEnv")]
         words = "\n".join(f'@"{name}" = common global i8* null' for name in names)
@@ -121,14 +126,32 @@ class _Fragment(JITCodeLibrary):  # type: ignore[misc]
         return ctypes.cast(ctypes.pythonapi.PyObject_Call, ctypes.c_void_p).value or 0
 
 
-class _Part(Compiler):  # type: ignore[misc]
-    """numba's compiler, which leaves a fragment."""
+class _Whole(JITCodeLibrary):  # type: ignore[misc]
+    """Machine code whose `linked` functions nobody else can call: arguments that they do not read are not passed."""
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if function.name in _LINKED and not function.is_declaration:
+                function.linkage = "internal"
+        super()._optimize_final_module()
+
+
+class _Entrance(Compiler):  # type: ignore[misc]
+    """numba's compiler, which leaves machine code that Python calls."""
+
+    library: type[JITCodeLibrary] = _Whole
 
     def _compile_core(self) -> Any:
         state = self.state
-        state.library = _Fragment(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
         return super()._compile_core()
+
+
+class _Part(_Entrance):
+    """numba's compiler, which leaves a fragment."""
+
+    library = _Fragment
 
 
 _FROM_THE_KERNEL: dict[str, Any] = {

@@ -329,7 +329,7 @@ def _settle_inside(p: int, t: int, reference: float, reason: int, bars: Bars, ru
 
 
 @inlined
-def _charge_funding(state: Positions, p: int, t: int, bar: Bar, bars: Bars, rules: Rules, work: Work) -> float:
+def charge_funding(state: Positions, p: int, t: int, bar: Bar, bars: Bars, rules: Rules, work: Work) -> float:
     """Phase D for one position; returns what it paid."""
     paid = _funding_due(state, p, t, bar, rules, work)
     charge(state, p, t, paid, bars, rules)
@@ -350,7 +350,7 @@ def close_of_bar(count: int, left: int, t: int, bars: Bars, rules: Rules, work: 
         if state[p].column < 0:
             continue
         bar = bar_of(bars, state[p].column, t)
-        paid = _charge_funding(state, p, t, bar, bars, rules, work)
+        paid = charge_funding(state, p, t, bar, bars, rules, work)
         if record:
             book.funding[t] += paid
         if state[p].due > 0:

@@ -158,11 +158,13 @@ def _replay(
     intent = variation_of(orders, v)
     bar_count = bars.panel.shape[1]
     queued = schedule(intent, bars, work, rules.plain)
-    work.tally[:] = 0.0
+    for item in range(TALLY_WIDTH):
+        work.tally[item] = 0.0
     work.tally[T_CASH] = rules.capital
     work.tally[T_FAULT_ROW] = -1.0
     if rules.partial_exits:
-        work.taken_row[:] = -1
+        for column in range(work.taken_row.shape[0]):
+            work.taken_row[column] = -1
     curve = Curve(rules.capital, rules.capital, 0.0, 0.0, 0.0, 0.0)
     held, count, unit, t, written = 0, 0, 0, 0, 0
     calm = calm_from(0, 0, 0, bars, rules, work)
@@ -174,7 +176,7 @@ def _replay(
         else:
             begin = t
             if net_only:
-                t = skip_quiet(count, t, calm, bars, work, extremes)
+                t = skip_quiet(count, t, calm, bars, rules, work, extremes)
             else:
                 curve, t = follow_quiet(curve, count, t, calm, bars, work, book, record)
             held += t - begin
@@ -232,7 +234,6 @@ def _replay(
         statistics[place, SHARPE] = statistics[place, SORTINO] = statistics[place, MAX_DRAWDOWN] = np.nan
 
 
-@compiled
 def new_work(intents: int, instruments: int) -> Work:
     """Scratch for so many intents over so many instruments."""
     return Work(
@@ -244,7 +245,7 @@ def new_work(intents: int, instruments: int) -> Work:
         np.zeros(instruments, np.int32),
         np.zeros(instruments),
         np.full(instruments, -1, np.int32),
-        np.zeros(intents, POSITION),
+        np.zeros(max(intents, 1), POSITION),
         np.empty(intents),
         np.zeros(intents, np.int8),
         np.empty(intents),
@@ -253,20 +254,21 @@ def new_work(intents: int, instruments: int) -> Work:
 
 
 @compiled
+def _record(orders: Orders, bars: Bars, rules: Rules, work: Work, book: Book, extremes: Extremes, result: F8) -> None:
+    """Variation 0 into row 0 of `result`, and into the book."""
+    _replay(orders, 0, bars, rules, work, book, True, result, 0, extremes, False)
+
+
 def replay_one(orders: Orders, bars: Bars, rules: Rules, book: Book) -> F8:
     """Replay variation 0 and record it in `book`; returns the STATISTICS and, last, the row and column of a fault.
 
     The fault is the first unknown funding rate under the policy `error`; its row is -1 where there is none.
     """
     work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
-    result = np.empty((1, len(STATISTICS) + 2))
-    _replay(
-        orders, 0, bars, rules, work, book, True, result, 0, Extremes(np.empty((0, 0, 2)), np.zeros(1, np.int64)), False
-    )
+    statistics = np.empty((1, len(STATISTICS)))
+    _record(orders, bars, rules, work, book, NONE, statistics)
     book.verdict[:] = work.verdict
-    result[0, -2] = work.tally[T_FAULT_ROW]
-    result[0, -1] = work.tally[T_FAULT_COLUMN]
-    return result.reshape(-1)
+    return np.concatenate((statistics[0], work.tally[[T_FAULT_ROW, T_FAULT_COLUMN]]))
 
 
 def is_plain(orders: Orders, bars: Bars, rules: Rules) -> bool:
@@ -286,18 +288,16 @@ def is_plain(orders: Orders, bars: Bars, rules: Rules) -> bool:
     return not (rare or (bars.detail_column >= 0).any() or (orders.group != -1).any())
 
 
-@compiled
-def _nowhere() -> Book:
-    """The book of replays that record nothing."""
-    return Book(
-        np.empty(0),
-        np.empty(0),
-        np.empty((0, 0)),
-        np.empty((0, 0)),
-        np.empty(0, np.int8),
-        np.empty(0, np.int32),
-        np.zeros(0, POSITION),
-    )
+NOWHERE = Book(
+    np.empty(0),
+    np.empty(0),
+    np.empty((0, 0)),
+    np.empty((0, 0)),
+    np.empty(0, np.int8),
+    np.empty(0, np.int32),
+    np.zeros(0, POSITION),
+)
+"""The book of replays that record nothing."""
 
 
 @inlined
@@ -309,29 +309,30 @@ def _strip(
     for v in range(first, last):
         _replay(orders, v, bars, rules, work, book, False, statistics, v, extremes, net_only)
         if work.tally[T_FAULT_ROW] >= 0.0:
-            statistics[v, :] = np.nan
+            for code in range(statistics.shape[1]):
+                statistics[v, code] = np.nan
 
 
 @compiled
 def _any_strip(
-    orders: Orders, bars: Bars, rules: Rules, extremes: Extremes, net_only: bool, statistics: F8, first: int, last: int
-) -> None:
+    orders: Orders, bars: Bars, rules: Rules, work: Work, book: Book, extremes: Extremes, net_only: bool,
+    statistics: F8, first: int, last: int,
+) -> None:  # fmt: skip
     """`_strip` of whatever can be said."""
-    work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
     if not rules.plain:
-        _strip(orders, bars, rules, work, _nowhere(), extremes, net_only, statistics, first, last)
+        _strip(orders, bars, rules, work, book, extremes, net_only, statistics, first, last)
 
 
 @compiled
 def _plain_strip(
-    orders: Orders, bars: Bars, rules: Rules, extremes: Extremes, net_only: bool, statistics: F8, first: int, last: int
-) -> None:
+    orders: Orders, bars: Bars, rules: Rules, work: Work, book: Book, extremes: Extremes, net_only: bool,
+    statistics: F8, first: int, last: int,
+) -> None:  # fmt: skip
     """`_strip` of what `is_plain`: behind the condition the compiler leaves out what these settings ask for."""
-    work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
     rare = rules.settles_inside or rules.extend or rules.adds or rules.maker_targets or rules.partial_exits
     rare = rare or rules.cross
     if rules.plain and not rare:
-        _strip(orders, bars, rules, work, _nowhere(), extremes, net_only, statistics, first, last)
+        _strip(orders, bars, rules, work, book, extremes, net_only, statistics, first, last)
 
 
 def replay_many(
@@ -349,11 +350,16 @@ def replay_many(
     strips = max(workers, 1)
     rules = rules._replace(plain=is_plain(orders, bars, rules))
     strip_of = _plain_strip if rules.plain else _any_strip
-    given = (orders, bars, rules, extremes or NONE, extremes is not None, statistics)
+    asked = (NOWHERE, extremes or NONE, extremes is not None, statistics)
     edges = [strip * replays // strips for strip in range(strips + 1)]
+
+    def replay_strip(first: int, last: int) -> None:
+        work = new_work(orders.earliest.shape[1], bars.panel.shape[0])
+        strip_of(orders, bars, rules, work, *asked, first, last)
+
     with ThreadPoolExecutor(strips) as threads:
-        done = [threads.submit(strip_of, *given, first, last) for first, last in itertools.pairwise(edges[1:])]
-        strip_of(*given, *edges[:2])
+        done = [threads.submit(replay_strip, *strip) for strip in itertools.pairwise(edges[1:])]
+        replay_strip(*edges[:2])
         for strip in done:
             strip.result()
     return statistics

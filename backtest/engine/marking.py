@@ -22,6 +22,7 @@ from backtest.engine.layout import (
     T_CASH,
     Bars,
     Book,
+    Positions,
     Rules,
     Work,
 )
@@ -47,6 +48,15 @@ class Calm(NamedTuple):
 
 
 @inlined
+def write_bounds(state: Positions, p: int) -> None:
+    """Prices at which a position may leave, as the market quotes them."""
+    adverse, favourable = max(state[p].stop, state[p].liquidation), state[p].target
+    long = state[p].side > 0.0
+    state[p].floor = adverse if long else -favourable
+    state[p].ceiling = favourable if long else -adverse
+
+
+@inlined
 def calm_from(count: int, t: int, nearest: int, bars: Bars, rules: Rules, work: Work) -> Calm:
     """Bars from t on that may be quiet, all before `nearest`; none where an exit must be looked for on each."""
     state = work.state
@@ -59,10 +69,7 @@ def calm_from(count: int, t: int, nearest: int, bars: Bars, rules: Rules, work: 
             end = t if state[p].leaving > 0 or state[p].marked else min(end, state[p].late_row)
         if state[p].follows:
             end = t
-        adverse, favourable = max(state[p].stop, state[p].liquidation), state[p].target
-        long = state[p].side > 0.0
-        state[p].floor = adverse if long else -favourable
-        state[p].ceiling = favourable if long else -adverse
+        write_bounds(state, p)
     return Calm(
         end,
         work.tally[T_CASH],

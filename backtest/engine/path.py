@@ -46,9 +46,14 @@ from backtest.engine.tiers import level_again
 
 @inlined
 def bar_of(bars: Bars, column: float, t: int) -> Bar:
-    """One bar of one instrument; its indices are unsigned, since a check for negative ones costs more than the bar."""
+    """One bar of one instrument."""
+    return bar_in(bars.panel, column, t)
+
+
+@inlined
+def bar_in(panel: F8, column: float, t: int) -> Bar:
+    """Row t of a panel; its indices are unsigned, since a check for negative ones costs more than the bar."""
     row, bar = np.uintp(column), np.uintp(t)
-    panel = bars.panel
     return Bar(
         panel[row, bar, OPEN],
         panel[row, bar, HIGH],

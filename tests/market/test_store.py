@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import signal
 import threading
 from dataclasses import replace
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from backtest.market.orphans import ADOPTED, QUARANTINE
 from backtest.market.rows import UNITS, Key, Rows, plain_timeframe, read_files, series_names, write_file
 from backtest.market.store import MANIFEST, Store, store_root
 from backtest.market.venue_rules import RULES
-from tests.forking import forking, leave_by
 from tests.market.children import KEY, append_blocks, download, rows_of
 from tests.market.loopback import HOUR, Listing, Loopback, options, serving
 
@@ -322,21 +321,14 @@ def test_names_of_series_and_timeframes() -> None:
     assert Key.of("bybit", "ZEC/USDT:USDT", "funding", "1h").timeframe == "settled"
 
 
-@pytest.fixture
-def processes() -> ForkServerContext:
-    return forking("tests.market.children")
+@pytest.fixture(scope="module")
+def processes() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.market.children"])
+    return context
 
 
-def test_a_process_begins_with_what_it_was_to_have_imported() -> None:
-    """Fifty that import ccxt anew take forty seconds, and commands that begin with nothing two seconds each."""
-    for module in ("colorsys", "wave", "colorsys"):
-        child = forking(module).Process(target=leave_by, args=(module,))
-        child.start()
-        child.join(60)
-        assert child.exitcode == 0, module
-
-
-def test_two_processes_append_at_once(store: Store, processes: ForkServerContext) -> None:
+def test_two_processes_append_at_once(store: Store, processes: multiprocessing.context.ForkServerContext) -> None:
     # Overlapping blocks: each writes 40 blocks of 6 hours, every 4 hours.
     children = [
         processes.Process(target=append_blocks, args=(str(store.root), JAN + offset * HOUR, 40, 4, 6))
@@ -354,7 +346,9 @@ def test_two_processes_append_at_once(store: Store, processes: ForkServerContext
     np.testing.assert_array_equal(rows.values, whole.values)
 
 
-def test_reading_goes_on_while_another_process_appends(store: Store, processes: ForkServerContext) -> None:
+def test_reading_goes_on_while_another_process_appends(
+    store: Store, processes: multiprocessing.context.ForkServerContext
+) -> None:
     add(store, hours(0, 6))
     child = processes.Process(target=append_blocks, args=(str(store.root), JAN, 200, 6, 6))
     child.start()
@@ -369,13 +363,15 @@ def test_reading_goes_on_while_another_process_appends(store: Store, processes: 
     assert store.read(KEY).time_ms.size == 1200
 
 
-def _start(processes: ForkServerContext, root: Path, state: Loopback) -> ForkServerProcess:
+def _start(
+    processes: multiprocessing.context.ForkServerContext, root: Path, state: Loopback
+) -> multiprocessing.context.ForkServerProcess:
     recipe = {
         "name": "test",
         "exchange": {"id": "bybit", "options": options("bybit", state.url)},
         "symbols": ["ZEC/USDT:USDT", "DASH/USDT:USDT"],
         "timeframe": "1h",
-        "timerange": "20251005-20251015",
+        "timerange": "20251005-20251020",
     }
     rules = replace(RULES["bybit"], ohlcv_rows=50, oi_rows=50, funding_rows=24)
     child = processes.Process(target=download, args=(str(root), recipe, rules))
@@ -383,7 +379,9 @@ def _start(processes: ForkServerContext, root: Path, state: Loopback) -> ForkSer
     return child
 
 
-def test_two_downloads_of_the_same_series_at_once(tmp_path: Path, processes: ForkServerContext) -> None:
+def test_two_downloads_of_the_same_series_at_once(
+    tmp_path: Path, processes: multiprocessing.context.ForkServerContext
+) -> None:
     state = Loopback({f"{base}USDT": Listing(base, LAUNCH) for base in ("ZEC", "DASH")})
     with serving(state):
         alone = _start(processes, tmp_path / "alone", state)
@@ -396,7 +394,7 @@ def test_two_downloads_of_the_same_series_at_once(tmp_path: Path, processes: For
 
 
 def test_fifty_kills_leave_a_readable_store_and_an_identical_download(
-    tmp_path: Path, processes: ForkServerContext
+    tmp_path: Path, processes: multiprocessing.context.ForkServerContext
 ) -> None:
     state = Loopback({f"{base}USDT": Listing(base, LAUNCH) for base in ("ZEC", "DASH")})
     chance = random.Random(11)
