@@ -46,7 +46,7 @@ class _WhenNeeded:
         kind = param.type_descriptor.annotation
         if kind is str and _plain(value):
             return value
-        if get_origin(kind) is list and get_args(kind) == (str,) and isinstance(value, tuple):
+        if get_origin(kind) is list and get_args(kind) == (str,) and isinstance(value, list | tuple):
             if all(map(_plain, value)):
                 return list(value)
         elif kind is type(value) and value is param.default:
