@@ -54,6 +54,16 @@ def far_away(axes: Axes) -> None:
     axes.set_ylim(1e9, 1e9 + 1.0)  # Told with an offset, which the quick way leaves to matplotlib's.
 
 
+def anew(axes: Axes) -> None:
+    axes.tick_params(axis="both", reset=True, labelsize=6.0, length=2.0, grid_alpha=0.5)
+
+
+def with_minor_ticks(axes: Axes) -> None:
+    axes.minorticks_on()
+    axes.tick_params(axis="x", which="minor", length=2.0)
+    axes.grid(True, which="minor", linewidth=0.2)
+
+
 @style.in_own_style
 def svg_of(kind: type[Axes], prepare: Callable[[Axes], None]) -> str:
     figure = Figure(figsize=(6.0, 3.0))
@@ -73,7 +83,18 @@ def shown(svg: str) -> tuple[Counter[tuple[str, str]], Counter[str]]:
 
 @pytest.mark.parametrize(
     "prepare",
-    [percentages, logarithmic, upside_down, over_time, by_hand, named_below, without_grid, far_away],
+    [
+        percentages,
+        logarithmic,
+        upside_down,
+        over_time,
+        by_hand,
+        named_below,
+        without_grid,
+        far_away,
+        anew,
+        with_minor_ticks,
+    ],
     ids=lambda one: one.__name__,
 )
 def test_a_sheet_shows_what_matplotlib_shows(prepare: Callable[[Axes], None]) -> None:

@@ -7,6 +7,8 @@ it: ticks that somebody has changed one by one, minor ticks, offsets, a name bel
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,20 +19,51 @@ from matplotlib.ticker import NullLocator
 from backtest.market.record import Floats
 
 
-class _XAxis(XAxis):
-    def _get_tick(self, major: bool) -> Any:
-        return _literal(super()._get_tick(major))  # type: ignore[misc]
+class _SheetAxis(Axis):
+    """An axis whose ticks are made when they are first asked for, as they are to look by then."""
 
+    _clip: tuple[Any, ...] = (None,)
+
+    def set_tick_params(self, *args: Any, **look: Any) -> None:
+        """Matplotlib keeps the look for ticks to come."""
+        with _none_made(self):
+            super().set_tick_params(*args, **look)
+
+    def set_clip_path(self, *clip: Any) -> None:
+        """Of ticks to come too."""
+        self._clip = clip
+        with _none_made(self):
+            super().set_clip_path(*clip)
+
+    def _get_tick(self, major: bool) -> Any:
+        """A tick that takes no name for a formula, whatever the settings under which it is made later."""
+        tick: Any = super()._get_tick(major)  # type: ignore[misc]
+        for label in (tick.label1, tick.label2):
+            label.set_parse_math(False)
+        tick.set_clip_path(*self._clip)
+        return tick
+
+
+@contextmanager
+def _none_made(axis: Axis) -> Iterator[None]:
+    """Within, an axis without ticks has an empty list of them, where matplotlib would make one to change it."""
+    absent = [name for name in ("majorTicks", "minorTicks") if name not in vars(axis)]
+    vars(axis).update({name: [] for name in absent})
+    try:
+        yield
+    finally:
+        for name in absent:
+            vars(axis).pop(name, None)
+
+
+class _XAxis(_SheetAxis, XAxis):
     def draw(self, renderer: Any) -> None:
         """Ticks along the bottom."""
         if self.get_label_text() or not _drawn(self, renderer, upright=False):
             super().draw(renderer)
 
 
-class _YAxis(YAxis):
-    def _get_tick(self, major: bool) -> Any:
-        return _literal(super()._get_tick(major))  # type: ignore[misc]
-
+class _YAxis(_SheetAxis, YAxis):
     def draw(self, renderer: Any) -> None:
         """Ticks along the left, and the name of the axis."""
         if not _drawn(self, renderer, upright=True):
@@ -40,19 +73,18 @@ class _YAxis(YAxis):
 class SheetAxes(Axes):
     """Axes of a sheet; whatever can be asked of matplotlib's can be asked of them."""
 
+    def __init__(self, *where: Any, **look: Any) -> None:
+        super().__init__(*where, **look)
+        for axis in (self.xaxis, self.yaxis):
+            # Made under the settings of the figure, which may be drawn under others.
+            axis.get_major_ticks(1)
+
     def _init_axis(self) -> None:
         self.xaxis = _XAxis(self, clear=False)
         self.yaxis = _YAxis(self, clear=False)
         for axis, sides in ((self.xaxis, ("bottom", "top")), (self.yaxis, ("left", "right"))):
             for side in sides:
                 self.spines[side].register_axis(axis)
-
-
-def _literal(tick: Any) -> Any:
-    """A tick that takes no name for a formula, whatever the settings under which it is made later."""
-    for label in (tick.label1, tick.label2):
-        label.set_parse_math(False)
-    return tick
 
 
 def _drawn(axis: Axis, renderer: Any, *, upright: bool) -> bool:
