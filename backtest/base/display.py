@@ -6,7 +6,6 @@ that were not measured, which has its own background.
 
 from __future__ import annotations
 
-import html
 import math
 import re
 import unicodedata
@@ -163,6 +162,9 @@ def _side(right: bool) -> str:
 
 
 def _escaped(text: str, most: int = MOST_CHARACTERS) -> str:
+    # For notebooks only: with it come the names of 2,231 characters.
+    import html
+
     return html.escape(plain(text, most), quote=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -360,6 +359,9 @@ class Calendar(Shown):
 
     def hash(self) -> str:
         """First 16 hex digits of the sha256 over the contents of all catalysts."""
+        # Loads OpenSSL, which who only lists catalysts does not need.
+        import hashlib
+
         rows = [one.said() for one in self.catalysts]
         return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,9 +28,13 @@ from backtest.scoring.moved_calendars import circle_of
 from backtest.scoring.overfitting import SharpeMoments, expected_maximum_sharpe, probabilistic_sharpe, sharpe_moments
 from backtest.scoring.placebo import Placebo, PlaceboPlan, without_events
 from backtest.scoring.scorecard import Scorecard, scorecard
-from backtest.scoring.sweep import SweepResult, source_of
-from backtest.scoring.walkforward import WalkForwardResult
+from backtest.signals.loading import source_of
 from backtest.signals.strategy import Strategy
+
+# A run records neither.
+if TYPE_CHECKING:
+    from backtest.scoring.sweep import SweepResult
+    from backtest.scoring.walkforward import WalkForwardResult
 
 GRID_KINDS = ("shift", "calendar")
 """Placebo kinds whose draws depend on the grid of bars (or periods) alone, whatever the prices and the catalysts."""

@@ -25,12 +25,9 @@ from backtest.base.fields import Duration
 from backtest.base.units import duration_ms, format_ms, from_ms, timeframe_ms, to_ms
 from backtest.market.arrow_files import read_parquet
 from backtest.market.files import LARGEST
-from backtest.market.folder import read_folder
-from backtest.market.from_store import open_stored, stored_names
 from backtest.market.record import RECONSTRUCTED, Floats, Instrument, Market, Origin, Provenance, fields_of
 from backtest.market.rows import replace_file
 from backtest.market.series import PANELS
-from backtest.market.store import Store, store_root
 
 METADATA = "metadata.json"
 MOST_CELLS = 200_000_000
@@ -143,6 +140,11 @@ def open_dataset(name_or_folder: str | Path, timeframe: str | None = None, store
     name_or_folder = str(name_or_folder)
     if name_or_folder in embedded_datasets():
         return _of_timeframe(read_dataset(datasets_root() / name_or_folder), timeframe)
+    # What reads stores and folders takes longer to import than the embedded sample takes to read.
+    from backtest.market.folder import read_folder
+    from backtest.market.from_store import open_stored, stored_names
+    from backtest.market.store import Store, store_root
+
     shelf = Store(store_root(None if store is None else Path(store)))
     names = stored_names(shelf)
     if name_or_folder in names:

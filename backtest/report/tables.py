@@ -172,7 +172,7 @@ def _write(console: Console, part: Table | Text, width: int | None = None) -> No
 
 
 def _text(cell: object) -> str:
-    return Text.from_markup(cell).plain if isinstance(cell, str) else str(cell)
+    return Text.from_markup(cell, emoji=False).plain if isinstance(cell, str) else str(cell)
 
 
 def _hanging(line: str, width: int) -> str:

@@ -64,8 +64,9 @@ def _began_inside(run: Run, intents: npt.NDArray[np.int64]) -> npt.NDArray[np.bo
     fills = run.book.fills[: run.book.counts[0]]
     names = list(layout.FILL_COLUMNS)
     entries = fills[fills[:, names.index("reason")] == layout.ENTRY]
-    phases = pd.Series(entries[:, names.index("phase")], entries[:, names.index("intent")].astype(np.int64))
-    return np.asarray(phases[~phases.index.duplicated()].reindex(intents).to_numpy() != layout.AT_OPEN)
+    # Of an entry in several fills the first one counts.
+    phases = dict(entries[::-1, [names.index("intent"), names.index("phase")]].tolist())
+    return np.array([phases.get(one) != layout.AT_OPEN for one in intents.tolist()], dtype=np.bool_)
 
 
 def rolling_sharpe(run: Run, days: int = WINDOW_DAYS) -> pd.Series[float]:

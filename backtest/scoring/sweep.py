@@ -7,10 +7,8 @@ number of cores nor on where it runs, and an interrupted sweep resumes with the 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import io
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -42,6 +40,7 @@ from backtest.scoring.placebo import Null, Placebo, PlaceboPlan, evidence, null_
 from backtest.scoring.space import Trial
 from backtest.scoring.sweep_folder import Part, claim, part_path, read_part, room_for, written
 from backtest.signals.filters import check_filters
+from backtest.signals.loading import source_of
 from backtest.signals.strategy import Strategy
 
 PART = 8
@@ -97,14 +96,6 @@ class Sweep:
             "spa": self.spa,
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def source_of(strategy: type[Strategy[Any]]) -> str:
-    """Source of the module that defines a strategy; its byte code if there is no source."""
-    try:
-        return inspect.getsource(sys.modules[strategy.__module__])
-    except (OSError, TypeError):
-        return strategy.decide.__code__.co_code.hex()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -35,6 +35,14 @@ def file_of(reference: str) -> Path:
     return user_path(place)
 
 
+def source_of(strategy: type[Strategy[Any]]) -> str:
+    """Source of the module that defines a strategy; its byte code if there is no source."""
+    try:
+        return inspect.getsource(sys.modules[strategy.__module__])
+    except (OSError, TypeError):
+        return strategy.decide.__code__.co_code.hex()
+
+
 @checked
 def load_strategy(reference: str) -> type[Strategy[Any]]:
     """Strategy of `path/to/file.py:Class`; the class may be left out where the file defines only one.

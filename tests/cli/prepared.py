@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -16,10 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.forking import forking
+
 AT_RUN_TIME = ("BACKTEST_", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TERM", "CI", "GITHUB_", "PYTEST_")
 """Variables that are read when a command runs, by how their names begin."""
 SET_BY_MAIN = {"PYDANTIC_DISABLE_PLUGINS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """What `backtest.cli.main` sets where nothing else did: in this process too, once a test has called it here."""
+SET_BY_LIBRARIES = {"KMP_DUPLICATE_LIB_OK": "True"}
+"""What libraries set that some tests import (scikit-learn, which vectorbt asks for): nothing that a command reads."""
+SET_HERE = SET_BY_MAIN | SET_BY_LIBRARIES
 SECONDS = 300
 
 
@@ -38,27 +42,20 @@ def load() -> None:
 
 
 @cache
-def _server() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.cli.preloaded"])
-    return context
-
-
-@cache
 def _at_start() -> dict[str, str]:
-    return SET_BY_MAIN | dict(os.environ)
+    return SET_HERE | dict(os.environ)
 
 
 def fit(environment: Mapping[str, str]) -> bool:
     """Whether a fork knows all that these variables ask for."""
-    then, asked = _at_start(), SET_BY_MAIN | dict(environment)
+    then, asked = _at_start(), SET_HERE | dict(environment)
     changed = {name for name in {*then, *asked} if then.get(name) != asked.get(name)}
     return hasattr(os, "fork") and all(name.startswith(AT_RUN_TIME) for name in changed)
 
 
 def call(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run` of `python -m backtest ARGUMENTS`, with what it printed as text."""
-    context = _server()
+    context = forking("tests.cli.preloaded")
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
         handles = (context.reducer.DupFd(output.fileno()), context.reducer.DupFd(complaints.fileno()))
         process = context.Process(target=_command, args=(arguments, str(folder), dict(environment), *handles))

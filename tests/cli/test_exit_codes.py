@@ -94,9 +94,9 @@ def test_0_where_all_went_well(ends: Ends) -> None:
 
 def test_what_ran_in_this_process_leaves_the_others_forked(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that imports everything anew would cost each of some 250 commands two seconds."""
-    for name in prepared.SET_BY_MAIN:
+    for name in prepared.SET_HERE:
         monkeypatch.delenv(name, raising=False)
-    then = prepared.SET_BY_MAIN | dict(os.environ)
+    then = prepared.SET_HERE | dict(os.environ)
     monkeypatch.setattr(prepared, "_at_start", lambda: then)
     assert prepared.fit(os.environ)
     ends("--version")

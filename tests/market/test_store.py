@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
 import threading
 from dataclasses import replace
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from backtest.market.orphans import ADOPTED, QUARANTINE
 from backtest.market.rows import UNITS, Key, Rows, plain_timeframe, read_files, series_names, write_file
 from backtest.market.store import MANIFEST, Store, store_root
 from backtest.market.venue_rules import RULES
+from tests.forking import forking, leave_by
 from tests.market.children import KEY, append_blocks, download, rows_of
 from tests.market.loopback import HOUR, Listing, Loopback, options, serving
 
@@ -321,14 +322,21 @@ def test_names_of_series_and_timeframes() -> None:
     assert Key.of("bybit", "ZEC/USDT:USDT", "funding", "1h").timeframe == "settled"
 
 
-@pytest.fixture(scope="module")
-def processes() -> multiprocessing.context.ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.market.children"])
-    return context
+@pytest.fixture
+def processes() -> ForkServerContext:
+    return forking("tests.market.children")
 
 
-def test_two_processes_append_at_once(store: Store, processes: multiprocessing.context.ForkServerContext) -> None:
+def test_a_process_begins_with_what_it_was_to_have_imported() -> None:
+    """Fifty that import ccxt anew take forty seconds, and commands that begin with nothing two seconds each."""
+    for module in ("colorsys", "wave", "colorsys"):
+        child = forking(module).Process(target=leave_by, args=(module,))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0, module
+
+
+def test_two_processes_append_at_once(store: Store, processes: ForkServerContext) -> None:
     # Overlapping blocks: each writes 40 blocks of 6 hours, every 4 hours.
     children = [
         processes.Process(target=append_blocks, args=(str(store.root), JAN + offset * HOUR, 40, 4, 6))
@@ -346,9 +354,7 @@ def test_two_processes_append_at_once(store: Store, processes: multiprocessing.c
     np.testing.assert_array_equal(rows.values, whole.values)
 
 
-def test_reading_goes_on_while_another_process_appends(
-    store: Store, processes: multiprocessing.context.ForkServerContext
-) -> None:
+def test_reading_goes_on_while_another_process_appends(store: Store, processes: ForkServerContext) -> None:
     add(store, hours(0, 6))
     child = processes.Process(target=append_blocks, args=(str(store.root), JAN, 200, 6, 6))
     child.start()
@@ -363,15 +369,13 @@ def test_reading_goes_on_while_another_process_appends(
     assert store.read(KEY).time_ms.size == 1200
 
 
-def _start(
-    processes: multiprocessing.context.ForkServerContext, root: Path, state: Loopback
-) -> multiprocessing.context.ForkServerProcess:
+def _start(processes: ForkServerContext, root: Path, state: Loopback) -> ForkServerProcess:
     recipe = {
         "name": "test",
         "exchange": {"id": "bybit", "options": options("bybit", state.url)},
         "symbols": ["ZEC/USDT:USDT", "DASH/USDT:USDT"],
         "timeframe": "1h",
-        "timerange": "20251005-20251020",
+        "timerange": "20251005-20251015",
     }
     rules = replace(RULES["bybit"], ohlcv_rows=50, oi_rows=50, funding_rows=24)
     child = processes.Process(target=download, args=(str(root), recipe, rules))
@@ -379,9 +383,7 @@ def _start(
     return child
 
 
-def test_two_downloads_of_the_same_series_at_once(
-    tmp_path: Path, processes: multiprocessing.context.ForkServerContext
-) -> None:
+def test_two_downloads_of_the_same_series_at_once(tmp_path: Path, processes: ForkServerContext) -> None:
     state = Loopback({f"{base}USDT": Listing(base, LAUNCH) for base in ("ZEC", "DASH")})
     with serving(state):
         alone = _start(processes, tmp_path / "alone", state)
@@ -394,7 +396,7 @@ def test_two_downloads_of_the_same_series_at_once(
 
 
 def test_fifty_kills_leave_a_readable_store_and_an_identical_download(
-    tmp_path: Path, processes: multiprocessing.context.ForkServerContext
+    tmp_path: Path, processes: ForkServerContext
 ) -> None:
     state = Loopback({f"{base}USDT": Listing(base, LAUNCH) for base in ("ZEC", "DASH")})
     chance = random.Random(11)

@@ -29,6 +29,7 @@ from backtest.market.dataset import default_dataset, open_dataset
 from backtest.market.record import Market
 from backtest.report import figures
 from backtest.report.figures import style
+from backtest.report.figures.numbers import computed_once, shared
 from backtest.scoring.evaluation import Evaluation, evaluate
 from backtest.scoring.fan import Fan
 from backtest.scoring.scorecard import CapacityCurve, Scorecard
@@ -220,6 +221,26 @@ def test_a_catalyst_without_a_trade_says_why(
     assert len(figure.axes) == axes
     assert any(sentence in text for text in texts(figure))
     assert len(figures.replay_panel_data(momentum, evaluation.calendar[identifier])) == (48 if axes else 0)
+
+
+def test_numbers_are_computed_once_and_every_table_is_its_own() -> None:
+    asked = []
+
+    @shared
+    def numbers(run: object, level: float = 0.0) -> pd.DataFrame:
+        asked.append(run)
+        return pd.DataFrame({"level": [level, 1.0]})
+
+    one, other = object(), object()
+    with computed_once():
+        first = numbers(one)
+        first["level"] = 7.0
+        assert numbers(one)["level"].tolist() == [0.0, 1.0]
+        assert numbers(one, level=2.0)["level"].tolist() == [2.0, 1.0]
+        assert numbers(other)["level"].tolist() == [0.0, 1.0]
+    assert asked == [one, one, other]
+    assert numbers(one).equals(numbers(one))
+    assert asked == [one, one, other, one, one]
 
 
 def test_equity_stands_before_its_fan(momentum: Run) -> None:

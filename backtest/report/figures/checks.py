@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from backtest.report.claim_tables import figure as in_unit
 from backtest.report.figures import style
+from backtest.report.figures.numbers import shared
 from backtest.report.figures.palette import BLUE, GRID, INK, MUTED, ORANGE, PAPER, PURPLE, RED, SKY
 from backtest.report.figures.wording import clean, minus
 
@@ -44,6 +45,7 @@ def _look(verdict: str) -> dict[str, Any]:
     return {"marker": mark, "color": colour, "markersize": 6, "markerfacecolor": PAPER if hollow else colour}
 
 
+@shared
 def claims_data(checks: Sequence[Check]) -> pd.DataFrame:
     """One row per claim: what it says, verdict, claimed and measured value in `unit`, and `ratio` measured / claimed.
 

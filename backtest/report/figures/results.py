@@ -16,12 +16,14 @@ from backtest.engine.layout import COSTS
 from backtest.engine.run import Run
 from backtest.market.record import Floats
 from backtest.report.figures import style
+from backtest.report.figures.numbers import shared
 from backtest.report.figures.palette import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, RED
 from backtest.report.figures.wording import clean, number, percent
 from backtest.scoring.fan import Fan
 from backtest.scoring.scorecard import Scorecard
 
 
+@shared
 def equity_data(run: Run, fan: Fan | None = None) -> pd.DataFrame:
     """One row per bar, `time` its close: equity, drawdown (share of the highest so far, capital included, negative).
 
@@ -97,6 +99,7 @@ def equity(run: Run, fan: Fan | None = None) -> Figure:
     return made.figure
 
 
+@shared
 def costs_data(run: Run) -> pd.DataFrame:
     """One row per step from gross to net: `amount` and where its bar runs `from_level` and `to_level`, quote currency.
 
@@ -185,6 +188,7 @@ def _waterfall_limits(levels: Floats) -> tuple[float, float, bool]:
     return *style.padded(np.append(levels.reshape(-1), 0.0), share=0.2), False
 
 
+@shared
 def capacity_data(cards: Sequence[Scorecard]) -> pd.DataFrame:
     """One row per strategy and starting capital: `net_return` (share) and whether it is the `half_point`."""
     tables = [

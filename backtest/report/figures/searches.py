@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from backtest.market.record import Flags
 from backtest.report.figures import style
+from backtest.report.figures.numbers import shared
 from backtest.report.figures.palette import BLUE, FIXED_DARK, FIXED_LIGHT, INK, MUTED, ORANGE
 from backtest.report.figures.wording import clean, number, percent, words
 from backtest.scoring.sweep import HeatMap
@@ -25,6 +26,7 @@ SHARES = ("net_return", "max_drawdown", "hit_rate", "mean_trade", "exposure")
 _MOST_WRITTEN = 14
 
 
+@shared
 def heat_map_data(heat: HeatMap, statistic: str) -> pd.DataFrame:
     """One row per cell: values of both parameters, mean `statistic`, least `adjusted_p`, whether it is significant."""
     rows, columns = np.meshgrid(np.arange(len(heat.rows)), np.arange(len(heat.columns)), indexing="ij")
@@ -151,6 +153,7 @@ def _outline(inside: Flags) -> list[list[tuple[float, float]]]:
     return edges
 
 
+@shared
 def overfitting_data(logits: npt.NDArray[np.float64], probability: float) -> pd.DataFrame:
     """Histogram of the logits that are defined, bins open on the left so that zero counts as overfit.
 

@@ -14,6 +14,7 @@ from backtest.base.errors import UsageError, near_miss
 from backtest.base.normal import normal_quantile
 from backtest.base.units import UNIT_MS, duration_ms
 from backtest.report.figures import style
+from backtest.report.figures.numbers import shared
 from backtest.report.figures.palette import BLUE, INK, MUTED, PAPER
 from backtest.report.figures.wording import clean, words
 from backtest.study.study import ALL, Study
@@ -21,6 +22,7 @@ from backtest.study.study import ALL, Study
 _PATHS = ("mean", "median", "low", "high", "chance_low", "chance_high")
 
 
+@shared
 def abnormal_returns_data(study: Study, grouping: str = ALL) -> pd.DataFrame:
     """One row per group and bar: n, mean, median, interval and chance band of the cumulated abnormal return, shares.
 
@@ -118,6 +120,7 @@ def _path_panel(axes: Axes, part: pd.DataFrame, bar_hours: float, *, median: boo
         axes.xaxis.set_major_locator(FixedLocator(places.tolist()))
 
 
+@shared
 def influencers_data(study: Study) -> pd.DataFrame:
     """One row per actor: calls, raw `mean` and `shrunken` effect with 95 % intervals (the study's level), p-values.
 

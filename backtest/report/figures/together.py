@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from backtest.engine.run import Run
 from backtest.report.figures import style
+from backtest.report.figures.numbers import shared
 from backtest.report.figures.palette import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY
 from backtest.report.figures.results import equity_data
 from backtest.report.figures.wording import clean
@@ -21,6 +22,7 @@ _COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, INK)
 _LINES = ("-", "--", ":", "-.")
 
 
+@shared
 def equities_data(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per strategy and bar, `time` its close: growth since the start, drawdown, rolling Sharpe at day ends."""
     tables = []

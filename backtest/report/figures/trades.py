@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from backtest.base.display import plural
 from backtest.engine.run import Run
 from backtest.report.figures import style
+from backtest.report.figures.numbers import shared
 from backtest.report.figures.palette import GREEN, INK, MUTED, PAPER, RED
 from backtest.report.figures.wording import clean, percent
 from backtest.scoring.excursions import excursions
@@ -21,6 +22,7 @@ _EDGE = 0.01
 """Share of trades on either side that the outermost bar of the histogram takes up, so that one does not flatten all."""
 
 
+@shared
 def trades_data(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per trade: strategy, instrument, month of exit (UTC), net return, and excursions (shares of entry)."""
     if not runs:
@@ -45,6 +47,7 @@ def _label(runs: Sequence[Run]) -> str:
     return runs[0].market.provenance.label if runs else ""
 
 
+@shared
 def trade_returns_data(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per bar of the histogram: `low`, `high` (net return) and `trades`; the outermost hold all beyond them."""
     values = trades_data(runs)["net_return"].dropna().to_numpy(dtype=np.float64)
@@ -123,6 +126,7 @@ def trade_excursions(runs: Sequence[Run]) -> Figure:
     return made.figure
 
 
+@shared
 def months_data(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per coin and month of exit: mean net return of its trades, and how many they are."""
     found = trades_data(runs).dropna(subset=["net_return"]).groupby(["instrument", "month"], sort=True)["net_return"]

@@ -203,10 +203,12 @@ def drawn(
 ) -> Figure:
     """A figure and its numbers; if unavailable, the sentence that says why."""
     from backtest.report.figures import to_svg
+    from backtest.report.figures.numbers import computed_once
 
     try:
-        frame = numbers()
-        return Figure(title, how, to_svg(draw()), Download(f"{name}.csv", csv_of(frame)))
+        with computed_once():
+            frame = numbers()
+            return Figure(title, how, to_svg(draw()), Download(f"{name}.csv", csv_of(frame)))
     except BacktestError as problem:
         return Figure(title, how, reason=str(problem))
 
