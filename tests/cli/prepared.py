@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -30,6 +31,8 @@ SECONDS = 300
 def load() -> None:
     """What commands import, and the kernel from its cache."""
     import backtest.cli
+    import backtest.market.ccxt_source
+    import backtest.market.download
     import backtest.report
     import backtest.session
     import backtest.study  # noqa: F401
@@ -39,6 +42,9 @@ def load() -> None:
     market, calendar = open_dataset("privacy-2025-sample"), open_calendar("privacy-2025")
     strategy = REGISTRY["buy_and_hold"]()
     replay(market, strategy.decide(market, calendar), RunConfig(), calendar=calendar, strategy=strategy.name)
+    # What the collector walks through in a fork is copied for it.
+    gc.collect()
+    gc.freeze()
 
 
 @cache
