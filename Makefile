@@ -12,14 +12,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(READY)
 	$(BIN)/backtest run --ledger none
 
-# A process of tests for every core: threads of linear algebra on top would wait for each other.
+# A process of tests for every processor (`auto` is one for the two that a hosted machine makes of one core): threads of
+# linear algebra on top would wait for each other.
 test coverage: export OMP_NUM_THREADS = 1
 test coverage: export OPENBLAS_NUM_THREADS = 1
 # Hundreds of commands are started in processes of their own: the first one leaves them the bytecode.
 test coverage: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEVELOPMENT)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
@@ -32,7 +33,7 @@ docs: $(DEVELOPMENT)
 
 # Twice: coverage sees nothing of compiled code, so the tests of the kernel's rules run it once more as plain Python.
 coverage: $(DEVELOPMENT)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --cov --cov-report= $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder --cov --cov-report= $(PYTEST)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --cov --cov-append $(addprefix tests/engine/test_,kernel_rules.py replay.py costs.py)
 
 bench: $(DEVELOPMENT)
