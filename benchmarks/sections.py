@@ -207,6 +207,11 @@ def session(quick: bool) -> Iterator[str]:  # noqa: ARG001
     yield "\n" + _output("benchmarks.session")
 
 
+def held(quick: bool) -> Iterator[str]:
+    """What skipping quiet bars saves where positions are held over thousands of them, in a process of its own."""
+    yield _output("benchmarks.held", *(["--quick"] if quick else []))
+
+
 def studies(quick: bool) -> Iterator[str]:
     """What an event study takes as catalysts grow, in a process of its own."""
     yield "\n" + _output("benchmarks.studies", *(["--quick"] if quick else []))
@@ -227,6 +232,7 @@ def _output(module: str, *arguments: str) -> str:
 SECTIONS: dict[str, Callable[[bool], Iterator[str]]] = {
     "replay": replay,
     "growth": growth,
+    "held": held,
     "sweep": sweep,
     "startup": startup,
     "verbs": verbs,

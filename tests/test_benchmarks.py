@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import agreement, calibration, sections
+from benchmarks import agreement, calibration, held, sections
 from benchmarks.agreement import agreements, answers
 from benchmarks.engines import ENGINES, FOREIGN, OURS, engine
 from benchmarks.engines.plain_numpy import PlainNumpy
@@ -165,3 +165,8 @@ def test_the_calibration_names_what_departs() -> None:
     assert line.count("**") == 2
     assert "Headlines whose share is not that of a test at 5 %: `shift`, shared dates 12.0 %;" in told
     assert told.splitlines()[-1].count(" - ") == len(calibration.POWER)
+
+
+def test_positions_that_are_held_long_are_replayed_to_the_same_bits() -> None:
+    bars, *_ = held.measured(10)
+    assert bars == "14,400"
