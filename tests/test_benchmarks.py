@@ -81,7 +81,7 @@ def test_sections_are_named_in_the_help() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "replay,growth,sweep,startup,verbs,session,studies,data,scale" in done.stdout
+    assert "replay,growth,held,sweep,startup,verbs,session,studies,data,scale" in done.stdout
 
 
 def test_commands_are_measured_beside_each_other() -> None:
