@@ -286,6 +286,7 @@ def _open_position(
     state[p].funding = 0.0
     state[p].unknown_funding_bars = 0
     state[p].due = 0
+    state[p].settlement = -1
     work.slot[np.uintp(column)] += 1
     work.verdict[k] = ACCEPTED
     if record:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from backtest.engine.compiling import inlined, linked
 from backtest.engine.exits import charge_funding
-from backtest.engine.layout import F8, FUNDING, HIGH, I4, LOW, Bar, Bars, Rules, Work
+from backtest.engine.layout import F8, FUNDING, HIGH, I4, LOW, Bar, Bars, Positions, Rules, Work
 from backtest.engine.marking import Calm, write_bounds
 from backtest.engine.path import bar_in, decided_row
 
@@ -102,13 +102,15 @@ def _settlements(bars: Bars) -> tuple[I4, I4, F8, F8]:
 
 
 @inlined
-def _place(column: int, t: int, extremes: Extremes) -> int:
-    """Place of the first settlement of an instrument from bar t on, which may be t."""
-    row = np.uintp(column)
-    place: int = extremes.pointers[row, np.uintp(t // _STRIDE)]
+def _next_settled(state: Positions, p: int, t: int, extremes: Extremes) -> int:
+    """The first bar from t on in which a position settles, T for none; its place is kept in the state."""
+    row, place = np.uintp(state[p].column), state[p].settlement
+    if place < 0:
+        place = int(extremes.pointers[row, np.uintp(t // _STRIDE)])
     while extremes.settled[row, np.uintp(place)] < t:
         place += 1
-    return place
+    state[p].settlement = place
+    return int(extremes.settled[row, np.uintp(place)])
 
 
 @inlined
@@ -138,22 +140,22 @@ def _next_doubtful(column: int, t: int, end: int, floor: float, ceiling: float, 
 
 
 @inlined
-def _passes(column: int, t: int, until: int, floor: float, ceiling: float, bars: Bars, extremes: Extremes) -> bool:
-    """Whether bar `until` is a settlement, and all bars since the one before it are quiet: so those from t on are."""
-    row, place = np.uintp(column), np.uintp(_place(column, t, extremes))
+def _passes(state: Positions, p: int, until: int, bars: Bars, extremes: Extremes) -> bool:
+    """Whether a position settles in bar `until`, and all bars since the settlement before are quiet for it."""
+    row, place = np.uintp(state[p].column), np.uintp(state[p].settlement)
     if extremes.settled[row, place] != until or until == bars.panel.shape[1]:
         return False
     between = extremes.between[row, place]
-    return bool(between[0] > floor and between[1] < ceiling)
+    return bool(between[0] > state[p].floor and between[1] < state[p].ceiling)
 
 
 @inlined
-def _bar(column: int, t: int, bars: Bars, extremes: Extremes) -> Bar:
-    """`bar_of`, from the table of settlements where t is one."""
-    place = _place(column, t, extremes)
-    if extremes.settled[np.uintp(column), np.uintp(place)] == t:
-        return bar_in(extremes.paying, column, place)
-    return bar_in(bars.panel, column, t)
+def _bar(state: Positions, p: int, t: int, bars: Bars, extremes: Extremes) -> Bar:
+    """`bar_of` a position, from the table of settlements where it settles in t."""
+    row, place = np.uintp(state[p].column), np.uintp(state[p].settlement)
+    if extremes.settled[row, place] == t:
+        return bar_in(extremes.paying, state[p].column, state[p].settlement)
+    return bar_in(bars.panel, state[p].column, t)
 
 
 @inlined
@@ -161,13 +163,11 @@ def _quiet_until(count: int, t: int, end: int, bars: Bars, work: Work, extremes:
     """First bar from t on, before `end`, that funding or prices do not leave quiet, and whether it is funding alone."""
     state, until = work.state, end
     for p in range(count):
-        column = state[p].column
-        until = min(until, extremes.settled[np.uintp(column), np.uintp(_place(column, t, extremes))])
+        until = min(until, _next_settled(state, p, t, extremes))
     first = until
     for p in range(count):
-        column, floor, ceiling = state[p].column, state[p].floor, state[p].ceiling
-        if not _passes(column, t, until, floor, ceiling, bars, extremes):
-            first = _next_doubtful(column, t, first, floor, ceiling, bars, extremes)
+        if not _passes(state, p, until, bars, extremes):
+            first = _next_doubtful(state[p].column, t, first, state[p].floor, state[p].ceiling, bars, extremes)
     return first, first == until and until < end
 
 
@@ -176,7 +176,7 @@ def _pays_only(count: int, t: int, bars: Bars, work: Work, extremes: Extremes) -
     """Whether nothing but funding can be due in bar t."""
     state = work.state
     for p in range(count):
-        bar = _bar(state[p].column, t, bars, extremes)
+        bar = _bar(state, p, t, bars, extremes)
         if bar.low <= state[p].floor or bar.high >= state[p].ceiling:
             return False
     return True
@@ -188,7 +188,7 @@ def _over_settlements(count: int, t: int, end: int, bars: Bars, rules: Rules, wo
     state = work.state
     while _pays_only(count, t, bars, work, extremes):
         for p in range(count):
-            charge_funding(state, p, t, _bar(state[p].column, t, bars, extremes), bars, rules, work)
+            charge_funding(state, p, t, _bar(state, p, t, bars, extremes), bars, rules, work)
             write_bounds(state, p)
             end = min(end, decided_row(state, p, t + 1, rules))
         t, pays = _quiet_until(count, t + 1, max(end, t + 1), bars, work, extremes)
@@ -200,5 +200,7 @@ def _over_settlements(count: int, t: int, end: int, bars: Bars, rules: Rules, wo
 @inlined
 def skip_quiet(count: int, t: int, calm: Calm, bars: Bars, rules: Rules, work: Work, extremes: Extremes) -> int:
     """The first bar from t on in which more than funding may be due, without the equity in between."""
-    t, pays = _quiet_until(count, t, max(t, calm.end), bars, work, extremes)
+    if calm.end <= t:
+        return t
+    t, pays = _quiet_until(count, t, calm.end, bars, work, extremes)
     return _over_settlements(count, t, calm.end, bars, rules, work, extremes) if pays else t
