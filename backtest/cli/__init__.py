@@ -28,6 +28,8 @@ from backtest.cli.wording import as_typed
 EXIT_INTERNAL, EXIT_READER_LEFT = 1, 141
 YOUNG_OBJECTS = 50_000
 """Objects made and not freed before Python looks for reference cycles among them; far more than it would wait for."""
+OLDER_OBJECTS = (20, 100)
+"""Such searches before it looks among those that outlived one, and searches of these before it looks among all."""
 
 app = typer.Typer(
     name="backtest",
@@ -74,14 +76,12 @@ def main() -> None:
     """
     end_on_signals()
     # What libraries make lives as long as the command; to search it for garbage, at exit too, takes a tenth of a run.
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(YOUNG_OBJECTS, *OLDER_OBJECTS)
     atexit.register(gc.freeze)
     # Nothing here is a plugin of pydantic; to look for some reads what every installed package says of itself.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     # Its threads wait for each other in a loop, and no product here is large enough to gain from them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Importing the libraries makes some 300,000 objects that stay: each search for cycles visits them in vain.
-    gc.set_threshold(YOUNG_OBJECTS)
     try:
         prepare_streams()
         code = _exit_code()
