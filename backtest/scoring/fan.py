@@ -92,7 +92,7 @@ def placebo_fan(
         quantiles = np.empty((len(LEVELS), prepared.bar_count))
         for first in range(0, prepared.bar_count, _BARS):
             bars = slice(first, first + _BARS)
-            quantiles[:, bars] = _quantiles(curves[known, bars])
+            quantiles[:, bars] = np.quantile(curves[known, bars], LEVELS, axis=0)
     return Fan(plan.kind, np.array(LEVELS), quantiles, count - undefined)
 
 
@@ -108,15 +108,6 @@ def _curves(work: _Fanned, number: int) -> bytes:
     """One task: equity (n, T) on some of the calendars."""
     draws = range(number * _CURVES, min((number + 1) * _CURVES, work.moved.blocks.draws))
     return np.array([_equity(work.moved.blocks[k // BLOCK], k % BLOCK, work.prepared) for k in draws]).tobytes()
-
-
-def _quantiles(values: Floats) -> Floats:
-    """(Q, T) quantiles of each column at LEVELS, to the last bit those of `np.quantile`, which sorts more slowly."""
-    ordered, at = np.sort(values, axis=0), np.array(LEVELS) * (len(values) - 1)
-    below = at.astype(np.int64)
-    low, high = ordered[below], ordered[np.minimum(below + 1, len(values) - 1)]
-    share = (at - below)[:, None]
-    return np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1.0 - share))
 
 
 @contextmanager

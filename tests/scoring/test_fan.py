@@ -11,7 +11,7 @@ from backtest.engine.prepared import prepare
 from backtest.engine.replay import replay_statistics
 from backtest.scoring import fan as module
 from backtest.scoring.draws import Moved, subject_of
-from backtest.scoring.fan import LEVELS, _quantiles, placebo_fan
+from backtest.scoring.fan import LEVELS, placebo_fan
 from backtest.scoring.kinds import PLACEBO_KINDS
 from backtest.scoring.placebo import PlaceboPlan
 from backtest.signals.strategy import Intents
@@ -62,13 +62,6 @@ def test_fewer_draws_than_the_plan_and_the_same_again(held: int, monkeypatch: py
     other = placebo_fan(intents, prepared, NONE, PlaceboPlan(), draws=25)
     assert one.draws == 25
     np.testing.assert_array_equal(one.quantiles, other.quantiles)
-
-
-@pytest.mark.parametrize("draws", [1, 2, 3, 21, 158, 200])
-def test_quantiles_are_those_of_numpy(draws: int) -> None:
-    values = np.random.default_rng(draws).normal(1e5, 1e3, (draws, 60))
-    values[:, ::4] = values[:, ::4].round(-3)  # Equity that several calendars share.
-    np.testing.assert_array_equal(_quantiles(values), np.quantile(values, LEVELS, axis=0))
 
 
 @pytest.mark.parametrize(
