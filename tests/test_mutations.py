@@ -250,11 +250,13 @@ while waiting or running:
             sys.argv = ["backtest", *arguments]
             try:
                 runpy.run_module("backtest", run_name="__main__", alter_sys=True)
+                code = 0
             except SystemExit as end:
-                # Without taking apart all that was imported, which takes as long as a replay.
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(end.code or 0)
+                code = end.code or 0
+            # Without taking apart all that was imported, which takes as long as a replay.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
         running[child] = number
     child, status = os.wait()
     codes[running.pop(child)] = os.waitstatus_to_exitcode(status)
