@@ -158,13 +158,11 @@ def _replay(
     intent = variation_of(orders, v)
     bar_count = bars.panel.shape[1]
     queued = schedule(intent, bars, work, rules.plain)
-    for item in range(TALLY_WIDTH):
-        work.tally[item] = 0.0
+    work.tally[:] = 0.0
     work.tally[T_CASH] = rules.capital
     work.tally[T_FAULT_ROW] = -1.0
     if rules.partial_exits:
-        for column in range(work.taken_row.shape[0]):
-            work.taken_row[column] = -1
+        work.taken_row[:] = -1
     curve = Curve(rules.capital, rules.capital, 0.0, 0.0, 0.0, 0.0)
     held, count, unit, t, written = 0, 0, 0, 0, 0
     calm = calm_from(0, 0, 0, bars, rules, work)
@@ -309,8 +307,7 @@ def _strip(
     for v in range(first, last):
         _replay(orders, v, bars, rules, work, book, False, statistics, v, extremes, net_only)
         if work.tally[T_FAULT_ROW] >= 0.0:
-            for code in range(statistics.shape[1]):
-                statistics[v, code] = np.nan
+            statistics[v, :] = np.nan
 
 
 @compiled

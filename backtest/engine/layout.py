@@ -170,9 +170,7 @@ class Position:
     end_row: int  # last bar in which its instrument trades
     due: int  # reason for which it leaves in this bar, 0 for none
     unknown_funding_bars: int
-    settlement: (
-        int  # place of its next settlement in `Extremes`, where quiet bars are skipped; -1 while it is not known
-    )
+    settlement: int  # place of its next settlement in `Extremes`, -1 while it is not looked for
     leaving: int  # reason for which it leaves at its next open: the rest of an exit, or a leg that could not; else 0
     follows: bool  # a level follows its peak: `trail` or a second stage
     staged: bool  # there is a second stage of the trail, or a break-even stop
